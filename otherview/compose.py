@@ -1,0 +1,198 @@
+"""Hydra's side of the entry points: where the configuration lies, and one-line errors.
+
+Hydra accepts `+sed=3`, a typo with a plus, even beside a schema. So the composed config is merged
+back into the dataclasses of `otherview.study`, which know every name and type.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from otherview.errors import StudyError
+from otherview.study import Study
+
+CONFIG_NAME = "config"
+
+
+def configuration_folder() -> Path:
+    """`otherview/conf` in a wheel, `conf` beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    shipped = package / "conf"
+    return shipped if shipped.is_dir() else package.parent / "conf"
+
+
+def study_from(config: DictConfig) -> Study:
+    """The study that a composed config describes.
+
+    Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
+    and for everything that the dataclasses refuse.
+    """
+    content = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Study), content)
+        study = OmegaConf.to_object(merged)
+    except ConfigKeyError as error:
+        raise _unknown_setting(str(error.full_key)) from error
+    except MissingMandatoryValue as error:
+        raise _missing_setting(str(error.full_key)) from error
+    except OmegaConfBaseException as error:
+        reason = str(error.msg or error).splitlines()[0]
+        raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
+    assert isinstance(study, Study)
+    return study
+
+
+def identity(config: DictConfig) -> str:
+    """Eight hexadecimal digits that name a composed study: equal settings, equal digits.
+
+    The hash covers every setting, defaults included, so that a changed default is a new run.
+    """
+    content = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = OmegaConf.to_container(content, resolve=True)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_name(config: DictConfig) -> str:
+    """Directory of a run below the output folder: study, what is varied most, identity."""
+    study = study_from(config)
+    varied = f"{study.model.name}-{study.templates.name}-seed{study.seed}"
+    return f"{study.name}/{varied}-{identity(config)}"
+
+
+def entry_point(task: Callable[[DictConfig], None], *, writes: bool = True) -> Callable[[], None]:
+    """A command-line program around `task(config)`, which Hydra calls with the composed config.
+
+    Without `writes` it makes no output directory.
+    What the user did wrong ends in one line on stderr and exit code 1; Ctrl-C in exit code 130.
+    `HYDRA_FULL_ERROR=1` shows tracebacks instead.
+    """
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except StudyError as error:  # Hydra would print the overrides and a traceback
+            raise SystemExit(f"error: {_one_line(error)}") from error
+
+    program = hydra.main(
+        config_path=str(configuration_folder()), config_name=CONFIG_NAME, version_base="1.3"
+    )(guarded)
+
+    def main() -> None:
+        OmegaConf.register_new_resolver(
+            "otherview.run_name", lambda *, _root_: run_name(_root_), replace=True
+        )
+        wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+        if not writes:
+            sys.argv[1:1] = ["hydra.run.dir=.", "hydra.output_subdir=null"]
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
+        try:
+            program()
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted; no result was written\n")
+            sys.exit(130)
+        except (HydraException, OmegaConfBaseException, StudyError, OSError) as error:
+            if wants_tracebacks:
+                raise
+            line = _one_line(error)
+            if line is None:
+                raise
+            sys.stderr.write(f"error: {line}\n")
+            sys.exit(1)
+
+    return main
+
+
+def _one_line(error: BaseException) -> str | None:
+    """What to tell the user, or None where the error is a defect of the program."""
+    for cause in _causes(error):
+        if isinstance(cause, StudyError):
+            return f"{cause}{_origin(cause.setting)}"
+        if isinstance(cause, ConfigKeyError) and cause.full_key:
+            return str(_unknown_setting(str(cause.full_key)))
+        if isinstance(cause, MissingConfigException) and cause.options:
+            group, _, option = str(cause.missing_cfg_file).rpartition("/")
+            return f"no {group} is called {option}; there are: {', '.join(cause.options)}"
+        refused = re.match(r"Could not override '([^']+)'", str(cause))
+        if refused and isinstance(cause, ConfigCompositionException):
+            return str(_unknown_setting(refused[1]))
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
+    return " ".join(str(error).split())
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _origin(setting: str | None) -> str:
+    """Where a setting was given: an override of the command line, or a YAML file."""
+    if setting is None:
+        return ""
+    group = setting.split(".")[0]
+    for argument in sys.argv[1:]:
+        name = argument.lstrip("+~").split("=")[0]
+        if name.startswith(f"{group}.") and setting.startswith(name):
+            return f" (from the command line: {argument})"
+        if name == setting:
+            return f" (from the command line: {argument})"
+    if not HydraConfig.initialized():
+        return ""
+    runtime = HydraConfig.get().runtime
+    choice = runtime.choices.get(group)
+    for source in runtime.config_sources:
+        file = Path(source.path) / group / f"{choice}.yaml"
+        if source.schema == "file" and file.is_file():
+            return f" (from {_shortest(file)})"
+    return ""
+
+
+def _shortest(file: Path) -> str:
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def _unknown_setting(name: str) -> StudyError:
+    known = list(_settings(Study))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
+    return StudyError(f"no setting is called {name}{hint}")
+
+
+def _missing_setting(name: str) -> StudyError:
+    if name != "name":
+        return StudyError(f"{name} is missing: give it in the YAML or as {name}=...", name)
+    studies = sorted(file.stem for file in (configuration_folder() / "experiment").glob("*.yaml"))
+    return StudyError(
+        f"no study was chosen: add +experiment=NAME (there are: {', '.join(studies)}), "
+        "or give your own a name=..."
+    )
+
+
+def _settings(schema: type[Any], prefix: str = "") -> Iterator[str]:
+    types = get_type_hints(schema)
+    for field in fields(schema):
+        if is_dataclass(types[field.name]):
+            yield f"{prefix}{field.name}"
+            yield from _settings(types[field.name], f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"

@@ -1,0 +1,69 @@
+"""What a study costs, from the architecture alone: floating-point operations and bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otherview.sites import Site, heads
+from otherview.study import TOKEN_GROUPS, Model
+from otherview.weights import local_folder
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """Tokens of an image in a pass."""
+
+    target: int
+    reference: int
+
+
+def architecture(model: Model) -> dict[str, Any]:
+    """The transformer's config: that of the weights where they are here, else the model's YAML."""
+    folder = local_folder(model)
+    if folder is None:
+        return dict(model.architecture)
+    loaded = json.loads((folder / "transformer" / "config.json").read_text())
+    return {**model.architecture, **loaded}
+
+
+def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:
+    """Tokens of the target and of a reference of `(height, width)` pixels, at most 1 MP of it."""
+    pixels = model.token_pixels
+    height, width = reference
+    scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
+    shrunk = int(height * scale), int(width * scale)
+    return ImageTokens(
+        (model.height // pixels) * (model.width // pixels),
+        (shrunk[0] // pixels) * (shrunk[1] // pixels),
+    )
+
+
+def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageTokens) -> float:
+    """Floating-point operations of one transformer call for one prompt.
+
+    Matrix products and attention of every block, and the projections into and out of them; a
+    multiply-add counts 2. Norms, activations and modulation are left out (below 1%).
+    """
+    dim = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    mlp_ratio = float(config["mlp_ratio"])
+    blocks = int(config["num_layers"]) + int(config["num_single_layers"])
+    image_length = image.target + image.reference
+    tokens = text_length + image_length
+    # q, k, v and output; the gated MLP has two matrices in and one out.
+    per_token = 2 * dim * dim * (4 + 3 * mlp_ratio)
+    attention = 4 * tokens * tokens * dim
+    channels = int(config["in_channels"])
+    embedding = 2 * dim * (
+        text_length * int(config["joint_attention_dim"]) + 2 * image_length * channels
+    )  # fmt: skip
+    return blocks * (tokens * per_token + attention) + embedding
+
+
+def responses_bytes(sites: Sequence[Site], prompts: int) -> int:
+    """Bytes of the responses of `prompts` passes: float32, every slice and head by token group."""
+    all_slices = sum(site.slices for site in sites)
+    per_prompt = all_slices * len(TOKEN_GROUPS) + len(heads(sites)) * (len(TOKEN_GROUPS) + 1)
+    return 4 * prompts * per_prompt

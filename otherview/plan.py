@@ -1,0 +1,150 @@
+"""Says what a study would run, without weights: python -m otherview.plan +experiment=kitchen"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from otherview.compose import entry_point, study_from
+from otherview.cost import architecture, forward_flops, image_tokens, responses_bytes
+from otherview.prompts import PromptSet, TokenPlace, study_prompts, token_places
+from otherview.scene import open_reference
+from otherview.sites import Site, heads, hook_sites, slices
+from otherview.study import Study
+from otherview.weights import load_tokenizer, local_folder
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from rich.table import Table
+
+
+def print_plan(study: Study) -> None:
+    """Prints units by site, pairs with their tokens, and cost."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    config = architecture(study.model)
+    sites = hook_sites(config)
+    prompts = study_prompts(study)
+    folder = local_folder(study.model)
+    reference = (study.model.height, study.model.width)
+    if study.scene.image is not None:
+        image = open_reference(study.scene)
+        reference = (image.height, image.width)
+    console.print(f"\n[bold]{study.name}[/]  {study.model.name}, {len(prompts.items)} pairs")
+    console.print(_units_table(sites))
+    for wording in prompts.wordings:
+        console.print(f"{wording.name:<12}{wording.template}", markup=False)
+    if folder is None:
+        console.print(
+            f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
+            "not on this machine.",
+            style="yellow",
+        )
+    else:
+        tokenizer = load_tokenizer(folder)
+        places = token_places(tokenizer, prompts.prompts, study.model.text_length)
+        console.print(_pairs_table(prompts, places))
+        differing = _differing_pairs(prompts, places)
+        if differing:
+            console.print(
+                f"In {differing} of {len(prompts.items)} pairs the members differ in token count "
+                "or in the item's position: no sign flip removes that.",
+                style="yellow",
+            )
+    tokens = image_tokens(study.model, reference)
+    flops = forward_flops(config, study.model.text_length, tokens)
+    calls = len(prompts.prompts)
+    console.print(
+        f"\ntokens a pass       {study.model.text_length} text and pad + {tokens.target:,} target "
+        f"+ {tokens.reference:,} reference"
+    )
+    batches = -(-calls // study.model.batch_size)
+    console.print(
+        f"transformer calls   {calls} prompts, in {batches} batches of {study.model.batch_size}"
+    )
+    if study.scene.prompt is not None:
+        twice = study.scene.guidance_scale > 1
+        drawn = study.scene.steps * (2 if twice else 1)
+        console.print(
+            f"reference image     {drawn} calls ({study.scene.steps} steps"
+            f"{', each with and without the prompt' if twice else ''})"
+        )
+    else:
+        console.print(f"reference image     {study.scene.image}")
+    console.print(
+        f"transformer FLOPs   {_scaled(flops)}FLOP a prompt, {_scaled(flops * calls)}FLOP in all"
+    )
+    console.print(f"responses           {_scaled(responses_bytes(sites, calls))}B")
+
+
+def _units_table(sites: Sequence[Site]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="units by site", show_footer=True)
+    published, true_heads = slices(sites, text_stream=False), heads(sites)
+    mlp = [unit for unit in published if unit.channel_kind == "mlp"]
+    table.add_column("blocks, stream", footer="all")
+    table.add_column("channels", justify="right")
+    table.add_column("heads", footer=f"{len(true_heads):,}", justify="right")
+    table.add_column("slices of 16", footer=f"{len(published):,}", justify="right")
+    table.add_column("of them MLP", footer=f"{len(mlp):,}", justify="right")
+    for kind, stream in (("joint", "image"), ("joint", "text"), ("single", "all")):
+        group = [site for site in sites if site.block_kind == kind and site.stream == stream]
+        if not group:
+            continue
+        counted = [unit for unit in published if unit.site in group]
+        table.add_row(
+            f"{kind} 0-{len(group) - 1}" + ("" if stream == "all" else f", {stream}"),
+            f"{group[0].channels:,}",
+            f"{sum(site.heads for site in group):,}",
+            f"{len(counted):,}",
+            f"{sum(unit.channel_kind == 'mlp' for unit in counted):,}",
+        )
+    return table
+
+
+def _pairs_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="tokens of a prompt, and at which of them the item starts")
+    table.add_column("item")
+    for role in ("test", "control"):
+        for heading in (f"{role}: tokens", "item at"):
+            table.add_column(heading, justify="right")
+    wordings = len(prompts.wordings)
+    for index, item in enumerate(prompts.items):
+        row = places[index * wordings : (index + 1) * wordings]
+        cells = []
+        for role in ("test", "control"):
+            of_role = [p for p, r in zip(row, prompts.roles, strict=True) if r == role]
+            cells += [_range(p.count for p in of_role), _range(p.item_position for p in of_role)]
+        table.add_row(item, *cells)
+    return table
+
+
+def _range(values: Iterable[int]) -> str:
+    distinct = sorted(set(values))
+    return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]}-{distinct[-1]}"
+
+
+def _differing_pairs(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
+    wordings = len(prompts.wordings)
+    rows = [places[start : start + wordings] for start in range(0, len(places), wordings)]
+    return sum(len(set(row)) > 1 for row in rows)
+
+
+def _scaled(value: float) -> str:
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if value < 1000:
+            return f"{value:.3g} {prefix}"
+        value /= 1000
+    return f"{value:.3g} E"
+
+
+def _task(config: DictConfig) -> None:
+    print_plan(study_from(config))
+
+
+if __name__ == "__main__":
+    entry_point(_task, writes=False)()

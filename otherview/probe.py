@@ -1,0 +1,225 @@
+"""Runs every prompt through the transformer once and keeps the responses.
+
+Text is encoded once a prompt, the reference once a run, and nothing is decoded; prompts go in
+batches. The responses equal those of hooks around one pipeline call a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+from jaxtyping import Float
+from torch import Tensor
+
+from otherview.capture import NonFiniteActivationError, TokenLayout, capture
+from otherview.errors import StudyError
+from otherview.prompts import PromptSet, chat_text
+from otherview.responses import Responses
+from otherview.sites import hook_sites
+from otherview.study import TOKEN_GROUPS
+from otherview.weights import TEXT_LAYERS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Progress = Callable[[int, int], None]
+"""Called with the prompts done and their number."""
+
+
+@dataclass(frozen=True)
+class TextEncodings:
+    """Encoded prompts in the order of their texts, kept on the host."""
+
+    embeddings: Float[Tensor, "prompts tokens channels"]
+    tokens: tuple[int, ...]
+    """Tokens of every prompt before padding."""
+
+
+@torch.inference_mode()
+def encode_texts(
+    encoder: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    text_length: int,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> TextEncodings:
+    """What the transformer is conditioned on: three hidden states of the text encoder a position.
+
+    `encoder` is a transformers language model or its decoder stack. Prompts are padded to
+    `text_length`; raises StudyError for one that is longer.
+    """
+    chats = [chat_text(tokenizer, text) for text in texts]
+    lengths = [len(tokenizer(chat)["input_ids"]) for chat in chats]
+    for text, length in zip(texts, lengths, strict=True):
+        if length > text_length:
+            raise StudyError(
+                f"prompt of {length} tokens does not fit model.text_length={text_length}: {text!r}",
+                "model.text_length",
+            )
+    encoded = []
+    for start in range(0, len(chats), batch_size):
+        inputs = tokenizer(
+            chats[start : start + batch_size],
+            return_tensors="pt",
+            padding="max_length",
+            max_length=text_length,
+        ).to(encoder.device)
+        output = encoder(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            output_hidden_states=True,
+            use_cache=False,
+        )
+        encoded.append(torch.cat([output.hidden_states[k] for k in TEXT_LAYERS], dim=-1).cpu())
+        if progress:
+            progress(min(start + batch_size, len(chats)), len(chats))
+    return TextEncodings(torch.cat(encoded), tuple(lengths))
+
+
+@torch.inference_mode()
+def probe(
+    pipeline: Any,
+    prompts: PromptSet,
+    encodings: TextEncodings,
+    reference: Image,
+    *,
+    height: int,
+    width: int,
+    batch_size: int = 4,
+    seed: int = 0,
+    noise: str = "same",
+    progress: Progress | None = None,
+) -> Responses:
+    """Responses of `pipeline`'s transformer to `prompts`, conditioned on the `reference` image.
+
+    One transformer call a prompt, at the first of one denoising step and guidance 1.
+    `encodings` belong to `prompts.prompts`, in their order. `noise` is `same` for all passes, or
+    `per_item`. Raises StudyError for an unknown or compiled transformer, and where an activation
+    is not finite, with its block and prompt.
+    """
+    transformer = pipeline.transformer
+    sites = hook_sites(transformer.config)
+    device, dtype = pipeline.device, transformer.dtype
+    image = _encode_reference(pipeline, reference)
+    noises = _Noises(pipeline, height, width, seed, noise)
+    timestep = _only_timestep(pipeline, noises.tokens)
+    text_length = encodings.embeddings.shape[1]
+    energies, counts = [], []
+    with capture(transformer, sites) as recorder:
+        for start in range(0, len(prompts.prompts), batch_size):
+            rows = range(start, min(start + batch_size, len(prompts.prompts)))
+            embeddings = encodings.embeddings[rows.start : rows.stop].to(device, dtype)
+            target = torch.cat([noises.of(prompts.prompts[row].item) for row in rows])
+            layout = TokenLayout(
+                tuple(encodings.tokens[row] for row in rows),
+                text_length,
+                noises.tokens,
+                image.latents.shape[1],
+            )
+            recorder.expect(layout)
+            transformer(
+                hidden_states=torch.cat([target, image.latents.expand(len(rows), -1, -1)], 1),
+                timestep=timestep.expand(len(rows)),
+                guidance=None,
+                encoder_hidden_states=embeddings,
+                txt_ids=pipeline._prepare_text_ids(embeddings).to(device),
+                img_ids=torch.cat([noises.ids, image.ids], 1).expand(len(rows), -1, -1),
+                return_dict=False,
+            )
+            try:
+                energies.append(recorder.take())
+            except NonFiniteActivationError as error:
+                prompt = prompts.prompts[rows[error.row]]
+                raise StudyError(
+                    f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
+                    "whether it is the precision"
+                ) from error
+            counts.append(layout.counts())
+            if progress:
+                progress(rows.stop, len(prompts.prompts))
+    shape = (len(prompts.items), len(prompts.wordings))
+    return Responses(
+        prompts,
+        tuple(sites),
+        np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
+        np.concatenate(counts).reshape(*shape, len(TOKEN_GROUPS)),
+    )
+
+
+@dataclass(frozen=True)
+class _ReferenceTokens:
+    latents: Tensor
+    ids: Tensor
+
+
+def _encode_reference(pipeline: Any, reference: Image) -> _ReferenceTokens:
+    """The reference image as the pipeline's own call prepares it."""
+    processor = pipeline.image_processor
+    processor.check_image_input(reference)
+    largest = 1024 * 1024
+    if reference.width * reference.height > largest:
+        reference = processor._resize_to_target_area(reference, largest)
+    multiple = pipeline.vae_scale_factor * 2
+    pixels = processor.preprocess(
+        reference,
+        height=reference.height // multiple * multiple,
+        width=reference.width // multiple * multiple,
+        resize_mode="crop",
+    )
+    latents, ids = pipeline.prepare_image_latents(
+        images=[pixels],
+        batch_size=1,
+        generator=None,
+        device=pipeline.device,
+        dtype=pipeline.vae.dtype,
+    )
+    return _ReferenceTokens(latents.to(pipeline.transformer.dtype), ids)
+
+
+class _Noises:
+    """Starting noise of a pass: one for all, or one an item. Drawn on the CPU, so that it is the
+    same on every device."""
+
+    def __init__(self, pipeline: Any, height: int, width: int, seed: int, noise: str) -> None:
+        self._pipeline = pipeline
+        self._size = height, width
+        self._seed = seed
+        self._shared = noise == "same"
+        self._drawn: tuple[int, Tensor] | None = None
+        self.ids = self._draw(seed)[1]
+        self.tokens = int(self.ids.shape[1])
+
+    def of(self, item: int) -> Tensor:
+        seed = self._seed if self._shared else self._seed * 100_003 + item
+        if self._drawn is None or self._drawn[0] != seed:
+            self._drawn = seed, self._draw(seed)[0]
+        return self._drawn[1]
+
+    def _draw(self, seed: int) -> tuple[Tensor, Tensor]:
+        latents, ids = self._pipeline.prepare_latents(
+            batch_size=1,
+            num_latents_channels=self._pipeline.transformer.config.in_channels // 4,
+            height=self._size[0],
+            width=self._size[1],
+            dtype=self._pipeline.transformer.dtype,
+            device=self._pipeline.device,
+            generator=torch.Generator("cpu").manual_seed(seed),
+        )
+        return latents, ids
+
+
+def _only_timestep(pipeline: Any, image_tokens: int) -> Tensor:
+    """The single timestep of a one-step run, as the transformer takes it (1 is pure noise)."""
+    pipeline.scheduler.set_timesteps(
+        sigmas=[1.0],
+        mu=compute_empirical_mu(image_seq_len=image_tokens, num_steps=1),
+        device=pipeline.device,
+    )
+    timestep: Tensor = pipeline.scheduler.timesteps[:1].to(pipeline.transformer.dtype) / 1000
+    return timestep

@@ -1,0 +1,117 @@
+"""Every item under every wording of both roles, and where the item stands among the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from otherview.errors import StudyError
+from otherview.study import Study
+
+Role = Literal["test", "control"]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A prompt with a place for the item."""
+
+    name: str
+    """test.0, test.1, ..., control.0, ..."""
+    role: Role
+    template: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One item under one wording."""
+
+    item: int
+    wording: int
+    text: str
+    item_start: int
+    """Character at which the item starts in `text`."""
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """The prompts of a study; `prompts` runs over the items, and over the wordings within each."""
+
+    items: tuple[str, ...]
+    wordings: tuple[Wording, ...]
+    prompts: tuple[Prompt, ...]
+    ranks: tuple[int, ...] | None = None
+    """Place of every item on the study's axis, where it has one."""
+
+    @property
+    def roles(self) -> list[Role]:
+        """Role of every wording."""
+        return [wording.role for wording in self.wordings]
+
+
+@dataclass(frozen=True)
+class TokenPlace:
+    """Where a prompt lies among the tokens that the text encoder sees, chat template included."""
+
+    count: int
+    """Tokens of the prompt."""
+    item_position: int
+    """Index of the item's first token."""
+
+
+def study_prompts(study: Study) -> PromptSet:
+    """The prompts of `study`."""
+    templates, creatures = study.templates, study.creatures
+    by_role: dict[Role, list[str]] = {"test": templates.test, "control": templates.control}
+    wordings = [
+        Wording(f"{role}.{index}", role, template)
+        for role, written in by_role.items()
+        for index, template in enumerate(written)
+    ]
+    prompts = []
+    for item, phrase in enumerate(creatures.items):
+        for index, wording in enumerate(wordings):
+            before = wording.template.split("{" + creatures.placeholder + "}", 1)[0]
+            text = wording.template.format(**{creatures.placeholder: phrase})
+            prompts.append(Prompt(item, index, text, len(before.format())))
+    ranks = creatures.ranks
+    return PromptSet(
+        tuple(creatures.items), tuple(wordings), tuple(prompts), tuple(ranks) if ranks else None
+    )
+
+
+def chat_text(tokenizer: Any, prompt: str) -> str:
+    """The prompt as the pipeline gives it to the text encoder, in its chat template."""
+    return str(
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
+    )
+
+
+def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) -> list[TokenPlace]:
+    """Token count and item position of every prompt, by the model's own tokenizer.
+
+    Raises StudyError for the first prompt that is longer than `text_length` tokens: its tail would
+    be cut in silence.
+    """
+    places = []
+    for prompt in prompts:
+        text = chat_text(tokenizer, prompt.text)
+        encoded = tokenizer(text, return_offsets_mapping=True)
+        count = len(encoded["input_ids"])
+        if count > text_length:
+            raise StudyError(
+                f"prompt of {count} tokens does not fit model.text_length={text_length} and would "
+                f"be cut: {prompt.text!r}",
+                "model.text_length",
+            )
+        start = text.index(prompt.text) + prompt.item_start
+        position = next(
+            index for index, (_, end) in enumerate(encoded["offset_mapping"]) if end > start
+        )
+        places.append(TokenPlace(count, position))
+    return places

@@ -1,0 +1,48 @@
+"""Runs a study: python -m otherview.run +experiment=kitchen model=pocket"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+
+from otherview.compose import entry_point, study_from
+from otherview.study import Study
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run_study(study: Study, folder: Path) -> None:
+    """Measures, tests, writes the result into `folder` and prints its tables."""
+    from rich.console import Console
+
+    from otherview.analysis import analyse
+    from otherview.console import print_summary, progress_bars
+    from otherview.measure import measure
+    from otherview.result import write_analyses, write_measurement, write_status
+
+    console = Console()
+    write_status(folder, "running")
+    try:
+        with progress_bars(console) as report:
+            measurement = measure(study, report)
+        write_measurement(folder, measurement)
+        summary = write_analyses(folder, study, measurement, analyse(measurement.responses, study))
+    except KeyboardInterrupt:
+        write_status(folder, "interrupted")
+        raise
+    except Exception as error:
+        write_status(folder, "failed", str(error))
+        raise
+    write_status(folder, "finished")
+    print_summary(console, summary, folder)
+
+
+def _task(config: DictConfig) -> None:
+    run_study(study_from(config), Path(HydraConfig.get().runtime.output_dir))
+
+
+if __name__ == "__main__":
+    entry_point(_task)()

@@ -1,0 +1,356 @@
+"""The study: what is asked, of which model, with which words.
+
+Plain dataclasses, so that a notebook can build a study without Hydra. Each checks itself when it
+is made and raises StudyError, whose message names the value and whose `setting` names the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import Any
+
+from otherview.errors import StudyError
+
+TOKEN_GROUPS = ("text", "pad", "target", "reference")
+UNIT_SETS = ("heads", "slices16")
+RESPONSES = ("rms", "log_rms")
+DTYPES = ("bfloat16", "float16", "float32")
+
+
+def _choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise StudyError(f"{setting}={value}: choose one of {', '.join(choices)}", setting)
+
+
+def _at_least(setting: str, value: float, least: float) -> None:
+    if value < least:
+        raise StudyError(f"{setting}={value} is too small: at least {least} is needed", setting)
+
+
+@dataclass
+class Model:
+    """Which weights, where they lie and how they are run."""
+
+    name: str
+    """Name in directories, tables and titles."""
+
+    repo: str | None = None
+    """Repository on the Hugging Face hub. Read only where `path` is not given."""
+
+    revision: str = "main"
+    """Branch, tag or commit of `repo`. The commit that was loaded is written into the result."""
+
+    path: str | None = None
+    """Folder of a diffusers pipeline; `otherview:` in front means inside this package."""
+
+    dtype: str = "bfloat16"
+    """Precision of weights and activations: bfloat16, float16 or float32."""
+
+    device: str = "auto"
+    """cuda, cuda:1, mps, cpu; auto takes the first that is there, in this order."""
+
+    height: int = 1024
+    """Height of the rendered image in pixels."""
+
+    width: int = 1024
+    """Width of the rendered image in pixels."""
+
+    text_length: int = 512
+    """Text positions that the transformer sees; shorter prompts are padded, longer ones refused."""
+
+    token_pixels: int = 16
+    """Side of the square of pixels that one image token stands for."""
+
+    batch_size: int = 4
+    """Prompts in one transformer call. In low precision it can change the last digits."""
+
+    architecture: dict[str, Any] = field(default_factory=dict)
+    """The transformer's own config as far as plans need it; checked against the loaded weights."""
+
+    def __post_init__(self) -> None:
+        if (self.repo is None) == (self.path is None):
+            raise StudyError(
+                f"model {self.name} needs either model.repo or model.path, and has "
+                f"{'both' if self.repo else 'neither'}",
+                "model.path",
+            )
+        _choice("model.dtype", self.dtype, DTYPES)
+        for name, least in (("height", 64), ("width", 64), ("text_length", 16), ("batch_size", 1)):
+            _at_least(f"model.{name}", getattr(self, name), least)
+
+
+@dataclass
+class Scene:
+    """The reference image that every pass is conditioned on: drawn from a prompt, or a file."""
+
+    name: str
+    """Name in directories, tables and titles."""
+
+    prompt: str | None = None
+    """The model draws the reference image from these words."""
+
+    image: str | None = None
+    """File of the reference image; `otherview:` in front means inside this package."""
+
+    steps: int = 14
+    """Denoising steps with which the reference image is drawn."""
+
+    guidance_scale: float = 4.0
+    """Guidance with which the reference image is drawn."""
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (self.image is None):
+            raise StudyError(
+                f"scene {self.name} needs either scene.prompt or scene.image, and has "
+                f"{'both' if self.prompt else 'neither'}",
+                "scene.image",
+            )
+        _at_least("scene.steps", self.steps, 1)
+
+
+@dataclass
+class Creatures:
+    """The items: what the study varies and averages over."""
+
+    name: str
+    """Name in tables and titles."""
+
+    items: list[str]
+    """The words that take the placeholder's place, article included ("a cat")."""
+
+    placeholder: str = "creature"
+    """Name of the placeholder in the wordings, without braces."""
+
+    axis: str | None = None
+    """What the order of `items` means; then an item's rank is its place, from 1. Null: no order."""
+
+    def __post_init__(self) -> None:
+        setting = "creatures.items"
+        if not self.items:
+            raise StudyError("creatures.items is empty: name at least two", setting)
+        if len(self.items) < 2:
+            raise StudyError(
+                f"creatures.items has only {self.items[0]!r}: a paired test needs at least two",
+                setting,
+            )
+        for place, item in enumerate(self.items):
+            if not item.strip():
+                raise StudyError(f"creatures.items[{place}] is blank", setting)
+            if item in self.items[:place]:
+                raise StudyError(f"creatures.items names {item!r} twice", setting)
+
+    @property
+    def ranks(self) -> list[int] | None:
+        """Place of every item on the axis, from 1; None without an axis."""
+        return list(range(1, len(self.items) + 1)) if self.axis else None
+
+
+@dataclass
+class Templates:
+    """The contrast: the wordings of the two roles, each with a place for the item."""
+
+    name: str
+    """Name in directories, tables and titles."""
+
+    test: list[str]
+    """Wordings that ask for the operation in question (render from X's viewpoint)."""
+
+    control: list[str]
+    """Wordings that name the item without asking for it (render with X in the scene)."""
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for role in ("test", "control"):
+            setting = f"templates.{role}"
+            wordings: list[str] = getattr(self, role)
+            if not wordings:
+                raise StudyError(f"{setting} is empty: write at least one wording", setting)
+            for wording in wordings:
+                if wording in seen:
+                    raise StudyError(
+                        f"{setting} repeats a wording of {seen[wording]}: {wording!r}", setting
+                    )
+                seen[wording] = setting
+
+    def check_placeholder(self, placeholder: str) -> None:
+        """Raises StudyError where a wording lacks `{placeholder}` or has another one."""
+        for role in ("test", "control"):
+            setting = f"templates.{role}"
+            for wording in getattr(self, role):
+                try:
+                    places = [place for place in Formatter().parse(wording) if place[1] is not None]
+                except ValueError as error:
+                    raise StudyError(f"{setting}: {error} in {wording!r}", setting) from error
+                names = [name for _, name, _, _ in places]
+                if any(spec or conversion for _, _, spec, conversion in places):
+                    raise StudyError(
+                        f"{setting} formats its placeholder: {wording!r}. "
+                        f"Write the place of the item as {{{placeholder}}}",
+                        setting,
+                    )
+                unknown = [name for name in names if name != placeholder]
+                if unknown:
+                    raise StudyError(
+                        f"{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
+                        f"Write the place of the item as {{{placeholder}}}",
+                        setting,
+                    )
+                if not names:
+                    raise StudyError(
+                        f"{setting} has no {{{placeholder}}}: {wording!r}. "
+                        f"Write the place of the item as {{{placeholder}}}",
+                        setting,
+                    )
+
+
+@dataclass
+class Capture:
+    """What is read from the attention out-projections' inputs."""
+
+    name: str
+    """Name in tables."""
+
+    units: list[str] = field(default_factory=lambda: ["heads"])
+    """heads: true attention heads of all streams. slices16: 16-channel slices of the image path,
+    MLP channels of single blocks included, which the published study counts as heads."""
+
+    tokens: str = "all"
+    """Token group of the response: text, pad, target, reference, or all (published)."""
+
+    response: str = "rms"
+    """rms (published), or log_rms: relative change, comparable between units of different size."""
+
+    def __post_init__(self) -> None:
+        if not self.units:
+            raise StudyError(
+                "capture.units is empty: choose heads, slices16 or both", "capture.units"
+            )
+        for unit_set in self.units:
+            _choice("capture.units", unit_set, UNIT_SETS)
+        _choice("capture.tokens", self.tokens, (*TOKEN_GROUPS, "all"))
+        _choice("capture.response", self.response, RESPONSES)
+
+
+@dataclass
+class Nulls:
+    """The null distributions against which the observed values are held."""
+
+    name: str
+    """Name in tables."""
+
+    thresholds: list[float] = field(default_factory=lambda: [3.0, 5.0])
+    """Values of |t| above which units are counted."""
+
+    flips: int = 200
+    """Random sign flips of whole pairs in the published reading."""
+
+    def __post_init__(self) -> None:
+        _at_least("nulls.flips", self.flips, 1)
+        if not self.thresholds or min(self.thresholds) <= 0:
+            raise StudyError(
+                f"nulls.thresholds={list(self.thresholds)}: give one or more values above 0",
+                "nulls.thresholds",
+            )
+
+
+@dataclass
+class Sampling:
+    """How a probe pass is run."""
+
+    steps: int = 1
+    """Denoising steps of a probe pass. Only 1, as published, is measured today."""
+
+    guidance_scale: float = 1.0
+    """Above 1 the transformer runs twice a step, with and without the prompt: refused."""
+
+    noise: str = "same"
+    """same: one noise for every pass (published). per_item: the members of a pair share theirs."""
+
+    def __post_init__(self) -> None:
+        if self.steps != 1:
+            raise StudyError(
+                f"sampling.steps={self.steps}: a response is read from one transformer call; "
+                "use sampling.steps=1",
+                "sampling.steps",
+            )
+        if self.guidance_scale != 1.0:
+            raise StudyError(
+                f"sampling.guidance_scale={self.guidance_scale}: guidance runs the transformer "
+                "twice a step and mixes two prompts' responses; use sampling.guidance_scale=1",
+                "sampling.guidance_scale",
+            )
+        _choice("sampling.noise", self.noise, ("same", "per_item"))
+
+
+@dataclass
+class PublishedCount:
+    """A row of a published table."""
+
+    threshold: float
+    """Units with |t| above this are counted."""
+    observed: int
+    null_mean: float
+    null_p99: float
+
+
+@dataclass
+class Published:
+    """Figures that a publication reports, shown beside a run of the same study."""
+
+    source: str
+    """Who reports them."""
+
+    where: dict[str, str]
+    """The option of each group with which they were made; other runs do not show them."""
+
+    unit_set: str
+    """What is counted as a head: heads or slices16."""
+
+    units: int
+    """Units in all."""
+
+    counts: list[PublishedCount]
+
+    max_abs_t: float
+    """Largest |t| over units."""
+
+    def __post_init__(self) -> None:
+        _choice("published.unit_set", self.unit_set, UNIT_SETS)
+
+
+@dataclass
+class Study:
+    """A whole study, as `conf/` composes it."""
+
+    name: str
+    """Name of the study; names its directory."""
+
+    model: Model
+    scene: Scene
+    creatures: Creatures
+    templates: Templates
+    capture: Capture
+    nulls: Nulls
+
+    question: str = ""
+    """What the study asks, in a sentence, for tables and reports."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+
+    published: Published | None = None
+    """What a publication reports for this study, if it repeats one."""
+
+    seed: int = 0
+    """Seed of the noise, of the drawn reference image and of every draw of the statistics."""
+
+    def __post_init__(self) -> None:
+        self.templates.check_placeholder(self.creatures.placeholder)
+        _at_least("seed", self.seed, 0)
+
+    @property
+    def repeats_published(self) -> bool:
+        """Whether every group that the published figures name has their option."""
+        return self.published is not None and all(
+            getattr(self, group).name == option for group, option in self.published.where.items()
+        )
