@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -25,8 +25,6 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from otherview.errors import StudyError
 from otherview.study import Study
-
-CONFIG_NAME = "config"
 
 
 def configuration_folder() -> Path:
@@ -57,6 +55,16 @@ def study_from(config: DictConfig) -> Study:
     return study
 
 
+def compose_study(overrides: Sequence[str]) -> Study:
+    """The study that `overrides`, as on the command line, compose: for notebooks and scripts.
+
+    study = compose_study(["+experiment=kitchen", "model=pocket"])
+    """
+    _register_resolver()
+    with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        return study_from(hydra.compose("study", overrides=list(overrides)))
+
+
 def identity(config: DictConfig) -> str:
     """Eight hexadecimal digits that name a composed study: equal settings, equal digits.
 
@@ -74,10 +82,11 @@ def run_name(config: DictConfig) -> str:
     return f"{study.name}/{varied}-{identity(config)}"
 
 
-def entry_point(task: Callable[[DictConfig], None], *, writes: bool = True) -> Callable[[], None]:
+def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callable[[], None]:
     """A command-line program around `task(config)`, which Hydra calls with the composed config.
 
-    Without `writes` it makes no output directory.
+    `config_name` is the file in `conf/` that is composed: run or plan.
+
     What the user did wrong ends in one line on stderr and exit code 1; Ctrl-C in exit code 130.
     `HYDRA_FULL_ERROR=1` shows tracebacks instead.
     """
@@ -89,16 +98,12 @@ def entry_point(task: Callable[[DictConfig], None], *, writes: bool = True) -> C
             raise SystemExit(f"error: {_one_line(error)}") from error
 
     program = hydra.main(
-        config_path=str(configuration_folder()), config_name=CONFIG_NAME, version_base="1.3"
+        config_path=str(configuration_folder()), config_name=config_name, version_base="1.3"
     )(guarded)
 
     def main() -> None:
-        OmegaConf.register_new_resolver(
-            "otherview.run_name", lambda *, _root_: run_name(_root_), replace=True
-        )
+        _register_resolver()
         wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
-        if not writes:
-            sys.argv[1:1] = ["hydra.run.dir=.", "hydra.output_subdir=null"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
         try:
             program()
@@ -115,6 +120,12 @@ def entry_point(task: Callable[[DictConfig], None], *, writes: bool = True) -> C
             sys.exit(1)
 
     return main
+
+
+def _register_resolver() -> None:
+    OmegaConf.register_new_resolver(
+        "otherview.run_name", lambda *, _root_: run_name(_root_), replace=True
+    )
 
 
 def _one_line(error: BaseException) -> str | None:

@@ -147,4 +147,4 @@ def _task(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    entry_point(_task, writes=False)()
+    entry_point(_task, "plan")()

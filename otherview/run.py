@@ -45,4 +45,4 @@ def _task(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    entry_point(_task)()
+    entry_point(_task, "run")()

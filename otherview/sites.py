@@ -122,7 +122,7 @@ FAMILIES: dict[str, Callable[[Mapping[str, Any]], list[Site]]] = {
 
 
 def hook_sites(config: Mapping[str, Any]) -> list[Site]:
-    """Hook sites of a transformer, in the order of the forward pass.
+    """Hook sites of a transformer, block by block.
 
     `config` is the transformer's own (`transformer.config`, or its config.json). Raises StudyError
     for a class without known sites.

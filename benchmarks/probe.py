@@ -1,0 +1,190 @@
+"""Time of the whole probe against its limit and against a plain script, on the pocket model.
+
+    python benchmarks/probe.py
+
+The limit is what no probe can go below: the bare text encodings (up to the last layer that is read)
+and the bare transformer forwards, each at its best batch. The plain script calls the pipeline once
+a prompt, with Python hooks that copy every activation to float32. All three are timed in turns,
+loading left out, and each figure is the best of its rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from otherview import weights
+from otherview.compose import compose_study
+from otherview.probe import encode_texts, probe
+from otherview.prompts import study_prompts
+from otherview.scene import open_reference
+from otherview.sites import hook_sites
+
+BATCHES = (1, 3, 6, 10, 30)
+LARGEST_OF_LIMIT = 1.15
+LEAST_OF_PLAIN = 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default 3)")
+    rounds = parser.parse_args().rounds
+    subjects = _subjects()
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in track(range(rounds), "rounds", transient=True):
+        for name, subject in subjects.items():
+            times[name].append(_seconds(subject))
+    _print(times)
+
+
+def _subjects() -> dict[str, Callable[[], object]]:
+    """The pieces to time, by name."""
+    study = compose_study(["+experiment=kitchen", "model=pocket"])
+    model = study.model
+    folder = weights.weights_folder(model)
+    device = weights.choose_device(model)
+    tokenizer = weights.load_tokenizer(folder)
+    encoder = weights.load_text_encoder(folder, device, model.dtype)
+    pipeline = weights.load_image_side(folder, device, model.dtype)
+    reference = open_reference(study.scene)
+    prompts = study_prompts(study)
+    texts = [prompt.text for prompt in prompts.prompts]
+
+    def whole() -> None:
+        encodings = encode_texts(encoder, tokenizer, texts, model.text_length, model.batch_size)
+        probe(
+            pipeline, prompts, encodings, reference,
+            height=model.height, width=model.width, batch_size=model.batch_size,
+        )  # fmt: skip
+
+    plain_pipeline = _whole_pipeline(folder)
+    subjects: dict[str, Callable[[], object]] = {
+        "probe": whole,
+        "plain": partial(_plain_script, plain_pipeline, texts, reference),
+    }
+    for batch in BATCHES:
+        inputs = _tokens(tokenizer, texts, model.text_length, batch)
+        subjects[f"text {batch}"] = partial(_bare_text, encoder, inputs)
+        subjects[f"forward {batch}"] = partial(_bare_forwards, pipeline, len(texts), batch)
+    return subjects
+
+
+def _whole_pipeline(folder: Any) -> Any:
+    from diffusers import Flux2KleinPipeline
+
+    pipeline = Flux2KleinPipeline.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _plain_script(pipeline: Any, texts: list[str], reference: Any) -> list[torch.Tensor]:
+    kept = []
+
+    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        copy = inputs[0].detach().to(torch.float32, copy=True)
+        slices = copy.reshape(*copy.shape[:2], -1, 16)
+        kept.append(slices.pow(2).mean(dim=(1, 3)).sqrt().cpu())
+
+    handles = [
+        pipeline.transformer.get_submodule(site.module).register_forward_pre_hook(hook)
+        for site in hook_sites(pipeline.transformer.config)
+    ]
+    for text in texts:
+        pipeline(
+            prompt=text,
+            image=reference,
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=torch.Generator().manual_seed(0),
+        )
+    for handle in handles:
+        handle.remove()
+    return kept
+
+
+def _tokens(tokenizer: Any, texts: list[str], length: int, batch: int) -> list[Any]:
+    return [
+        tokenizer(
+            texts[start : start + batch],
+            return_tensors="pt",
+            padding="max_length",
+            max_length=length,
+        )
+        for start in range(0, len(texts), batch)
+    ]
+
+
+@torch.inference_mode()
+def _bare_text(encoder: Any, batches: list[Any]) -> None:
+    for inputs in batches:
+        encoder(**inputs, use_cache=False)
+
+
+@torch.inference_mode()
+def _bare_forwards(pipeline: Any, prompts: int, batch: int) -> None:
+    transformer = pipeline.transformer
+    config = transformer.config
+    for start in range(0, prompts, batch):
+        rows = min(batch, prompts - start)
+        transformer(
+            hidden_states=torch.zeros(rows, 128, config.in_channels),
+            timestep=torch.ones(rows),
+            guidance=None,
+            encoder_hidden_states=torch.zeros(rows, 512, config.joint_attention_dim),
+            txt_ids=torch.zeros(rows, 512, 4),
+            img_ids=torch.zeros(rows, 128, 4),
+            return_dict=False,
+        )
+
+
+def _seconds(subject: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    subject()
+    return time.perf_counter() - start
+
+
+def _print(times: dict[str, list[float]]) -> None:
+    best = {name: min(values) for name, values in times.items()}
+    text_batch = min(BATCHES, key=lambda batch: best[f"text {batch}"])
+    forward_batch = min(BATCHES, key=lambda batch: best[f"forward {batch}"])
+    text, forward = best[f"text {text_batch}"], best[f"forward {forward_batch}"]
+    limit = text + forward
+    table = Table(title="kitchen study on pocket, 60 prompts, loading left out")
+    table.add_column("")
+    for heading in ("seconds", "ratio", "goal"):
+        table.add_column(heading, justify="right")
+    table.add_column("reached")
+    table.add_row(f"bare text encodings, batch {text_batch}", f"{text:.2f}")
+    table.add_row(f"bare forwards, batch {forward_batch}", f"{forward:.2f}")
+    table.add_row("limit: both", f"{limit:.2f}", "1.00", end_section=True)
+    table.add_row(
+        "whole probe, against the limit",
+        f"{best['probe']:.2f}",
+        f"{best['probe'] / limit:.2f}",
+        f"<= {LARGEST_OF_LIMIT}",
+        "yes" if best["probe"] <= LARGEST_OF_LIMIT * limit else "no",
+    )
+    table.add_row(
+        "plain script, against the probe",
+        f"{best['plain']:.2f}",
+        f"{best['plain'] / best['probe']:.2f}",
+        f">= {LEAST_OF_PLAIN}",
+        "yes" if best["plain"] >= LEAST_OF_PLAIN * best["probe"] else "no",
+    )
+    console = Console()
+    console.print(table)
+    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, best of rounds")
+
+
+if __name__ == "__main__":
+    main()

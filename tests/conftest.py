@@ -1,0 +1,73 @@
+"""What many tests share: the pocket model's parts and one whole run of the kitchen study."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otherview import weights
+from otherview.compose import compose_study
+from otherview.measure import Measurement, measure
+from otherview.study import Study
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """Runs `python -m otherview.<name> <arguments>` in a folder, as a user would."""
+
+    def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        checkout = Path(__file__).resolve().parent.parent
+        return subprocess.run(
+            [sys.executable, "-m", f"otherview.{name}", *arguments],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "100"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def kitchen_run(
+    program: Program, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The result directory of the whole kitchen study on pocket, and what was printed."""
+    cwd = tmp_path_factory.mktemp("kitchen")
+    done = program("run", "+experiment=kitchen", "model=pocket", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (cwd / "outputs" / "kitchen").iterdir()
+    return folder, done
+
+
+@pytest.fixture(scope="session")
+def small_study() -> Study:
+    """The kitchen study on pocket with three creatures."""
+    return compose_study(["+experiment=kitchen", "model=pocket", THREE_CREATURES])
+
+
+@pytest.fixture(scope="session")
+def small_measurement(small_study: Study) -> Measurement:
+    return measure(small_study)
+
+
+@pytest.fixture(scope="session")
+def pocket_folder(small_study: Study) -> Path:
+    return weights.weights_folder(small_study.model)
+
+
+@pytest.fixture
+def pocket_pipeline(pocket_folder: Path) -> Any:
+    """The image side of the pocket pipeline, fresh for every test."""
+    return weights.load_image_side(pocket_folder, "cpu", "float32")

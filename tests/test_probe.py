@@ -1,0 +1,132 @@
+"""The probe against plain pipeline calls, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from otherview.errors import StudyError
+from otherview.measure import Measurement, measure
+from otherview.probe import TextEncodings, encode_texts, probe
+from otherview.sites import heads, hook_sites, slices
+from otherview.study import Study
+from otherview.weights import load_text_encoder, load_tokenizer
+
+
+def plain_pipeline_rms(folder: Path, measurement: Measurement) -> np.ndarray:
+    """RMS of every slice over all tokens of its site, by hooks around a pipeline call a prompt."""
+    from diffusers import Flux2KleinPipeline
+
+    pipeline = Flux2KleinPipeline.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    kept: dict[str, torch.Tensor] = {}
+
+    def keeper(module: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+        def keep(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            by_slice = inputs[0].double().reshape(1, inputs[0].shape[1], -1, 16)
+            kept[module] = by_slice.pow(2).mean(dim=(0, 1, 3)).sqrt()
+
+        return keep
+
+    sites = hook_sites(pipeline.transformer.config)
+    for site in sites:
+        linear = pipeline.transformer.get_submodule(site.module)
+        linear.register_forward_pre_hook(keeper(site.module))
+    rows = []
+    for prompt in measurement.responses.prompts.prompts:
+        pipeline(
+            prompt=prompt.text,
+            image=measurement.reference,
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=torch.Generator().manual_seed(0),
+            output_type="latent",
+        )
+        rows.append(torch.cat([kept[site.module] for site in sites]).numpy())
+    return np.stack(rows)
+
+
+def test_responses_equal_hooks_around_plain_pipeline_calls(
+    pocket_folder: Path, small_measurement: Measurement
+) -> None:
+    responses = small_measurement.responses
+    expected = plain_pipeline_rms(pocket_folder, small_measurement)
+    measured = responses.read(slices(responses.sites))
+    np.testing.assert_allclose(measured.reshape(expected.shape), expected, rtol=2e-5)
+
+
+def test_heads_and_token_groups_are_exact_rereadings(small_measurement: Measurement) -> None:
+    responses = small_measurement.responses
+    every_head = heads(responses.sites)
+    total = responses.read(every_head, "all") ** 2
+    parts = [responses.read(every_head, group) ** 2 for group in ("text", "pad", "target")]
+    parts.append(responses.read(every_head, "reference") ** 2)
+    counts = responses.tokens[:, :, None, :]
+    seen = ~np.isnan(np.stack(parts, -1))
+    weighted = (np.nan_to_num(np.stack(parts, -1)) * counts).sum(-1) / (seen * counts).sum(-1)
+    np.testing.assert_allclose(total, weighted, rtol=1e-12)
+
+
+def test_the_batch_size_changes_nothing_but_rounding(
+    small_study: Study, small_measurement: Measurement
+) -> None:
+    other = measure(replace(small_study, model=replace(small_study.model, batch_size=4)))
+    np.testing.assert_allclose(
+        other.responses.energy, small_measurement.responses.energy, rtol=1e-4
+    )
+
+
+def test_the_same_study_gives_the_same_bits(
+    small_study: Study, small_measurement: Measurement
+) -> None:
+    again = measure(small_study)
+    np.testing.assert_array_equal(again.responses.energy, small_measurement.responses.energy)
+
+
+def test_noise_per_item_is_shared_within_the_pair_only(
+    small_study: Study, small_measurement: Measurement
+) -> None:
+    sampling = replace(small_study.sampling, noise="per_item")
+    varied = measure(replace(small_study, sampling=sampling)).responses.energy
+    same = small_measurement.responses.energy
+    np.testing.assert_allclose(varied[0], same[0], rtol=1e-4)  # item 0 has the seed's own noise
+    assert np.nanmax(np.abs(varied[1] / same[1] - 1)) > 0.01
+
+
+def test_a_prompt_too_long_is_refused_rather_than_cut(pocket_folder: Path) -> None:
+    tokenizer = load_tokenizer(pocket_folder)
+    encoder = load_text_encoder(pocket_folder, "cpu", "float32")
+    with pytest.raises(StudyError, match=r"does not fit model\.text_length=32: 'a kitchen a"):
+        encode_texts(encoder, tokenizer, ["a kitchen " * 40], 32, 1)
+
+
+def test_a_non_finite_activation_names_block_and_prompt(
+    pocket_pipeline: Any, small_measurement: Measurement
+) -> None:
+    prompts = small_measurement.responses.prompts
+    length = len(prompts.prompts)
+    encodings = TextEncodings(torch.zeros(length, 64, 192), (20,) * length)
+    encodings.embeddings[3, 5, 7] = torch.nan
+    with pytest.raises(
+        StudyError, match=r"joint\.0\.image\) is not finite for the prompt"
+    ) as error:
+        probe(
+            pocket_pipeline,
+            prompts,
+            encodings,
+            small_measurement.reference,
+            height=64,
+            width=64,
+            batch_size=2,
+        )
+    assert prompts.prompts[3].text in str(error.value)
+    hooked = [m for m in pocket_pipeline.transformer.modules() if m._forward_pre_hooks]
+    assert hooked == []

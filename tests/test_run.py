@@ -1,0 +1,243 @@
+"""The kitchen study on pocket from outside: what is printed, and what lies on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import xarray
+from PIL import Image
+
+from tests.conftest import THREE_CREATURES, Program
+
+Run = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+def test_a_run_prints_its_table_and_its_directory(kitchen_run: Run) -> None:
+    folder, done = kitchen_run
+    assert "48 heads" in done.stdout
+    assert "108 slices of 16" in done.stdout
+    assert str(folder) in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_run_leaves_whole_files_only(kitchen_run: Run) -> None:
+    folder, _ = kitchen_run
+    assert {path.name for path in folder.iterdir()} == {
+        ".hydra", "heads.parquet", "nulls.parquet", "reference.png", "responses.nc",
+        "slices16.parquet", "status.json", "summary.json",
+    }  # fmt: skip
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    with Image.open(folder / "reference.png") as reference:
+        assert reference.size == (64, 64)
+
+
+def test_responses_open_with_xarray_and_explain_themselves(kitchen_run: Run) -> None:
+    folder, _ = kitchen_run
+    with xarray.open_dataset(folder / "responses.nc") as dataset:
+        assert dataset.head_rms.dims == ("item", "wording", "head", "head_tokens")
+        assert dataset.role.values.tolist() == ["test", "control"]
+        text_head = dataset.head_rms.sel(head="joint.1.text.3", item="a cat")
+        assert bool(text_head.sel(head_tokens="target").isnull().all())
+        assert bool(text_head.sel(head_tokens="all").notnull().all())
+        assert dataset.tokens.sum("token_group").values.tolist() == [[640, 640]] * 30
+
+
+def test_the_tables_agree_with_the_responses(kitchen_run: Run) -> None:
+    folder, _ = kitchen_run
+    heads = pl.read_parquet(folder / "heads.parquet")
+    with xarray.open_dataset(folder / "responses.nc") as dataset:
+        rms = dataset.head_rms.sel(head_tokens="all").astype(float)
+        difference = rms.sel(wording="test.0") - rms.sel(wording="control.0")
+        t = difference.mean("item") / (difference.std("item", ddof=1) / np.sqrt(30))
+        assert dataset["head"].values.tolist() == heads["unit"].to_list()
+    np.testing.assert_allclose(heads["t"].to_numpy(), t.values, rtol=1e-3)
+    summary = json.loads((folder / "summary.json").read_text())
+    counts = summary["results"]["heads"]["published_reading"]["counts"]
+    assert counts[0]["observed"] == heads.filter(pl.col("t").abs() > 3).height
+    nulls = pl.read_parquet(folder / "nulls.parquet")
+    per_null = nulls.group_by("unit_set", "null", "statistic").agg(pl.col("flips").sum())
+    assert set(per_null.filter(null="published")["flips"]) == {200}
+
+
+def test_the_summary_says_how_it_was_made(kitchen_run: Run) -> None:
+    folder, _ = kitchen_run
+    summary = json.loads((folder / "summary.json").read_text())
+    provenance = summary["provenance"]
+    assert provenance["model_revision"].startswith("sha256:")
+    assert provenance["libraries"].keys() >= {"torch", "diffusers", "transformers", "numpy"}
+    assert summary["seed"] == 0
+    assert summary["tokens"]["equal_item_position"] is False
+
+
+def test_the_published_figures_stand_beside_the_published_study_only(kitchen_run: Run) -> None:
+    from rich.console import Console
+
+    from otherview.compose import compose_study
+    from otherview.console import published_table
+
+    assert compose_study(["+experiment=kitchen"]).repeats_published
+    assert not compose_study(["+experiment=kitchen", "model=pocket"]).repeats_published
+    folder, done = kitchen_run
+    assert "12,091" not in done.stdout
+    summary = json.loads((folder / "summary.json").read_text())
+    figures = compose_study(["+experiment=kitchen"]).published
+    assert figures is not None
+    summary["published_figures"] = {
+        "units": figures.units,
+        "max_abs_t": figures.max_abs_t,
+        "counts": [vars(count) for count in figures.counts],
+    }
+    printed = StringIO()
+    Console(width=100, file=printed).print(published_table(summary))
+    text = printed.getvalue()
+    assert "12,091" in text
+    assert "18.5x" in text
+
+
+def test_the_plan_counts_units_without_weights(program: Program, tmp_path: Path) -> None:
+    done = program("plan", "+experiment=kitchen", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for figure in ("720", "16,320", "11,520", "76.7 TFLOP", "were not checked"):
+        assert figure in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
+    program: Program, tmp_path: Path
+) -> None:
+    done = program("plan", "+experiment=kitchen", "model=pocket", THREE_CREATURES, cwd=tmp_path)
+    assert "In 3 of 3 pairs the members differ" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "answer"),
+    [
+        (["model=poket"], "no model is called poket; there are: flux2_klein_4b, flux2_klein_9b, p"),
+        (["sed=3"], "no setting is called sed; did you mean seed?"),
+        (["+sed=3"], "no setting is called sed; did you mean seed?"),
+        (["++sed=3"], "no setting is called sed; did you mean seed?"),
+        (["+model.hight=3"], "no setting is called model.hight; did you mean model.height?"),
+        (["creatures.items=[a cat]"], "creatures.items has only 'a cat'"),
+        (["creatures.items=[]"], "creatures.items is empty"),
+        (["creatures.items=[a cat,a cat]"], "creatures.items names 'a cat' twice"),
+        (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
+        (["templates.test=['as {cat}']"], "templates.test has {cat}, which nothing fills"),
+        (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
+        (["sampling.guidance_scale=4"], "sampling.guidance_scale=4.0: guidance runs the transform"),
+        (["sampling.steps=2"], "sampling.steps=2"),
+        (["seed=x"], "seed: Value 'x'"),
+        (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
+    ],
+)
+def test_bad_settings_are_answered_in_one_line_before_torch_is_imported(
+    program: Program, tmp_path: Path, overrides: list[str], answer: str
+) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    done = program("run", "+experiment=kitchen", "model=pocket", *overrides, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {answer}"), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job", "--resolve"]])
+def test_help_and_config_answer_without_importing_torch(
+    program: Program, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    done = program("run", "+experiment=kitchen", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "graded30" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "answer"),
+    [
+        (["model=pocket", "model.device=cuda:7"], "model.device=cuda:7 is not there"),
+        (["model=pocket", "scene.image=no.png"], "scene.image=no.png does not exist"),
+        (["model=pocket", "scene.image=text.png"], "scene.image=text.png is not an image"),
+        (["model=pocket", "scene.image=tiny.png"], "scene.image=tiny.png has 8 x 8 pixels"),
+        (["model=pocket", "hydra.run.dir=text.png/x"], "Not a directory"),
+        (["model=pocket", "model.path=nowhere"], "model.path=nowhere is not the folder of a diff"),
+        ([], "the weights of black-forest-labs/FLUX.2-klein-base-4B are not on this machine"),
+    ],
+)
+def test_what_is_not_there_is_named_in_one_line(
+    program: Program, tmp_path: Path, overrides: list[str], answer: str
+) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
+    done = program("run", "+experiment=kitchen", *overrides, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {answer}"), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_study_of_the_user_s_own_is_one_file(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "hats.yaml").write_text(
+        "# @package _global_\n"
+        "name: hats\n"
+        "creatures: {name: hats, placeholder: hat, axis: null, items: [a fez, a beret, a cap]}\n"
+        "templates:\n"
+        "  name: wearing\n"
+        "  test: ['A kitchen worn as {hat}']\n"
+        "  control: ['A kitchen beside {hat}']\n"
+    )
+    done = program("run", "--config-dir", "own", "+experiment=hats", "model=pocket", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "hats" in done.stdout
+    (folder,) = (tmp_path / "outputs" / "hats").iterdir()
+    with xarray.open_dataset(folder / "responses.nc") as dataset:
+        assert dataset["item"].values.tolist() == ["a fez", "a beret", "a cap"]
+        assert "rank" not in dataset.coords
+
+
+def test_an_error_in_a_user_s_file_names_the_file(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "own" / "templates").mkdir(parents=True)
+    (tmp_path / "own" / "templates" / "mine.yaml").write_text(
+        "name: mine\ntest: ['as {creature}']\ncontrol: ['with a cat']\n"
+    )
+    done = program(
+        "plan", "--config-dir", "own", "+experiment=kitchen", "templates=mine", cwd=tmp_path
+    )
+    assert "templates.control has no {creature}: 'with a cat'" in done.stderr
+    assert "(from own/templates/mine.yaml)" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
+    checkout = Path(__file__).resolve().parent.parent
+    interrupt_while_probing = (
+        "import os, signal, sys, runpy\n"
+        "import otherview.capture as c\n"
+        "record = c.Recorder.record\n"
+        "def interrupted(self, index, activation):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    record(self, index, activation)\n"
+        "c.Recorder.record = interrupted\n"
+        "sys.argv = ['run', '+experiment=kitchen', 'model=pocket',"
+        f" {THREE_CREATURES!r}]\n"
+        "runpy.run_module('otherview.run', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", interrupt_while_probing],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr == "interrupted; no result was written\n"
+    (folder,) = (tmp_path / "outputs" / "kitchen").iterdir()
+    assert {path.name for path in folder.iterdir()} == {".hydra", "status.json"}
+    assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
