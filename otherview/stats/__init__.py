@@ -1,5 +1,34 @@
-"""Sign-flip statistics of many units: arrays in, arrays out."""
+"""Tests of many units on paired differences: exact sign flips, and what they mean.
 
+Needs NumPy, SciPy and numba, and nothing else of this project. Importing it is quick: SciPy,
+numba and the compiled kernels are loaded when a test first runs.
+"""
+
+from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.published import PublishedReading, published_reading
+from otherview.stats.role import RoleTestResult, role_test
+from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
+from otherview.stats.stability import (
+    DiscoverConfirmResult,
+    SplitHalfResult,
+    discover_confirm,
+    split_half,
+)
+from otherview.stats.trend import TrendResult, trend
 
-__all__ = ["PublishedReading", "published_reading"]
+__all__ = [
+    "CountNull",
+    "DiscoverConfirmResult",
+    "MaxNull",
+    "PublishedReading",
+    "RoleTestResult",
+    "SignFlipResult",
+    "SplitHalfResult",
+    "TrendResult",
+    "discover_confirm",
+    "published_reading",
+    "role_test",
+    "sign_flip_test",
+    "split_half",
+    "trend",
+]

@@ -1,0 +1,192 @@
+"""All sign patterns by pruned enumeration: counts, and the tail of the largest |t|, exactly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from otherview.stats.chunks import Running, run_chunks
+from otherview.stats.enumeration_kernel import (
+    FREE,
+    NO_RUN,
+    SIGNS,
+    WIDTH,
+    Cuts,
+    Layout,
+    Tallies,
+    enumerate_range,
+)
+from otherview.stats.fixed_point import FixedPoint
+from otherview.stats.flip_null import BINS, edges_fine
+
+MOST_UNITS = 32_767
+"""Counts in a tile are 16-bit."""
+
+PLACES = 1 << 20
+CHUNK_WORK = 1 << 24
+"""Units x Gray codes a chunk; some tenths of a second."""
+
+
+SAMPLED_CODES = 256
+CODE_SECONDS = (1.5e-6, 0.7e-9, 0.25e-9, 4e-9)
+"""Time of a Gray code; of a unit in it; of checking a row of an active unit; of adding one."""
+
+
+def enumeration_seconds(
+    units: FixedPoint, passing: Int[np.ndarray, " thresholds"], floor: int
+) -> float:
+    """Predicted time of `enumerate_tail` on one core, from how much a sample of codes prunes.
+
+    The same for the same data on any machine, so that the choice of method is too.
+    """
+    number = len(units.fine)
+    if units.blocks < FREE + 1 or number > MOST_UNITS:
+        return float(np.inf)
+    layout = lay_out(units)
+    lowest = min([floor, *passing]) >> units.shift
+    generator = np.random.default_rng(0)
+    active = rows = 0
+    for _ in range(SAMPLED_CODES):
+        signs = generator.integers(0, 2, len(layout.high), dtype=np.int32) * 2 - 1
+        sums = signs @ layout.high
+        listed = np.flatnonzero(np.abs(sums) + layout.reach_all > lowest)
+        reached = (
+            np.abs(sums[listed, None] + layout.middle[listed]) + layout.reach_low[listed, None]
+        )
+        active += len(listed)
+        rows += int((reached > lowest).sum())
+    a_code, a_unit, a_check, a_row = CODE_SECONDS
+    per_code = (
+        a_code
+        + a_unit * number
+        + (a_check * WIDTH * active + a_row * max(1, len(passing)) * rows) / SAMPLED_CODES
+    )
+    return float(per_code * (1 << (units.blocks - FREE)))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Counts of all patterns, and largest sums from the floor up. Units ascend by |t|."""
+
+    counts: Int[np.ndarray, "thresholds units+1"]
+    largest: Int[np.ndarray, " bins"]
+    """Patterns by their largest |z|; those below the floor are all in bin 0."""
+    first_strong: int
+    """Units from here on are at or above the floor in the data."""
+    reached: Int[np.ndarray, " strong"]
+    stepped: Int[np.ndarray, " strong"]
+    """Patterns that reach a strong unit's |t|: single step, and step down."""
+    beyond_floor: int
+    """Patterns whose largest |z| is at or above the floor."""
+    floor: int
+    patterns: int
+
+
+def coarse_patterns(
+    coarse: Int[np.ndarray, "units 5"],
+) -> Int[np.ndarray, "units 32"]:
+    """Sums under the 32 sign patterns of five blocks; a set bit flips."""
+    signs = 1 - 2 * ((np.arange(WIDTH) >> np.arange(SIGNS)[:, None]) & 1)
+    return np.ascontiguousarray((coarse @ signs).astype(np.int32))
+
+
+def lay_out(units: FixedPoint) -> Layout:
+    """Blocks in ascending order of size, so that the ones in a tile move sums least."""
+    order = np.argsort(np.abs(units.fine).sum(axis=0), kind="stable")
+    fine = np.ascontiguousarray(units.fine[:, order])
+    coarse = (fine + (1 << (units.shift - 1))) >> units.shift
+    size = np.abs(coarse)
+    return Layout(
+        fine=fine,
+        high=np.ascontiguousarray(coarse[:, 2 * SIGNS :].T.astype(np.int32)),
+        middle=coarse_patterns(coarse[:, SIGNS : 2 * SIGNS]),
+        low=coarse_patterns(coarse[:, :SIGNS]),
+        reach_all=size[:, : 2 * SIGNS].sum(axis=1).astype(np.int32),
+        reach_low=size[:, :SIGNS].sum(axis=1).astype(np.int32),
+        shift=units.shift,
+        error=units.blocks // 2 + 1,
+    )
+
+
+def lay_cuts(units: FixedPoint, floor: int, first_strong: int) -> Cuts:
+    """Bin edges and strong units' reaches from the floor up, with a table to place sums."""
+    edges = edges_fine(units)
+    reach = units.reach[first_strong:]
+    values = np.unique(np.concatenate([[floor], edges[edges > floor], reach]))
+    error = units.blocks // 2 + 1
+    start = floor >> units.shift
+    span = (int(edges[-1]) >> units.shift) - start + 4 * error
+    step = max(0, int(np.ceil(np.log2(max(1, span) / PLACES))))
+    places = (span >> step) + 1
+    lower = (start + (np.arange(places, dtype=np.int64) << step) - error - 1) << units.shift
+    upper = (start + (np.arange(1, places + 1, dtype=np.int64) << step) + error + 1) << units.shift
+    at_lower = np.searchsorted(values, lower, side="right")
+    place = np.where(at_lower == np.searchsorted(values, upper, side="right"), at_lower, NO_RUN)
+    rank = np.searchsorted(reach, np.concatenate([[-1], values]), side="right")
+    return Cuts(values, place.astype(np.int32), step, rank)
+
+
+def enumerate_tail(
+    units: FixedPoint,
+    passing: Int[np.ndarray, " thresholds"],
+    floor: int,
+    running: Running,
+) -> Tail:
+    """Visit all 2^(N-1) sign patterns of N ≥ 12 blocks; units ascend by |t|.
+
+    `floor` is the fine sum from which largest sums are told apart. Every decision is made on
+    exact integer sums wherever the 32-bit ones are too near to a cutoff to tell.
+    """
+    number = len(units.fine)
+    layout = lay_out(units)
+    first_strong = int(np.searchsorted(units.reach, floor))
+    cuts = lay_cuts(units, floor, first_strong)
+    codes = 1 << (units.blocks - FREE)
+    per_chunk = max(1, CHUNK_WORK // max(256, number))
+    starts = range(0, codes, per_chunk)
+
+    def zeros() -> Tallies:
+        return Tallies(
+            np.zeros((len(passing), number + 1), np.int64),
+            np.zeros(len(cuts.values) + 1, np.int64),
+            np.zeros(len(cuts.values) + 1, np.int64),
+            np.zeros(number - first_strong + 1, np.int64),
+        )
+
+    def work(chunk: int) -> Tallies:
+        part = zeros()
+        end = min(codes, starts[chunk] + per_chunk)
+        enumerate_range(layout, starts[chunk], end, passing, units.reach, first_strong, cuts, part)
+        return part
+
+    total = zeros()
+    for part in run_chunks(work, len(starts), running):
+        for sum_so_far, addend in zip(total, part, strict=True):
+            sum_so_far += addend
+    return read_tail(units, cuts, first_strong, floor, total)
+
+
+def read_tail(
+    units: FixedPoint, cuts: Cuts, first_strong: int, floor: int, tallies: Tallies
+) -> Tail:
+    """From tallies by cut to tallies by unit and by bin."""
+    patterns = 1 << (units.blocks - 1)
+    at_cut = np.cumsum(tallies.largest[::-1])[::-1][1:]
+    at_cut_weak = np.cumsum(tallies.largest_weak[::-1])[::-1][1:]
+    strong = np.searchsorted(cuts.values, units.reach[first_strong:])
+    edges = edges_fine(units)
+    above = np.flatnonzero(edges >= floor)
+    beyond_edge = np.append(at_cut[np.searchsorted(cuts.values, edges[above[:-1]])], 0)
+    largest = np.zeros(BINS, np.int64)
+    largest[above[:-1]] = beyond_edge[:-1] - beyond_edge[1:]
+    largest[0] += patterns - int(at_cut[0])
+    return Tail(
+        counts=tallies.counts,
+        largest=largest,
+        first_strong=first_strong,
+        reached=at_cut[strong],
+        stepped=at_cut_weak[strong] + np.cumsum(tallies.extra)[:-1],
+        beyond_floor=int(at_cut[0]),
+        floor=floor,
+        patterns=patterns,
+    )

@@ -1,0 +1,68 @@
+"""Units as integers on one scale, so that comparing sums under flips is exact."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from otherview.stats.paired import NEAR_TIE, column_sum, z_from_t
+
+
+class FixedPoint(NamedTuple):
+    """u = d/√Σd² of every unit, in integers; z under a flip is |Σ ±u|, at most √N.
+
+    Two precisions: `fine` (about 2^-57) decides, `coarse` (about 2^-28, 32 bits) is what the
+    fast kernels add. A coarse sum is within a known error of the fine one; what lies closer to
+    a cutoff than that is summed again with `fine`. So no flip falls on the wrong side.
+    """
+
+    fine: Int[np.ndarray, "units blocks"]
+    bits: int
+    """u = fine / 2^bits."""
+    coarse_bits: int
+    """u = coarse / 2^coarse_bits."""
+    observed: Int[np.ndarray, " units"]
+    """|Σ fine|: z of the data."""
+    tolerance: int
+    """Sums closer than this tie (2^-45 of the largest possible)."""
+
+    @property
+    def blocks(self) -> int:
+        return self.fine.shape[1]
+
+    @property
+    def shift(self) -> int:
+        """coarse = fine >> shift, rounded."""
+        return self.bits - self.coarse_bits
+
+    @property
+    def reach(self) -> Int[np.ndarray, " units"]:
+        """A flip reaches a unit's |t| when its fine sum is at least this (near-ties reach)."""
+        return self.observed - self.tolerance
+
+    def passing(self, thresholds: tuple[float, ...]) -> Int[np.ndarray, " thresholds"]:
+        """|t| > threshold when the fine sum is greater than this (near-ties do not pass)."""
+        cutoffs = z_from_t(np.array(thresholds, dtype=np.float64), self.blocks)
+        return np.rint(cutoffs * 2.0**self.bits).astype(np.int64) + self.tolerance
+
+    def z(self, sums: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Fine sums as z."""
+        return sums / 2.0**self.bits
+
+    def take(self, units: Int[np.ndarray, " k"]) -> "FixedPoint":
+        """The given units alone, in the given order."""
+        return self._replace(
+            fine=np.ascontiguousarray(self.fine[units]), observed=self.observed[units]
+        )
+
+
+def fixed_point(values: Float[np.ndarray, "blocks units"]) -> FixedPoint:
+    """Block means as integers. A unit of zeros stays zero and never passes a threshold."""
+    blocks = len(values)
+    norm = np.sqrt(column_sum(values**2))
+    largest = int(np.ceil(0.5 * np.log2(blocks)))
+    bits = 60 - largest
+    unit_vectors = np.divide(values, norm, out=np.zeros_like(values), where=norm > 0)
+    fine = np.ascontiguousarray(np.rint(unit_vectors * 2.0**bits).astype(np.int64).T)
+    tolerance = max(blocks, int(np.ceil(NEAR_TIE * np.sqrt(blocks) * 2.0**bits)))
+    return FixedPoint(fine, bits, 30 - largest, np.abs(fine.sum(axis=1)), tolerance)

@@ -1,0 +1,160 @@
+"""Sign patterns, drawn or all of them, through the tables: memory flat in their number."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from otherview.stats.chunks import Running, run_chunks
+from otherview.stats.fixed_point import FixedPoint
+from otherview.stats.flip_null import FlipNull, critical_z, edges_fine, empty_null, quantile_count
+from otherview.stats.flip_tables import (
+    pattern_codes,
+    random_codes,
+    table_count,
+    tally_patterns,
+)
+from otherview.stats.paired import t_from_z
+
+STREAM = 4096
+"""Patterns drawn from one random stream, seeded by (seed, number of the stream)."""
+
+CHUNK_WORK = 1 << 28
+"""Units x patterns a chunk, about half a second."""
+
+NANOSECONDS = 0.28
+"""Time of one unit under one pattern, a table; what `auto` predicts with. Measured on one core
+of a 2024 server; it decides between methods and is no promise."""
+
+PILOT = 10_000
+"""Flips drawn before `auto` asks for precision the first time; it then doubles them."""
+
+PRECISION = 0.01
+"""`auto` draws until the standard errors of each p99 and of the critical t are this share of
+them (for a count: or half a unit)."""
+
+
+def table_seconds(patterns: float, units: int, blocks: int) -> float:
+    """Predicted time of tallying `patterns` through the tables, on one core."""
+    return patterns * units * table_count(blocks) * NANOSECONDS * 1e-9
+
+
+def tally_codes(
+    units: FixedPoint, codes: UInt8[np.ndarray, "patterns tables"], passing: np.ndarray
+) -> FlipNull:
+    """Tally of the given patterns."""
+    number = len(units.fine)
+    part = tally_patterns(units, codes, passing)
+    null = empty_null(len(passing), number)
+    for histogram, counts in zip(null.counts, part.counts, strict=True):
+        histogram += np.bincount(counts, minlength=number + 1)
+    edges = edges_fine(units)
+    bins = np.clip(np.searchsorted(edges, part.largest, side="right") - 1, 0, len(edges) - 2)
+    null.largest += np.bincount(bins, minlength=len(null.largest))
+    reached = np.searchsorted(units.reach, part.largest, side="right")
+    at_least = np.cumsum(np.bincount(reached, minlength=number + 1)[::-1])[::-1]
+    null.reached += at_least[1:]
+    null.stepped += part.hits
+    null.patterns = len(codes)
+    return null
+
+
+def all_flips(
+    units: FixedPoint,
+    passing: Int[np.ndarray, " thresholds"],
+    running: Running,
+) -> FlipNull:
+    """All 2^(N-1) patterns, the last block unflipped (each stands for its mirror image too)."""
+    patterns = 1 << (units.blocks - 1)
+    batch = max(1, min(1 << 15, CHUNK_WORK // len(units.fine)))
+    starts = range(0, patterns, batch)
+
+    def work(chunk: int) -> FlipNull:
+        size = min(batch, patterns - starts[chunk])
+        return tally_codes(units, pattern_codes(starts[chunk], size, units.blocks), passing)
+
+    null = empty_null(len(passing), len(units.fine))
+    for part in run_chunks(work, len(starts), running):
+        null += part
+    return null
+
+
+def drawn_flips(
+    units: FixedPoint,
+    passing: Int[np.ndarray, " thresholds"],
+    first: int,
+    last: int,
+    seed: int,
+    running: Running,
+) -> FlipNull:
+    """Random patterns number `first` up to (not with) `last` of the sequence of this seed.
+
+    The sequence depends on the seed and the number of blocks alone: drawing 1,000 and then the
+    next 1,000 gives what drawing 2,000 at once gives.
+    """
+    batch = max(1, min(STREAM, CHUNK_WORK // len(units.fine)))
+    pieces = [
+        (start, min(start + batch, (start // STREAM + 1) * STREAM, last))
+        for stream in range(first // STREAM, -(-last // STREAM))
+        for start in range(max(first, stream * STREAM), min(last, (stream + 1) * STREAM), batch)
+    ]
+
+    def work(chunk: int) -> FlipNull:
+        start, stop = pieces[chunk]
+        stream, place = divmod(start, STREAM)
+        codes = random_codes(np.random.default_rng([seed, stream]), STREAM, units.blocks)
+        return tally_codes(units, codes[place : place + stop - start], passing)
+
+    null = empty_null(len(passing), len(units.fine))
+    for part in run_chunks(work, len(pieces), running):
+        null += part
+    return null
+
+
+def imprecision(null: FlipNull, blocks: int, alpha: float) -> float:
+    """Largest relative standard error of the p99s of the counts and of the critical t.
+
+    The standard error of a quantile is half the distance between the quantiles one standard
+    error of its probability away, sqrt(p(1-p)/m): no shape of the null is assumed. A p99 whose
+    error is below half a unit has none: counts are integers.
+    """
+    worst = 0.0
+    spread = float(np.sqrt(0.99 * 0.01 / null.patterns))
+    for histogram in null.counts:
+        low, middle, high = (
+            quantile_count(histogram, min(1.0, 0.99 + side * spread)) for side in (-1, 0, 1)
+        )
+        if high - low > 1:
+            worst = max(worst, (high - low) / 2 / max(1, middle))
+    spread = float(np.sqrt(alpha * (1 - alpha) / null.patterns))
+    ends = [
+        critical_z(null.largest, blocks, level, 0)
+        for level in (max(0.0, alpha - spread), alpha, alpha + spread)
+    ]
+    if np.isfinite(ends[0]):
+        t = t_from_z(np.array(ends), blocks)
+        worst = max(worst, float((t[0] - t[2]) / 2 / t[1]))
+    return worst
+
+
+def precise_flips(
+    units: FixedPoint,
+    passing: Int[np.ndarray, " thresholds"],
+    seed: int,
+    alpha: float,
+    seconds: float,
+    running: Running,
+) -> tuple[FlipNull, float]:
+    """Draw flips until `imprecision` is at most 1%, or the next doubling would take `seconds`.
+
+    Returns the null and the imprecision reached. When to stop is read off the null alone, never
+    off the data's own place in it.
+    """
+    drawn = PILOT
+    null = drawn_flips(units, passing, 0, drawn, seed, running)
+    reached = imprecision(null, units.blocks, alpha)
+    while reached > PRECISION and (
+        table_seconds(2 * drawn, len(units.fine), units.blocks) <= seconds
+    ):
+        null += drawn_flips(units, passing, drawn, 2 * drawn, seed, running)
+        drawn *= 2
+        reached = imprecision(null, units.blocks, alpha)
+    return null, reached

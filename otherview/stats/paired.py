@@ -1,0 +1,178 @@
+"""Paired differences: their checks, block means, t and effect sizes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import ArrayLike
+
+NEAR_TIE = 2.0**-45
+"""Sums that differ by less than this share of what they could differ by are equal.
+
+Decimal data such as 0.1 + 0.2 against 0.3 tie on paper and not in floating point.
+"""
+
+
+class BlockMeans(NamedTuple):
+    """Differences reduced to one row a block, each unit scaled by a power of two."""
+
+    values: Float[np.ndarray, "blocks units"]
+    """Block means, scaled (without rounding) so that a unit's largest is in [0.5, 1)."""
+    exponent: Int[np.ndarray, " units"]
+    """Block means in the caller's scale are `values * 2**exponent`."""
+    block_of_pair: Int[np.ndarray, " pairs"]
+    labels: Shaped[np.ndarray, " blocks"]
+    """Block labels in sorted order, the order of the rows of `values`."""
+
+
+class Effects(NamedTuple):
+    """Student's t and effect sizes of block means."""
+
+    mean: Float[np.ndarray, " units"]
+    t: Float[np.ndarray, " units"]
+    dz: Float[np.ndarray, " units"]
+    degenerate: Bool[np.ndarray, " units"]
+
+
+def check_differences(differences: ArrayLike, name: str = "differences") -> np.ndarray:
+    """`differences` as float64 `[pairs, units]` in C order.
+
+    Raises ValueError naming the first NaN or infinity, a wrong shape, or a dtype that holds no
+    real numbers.
+    """
+    array = np.asarray(differences)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name} has shape {array.shape}; give [pairs, units], one row a pair")
+    check_finite(array, name)
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def check_finite(array: np.ndarray, name: str) -> None:
+    """Raise ValueError naming the first element of `array` that is no finite real number."""
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} has dtype {array.dtype}; give real numbers")
+    if array.dtype.kind == "f":
+        finite = np.isfinite(array)
+        if not finite.all():
+            place = np.unravel_index(int(np.argmin(finite)), array.shape)
+            where = ", ".join(str(int(index)) for index in place)
+            raise ValueError(f"{name}[{where}] is {array[place]}; remove the pair or the unit")
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise ValueError unless 0 < alpha < 1."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}; give a level between 0 and 1, such as 0.05")
+
+
+def column_sum(values: Float[np.ndarray, "rows units"]) -> Float[np.ndarray, " units"]:
+    """Sum over rows, row after row: a unit's sum never depends on the units beside it."""
+    total = np.zeros(values.shape[1])
+    for row in values:
+        total += row
+    return total
+
+
+def block_means(
+    differences: ArrayLike, blocks: ArrayLike | None, name: str = "differences"
+) -> BlockMeans:
+    """Mean difference of every block and unit.
+
+    `differences` is `[pairs, units]`; `blocks` `[pairs]` labels (numbers or strings) the pairs
+    that must flip together, in any order, in blocks of any size; None makes each pair a block.
+
+    Raises ValueError on wrong shapes, NaN, infinity, and fewer than two blocks.
+    """
+    array = check_differences(differences, name)
+    pairs, units = array.shape
+    labels: np.ndarray
+    if blocks is None:
+        labels = block_of_pair = np.arange(pairs)
+    else:
+        given = np.asarray(blocks)
+        if given.shape != (pairs,):
+            raise ValueError(
+                f"blocks has shape {given.shape}; give one label for each of the {pairs} pairs"
+            )
+        if given.dtype.kind == "f" and np.isnan(given).any():
+            place = int(np.argmax(np.isnan(given)))
+            raise ValueError(f"blocks[{place}] is nan; give every pair a block")
+        labels, block_of_pair = np.unique(given, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(
+            f"{name} holds {len(labels)} block{'' if len(labels) == 1 else 's'}; "
+            "a sign-flip test needs two or more"
+        )
+    largest = np.abs(array).max(axis=0)
+    exponent = np.where(largest > 0, np.frexp(largest)[1], 0)
+    scaled = np.ldexp(array, -exponent)
+    if len(labels) < pairs:
+        sums = np.zeros((len(labels), units))
+        for block, row in zip(block_of_pair, scaled, strict=True):
+            sums[block] += row
+        scaled = sums / np.bincount(block_of_pair)[:, None]
+    elif blocks is not None:
+        scaled = scaled[np.argsort(block_of_pair)]
+    return BlockMeans(scaled, exponent, block_of_pair, labels)
+
+
+def effects(values: Float[np.ndarray, "blocks units"]) -> Effects:
+    """Student's paired t and d_z = mean / SD of every unit.
+
+    A unit whose values are all equal (to 2^-45 of the largest) is degenerate: t and d_z are
+    NaN where all are zero, and infinite, with the sign of the mean, where they are not.
+    """
+    blocks = len(values)
+    mean = column_sum(values) / blocks
+    degenerate = np.ptp(values, axis=0) <= NEAR_TIE * np.abs(values).max(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = np.sqrt(column_sum((values - mean) ** 2) / (blocks - 1))
+        deviation[degenerate] = 0.0
+        dz = mean / deviation
+    return Effects(mean, dz * np.sqrt(blocks), dz, degenerate)
+
+
+def t_from_z(z: Any, blocks: int) -> Any:
+    """t = z √((N-1)/(N-z²)), infinite where |z| = √N; z = Σd/√Σd²."""
+    z = np.asarray(z, dtype=np.float64)
+    rest = blocks - z * z
+    with np.errstate(divide="ignore"):
+        return np.where(
+            rest > NEAR_TIE * blocks,
+            z * np.sqrt((blocks - 1) / np.maximum(rest, NEAR_TIE * blocks)),
+            np.copysign(np.inf, z),
+        )
+
+
+def z_from_t(t: Any, blocks: int) -> Any:
+    """z = t √N / √(N-1+t²): the one cutoff on z of a threshold on t, the same for all units."""
+    t = np.asarray(t, dtype=np.float64)
+    return t * np.sqrt(blocks / (blocks - 1 + t * t))
+
+
+def hedges_g(
+    dz: Float[np.ndarray, " units"], blocks: int, confidence: float
+) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, "units 2"]]:
+    """Hedges' g = J d_z and its interval from the noncentral t distribution.
+
+    J = Γ(n/2) / (√(n/2) Γ((n-1)/2)) with n = blocks - 1 takes out the small-sample bias (Hedges
+    1981). The interval holds the noncentralities under which the t seen is at the upper and
+    the lower (1-confidence)/2 point (Steiger & Fouladi 1997), times J/√N. It assumes normal
+    block means; the sign-flip p does not. NaN where d_z is not finite and where blocks = 2
+    (J is 0 there: no unbiased estimate exists).
+    """
+    from scipy import special
+
+    nu = blocks - 1
+    g = np.full(dz.shape, np.nan)
+    interval = np.full((*dz.shape, 2), np.nan)
+    finite = np.isfinite(dz)
+    if nu == 1 or not finite.any():
+        return g, interval
+    correction = np.exp(special.gammaln(nu / 2) - special.gammaln((nu - 1) / 2)) / np.sqrt(nu / 2)
+    g[finite] = correction * dz[finite]
+    t = dz[finite] * np.sqrt(blocks)
+    tail = (1 - confidence) / 2
+    bounds = np.stack([special.nctdtrinc(nu, 1 - tail, t), special.nctdtrinc(nu, tail, t)], axis=1)
+    interval[finite] = correction / np.sqrt(blocks) * bounds
+    return g, interval

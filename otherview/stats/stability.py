@@ -1,0 +1,187 @@
+"""Would half of the blocks have said the same?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import ArrayLike
+
+from otherview.stats.chunks import Progress, Running
+from otherview.stats.corrections import benjamini_hochberg
+from otherview.stats.paired import BlockMeans, block_means, check_alpha, effects
+from otherview.stats.sign_flip import Flips, SignFlipResult, check_seed, sign_flip_test
+
+
+@dataclass(frozen=True)
+class SplitHalfResult:
+    """What `split_half` found; one entry a split, then one a direction (A to B, B to A)."""
+
+    correlation: Float[np.ndarray, " splits"]
+    """Pearson's r over units of the t of one half with that of the other; NaN where fewer than
+    two units have a finite t in both, or all the same one."""
+    significant: Int[np.ndarray, "splits 2"]
+    """Units with Benjamini-Hochberg q ≤ alpha in one half."""
+    replicated: Int[np.ndarray, "splits 2"]
+    """Of these, units with p ≤ alpha and the same sign in the other half."""
+    n_blocks: int
+    alpha: float
+    seed: int
+
+    @property
+    def mean_correlation(self) -> float:
+        """Mean over the splits; NaN if one of them is."""
+        return float(self.correlation.mean())
+
+    @property
+    def replication(self) -> float | None:
+        """Share of the significant units that replicate, over all splits; None if none was."""
+        significant = int(self.significant.sum())
+        return int(self.replicated.sum()) / significant if significant else None
+
+
+def split_half(
+    differences: ArrayLike,
+    splits: int = 100,
+    seed: int = 0,
+    *,
+    blocks: ArrayLike | None = None,
+    alpha: float = 0.05,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> SplitHalfResult:
+    """Agreement of the t-map between random halves of the blocks.
+
+    `differences` is `[pairs, units]`, `blocks` `[pairs]` as in `sign_flip_test`; whole blocks go
+    to one half or the other (an odd one to the second). p are exact sign-flip p of each half.
+    Where nothing is there, alpha/2 of the significant units replicate. The halves share no
+    block, but the splits do: the spread over splits is no standard error.
+
+    Raises ValueError as `sign_flip_test` does, and with fewer than four blocks.
+    """
+    check_alpha(alpha)
+    check_seed(seed)
+    if splits < 1:
+        raise ValueError(f"splits is {splits}; give one or more")
+    reduced = block_means(differences, blocks)
+    n_blocks = check_halves(reduced)
+    generator = np.random.default_rng(seed)
+    correlation = np.empty(splits)
+    significant = np.zeros((splits, 2), np.int64)
+    replicated = np.zeros((splits, 2), np.int64)
+    for split in range(splits):
+        order = generator.permutation(n_blocks)
+        halves = [np.sort(half) for half in (order[: n_blocks // 2], order[n_blocks // 2 :])]
+        (t_a, p_a), (t_b, p_b) = (t_and_p(reduced.values[half], threads) for half in halves)
+        correlation[split] = map_correlation(t_a, t_b)
+        same_sign = np.sign(t_a) == np.sign(t_b)
+        for direction, (here, there) in enumerate(((p_a, p_b), (p_b, p_a))):
+            chosen = benjamini_hochberg(here) <= alpha
+            significant[split, direction] = chosen.sum()
+            replicated[split, direction] = (chosen & same_sign & (there <= alpha)).sum()
+        if progress is not None:
+            progress(split + 1, splits)
+    return SplitHalfResult(correlation, significant, replicated, n_blocks, alpha, seed)
+
+
+def check_halves(reduced: BlockMeans) -> int:
+    """Number of blocks. Raises ValueError if a half would have fewer than two."""
+    n_blocks = len(reduced.labels)
+    if n_blocks < 4:
+        raise ValueError(f"differences holds {n_blocks} blocks; two halves need four or more")
+    return n_blocks
+
+
+def t_and_p(
+    values: Float[np.ndarray, "blocks units"], threads: int | None
+) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, " units"]]:
+    """t and sign-flip p of every unit."""
+    from otherview.stats.sign_flip_p import sign_flip_p
+
+    return effects(values).t, sign_flip_p(values, Running(threads)).p
+
+
+def map_correlation(one: Float[np.ndarray, " units"], other: Float[np.ndarray, " units"]) -> float:
+    """Pearson's r over the units with a finite value in both; NaN if there is none to tell."""
+    both = np.isfinite(one) & np.isfinite(other)
+    one, other = one[both], other[both]
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float(np.nan)
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+@dataclass(frozen=True)
+class DiscoverConfirmResult:
+    """What `discover_confirm` found; arrays have one entry a unit, in the order given."""
+
+    selected: Bool[np.ndarray, " units"]
+    """Benjamini-Hochberg q ≤ alpha on the discovery blocks."""
+    confirmed: Bool[np.ndarray, " units"]
+    """Selected, step-down family-wise p ≤ alpha among the selected on the other blocks, and the
+    same sign in both."""
+    t_discovery: Float[np.ndarray, " units"]
+    p_confirmation: Float[np.ndarray, " units"]
+    """Step-down family-wise p among the selected; NaN where not selected (not tested)."""
+    confirmation: SignFlipResult | None
+    """The whole test of the selected units on the confirmation blocks, in the order of
+    `np.flatnonzero(selected)`; its effect sizes are free of selection bias. None if no unit was
+    selected."""
+    discovery_blocks: Shaped[np.ndarray, " blocks"]
+    """Labels of the blocks that chose the units (pair numbers where no blocks were given)."""
+    confirmation_blocks: Shaped[np.ndarray, " blocks"]
+    alpha: float
+    seed: int
+
+
+def discover_confirm(
+    differences: ArrayLike,
+    blocks: ArrayLike | None = None,
+    *,
+    flips: Flips = "auto",
+    alpha: float = 0.05,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> DiscoverConfirmResult:
+    """Choose units on a random half of the blocks, test only those on the other half.
+
+    `differences` is `[pairs, units]`, `blocks` `[pairs]` as in `sign_flip_test`; with an odd
+    number the extra block confirms. How units are chosen cannot bias the confirmation, which
+    shares no block with it, so a false discovery rate chooses; the confirmation controls the
+    family-wise error over the units chosen.
+
+    Raises ValueError as `sign_flip_test` does, and with fewer than four blocks.
+    """
+    check_alpha(alpha)
+    check_seed(seed)
+    reduced = block_means(differences, blocks)
+    n_blocks = check_halves(reduced)
+    order = np.random.default_rng(seed).permutation(n_blocks)
+    discovery, confirmation = np.sort(order[: n_blocks // 2]), np.sort(order[n_blocks // 2 :])
+    t_discovery, p_discovery = t_and_p(reduced.values[discovery], threads)
+    selected = benjamini_hochberg(p_discovery) <= alpha
+    p_confirmation = np.full(len(selected), np.nan)
+    confirmed = np.zeros(len(selected), dtype=bool)
+    test = None
+    if selected.any():
+        test = sign_flip_test(
+            np.ldexp(reduced.values[np.ix_(confirmation, selected)], reduced.exponent[selected]),
+            flips=flips,
+            alpha=alpha,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+        p_confirmation[selected] = test.p_stepdown
+        same_sign = np.sign(test.mean) == np.sign(t_discovery[selected])
+        confirmed[selected] = (test.p_stepdown <= alpha) & same_sign
+    return DiscoverConfirmResult(
+        selected=selected,
+        confirmed=confirmed,
+        t_discovery=t_discovery,
+        p_confirmation=p_confirmation,
+        confirmation=test,
+        discovery_blocks=reduced.labels[discovery],
+        confirmation_blocks=reduced.labels[confirmation],
+        alpha=alpha,
+        seed=seed,
+    )
