@@ -1,4 +1,7 @@
-"""What a run prints: progress while it works, tables when it is done."""
+"""What a run prints: progress while it works, tables when it is done.
+
+The tables are made from `summary.json` alone, so that an old result prints as a new one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from rich.table import Table
 
 from otherview.measure import Progress as Report
 
-UNIT_SET_TITLES = {"heads": "heads", "slices16": "slices of 16"}
+UNIT_SET_TITLES = {"heads": "heads", "slices16": "slices"}
 DASH = "-"
 
 
@@ -38,11 +41,36 @@ def progress_bars(console: Console) -> Iterator[Report]:
 
 
 def print_summary(console: Console, summary: dict[str, Any], folder: Path) -> None:
-    """The tables of a run, made from its `summary.json` alone."""
-    contrast = summary["contrast"]
+    """Everything that a reader of a run's `summary.json` should see first."""
+    _print_heading(console, summary)
+    for unit_set, result in summary["results"].items():
+        for line in role_lines(unit_set, result):
+            console.print(line, highlight=False)
+    console.print()
+    console.print(published_table(summary))
+    console.print(sign_flip_table(summary))
+    for unit_set, result in summary["results"].items():
+        if unit_set == "heads":
+            console.print(_strongest_table(unit_set, result))
+        console.print(_top_blocks_table(unit_set, result))
+        if result["degenerate"]:
+            named = ", ".join(result["degenerate"][:5])
+            more = " ..." if len(result["degenerate"]) > 5 else ""
+            console.print(
+                f"{len(result['degenerate'])} of {result['units']:,} {UNIT_SET_TITLES[unit_set]} "
+                f"have no variance and no t: {named}{more}",
+                highlight=False,
+            )
+    console.print(f"result in [bold]{folder}[/]", highlight=False, soft_wrap=True)
+
+
+def _print_heading(console: Console, summary: dict[str, Any]) -> None:
+    contrast, reading = summary["contrast"], summary["reading"]
+    response = {"rms": "RMS", "log_rms": "log RMS"}[reading["response"]]
     console.print(
         f"\n[bold]{summary['study']}[/]  {summary['model']}, {summary['pairs']} pairs, "
-        f"seed {summary['seed']}"
+        f"seed {summary['seed']}, {response} over {reading['tokens']} tokens",
+        highlight=False,
     )
     if summary["question"]:
         console.print(summary["question"], markup=False, highlight=False)
@@ -58,17 +86,32 @@ def print_summary(console: Console, summary: dict[str, Any], folder: Path) -> No
             highlight=False,
         )
     console.print()
-    console.print(published_table(summary))
-    for unit_set, result in summary["results"].items():
-        console.print(_top_blocks_table(unit_set, result))
-        if result["degenerate"]:
-            console.print(
-                f"{len(result['degenerate'])} of {result['units']} {UNIT_SET_TITLES[unit_set]} "
-                f"have no variance and no t: {', '.join(result['degenerate'][:5])}"
-                f"{' ...' if len(result['degenerate']) > 5 else ''}",
-                highlight=False,
-            )
-    console.print(f"result in [bold]{folder}[/]", highlight=False, soft_wrap=True)
+
+
+def role_lines(unit_set: str, result: dict[str, Any]) -> list[str]:
+    """The role test in words, or why there is none."""
+    title = UNIT_SET_TITLES[unit_set]
+    found = result.get("role_test")
+    if found is None:
+        if unit_set != "heads":
+            return []
+        return [
+            "[yellow]One pair of wordings cannot tell the role from the words: any two wordings "
+            "differ. templates=nouns draws eight wordings a role and tests the role.[/]"
+        ]
+    wordings = found["wordings"]
+    lines = [
+        f"[bold]role test: {found['called']} of {result['units']:,} {title}[/] follow the role "
+        f"over items and over wordings (family-wise {found['alpha']:g}; {found['relabellings']:,} "
+        f"{'' if found['exact'] else 'random '}relabellings of {wordings['test']} + "
+        f"{wordings['control']} wordings, smallest p {found['smallest_p_maxt']:.2g})"
+    ]
+    if found["called_units"]:
+        named = ", ".join(found["called_units"][:8])
+        lines.append(f"  {named}{' ...' if found['called'] > 8 else ''}")
+    if found["note"]:
+        lines.append(f"[yellow]  {found['note']}[/]")
+    return lines
 
 
 def published_table(summary: dict[str, Any]) -> Table:
@@ -78,12 +121,8 @@ def published_table(summary: dict[str, Any]) -> Table:
     for heading in ("|t| >", "observed", "share", "null mean", "null p99", "obs / p99"):
         table.add_column(heading, justify="right")
     for unit_set, result in summary["results"].items():
-        _add_reading(
-            table,
-            f"{result['units']:,} {UNIT_SET_TITLES[unit_set]}",
-            result["units"],
-            result["published_reading"],
-        )
+        title = f"{result['units']:,} {UNIT_SET_TITLES[unit_set]}"
+        _add_reading(table, title, result["units"], result["published_reading"])
     figures = summary.get("published_figures")
     if figures:
         _add_reading(table, "published", figures["units"], figures, style="cyan")
@@ -109,6 +148,77 @@ def _add_reading(
     table.add_row(
         "", "max |t|", DASH if largest is None else f"{largest:.2f}", style=style, end_section=True
     )
+
+
+def sign_flip_table(summary: dict[str, Any]) -> Table:
+    """What sign flips of whole items say of these wordings, a column a set of units."""
+    results = summary["results"]
+    table = Table(title="these wordings, tested over items (sign flips of whole items)")
+    table.add_column("")
+    for unit_set, result in results.items():
+        table.add_column(f"{result['units']:,} {UNIT_SET_TITLES[unit_set]}", justify="right")
+    rows: dict[str, list[str]] = {}
+    for result in results.values():
+        for name, cell in _sign_flip_cells(result).items():
+            rows.setdefault(name, []).append(cell)
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    return table
+
+
+def _sign_flip_cells(result: dict[str, Any]) -> dict[str, str]:
+    test = result["sign_flip"]
+    patterns = f"{'all' if test['exact'] else 'random'} {test['patterns']:,}"
+    cells = {
+        "sign patterns": patterns,
+        f"differ, family-wise {test['alpha']:g}": f"{test['familywise']:,}",
+        "critical |t|": f"{test['critical_t']:.2f}" if "critical_t" in test else DASH,
+    }
+    for count in test["counts"]:
+        above = f"|t| > {count['threshold']:g}"
+        spread = f"{count['null_mean']:.2g} (SD {count['null_sd']:.2g})"
+        cells[f"{above}: null mean"] = spread
+        cells[f"{above}: null p99"] = f"{count['null_p99']:,}"
+        cells[f"{above}: p of the count"] = f"{count['p']:.2g}"
+        cells[f"{above}: true, at least"] = f"{count['true_discoveries']:,}"
+    halves = result.get("split_half", {})
+    correlation, replication = halves.get("mean_correlation"), halves.get("replication")
+    cells["split-half r of the t-map"] = DASH if correlation is None else f"{correlation:.2f}"
+    cells["replicate in the other half"] = DASH if replication is None else f"{replication:.0%}"
+    confirm = result.get("discover_confirm")
+    cells["found on half the items, confirmed"] = (
+        f"{confirm['confirmed']:,} of {confirm['discovered']:,}" if confirm else DASH
+    )
+    along = result.get("trend")
+    if along:
+        cells["effect changes along the axis"] = f"{along['familywise']:,}"
+    return cells
+
+
+def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
+    by_role = "role_test" in result
+    table = Table(title=f"strongest {UNIT_SET_TITLES[unit_set]}")
+    table.add_column("unit")
+    headings = ["role t", "role p", "fails"] if by_role else []
+    for heading in (*headings, "t", "g, interval", "family-wise p", "confirmed"):
+        table.add_column(heading, justify="right")
+    for row in result["strongest"]:
+        cells = [row["unit"]]
+        if by_role:
+            role_t = f"{row['role_t']:.2f}" if "role_t" in row else DASH
+            cells += [role_t, f"{row['role_p_maxt']:.2g}", row["role_failed"] or DASH]
+        interval = (
+            f"{row['g']:.2f} [{row['g_low']:.2f}, {row['g_high']:.2f}]" if "g_low" in row else DASH
+        )
+        confirmed = "yes" if row.get("confirmed") else "no" if "confirmed" in row else DASH
+        cells += [
+            f"{row['t']:.2f}" if "t" in row else DASH,
+            interval.replace("[", r"\["),
+            f"{row['p_stepdown']:.2g}",
+            confirmed,
+        ]
+        table.add_row(*cells)
+    return table
 
 
 def _top_blocks_table(unit_set: str, result: dict[str, Any]) -> Table:

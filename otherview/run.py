@@ -28,8 +28,9 @@ def run_study(study: Study, folder: Path) -> None:
     try:
         with progress_bars(console) as report:
             measurement = measure(study, report)
-        write_measurement(folder, measurement)
-        summary = write_analyses(folder, study, measurement, analyse(measurement.responses, study))
+            write_measurement(folder, measurement)
+            analyses = analyse(measurement.responses, study, report)
+        summary = write_analyses(folder, study, measurement, analyses)
     except KeyboardInterrupt:
         write_status(folder, "interrupted")
         raise

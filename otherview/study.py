@@ -245,8 +245,25 @@ class Nulls:
     flips: int = 200
     """Random sign flips of whole pairs in the published reading."""
 
+    sign_flips: str | int = "auto"
+    """Sign patterns of the sign-flip test and the role test: exact, a number to draw, or auto
+    (exact where it is affordable)."""
+
+    alpha: float = 0.05
+    """Family-wise error rate, and false discovery rate where one is controlled."""
+
+    splits: int = 100
+    """Random half splits of the items for the stability of the t-map."""
+
     def __post_init__(self) -> None:
         _at_least("nulls.flips", self.flips, 1)
+        _at_least("nulls.splits", self.splits, 1)
+        if not 0 < self.alpha < 1:
+            raise StudyError(f"nulls.alpha={self.alpha} is not between 0 and 1", "nulls.alpha")
+        if isinstance(self.sign_flips, str):
+            _choice("nulls.sign_flips", self.sign_flips, ("auto", "exact"))
+        else:
+            _at_least("nulls.sign_flips", self.sign_flips, 1)
         if not self.thresholds or min(self.thresholds) <= 0:
             raise StudyError(
                 f"nulls.thresholds={list(self.thresholds)}: give one or more values above 0",

@@ -1,0 +1,237 @@
+"""The content of `summary.json`: the study, its tables in numbers, how it was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from otherview.analysis import Analysis
+from otherview.measure import Measurement
+from otherview.provenance import provenance
+from otherview.study import Study
+from otherview.tables import unit_table
+
+TOP_BLOCKS = 5
+STRONGEST_UNITS = 8
+
+
+def summary_of(
+    study: Study, measurement: Measurement, analyses: Sequence[Analysis]
+) -> dict[str, Any]:
+    """Study, results and provenance of a run, ready for JSON. What was not computed is absent."""
+    summary: dict[str, Any] = {
+        "study": study.name,
+        "question": study.question,
+        "model": study.model.name,
+        "contrast": {
+            "templates": study.templates.name,
+            "test": study.templates.test,
+            "control": study.templates.control,
+        },
+        "pairs": len(study.creatures.items),
+        "seed": study.seed,
+        "reading": {
+            "tokens": study.capture.tokens,
+            "response": study.capture.response,
+            "batch_size": study.model.batch_size,
+            "dtype": study.model.dtype,
+            "noise": study.sampling.noise,
+        },
+        "tokens": _token_summary(study, measurement),
+        "results": {analysis.unit_set: _result(analysis) for analysis in analyses},
+        "provenance": provenance(measurement.device, measurement.model_revision),
+    }
+    if study.creatures.axis is not None:
+        summary["axis"] = study.creatures.axis
+    if study.repeats_published:
+        assert study.published is not None
+        summary["published_figures"] = asdict(study.published)
+    return summary
+
+
+def _token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
+    """Whether the members of the pairs have as many tokens and hold the item at the same place."""
+    prompts = measurement.responses.prompts.prompts
+    places = list(zip(prompts, measurement.places, strict=True))
+    counts = {(prompt.item, place.count) for prompt, place in places}
+    positions = {(prompt.item, place.item_position) for prompt, place in places}
+    return {
+        "text_length": study.model.text_length,
+        "longest_prompt": max(count for _, count in counts),
+        "equal_count": len(counts) == len(study.creatures.items),
+        "equal_item_position": len(positions) == len(study.creatures.items),
+    }
+
+
+def _result(analysis: Analysis) -> dict[str, Any]:
+    table = unit_table(analysis)
+    result: dict[str, Any] = {
+        "units": len(analysis.units),
+        "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),
+        "degenerate": table.filter("degenerate")["unit"].to_list(),
+        "published_reading": _published_reading(analysis),
+        "sign_flip": _sign_flip(analysis),
+        "top_blocks": _top_blocks(analysis, table),
+        "strongest": _strongest(analysis, table),
+    }
+    for name, found in (
+        ("split_half", _split_half(analysis)),
+        ("discover_confirm", _discover_confirm(analysis)),
+        ("trend", _trend(analysis)),
+        ("role_test", _role_test(analysis)),
+    ):
+        if found is not None:
+            result[name] = found
+    return result
+
+
+def _published_reading(analysis: Analysis) -> dict[str, Any]:
+    reading = analysis.published
+    counts = []
+    for count in reading.counts:
+        row: dict[str, Any] = {
+            "threshold": count.threshold,
+            "observed": count.observed,
+            "share": count.observed / len(analysis.units),
+            "null_mean": count.null_mean,
+            "null_p99": count.null_p99,
+        }
+        if count.ratio is not None:
+            row["ratio"] = count.ratio
+        counts.append(row)
+    summary: dict[str, Any] = {"flips": reading.flips, "seed": reading.seed, "counts": counts}
+    if reading.max_abs_t is not None:
+        summary["max_abs_t"] = reading.max_abs_t
+    return summary
+
+
+def _sign_flip(analysis: Analysis) -> dict[str, Any]:
+    test = analysis.sign_flip
+    summary: dict[str, Any] = {
+        "exact": test.exact,
+        "patterns": test.n_flips,
+        "method": test.methods["null"],
+        "blocks": test.n_blocks,
+        "alpha": test.alpha,
+        "smallest_p": test.smallest_p,
+        "familywise": int((test.p_stepdown <= test.alpha).sum()),
+        "familywise_single_step": int((test.p_maxt <= test.alpha).sum()),
+        "false_discovery": int((test.q_bh <= test.alpha).sum()),
+        "counts": [
+            {
+                "threshold": level,
+                "observed": count.observed,
+                "null_mean": count.null_mean,
+                "null_sd": count.null_sd,
+                "null_p99": count.null_p99,
+                "null_p99_interval": list(count.null_p99_interval),
+                "p": count.p,
+                "true_discoveries": count.true_discoveries,
+            }
+            for level, count in test.counts.items()
+        ],
+    }
+    if np.isfinite(test.critical_t):
+        summary["critical_t"] = test.critical_t
+    return summary
+
+
+def _split_half(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.split_half
+    if found is None:
+        return None
+    summary: dict[str, Any] = {"splits": len(found.correlation)}
+    if np.isfinite(found.mean_correlation):
+        summary["mean_correlation"] = found.mean_correlation
+    if found.replication is not None:
+        summary["replication"] = found.replication
+    return summary
+
+
+def _discover_confirm(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.discover_confirm
+    if found is None:
+        return None
+    return {
+        "discovery_items": len(found.discovery_blocks),
+        "confirmation_items": len(found.confirmation_blocks),
+        "discovered": int(found.selected.sum()),
+        "confirmed": int(found.confirmed.sum()),
+    }
+
+
+def _trend(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.trend
+    if found is None:
+        return None
+    return {
+        "permutations": found.n_permutations,
+        "exact": found.exact,
+        "familywise": int(found.significant.sum()),
+        "smallest_p_maxt": float(found.p_maxt.min()),
+    }
+
+
+def _role_test(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.role
+    if found is None:
+        return None
+    units = np.array([unit.address for unit in analysis.units])
+    strongest_first = np.argsort(-np.abs(np.nan_to_num(found.t)), kind="stable")
+    return {
+        "called": int(found.called.sum()),
+        "called_units": [str(units[index]) for index in strongest_first if found.called[index]],
+        "fails_wordings": int(found.fails_wordings.sum()),
+        "fails_items": int(found.fails_items.sum()),
+        "relabellings": found.n_relabellings,
+        "exact": found.exact,
+        "wordings": {"test": found.n_test, "control": found.n_control},
+        "smallest_p": found.smallest_p,
+        "smallest_p_maxt": float(found.p_maxt.min()),
+        "alpha": found.alpha,
+        "note": found.note,
+    }
+
+
+def _top_blocks(analysis: Analysis, table: pl.DataFrame) -> list[dict[str, Any]]:
+    """The blocks with the largest |t|, a row a block and stream."""
+    lowest = min(count.threshold for count in analysis.published.counts)
+    rows = (
+        table.select(
+            "unit",
+            block=pl.Series([unit.site.address for unit in analysis.units]),
+            abs_t=pl.col("t").abs(),
+        )
+        .drop_nulls("abs_t")
+        .group_by("block")
+        .agg(
+            max_abs_t=pl.col("abs_t").max(),
+            unit=pl.col("unit").sort_by("abs_t").last(),
+            units=pl.len(),
+            above=(pl.col("abs_t") > lowest).sum(),
+        )
+        .sort("max_abs_t", "block", descending=[True, False])
+    )
+    return rows.head(TOP_BLOCKS).to_dicts()
+
+
+def _strongest(analysis: Analysis, table: pl.DataFrame) -> list[dict[str, Any]]:
+    """The units with the largest |t|, or first those that the role test calls."""
+    order = [pl.col("t").abs()]
+    if analysis.role is not None:
+        order = [pl.col("role_called"), pl.col("role_t").abs()]
+    wanted = ["unit", "t", "p", "p_stepdown", "g", "g_low", "g_high", "confirmed", "trend_p_maxt"]
+    wanted += ["role_t", "role_p_maxt", "role_failed"]
+    rows = (
+        table.sort(order, descending=True, nulls_last=True)
+        .head(STRONGEST_UNITS)
+        .select(name for name in wanted if name in table.columns)
+    )
+    return [
+        {name: value for name, value in row.items() if value is not None} for row in rows.to_dicts()
+    ]
