@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int
 
 from otherview.stats.chunks import Running, run_chunks
-from otherview.stats.enumeration_kernel import (
+from otherview.stats.enumeration_kernel import enumerate_range
+from otherview.stats.enumeration_layout import (
     FREE,
     NO_RUN,
     SIGNS,
@@ -14,7 +15,6 @@ from otherview.stats.enumeration_kernel import (
     Cuts,
     Layout,
     Tallies,
-    enumerate_range,
 )
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.flip_null import BINS, edges_fine

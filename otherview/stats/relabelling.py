@@ -67,7 +67,7 @@ def t_of_correlation(
         return np.full(correlation.shape, np.nan)
     rest = 1 - correlation**2
     t = correlation * np.sqrt((rows - 2) / np.maximum(rest, NEAR_TIE))
-    return np.where(rest > NEAR_TIE, t, np.copysign(np.inf, correlation))
+    return np.asarray(np.where(rest > NEAR_TIE, t, np.copysign(np.inf, correlation)))
 
 
 def correlations(
