@@ -28,9 +28,9 @@ def available_cores() -> int:
 def run_chunks(work: Callable[[int], Part], chunks: int, running: Running) -> Iterator[Part]:
     """Yield `work(0), ..., work(chunks - 1)` in this order.
 
-    What a chunk holds must not depend on the number of threads; then no result does. At most two chunks a
-    thread are held at a time, so memory is flat in `chunks`. An exception, Ctrl-C included,
-    drops the chunks that have not begun and is raised when those under way have ended.
+    What a chunk holds must not depend on the number of threads; then no result does. At most
+    two chunks a thread are held at a time, so memory is flat in `chunks`. An exception, Ctrl-C
+    included, drops the chunks that have not begun and is raised when those under way end.
     """
     progress = running.progress
     threads = available_cores() if running.threads is None else running.threads

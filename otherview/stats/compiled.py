@@ -1,11 +1,20 @@
 """Compile a kernel with numba, with its machine code kept on disk."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
 
+Integer: TypeAlias = Any
+"""A whole number inside a kernel: Python's or NumPy's, which numba does not tell apart."""
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def inlined(kernel: Kernel) -> Kernel:
+    """`kernel` pasted into the kernels that use it: a call that hands on arrays costs more than
+    a short loop over them."""
+    return cast(Kernel, numba.njit(inline="always", error_model="numpy")(kernel))
 
 
 def compiled(kernel: Kernel) -> Kernel:

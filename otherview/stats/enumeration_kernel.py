@@ -1,76 +1,17 @@
 """The kernel that visits all sign patterns and skips the units that cannot matter."""
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
-from otherview.stats.compiled import compiled
-
-SIGNS = 5
-"""Signs inside a vector, and rows a tile: 32 x 32 patterns share the other signs."""
-
-WIDTH = 1 << SIGNS
-FREE = 2 * SIGNS + 1
-"""Blocks that are not in the Gray code: two times five, and the one whose sign is fixed."""
-
-NO_RUN = -1
-
-
-class Layout(NamedTuple):
-    """Units as the kernel wants them; blocks reordered, smallest first."""
-
-    fine: Int[np.ndarray, "units blocks"]
-    high: Int[np.ndarray, "blocks-10 units"]
-    """Coarse blocks in the Gray code; the last is the one whose sign is fixed."""
-    middle: Int[np.ndarray, "units 32"]
-    low: Int[np.ndarray, "units 32"]
-    """Coarse sums of five blocks under their 32 sign patterns."""
-    reach_all: Int[np.ndarray, " units"]
-    """How far the ten blocks of a tile can move a sum."""
-    reach_low: Int[np.ndarray, " units"]
-    """How far the five blocks of a vector can."""
-    shift: int
-    error: int
-    """A coarse sum is at most this far from the fine one."""
-
-
-class Cuts(NamedTuple):
-    """Where largest sums are told apart, all fine."""
-
-    values: Int[np.ndarray, " cuts"]
-    """Ascending; the first is the floor."""
-    place: Int[np.ndarray, " places"]
-    """For coarse sums in equal steps from the floor: how many cuts are at or below, or
-    `NO_RUN` where a cut is too near to say."""
-    step: int
-    """A place is 2^step coarse sums wide."""
-    rank: Int[np.ndarray, " cuts+1"]
-    """Of that many cuts, how many are `reach`es of strong units."""
-
-
-class Tallies(NamedTuple):
-    """Filled by the kernel."""
-
-    counts: Int[np.ndarray, "thresholds units+1"]
-    largest: Int[np.ndarray, " cuts+1"]
-    """Patterns by how many cuts their largest sum reaches."""
-    largest_weak: Int[np.ndarray, " cuts+1"]
-    """The same for the largest over weak units only (those below the floor in the data)."""
-    extra: Int[np.ndarray, " strong+1"]
-    """Step-down hits that strong units add to those of the weak, as differences."""
-
-
-@compiled
-def fine_sum(
-    fine: Int[np.ndarray, "units blocks"], unit: int, lane: int, row: int, gray: int
-) -> int:
-    """|Σ ±u| of a unit, exactly; set bits of lane, row and gray are flipped blocks."""
-    flips = lane | (row << SIGNS) | (gray << (2 * SIGNS))
-    total = np.int64(0)
-    for block in range(fine.shape[1]):
-        total += -fine[unit, block] if (flips >> block) & 1 else fine[unit, block]
-    return abs(total)
+from otherview.stats.compiled import Integer, compiled, inlined
+from otherview.stats.enumeration_layout import (
+    NO_RUN,
+    WIDTH,
+    Cuts,
+    Layout,
+    Tallies,
+    fine_sum,
+)
 
 
 @compiled
@@ -78,12 +19,12 @@ def exact_largest(
     layout: Layout,
     sums: Int[np.ndarray, " units"],
     active: Int[np.ndarray, " some"],
-    below: int,
-    row: int,
-    lane: int,
-    gray: int,
-    coarse: int,
-) -> int:
+    below: Integer,
+    row: Integer,
+    lane: Integer,
+    gray: Integer,
+    coarse: Integer,
+) -> Integer:
     """The exact largest sum of a pattern over the active units before `below`."""
     largest = np.int64(0)
     for unit in active:
@@ -97,23 +38,18 @@ def exact_largest(
 @compiled
 def cuts_reached(
     layout: Layout,
-    cuts: Cuts,
+    cut_values: Int[np.ndarray, " cuts"],
     sums: Int[np.ndarray, " units"],
     active: Int[np.ndarray, " some"],
-    below: int,
-    row: int,
-    lane: int,
-    gray: int,
-    coarse: int,
-) -> int:
-    """How many cuts the largest sum of a pattern reaches, given its coarse value."""
-    if coarse == 0:
-        return 0
-    place = (coarse - (cuts.values[0] >> layout.shift)) >> cuts.step
-    if 0 <= place < len(cuts.place) and cuts.place[place] != NO_RUN:
-        return cuts.place[place]
+    below: Integer,
+    row: Integer,
+    lane: Integer,
+    gray: Integer,
+    coarse: Integer,
+) -> Integer:
+    """How many cuts the exact largest sum of a pattern reaches, given its coarse value."""
     exact = exact_largest(layout, sums, active, below, row, lane, gray, coarse)
-    return np.searchsorted(cuts.values, exact, side="right")
+    return np.searchsorted(cut_values, exact, side="right")
 
 
 @compiled
@@ -121,21 +57,22 @@ def settle_near(
     layout: Layout,
     sums: Int[np.ndarray, " units"],
     active: Int[np.ndarray, " some"],
-    gray: int,
+    gray: Integer,
+    near: Int[np.ndarray, " 32"],
     passing: Int[np.ndarray, " thresholds"],
-    tile: Int[np.ndarray, "thresholds 32 32"],
+    counted: Int[np.ndarray, "thresholds 32 32"],
 ) -> None:
     """Count, by their exact sums, the units of a tile too near to a threshold to tell."""
-    for unit in active:
-        for row in range(WIDTH):
-            base = sums[unit] + layout.middle[unit, row]
-            for lane in range(WIDTH):
-                value = abs(base + layout.low[unit, lane])
+    for lane in np.flatnonzero(near):
+        for unit in active:
+            own_sum = sums[unit] + layout.low[unit, lane]
+            for row in range(WIDTH):
+                value = abs(own_sum + layout.middle[unit, row])
                 for index in range(len(passing)):
                     cutoff = passing[index] >> layout.shift
                     if cutoff - layout.error < value <= cutoff + layout.error + 1:
                         exact = fine_sum(layout.fine, unit, lane, row, gray)
-                        tile[index, row, lane] += exact > passing[index]
+                        counted[index, row, lane] += exact > passing[index]
 
 
 @compiled
@@ -144,11 +81,11 @@ def settle_events(
     cuts: Cuts,
     sums: Int[np.ndarray, " units"],
     active: Int[np.ndarray, " some"],
-    first_strong: int,
-    gray: int,
+    first_strong: Integer,
+    gray: Integer,
     weak: Int[np.ndarray, "32 32"],
     events: Int[np.ndarray, "events 3"],
-    number: int,
+    number: Integer,
     extra: Int[np.ndarray, " strong+1"],
 ) -> None:
     """Step-down hits of strong units that reach their own |t|.
@@ -158,131 +95,209 @@ def settle_events(
     units hit ranks 0 ... (their own r)-1; a rank is hit once.
     """
     order = np.argsort(events[:number, 0], kind="mergesort")
+    start = cuts.values[0] >> layout.shift
     covered = 0
-    for position in range(number):
-        pattern, unit, reached = events[order[position]]
-        if position == 0 or pattern != events[order[position - 1], 0]:
+    for rank in range(number):
+        pattern, unit, reached = events[order[rank]]
+        if rank == 0 or pattern != events[order[rank - 1], 0]:
             row, lane = pattern // WIDTH, pattern % WIDTH
-            covered = cuts.rank[
-                cuts_reached(
-                    layout, cuts, sums, active, first_strong, row, lane, gray, weak[row, lane]
-                )
-            ]
-        start = max(covered, unit - first_strong)
+            position = (weak[row, lane] - start) >> cuts.step
+            by_weak = np.int64(cuts.place[position]) if position >= 0 else 0
+            if by_weak == NO_RUN or -layout.error <= weak[row, lane] - start < 0:
+                by_weak = cuts_reached(
+                    layout, cuts.values, sums, active, first_strong, row, lane, gray,
+                    weak[row, lane],
+                )  # fmt: skip
+            covered = cuts.rank[by_weak]
+        first = max(covered, unit - first_strong)
         end = cuts.rank[reached]
-        if end > start:
-            extra[start] += 1
+        if end > first:
+            extra[first] += 1
             extra[end] -= 1
             covered = end
 
 
-@compiled
-def count_row(
-    low: Int[np.ndarray, "units 32"],
+@inlined
+def list_rows(
+    middle: Int[np.ndarray, "units 32"],
     unit: np.uint64,
-    base: np.int32,
+    own_sum: np.int32,
+    reach: np.int32,
+    cutoff: np.int32,
+    rows: Int[np.ndarray, " 33"],
+) -> np.uint64:
+    """List the rows of the tile in which five more blocks can carry the unit past the cutoff."""
+    count = np.uint64(0)
+    for row in range(WIDTH):
+        rows[count] = row
+        count += np.uint64(abs(own_sum + middle[unit, np.uint64(row)]) + reach > cutoff)
+    return count
+
+
+@compiled
+def count_tile(
+    layout: Layout,
+    sums: Int[np.ndarray, " units"],
+    active: Int[np.ndarray, " some"],
     possible: np.int32,
     certain: np.int32,
-    counted: Int[np.ndarray, "thresholds 32 32"],
-    index: int,
-    row: np.uint64,
+    counted: Int[np.ndarray, "32 32"],
+    touched: Bool[np.ndarray, " 32"],
+    rows: Int[np.ndarray, " 33"],
     near: Int[np.ndarray, " 32"],
 ) -> None:
-    """Add one unit to the counts of the 32 patterns of a row, and mark those too near to tell.
+    """Count the units past a threshold in each pattern of the tile; mark what is too near to tell.
 
-    Written so that both loops compile to vector instructions: no views, unsigned indices.
+    The loops over lanes compile to vector instructions: no views, no calls, unsigned indices.
     """
-    for lane in range(WIDTH):
-        counted[index, row, lane] += (
-            np.int16(1) if abs(np.int32(base + low[unit, lane])) > certain else np.int16(0)
-        )
-    for lane in range(WIDTH):
-        value = abs(np.int32(base + low[unit, lane]))
-        near[lane] |= np.int32(1) if possible < value <= certain else np.int32(0)
+    middle, low = layout.middle, layout.low
+    for position in range(len(active)):
+        unit = np.uint64(active[position])
+        own_sum, reach = sums[unit], layout.reach_low[unit]
+        if abs(own_sum) + layout.reach_all[unit] <= possible:
+            continue
+        for listed in range(list_rows(middle, unit, own_sum, reach, possible, rows)):
+            row = np.uint64(rows[np.uint64(listed)])
+            touched[row] = True
+            base = np.int32(own_sum + middle[unit, row])
+            for lane in range(WIDTH):
+                value = np.int32(abs(np.int32(base + low[unit, lane])))
+                counted[row, lane] += np.int16(1) if value > certain else np.int16(0)
+            for lane in range(WIDTH):
+                value = np.int32(abs(np.int32(base + low[unit, lane])))
+                near[lane] |= np.int32(1) if possible < value <= certain else np.int32(0)
 
 
 @compiled
-def raise_row(
-    low: Int[np.ndarray, "units 32"],
-    unit: np.uint64,
-    base: np.int32,
-    largest: Int[np.ndarray, "2 32 32"],
-    side: int,
-    row: np.uint64,
-) -> None:
-    """Largest sums of the 32 patterns of a row, with one more unit."""
-    for lane in range(WIDTH):
-        value = np.int32(abs(np.int32(base + low[unit, lane])))
-        largest[side, row, lane] = max(largest[side, row, lane], value)
-
-
-@compiled
-def note_events(
+def raise_tile(
     layout: Layout,
-    cuts: Cuts,
-    unit: int,
-    base: np.int32,
-    row: int,
-    gray: int,
-    reach: int,
-    events: Int[np.ndarray, "events 3"],
-    met: int,
-) -> tuple[Int[np.ndarray, "events 3"], int]:
-    """Note the patterns of a row in which a strong unit reaches its own |t|."""
-    own = (reach >> layout.shift) - layout.error
-    for lane in range(WIDTH):
-        if abs(np.int32(base + layout.low[unit, lane])) >= own:
-            exact = fine_sum(layout.fine, unit, lane, row, gray)
-            if exact >= reach:
-                if met == len(events):
-                    grown = np.empty((2 * met, 3), np.int64)
-                    grown[:met] = events
-                    events = grown
-                events[met, 0] = row * WIDTH + lane
-                events[met, 1] = unit
-                events[met, 2] = np.searchsorted(cuts.values, exact, side="right")
-                met += 1
-    return events, met
+    sums: Int[np.ndarray, " units"],
+    active: Int[np.ndarray, " some"],
+    first_strong: Integer,
+    floor: np.int32,
+    largest: Int[np.ndarray, "2 32 32"],
+    touched: Bool[np.ndarray, " 32"],
+    rows: Int[np.ndarray, " 33"],
+) -> None:
+    """Largest sums of the weak and of the strong units in each pattern of the tile."""
+    middle, low = layout.middle, layout.low
+    for position in range(len(active)):
+        unit = np.uint64(active[position])
+        own_sum, reach = sums[unit], layout.reach_low[unit]
+        if abs(own_sum) + layout.reach_all[unit] <= floor:
+            continue
+        side = np.uint64(unit >= first_strong)
+        for listed in range(list_rows(middle, unit, own_sum, reach, floor, rows)):
+            row = np.uint64(rows[np.uint64(listed)])
+            touched[row] = True
+            base = np.int32(own_sum + middle[unit, row])
+            for lane in range(WIDTH):
+                value = np.int32(abs(np.int32(base + low[unit, lane])))
+                largest[side, row, lane] = max(largest[side, row, lane], value)
 
 
 @compiled
-def place_largest(
+def find_events(
     layout: Layout,
     cuts: Cuts,
     sums: Int[np.ndarray, " units"],
     active: Int[np.ndarray, " some"],
-    first_strong: int,
-    gray: int,
-    row: int,
+    first_strong: Integer,
+    reach: Int[np.ndarray, " units"],
+    gray: Integer,
+    rows: Int[np.ndarray, " 33"],
+    events: Int[np.ndarray, "events 3"],
+) -> Integer:
+    """Patterns in which a strong unit reaches its own |t|: (pattern, unit, cuts reached).
+
+    Returns how many there are; past the end of `events` they are counted and not written.
+    """
+    middle, low, error = layout.middle, layout.low, layout.error
+    place, step, start = cuts.place, cuts.step, cuts.values[0] >> layout.shift
+    met = 0
+    for position in range(np.searchsorted(active, first_strong), len(active)):
+        unit = np.uint64(active[position])
+        own_sum, reach_low = sums[unit], layout.reach_low[unit]
+        own = reach[unit] >> layout.shift
+        if abs(own_sum) + layout.reach_all[unit] < own - error:
+            continue
+        for listed in range(list_rows(middle, unit, own_sum, reach_low, own - error - 1, rows)):
+            row = rows[listed]
+            for lane in range(WIDTH):
+                value = abs(own_sum + middle[unit, row] + low[unit, lane])
+                if value < own - error:
+                    continue
+                position_of_value = (value - start) >> step
+                reached = place[position_of_value] if position_of_value >= 0 else NO_RUN
+                if reached == NO_RUN or value <= own + error:
+                    exact = fine_sum(layout.fine, unit, lane, row, gray)
+                    if exact < reach[unit]:
+                        continue
+                    reached = np.searchsorted(cuts.values, exact, side="right")
+                if met < len(events):
+                    events[met, 0] = row * WIDTH + lane
+                    events[met, 1] = unit
+                    events[met, 2] = reached
+                met += 1
+    return met
+
+
+@compiled
+def place_tile(
+    layout: Layout,
+    cuts: Cuts,
+    sums: Int[np.ndarray, " units"],
+    active: Int[np.ndarray, " some"],
+    first_strong: Integer,
+    gray: Integer,
     largest: Int[np.ndarray, "2 32 32"],
-    floor: int,
+    touched: Bool[np.ndarray, " 32"],
+    floor: np.int32,
     tallies: Tallies,
 ) -> None:
-    """Tally the patterns of a row by the cuts that their largest sums reach."""
+    """Tally the patterns of the tile by the cuts that their largest sums reach.
+
+    Tables are looked up here and functions called for the few patterns near a cut only: a call
+    that hands on all these arrays takes longer than a look-up.
+    """
+    place, step, start = cuts.place, cuts.step, cuts.values[0] >> layout.shift
+    over_all, over_weak = tallies.largest, tallies.largest_weak
     units = layout.fine.shape[0]
-    for lane in range(WIDTH):
-        weak, strong = largest[0, row, lane], largest[1, row, lane]
-        top = max(weak, strong)
-        if top <= floor:
+    for row in range(WIDTH):
+        if not touched[row]:
             continue
-        reached = cuts_reached(layout, cuts, sums, active, units, row, lane, gray, top)
-        tallies.largest[reached] += 1
-        if weak > floor:
-            # A strong unit that is as near the top as the error may have decided above.
-            if strong + 2 * layout.error >= weak:
+        for lane in range(WIDTH):
+            weak, strong = largest[0, row, lane], largest[1, row, lane]
+            top = max(weak, strong)
+            if top <= floor:
+                continue
+            position = (top - start) >> step
+            reached = place[position] if position >= 0 else NO_RUN
+            if reached == NO_RUN:
                 reached = cuts_reached(
-                    layout, cuts, sums, active, first_strong, row, lane, gray, weak
+                    layout, cuts.values, sums, active, units, row, lane, gray, top
                 )
-            tallies.largest_weak[reached] += 1
+            over_all[reached] += 1
+            if weak <= floor:
+                continue
+            # A strong unit as near the top as the error may have decided above.
+            if strong + 2 * layout.error >= weak:
+                position = (weak - start) >> step
+                reached = place[position] if position >= 0 else NO_RUN
+                if reached == NO_RUN:
+                    reached = cuts_reached(
+                        layout, cuts.values, sums, active, first_strong, row, lane, gray, weak
+                    )
+            over_weak[reached] += 1
 
 
 @compiled
 def list_active(
     sums: Int[np.ndarray, " units"],
     reach: Int[np.ndarray, " units"],
-    lowest: int,
+    lowest: Integer,
     listed: Int[np.ndarray, " units+1"],
-) -> int:
+) -> Integer:
     """List the units that ten more blocks can carry past the lowest cutoff; how many."""
     count = 0
     for unit in range(len(sums)):
@@ -295,8 +310,8 @@ def list_active(
 def turn_code(
     sums: Int[np.ndarray, " units"],
     high: Int[np.ndarray, "codes units"],
-    number: int,
-) -> int:
+    number: Integer,
+) -> Integer:
     """Sums under the next Gray code (one block turned), and the code."""
     turned = 0
     while not (number >> turned) & 1:
@@ -311,11 +326,11 @@ def turn_code(
 @compiled
 def enumerate_range(
     layout: Layout,
-    begin: int,
-    end: int,
+    begin: Integer,
+    end: Integer,
     passing: Int[np.ndarray, " thresholds"],
     reach: Int[np.ndarray, " units"],
-    first_strong: int,
+    first_strong: Integer,
     cuts: Cuts,
     tallies: Tallies,
 ) -> None:
@@ -342,11 +357,12 @@ def enumerate_range(
         else:
             sums += layout.high[code]
     listed = np.empty(units + 1, np.int32)
+    rows = np.empty(WIDTH + 1, np.int32)
     near = np.zeros(WIDTH, np.int32)
     counted = np.zeros((thresholds, WIDTH, WIDTH), np.int16)
     largest = np.zeros((2, WIDTH, WIDTH), np.int32)
     touched = np.zeros((thresholds + 1, WIDTH), np.bool_)
-    events = np.empty((64, 3), np.int64)
+    events = np.empty((1024, 3), np.int64)
     for number in range(begin, end):
         if number > begin:
             gray = turn_code(sums, layout.high, number)
@@ -355,34 +371,19 @@ def enumerate_range(
         counted[:] = 0
         largest[:] = 0
         touched[:] = False
-        met = 0
-        for position in range(len(active)):
-            unit = np.uint64(active[position])
-            side = 0 if unit < first_strong else 1
-            own = (reach[unit] >> shift) - error
-            for row_number in range(WIDTH):
-                row = np.uint64(row_number)
-                base = np.int32(sums[unit] + layout.middle[unit, row])
-                farthest = abs(base) + layout.reach_low[unit]
-                if farthest <= lowest:
-                    continue
-                for index in range(thresholds):
-                    if farthest > possible[index]:
-                        touched[index, row] = True
-                        count_row(
-                            layout.low, unit, base, possible[index], certain[index],
-                            counted, index, row, near,
-                        )  # fmt: skip
-                if farthest > floor:
-                    touched[thresholds, row] = True
-                    raise_row(layout.low, unit, base, largest, side, row)
-                    if side == 1 and farthest >= own:
-                        events, met = note_events(
-                            layout, cuts, unit, base, row_number, gray, reach[unit], events, met
-                        )
+        for index in range(thresholds):
+            count_tile(
+                layout, sums, active, possible[index], certain[index], counted[index],
+                touched[index], rows, near,
+            )  # fmt: skip
+        raise_tile(layout, sums, active, first_strong, floor, largest, touched[thresholds], rows)
+        met = find_events(layout, cuts, sums, active, first_strong, reach, gray, rows, events)
+        if met > len(events):
+            events = np.empty((2 * met, 3), np.int64)
+            find_events(layout, cuts, sums, active, first_strong, reach, gray, rows, events)
         if near.any():
             touched[:thresholds] = True
-            settle_near(layout, sums, active, gray, passing, counted)
+            settle_near(layout, sums, active, gray, near, passing, counted)
         for index in range(thresholds):
             for row in range(WIDTH):
                 if touched[index, row]:
@@ -390,11 +391,10 @@ def enumerate_range(
                         tallies.counts[index, np.uint64(counted[index, row, lane])] += 1
                 else:
                     tallies.counts[index, 0] += WIDTH
-        for row in range(WIDTH):
-            if touched[thresholds, row]:
-                place_largest(
-                    layout, cuts, sums, active, first_strong, gray, row, largest, floor, tallies
-                )
+        place_tile(
+            layout, cuts, sums, active, first_strong, gray, largest, touched[thresholds], floor,
+            tallies,
+        )  # fmt: skip
         if met:
             settle_events(
                 layout, cuts, sums, active, first_strong, gray, largest[0], events, met,

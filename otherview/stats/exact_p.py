@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otherview.stats.chunks import Running, run_chunks
-from otherview.stats.compiled import compiled
+from otherview.stats.compiled import Integer, compiled
 
 BITS = 61
 """Block means become integers whose absolute sum is below 2^61."""
@@ -35,7 +35,7 @@ class FlipCounts(NamedTuple):
 
 @compiled
 def taken_without(
-    sums: Int[np.ndarray, " n"], length: int, weight: int, merged: int
+    sums: Int[np.ndarray, " n"], length: Integer, weight: Integer, merged: Integer
 ) -> tuple[np.uint64, np.uint64]:
     """Of the `merged` smallest of `sums` and `sums + weight`, how many come from either."""
     least, most = max(0, merged - length), min(merged, length)
@@ -51,10 +51,10 @@ def taken_without(
 @compiled
 def merge(
     source: Int[np.ndarray, " capacity"],
-    length: int,
-    weight: int,
+    length: Integer,
+    weight: Integer,
     target: Int[np.ndarray, " capacity"],
-    count: int,
+    count: Integer,
 ) -> None:
     """The `count` smallest of `source` and `source + weight`, sorted, into `target`.
 
@@ -99,10 +99,10 @@ def merge(
 @compiled
 def sorted_subset_sums(
     weights: Int[np.ndarray, " n"],
-    limit: int,
+    limit: Integer,
     first: Int[np.ndarray, " capacity"],
     second: Int[np.ndarray, " capacity"],
-) -> tuple[int, bool]:
+) -> tuple[Integer, bool]:
     """All subset sums of `weights` up to `limit`, sorted, by merging one weight at a time.
 
     Returns how many, and whether they lie in `first`; -1 when they outgrow the buffers. While
@@ -132,8 +132,8 @@ def sorted_subset_sums(
 
 @compiled
 def count_pairs(
-    low: Int[np.ndarray, " n"], high: Int[np.ndarray, " m"], limit: int
-) -> tuple[int, int]:
+    low: Int[np.ndarray, " n"], high: Int[np.ndarray, " m"], limit: Integer
+) -> tuple[Integer, Integer]:
     """Pairs, one of each sorted list, with sum ≤ limit + tolerance, and < limit - tolerance.
 
     The boundary between pairs that fit and pairs that do not is a staircase: only the tiles
@@ -169,7 +169,7 @@ def count_pairs(
 @compiled
 def count_one_sided(
     values: Float[np.ndarray, " blocks"], buffers: Int[np.ndarray, "4 capacity"]
-) -> tuple[int, int]:
+) -> tuple[Integer, Integer]:
     """Flips whose sum is at least as large (and larger) than |Σ values|; -1 if lists outgrow.
 
     Flipping away from the sum seen is choosing which |d| are negative: the sum is reached when
@@ -213,7 +213,7 @@ def count_one_sided(
 @compiled
 def count_units(
     values: Float[np.ndarray, "units blocks"],
-    capacity: int,
+    capacity: Integer,
     reached: Int[np.ndarray, " units"],
     passed: Int[np.ndarray, " units"],
 ) -> None:

@@ -28,7 +28,7 @@ class FixedPoint(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        return self.fine.shape[1]
+        return int(self.fine.shape[1])
 
     @property
     def shift(self) -> int:
@@ -38,16 +38,12 @@ class FixedPoint(NamedTuple):
     @property
     def reach(self) -> Int[np.ndarray, " units"]:
         """A flip reaches a unit's |t| when its fine sum is at least this (near-ties reach)."""
-        return self.observed - self.tolerance
+        return np.asarray(self.observed - self.tolerance)
 
     def passing(self, thresholds: tuple[float, ...]) -> Int[np.ndarray, " thresholds"]:
         """|t| > threshold when the fine sum is greater than this (near-ties do not pass)."""
         cutoffs = z_from_t(np.array(thresholds, dtype=np.float64), self.blocks)
-        return np.rint(cutoffs * 2.0**self.bits).astype(np.int64) + self.tolerance
-
-    def z(self, sums: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Fine sums as z."""
-        return sums / 2.0**self.bits
+        return np.asarray(np.rint(cutoffs * 2.0**self.bits).astype(np.int64) + self.tolerance)
 
     def take(self, units: Int[np.ndarray, " k"]) -> "FixedPoint":
         """The given units alone, in the given order."""

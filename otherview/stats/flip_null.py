@@ -40,8 +40,13 @@ class FlipNull:
 
 def empty_null(thresholds: int, units: int) -> FlipNull:
     """A tally of no patterns."""
-    zeros = [np.zeros(size, np.int64) for size in (BINS, units, units)]
-    return FlipNull(np.zeros((thresholds, units + 1), np.int64), *zeros, 0)
+    return FlipNull(
+        counts=np.zeros((thresholds, units + 1), np.int64),
+        largest=np.zeros(BINS, np.int64),
+        reached=np.zeros(units, np.int64),
+        stepped=np.zeros(units, np.int64),
+        patterns=0,
+    )
 
 
 def edges_z(blocks: int) -> Float[np.ndarray, " edges"]:

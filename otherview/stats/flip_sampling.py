@@ -29,7 +29,9 @@ PILOT = 10_000
 
 PRECISION = 0.01
 """`auto` draws until the standard errors of each p99 and of the critical t are this share of
-them (for a count: or half a unit)."""
+them (for a count: or a quarter of a unit)."""
+
+SPAN = 4.0
 
 
 def table_seconds(patterns: float, units: int, blocks: int) -> float:
@@ -112,26 +114,27 @@ def drawn_flips(
 def imprecision(null: FlipNull, blocks: int, alpha: float) -> float:
     """Largest relative standard error of the p99s of the counts and of the critical t.
 
-    The standard error of a quantile is half the distance between the quantiles one standard
-    error of its probability away, sqrt(p(1-p)/m): no shape of the null is assumed. A p99 whose
-    error is below half a unit has none: counts are integers.
+    No shape of the null is assumed: the standard error of a quantile is read off the quantiles
+    whose probabilities lie `SPAN` standard errors sqrt(p(1-p)/m) to either side. Counts are
+    integers, so a p99 known to a quarter of a unit is known.
     """
     worst = 0.0
-    spread = float(np.sqrt(0.99 * 0.01 / null.patterns))
+    spread = SPAN * float(np.sqrt(0.99 * 0.01 / null.patterns))
     for histogram in null.counts:
         low, middle, high = (
             quantile_count(histogram, min(1.0, 0.99 + side * spread)) for side in (-1, 0, 1)
         )
-        if high - low > 1:
-            worst = max(worst, (high - low) / 2 / max(1, middle))
-    spread = float(np.sqrt(alpha * (1 - alpha) / null.patterns))
-    ends = [
-        critical_z(null.largest, blocks, level, 0)
-        for level in (max(0.0, alpha - spread), alpha, alpha + spread)
-    ]
-    if np.isfinite(ends[0]):
-        t = t_from_z(np.array(ends), blocks)
-        worst = max(worst, float((t[0] - t[2]) / 2 / t[1]))
+        error = (high - low) / (2 * SPAN)
+        if error > 0.25:
+            worst = max(worst, error / middle)
+    spread = SPAN * float(np.sqrt(alpha * (1 - alpha) / null.patterns))
+    low_z, middle_z, high_z = (
+        critical_z(null.largest, blocks, min(1.0, max(0.0, alpha + side * spread)), 0)
+        for side in (1, 0, -1)
+    )
+    if np.isfinite(high_z):
+        t = t_from_z(np.array([low_z, middle_z, high_z]), blocks)
+        worst = max(worst, float((t[2] - t[0]) / (2 * SPAN) / t[1]))
     return worst
 
 

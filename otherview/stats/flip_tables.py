@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from otherview.stats.compiled import compiled
+from otherview.stats.compiled import Integer, compiled
 from otherview.stats.fixed_point import FixedPoint
 
 SIGNS = 5
@@ -28,8 +28,8 @@ class Tally(NamedTuple):
 
 @compiled
 def fine_sum(
-    fine: Int[np.ndarray, "units blocks"], unit: int, codes: UInt8[np.ndarray, " tables"]
-) -> int:
+    fine: Int[np.ndarray, "units blocks"], unit: Integer, codes: UInt8[np.ndarray, " tables"]
+) -> Integer:
     """|Σ ±u| of one unit under one pattern, exactly."""
     total = np.int64(0)
     for block in range(fine.shape[1]):
@@ -40,7 +40,10 @@ def fine_sum(
 
 @compiled
 def fill_tables(
-    fine: Int[np.ndarray, "units blocks"], first: int, shift: int, tables: Int[np.ndarray, "..."]
+    fine: Int[np.ndarray, "units blocks"],
+    first: Integer,
+    shift: Integer,
+    tables: Int[np.ndarray, "..."],
 ) -> None:
     """Coarse partial sums `[table, pattern of 5 signs, lane]` of the units from `first` on."""
     units, blocks = fine.shape
@@ -64,7 +67,7 @@ def fill_tables(
 @compiled
 def tally(
     fine: Int[np.ndarray, "units blocks"],
-    shift: int,
+    shift: Integer,
     codes: UInt8[np.ndarray, "patterns tables"],
     passing: Int[np.ndarray, " thresholds"],
     reach: Int[np.ndarray, " units"],

@@ -55,7 +55,8 @@ def centred_unit(rows: Float[np.ndarray, "n units"]) -> Float[np.ndarray, "n uni
     centred = scaled - column_sum(scaled) / len(rows)
     centred[:, np.ptp(scaled, axis=0) <= NEAR_TIE] = 0.0
     length = np.sqrt(column_sum(centred**2))
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    length[length == 0] = 1.0
+    return np.asarray(centred / length)
 
 
 def t_of_correlation(
@@ -65,12 +66,8 @@ def t_of_correlation(
     if rows < 3:
         return np.full(correlation.shape, np.nan)
     rest = 1 - correlation**2
-    with np.errstate(divide="ignore"):
-        return np.where(
-            rest > NEAR_TIE,
-            correlation * np.sqrt((rows - 2) / np.maximum(rest, NEAR_TIE)),
-            np.copysign(np.inf, correlation),
-        )
+    t = correlation * np.sqrt((rows - 2) / np.maximum(rest, NEAR_TIE))
+    return np.asarray(np.where(rest > NEAR_TIE, t, np.copysign(np.inf, correlation)))
 
 
 def correlations(

@@ -83,7 +83,8 @@ def contour_tail(weights: Float[np.ndarray, " n"], total: float, theta: float) -
         small = small + 1 if abs(value) < NEGLIGIBLE * abs(integral) else 0
         if small == STEPS_A_DEVIATION:
             break
-    return integral * step / np.pi * np.exp(chernoff_exponent(weights, total, c))
+    scale = np.exp(chernoff_exponent(weights, total, c))
+    return float(integral * step / np.pi * scale)
 
 
 def lattice_step(weights: Float[np.ndarray, " n"], longest: int) -> float | None:

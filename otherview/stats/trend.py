@@ -62,8 +62,8 @@ def trend(
     `differences` is `[pairs, units]`; `dose` `[pairs]` holds a number a pair (the place of its
     block on the graded axis), the same within a block; `blocks` `[pairs]` as in
     `sign_flip_test`. Up to 200,000 permutations (8 blocks) all are taken; above, 20,000 are
-    drawn, or as many as `flips` says. Assumes that with no trend the block means are exchangeable; a
-    mean effect, however large, is none of the test's business.
+    drawn, or as many as `flips` says. Assumes that with no trend the block means are
+    exchangeable; a mean effect, however large, is none of the test's business.
 
     Raises ValueError on wrong shapes, NaN, a dose that varies within a block or not at all, and
     fewer than three blocks.
@@ -76,7 +76,7 @@ def trend(
     n_blocks = len(doses)
     vectors = centred_unit(reduced.values)
     correlation = correlations(doses, vectors)
-    degenerate = ~vectors.any(axis=0)
+    degenerate = np.asarray(~vectors.any(axis=0))
     null = relabel(doses, vectors, flips, seed, two_groups=False, progress=progress)
     centred = reduced.values - column_sum(reduced.values) / n_blocks
     spread = np.sqrt(column_sum(centred**2)) / np.sqrt(np.sum((doses - doses.mean()) ** 2))
