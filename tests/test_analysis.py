@@ -1,0 +1,154 @@
+"""What is made of responses: tables, summary and words, on responses that were made up."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from otherview.analysis import analyse
+from otherview.compose import compose_study
+from otherview.console import print_summary
+from otherview.errors import StudyError
+from otherview.measure import Measurement
+from otherview.prompts import TokenPlace, study_prompts
+from otherview.responses import Responses
+from otherview.sites import hook_sites
+from otherview.study import TOKEN_GROUPS, Study
+from otherview.summary import summary_of
+from otherview.tables import null_table, unit_table
+
+PLANTED = 3
+"""Head of joint.0.image whose response follows the role; no other head's does."""
+
+
+def kitchen(*overrides: str) -> Study:
+    few = "nulls.sign_flips=2000"
+    return compose_study(["+experiment=kitchen", "model=pocket", few, *overrides])
+
+
+def made_up(study: Study, role_effect: float = 0.0, seed: int = 0) -> Measurement:
+    """Responses in which every wording has its own effect on every head, and items add noise."""
+    random = np.random.default_rng(seed)
+    prompts = study_prompts(study)
+    sites = hook_sites(study.model.architecture)
+    slices = sum(site.slices for site in sites)
+    items, wordings = len(prompts.items), len(prompts.wordings)
+    log = random.normal(0, 0.3, (1, wordings, slices)) + random.normal(
+        0, 0.05, (items, wordings, slices)
+    )
+    is_test = np.array([role == "test" for role in prompts.roles])
+    log[:, is_test, PLANTED] += role_effect
+    tokens = np.broadcast_to(np.array([30, 482, 64, 64], np.int32), (items, wordings, 4))
+    energy = np.full((items, wordings, slices, len(TOKEN_GROUPS)), np.nan, np.float32)
+    first = 0
+    for site in sites:
+        span = slice(first, first + site.slices)
+        for group in site.token_groups:
+            place = TOKEN_GROUPS.index(group)
+            channels = tokens[:, :, None, place] * site.slice_width
+            energy[:, :, span, place] = np.exp(2 * log[:, :, span]) * channels
+        first += site.slices
+    places = (TokenPlace(30, 10),) * len(prompts.prompts)
+    responses = Responses(prompts, tuple(sites), energy, tokens)
+    return Measurement(responses, Image.new("RGB", (64, 64)), places, "cpu", "made up")
+
+
+def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
+    return summary_of(study, measurement, analyse(measurement.responses, study))
+
+
+def printed(content: dict[str, Any]) -> str:
+    text = StringIO()
+    print_summary(Console(file=text, width=120), content, Path("there"))
+    return text.getvalue()
+
+
+def test_with_several_wordings_the_role_test_finds_the_planted_head_alone() -> None:
+    study = kitchen("templates=nouns", "capture=heads", "capture.response=log_rms")
+    content = summary(study, made_up(study, role_effect=1.5))
+    assert content["results"]["heads"]["role_test"]["called_units"] == ["joint.0.image.3"]
+    assert content["results"]["heads"]["sign_flip"]["familywise"] > 30
+    text = printed(content)
+    assert text.index("role test: 1 of 48 heads") < text.index("published reading")
+    assert "log RMS over all tokens" in text
+
+
+def test_without_a_role_effect_no_head_is_called_though_nearly_all_differ() -> None:
+    study = kitchen("templates=nouns", "capture=heads")
+    result = summary(study, made_up(study))["results"]["heads"]
+    assert result["role_test"]["called"] == 0
+    assert result["published_reading"]["counts"][0]["observed"] > 40
+
+
+def test_one_pair_of_wordings_is_said_not_to_tell_the_role_from_the_words() -> None:
+    study = kitchen("capture=heads")
+    content = summary(study, made_up(study))
+    assert "role_test" not in content["results"]["heads"]
+    assert "cannot tell the role from the words" in printed(content)
+
+
+def test_too_few_wordings_are_said_to_call_nothing() -> None:
+    study = kitchen(
+        "capture=heads", "templates.test=['a {creature}','b {creature}']",
+        "templates.control=['c {creature}','d {creature}']",
+    )  # fmt: skip
+    content = summary(study, made_up(study, role_effect=5.0))
+    assert content["results"]["heads"]["role_test"]["called"] == 0
+    assert "no unit can be called" in printed(content)
+
+
+def test_what_three_items_cannot_give_is_absent() -> None:
+    study = kitchen("capture=heads", "creatures.items=[a,b,c]", "creatures.axis=null")
+    measurement = made_up(study)
+    content = summary(study, measurement)
+    assert {"split_half", "discover_confirm", "trend"}.isdisjoint(content["results"]["heads"])
+    (analysis,) = analyse(measurement.responses, study)
+    assert {"confirmed", "trend_p"}.isdisjoint(unit_table(analysis).columns)
+    assert "differ, family-wise" in printed(content)
+
+
+def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
+    study = kitchen("capture=heads")
+    measurement = made_up(study)
+    measurement.responses.energy[:, :, PLANTED, :] = 7.0
+    (analysis,) = analyse(measurement.responses, study)
+    row = unit_table(analysis).row(PLANTED, named=True)
+    assert row["degenerate"] is True
+    assert row["t"] is None
+    assert row["g_low"] is None
+    content = summary_of(study, measurement, [analysis])
+    assert content["results"]["heads"]["degenerate"] == ["joint.0.image.3"]
+    assert "1 of 48 heads have no variance and no t: joint.0.image.3" in printed(content)
+
+
+def test_a_response_of_zero_has_no_logarithm() -> None:
+    study = kitchen("capture=heads", "capture.response=log_rms")
+    measurement = made_up(study)
+    measurement.responses.energy[2, 1, PLANTED, :] = 0.0
+    with pytest.raises(StudyError, match=r"joint\.0\.image\.3 has a response of 0"):
+        analyse(measurement.responses, study)
+
+
+def test_units_that_do_not_see_the_token_group_are_left_out() -> None:
+    study = kitchen("capture=heads", "capture.tokens=target")
+    (analysis,) = analyse(made_up(study).responses, study)
+    assert {unit.site.stream for unit in analysis.units} == {"image", "all"}
+
+
+def test_every_null_adds_up_to_its_sign_patterns() -> None:
+    study = kitchen("nulls.sign_flips=exact", "capture.tokens=target")
+    analyses = analyse(made_up(study).responses, study)
+    totals = (
+        null_table(analyses)
+        .group_by("unit_set", "null")
+        .agg(pl.col("patterns").sum() / pl.col("statistic").n_unique())
+    )
+    assert totals.filter(null="published")["patterns"].to_list() == [200, 200]
+    assert totals.filter(null="sign_flip")["patterns"].to_list() == [2**29, 2**29]
