@@ -116,7 +116,7 @@ def role_lines(unit_set: str, result: dict[str, Any]) -> list[str]:
 
 def published_table(summary: dict[str, Any]) -> Table:
     """The published reading of every set of units, beside the published figures if there are."""
-    table = Table(title="published reading: |t| against random sign flips of whole pairs")
+    table = Table(title="published reading: random sign flips of whole pairs")
     table.add_column("counted")
     for heading in ("|t| >", "observed", "share", "null mean", "null p99", "obs / p99"):
         table.add_column(heading, justify="right")
@@ -153,7 +153,11 @@ def _add_reading(
 def sign_flip_table(summary: dict[str, Any]) -> Table:
     """What sign flips of whole items say of these wordings, a column a set of units."""
     results = summary["results"]
-    table = Table(title="these wordings, tested over items (sign flips of whole items)")
+    table = Table(
+        title="these wordings over items: sign flips of items",
+        caption="exact if an item's difference is as likely as its negative; "
+        "says nothing of other wordings",
+    )
     table.add_column("")
     for unit_set, result in results.items():
         table.add_column(f"{result['units']:,} {UNIT_SET_TITLES[unit_set]}", justify="right")
@@ -198,27 +202,27 @@ def _sign_flip_cells(result: dict[str, Any]) -> dict[str, str]:
 def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     by_role = "role_test" in result
     table = Table(title=f"strongest {UNIT_SET_TITLES[unit_set]}")
-    table.add_column("unit")
-    headings = ["role t", "role p", "fails"] if by_role else []
-    for heading in (*headings, "t", "g, interval", "family-wise p", "confirmed"):
-        table.add_column(heading, justify="right")
+    table.add_column("unit", no_wrap=True)
+    role_headings = ("role t", "role p", "fails over")
+    item_headings = ("t", "g, interval", "family-wise p", "confirmed")
+    for heading in (*role_headings, "t over items", "p over items") if by_role else item_headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in result["strongest"]:
-        cells = [row["unit"]]
+        t, p = _number(row, "t", ".2f"), f"{row['p_stepdown']:.2g}"
         if by_role:
-            role_t = f"{row['role_t']:.2f}" if "role_t" in row else DASH
-            cells += [role_t, f"{row['role_p_maxt']:.2g}", row["role_failed"] or DASH]
-        interval = (
-            f"{row['g']:.2f} [{row['g_low']:.2f}, {row['g_high']:.2f}]" if "g_low" in row else DASH
-        )
+            role = [_number(row, "role_t", ".2f"), f"{row['role_p_maxt']:.2g}"]
+            table.add_row(row["unit"], *role, row["role_failed"] or DASH, t, p)
+            continue
+        interval = DASH
+        if "g_low" in row:
+            interval = rf"{row['g']:.2f} \[{row['g_low']:.2f}, {row['g_high']:.2f}]"
         confirmed = "yes" if row.get("confirmed") else "no" if "confirmed" in row else DASH
-        cells += [
-            f"{row['t']:.2f}" if "t" in row else DASH,
-            interval.replace("[", r"\["),
-            f"{row['p_stepdown']:.2g}",
-            confirmed,
-        ]
-        table.add_row(*cells)
+        table.add_row(row["unit"], t, interval, p, confirmed)
     return table
+
+
+def _number(row: dict[str, Any], name: str, form: str) -> str:
+    return format(row[name], form) if name in row else DASH
 
 
 def _top_blocks_table(unit_set: str, result: dict[str, Any]) -> Table:
