@@ -34,9 +34,9 @@ them (for a count: or a quarter of a unit)."""
 SPAN = 4.0
 
 
-def table_seconds(patterns: float, units: int, blocks: int) -> float:
+def table_seconds(patterns: int, units: int, blocks: int) -> float:
     """Predicted time of tallying `patterns` through the tables, on one core."""
-    return patterns * units * table_count(blocks) * NANOSECONDS * 1e-9
+    return min(patterns, 1 << 62) * units * table_count(blocks) * NANOSECONDS * 1e-9
 
 
 def tally_codes(

@@ -65,12 +65,12 @@ class SignFlipResult:
     n_pairs: int
     n_blocks: int
     smallest_p: float
-    """The smallest p that this number of blocks can give: 2^(1-blocks)."""
+    """The smallest p that this number of blocks can give: 2^(1-blocks), 0 where that underflows."""
     thresholds: tuple[float, ...]
     alpha: float
     seed: int
     methods: dict[str, str]
-    """In words, how each part was computed."""
+    """In words: "statistic", "p" (of each unit) and "null" (over units)."""
     versions: dict[str, str]
     """Of the libraries that computed it."""
 
@@ -165,8 +165,20 @@ def sign_flip_test(
         thresholds=levels,
         alpha=alpha,
         seed=seed,
-        methods={"null": null.method},
+        methods={
+            "statistic": f"Student's t of {n_blocks} block means",
+            "p": said_methods(unit_p.method),
+            "null": null.method,
+        },
         versions={name: version(name) for name in ("numpy", "numba", "scipy")},
+    )
+
+
+def said_methods(method: Shaped[np.ndarray, " units"]) -> str:
+    """How many units' p were computed in which way."""
+    names, numbers = np.unique(method, return_counts=True)
+    return ", ".join(
+        f"{name} ({number} units)" for name, number in zip(names, numbers, strict=True)
     )
 
 

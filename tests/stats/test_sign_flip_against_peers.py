@@ -79,6 +79,20 @@ def test_the_interval_of_g_holds_the_noncentralities_that_put_t_at_its_tails(t: 
         assert low == pytest.approx(-high, abs=1e-3)
 
 
+def test_the_interval_of_g_has_no_seam_and_no_end() -> None:
+    noise = np.random.default_rng(5).normal(size=(12, 1))
+    noise -= noise.mean()
+    t = np.array([200.0, 249.9, 250.1, 300.0, 1e6, -1e9])
+    values = t * noise.std(ddof=1) / np.sqrt(12) + noise
+    result = sign_flip_test(values, flips=10)
+    assert_allclose(result.t, t, rtol=1e-6)
+    # Far from zero the interval is proportional to t.
+    relative = result.g_interval / np.abs(t[:, None])
+    assert_allclose(relative[:5], np.broadcast_to(relative[4], (5, 2)), rtol=5e-3)
+    assert_allclose(relative[1], relative[2], rtol=2e-4)
+    assert_allclose(-relative[5, ::-1], relative[4], rtol=1e-4)
+
+
 @pytest.mark.parametrize("law", ["normal", "exponential", "cauchy"])
 def test_the_contour_integral_is_exact_to_five_digits(law: str) -> None:
     generator = np.random.default_rng(0)
