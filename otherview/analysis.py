@@ -92,17 +92,23 @@ def _analyse(
     test, control = (values[:, roles == role].mean(axis=1) for role in ("test", "control"))
     differences = test - control
     report = partial(progress, f"testing {unit_set}") if progress else None
-    flips = cast(Flips, nulls.sign_flips)
+    flips, thresholds = cast(Flips, nulls.sign_flips), tuple(nulls.thresholds)
     by_role = None
     if min(int((roles == role).sum()) for role in ("test", "control")) > 1:
         by_role = role_test(
-            values, roles, alpha=nulls.alpha, flips=flips, seed=study.seed, progress=report
+            values,
+            roles,
+            thresholds=thresholds,
+            alpha=nulls.alpha,
+            flips=flips,
+            seed=study.seed,
+            progress=report,
         )
         sign_flip = by_role.items
     else:
         sign_flip = sign_flip_test(
             differences,
-            thresholds=tuple(nulls.thresholds),
+            thresholds=thresholds,
             flips=flips,
             alpha=nulls.alpha,
             seed=study.seed,

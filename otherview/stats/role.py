@@ -73,6 +73,7 @@ def role_test(
     responses: ArrayLike,
     roles: ArrayLike,
     *,
+    thresholds: tuple[float, ...] = (3.0, 5.0),
     alpha: float = 0.05,
     flips: Flips = "auto",
     seed: int = 0,
@@ -115,6 +116,7 @@ def role_test(
     differences = mean_of_wordings(array, is_test) - mean_of_wordings(array, ~is_test)
     items = sign_flip_test(
         np.ldexp(differences, exponent),
+        thresholds=thresholds,
         flips=flips,
         alpha=alpha,
         seed=seed,
