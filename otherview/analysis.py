@@ -125,7 +125,15 @@ def _analyse(
             differences, thresholds=nulls.thresholds, flips=nulls.flips, seed=study.seed
         ),
         sign_flip,
-        split_half(differences, nulls.splits, study.seed, alpha=nulls.alpha) if halves else None,
+        split_half(
+            differences,
+            nulls.splits,
+            study.seed,
+            alpha=nulls.alpha,
+            progress=partial(progress, f"halving {unit_set}") if progress else None,
+        )
+        if halves
+        else None,
         discover_confirm(differences, alpha=nulls.alpha, seed=study.seed) if halves else None,
         trend(differences, ranks, alpha=nulls.alpha, seed=study.seed)
         if ranks and items >= FEWEST_FOR_TREND
