@@ -25,7 +25,7 @@ TILE = 8
 
 
 class FlipCounts(NamedTuple):
-    """Of all 2^N flips, those at least as far from zero as the data, on one side (-1: not counted)."""
+    """Of all 2^N flips, those on one side at least as far out as the data (-1: not counted)."""
 
     reached: Int[np.ndarray, " units"]
     """Flips whose sum is ≥ |sum seen|, near-ties included."""
