@@ -203,20 +203,21 @@ def two_cores(differences: np.ndarray, patience: float) -> Row:
     time that two threads take in all, relative to one (1 if they do not get in each other's way).
     """
     best = (0.0, 0.0, 0.0)
-    overhead = np.inf
+    least_cpu = [np.inf, np.inf]
     end = time.monotonic() + patience
     while True:
         load = os.getloadavg()[0]
-        walls, cpus = [], []
+        walls = []
         for threads in (1, 2):
             begin, cpu_begin = time.perf_counter(), time.process_time()
             null_of(differences, "exact", threads)()
             walls.append(time.perf_counter() - begin)
-            cpus.append(time.process_time() - cpu_begin)
+            cpu = time.process_time() - cpu_begin
+            least_cpu[threads - 1] = min(least_cpu[threads - 1], cpu)
         best = max(best, (walls[0] / walls[1], walls[0], load))
-        overhead = min(overhead, cpus[1] / cpus[0])
         if best[0] >= 1.7 or time.monotonic() > end:
             break
+    overhead = least_cpu[1] / least_cpu[0]
     return Row(
         f"two cores: all 2^27 flips of {HEADS} units (load {best[2]:.1f}; {overhead:.2f}x the CPU)",
         f"{best[1] / best[0]:.1f} s wall",

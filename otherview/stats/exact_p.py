@@ -25,12 +25,12 @@ TILE = 8
 
 
 class FlipCounts(NamedTuple):
-    """Of all 2^N flips, half of those at least as far from zero as the data (0: not counted)."""
+    """Of all 2^N flips, those on one side at least as far out as the data (-1: not counted)."""
 
     reached: Int[np.ndarray, " units"]
-    """Flips with |sum| ≥ |sum seen| on one side, near-ties included."""
+    """Flips whose sum is ≥ |sum seen|, near-ties included."""
     passed: Int[np.ndarray, " units"]
-    """Flips with |sum| > |sum seen| on one side, near-ties left out."""
+    """Flips whose sum is > |sum seen|, near-ties left out."""
 
 
 @compiled

@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float, Int
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.paired import t_from_z
 
+MOST_BLOCKS = 36
+"""All patterns of more blocks would take days."""
+
 BINS = 8192
 """Bins of the largest |z|, equal in z; a critical t is rounded up to the next edge, < 0.1%."""
 

@@ -9,6 +9,7 @@ from otherview.stats.chunks import Running
 from otherview.stats.enumeration import Tail, enumerate_tail, enumeration_seconds
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.flip_null import (
+    MOST_BLOCKS,
     FlipNull,
     MaxNull,
     critical_t,
@@ -28,9 +29,6 @@ from otherview.stats.paired import t_from_z
 
 AUTO_SECONDS = 30.0
 """`flips="auto"` takes all patterns where this many seconds of one core are predicted to do."""
-
-MOST_BLOCKS = 36
-"""All patterns of more blocks would take days."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +54,15 @@ def sign_flip_null(
     seed: int,
     running: Running,
 ) -> SignFlipNull:
-    """Counts, largest |t| and family-wise p by the way that `flips` asks for.
-
-    Raises ValueError on "exact" with more than 36 blocks.
-    """
+    """Counts, largest |t| and family-wise p by the way that `flips` asks for."""
     blocks, number = units.blocks, len(units.fine)
     patterns = 1 << (blocks - 1)
-    if flips == "exact" and blocks > MOST_BLOCKS:
-        raise ValueError(
-            f'flips is "exact" with {blocks} blocks, that is 2^{blocks - 1} sign patterns; '
-            'give "auto" or a number of flips'
-        )
-    by_table = table_seconds(patterns, number, blocks)
     if not isinstance(flips, str):
-        if flips >= patterns:
-            return from_all(all_flips(units, passing, running), units, alpha)
-        null = drawn_flips(units, passing, 0, int(flips), seed, running)
-        return from_drawn(null, units, alpha, "")
+        if flips < patterns:
+            null = drawn_flips(units, passing, 0, int(flips), seed, running)
+            return from_drawn(null, units, alpha, "")
+        flips = "exact"
+    by_table = table_seconds(patterns, number, blocks)
     if by_table <= 1.0:
         return from_all(all_flips(units, passing, running), units, alpha)
     affordable = blocks <= MOST_BLOCKS

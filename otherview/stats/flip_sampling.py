@@ -32,6 +32,7 @@ PRECISION = 0.01
 them (for a count: or a quarter of a unit)."""
 
 SPAN = 4.0
+"""Wide enough that the steps of integer counts do not hide the error."""
 
 
 def table_seconds(patterns: int, units: int, blocks: int) -> float:

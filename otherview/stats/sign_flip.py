@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
 from otherview.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
-from otherview.stats.flip_null import CountNull, MaxNull
+from otherview.stats.flip_null import MOST_BLOCKS, CountNull, MaxNull
 from otherview.stats.paired import block_means, check_alpha, effects, hedges_g
 
 Flips = Literal["auto", "exact"] | int
@@ -114,6 +114,7 @@ def sign_flip_test(
     check_flips(flips)
     check_seed(seed)
     reduced = block_means(differences, blocks)
+    check_affordable(flips, len(reduced.labels))
     running = Running(threads, progress)
 
     # numba and the kernels are imported here to keep `import otherview.stats` quick.
@@ -200,6 +201,15 @@ def check_flips(flips: Flips) -> None:
             raise ValueError(f'flips is "{flips}"; give "auto", "exact" or a number of flips')
     elif isinstance(flips, bool) or not isinstance(flips, int | np.integer) or flips < 1:
         raise ValueError(f'flips is {flips!r}; give "auto", "exact" or a number of flips')
+
+
+def check_affordable(flips: Flips, blocks: int) -> None:
+    """Raise ValueError where all patterns are asked for and are too many."""
+    if flips == "exact" and blocks > MOST_BLOCKS:
+        raise ValueError(
+            f'flips is "exact" with {blocks} blocks, that is 2^{blocks - 1} sign patterns; '
+            'give "auto" or a number of flips'
+        )
 
 
 def check_seed(seed: int) -> None:
