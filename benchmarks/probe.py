@@ -28,7 +28,7 @@ from otherview.prompts import study_prompts
 from otherview.scene import open_reference
 from otherview.sites import hook_sites
 
-BATCHES = (1, 3, 6, 10, 30)
+BATCHES = (3, 6, 10, 30)
 LARGEST_OF_LIMIT = 1.15
 LEAST_OF_PLAIN = 2.0
 
@@ -79,7 +79,11 @@ def _subjects() -> dict[str, Callable[[], object]]:
 
 def _whole_pipeline(folder: Any) -> Any:
     from diffusers import Flux2KleinPipeline
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     pipeline = Flux2KleinPipeline.from_pretrained(
         folder, local_files_only=True, dtype=torch.float32
     )

@@ -1,0 +1,163 @@
+"""What each reading calls, where the truth is known: the three pocket checkpoints.
+
+    python benchmarks/ground_truth.py
+
+Runs the kitchen study with the published pair of wordings and with eight nouns a role on `pocket`
+(whose card names a planted gate and a decoy), and on two null models that hold no viewpoint
+operation: random weights, and a model trained with the same words but without the role.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from otherview.analysis import Analysis, analyse
+from otherview.compose import compose_study
+from otherview.console import progress_bars
+from otherview.measure import Measurement, Progress, measure
+from otherview.weights import shipped_or_own
+
+MODELS = ("pocket", "pocket_random", "pocket_mention_only")
+READINGS = {
+    "published: RMS, all tokens": ("rms", "all"),
+    "log RMS, target tokens": ("log_rms", "target"),
+}
+
+
+@dataclass(frozen=True)
+class Called:
+    """What one reading of one model calls."""
+
+    model: str
+    reading: str
+    heads: int
+    published: int
+    """Heads with |t| > 3 for the published pair of wordings."""
+    familywise: int
+    """Heads that differ over items, family-wise, for the eight nouns a role."""
+    role: tuple[str, ...]
+    """Heads that the role test calls."""
+    gate: dict[str, int]
+    """Rank of the planted head by |t| and by the role test, from 1."""
+    decoy: dict[str, bool]
+    """Whether the decoy passes |t| > 3, and whether the role test calls it."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--models", nargs="+", default=MODELS, help="checkpoints to read")
+    arguments = parser.parse_args()
+    console = Console()
+    rows: list[Called] = []
+    with progress_bars(console) as report:
+        for model in arguments.models:
+            studies = {t: _study(model, t) for t in ("viewpoint", "nouns")}
+            measured = {
+                templates: measure(study, _named(report, f"{model} {templates}"))
+                for templates, study in studies.items()
+            }
+            rows += [_called(model, reading, measured) for reading in READINGS]
+    _print(rows, console)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n")
+
+
+def _named(report: Progress, name: str) -> Progress:
+    def named(stage: str, done: int, total: int) -> None:
+        report(f"{name}, {stage}", done, total)
+
+    return named
+
+
+def _study(model: str, templates: str, *overrides: str) -> Any:
+    chosen = [f"model={model}", f"templates={templates}", "capture=heads", *overrides]
+    return compose_study(["+experiment=kitchen", *chosen])
+
+
+def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Called:
+    response, tokens = READINGS[reading]
+    settings = f"capture.response={response}", f"capture.tokens={tokens}"
+    one, several = (
+        analyse(measured[templates].responses, _study(model, templates, *settings))[0]
+        for templates in ("viewpoint", "nouns")
+    )
+    card = _card(model)
+    addresses = [unit.address for unit in one.units]
+    role = several.role
+    assert role is not None
+    passing = np.abs(one.published.t) > 3
+    gate: dict[str, int] = {}
+    decoy: dict[str, bool] = {}
+    if "gate" in card:
+        place = addresses.index(card["gate"])
+        gate = {"t": _rank(one.published.t, place), "role": _rank(role.t, place)}
+        place = addresses.index(card["decoy"])
+        decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}
+    return Called(
+        model,
+        reading,
+        len(addresses),
+        int(passing.sum()),
+        _familywise(several),
+        tuple(address for address, called in zip(addresses, role.called, strict=True) if called),
+        gate,
+        decoy,
+    )
+
+
+def _card(model: str) -> dict[str, str]:
+    path = compose_study(["+experiment=kitchen", f"model={model}"]).model.path
+    assert path is not None
+    card = shipped_or_own(path) / "card.json"
+    return dict(json.loads(card.read_text())) if card.is_file() else {}
+
+
+def _familywise(analysis: Analysis) -> int:
+    return int((analysis.sign_flip.p_stepdown <= analysis.sign_flip.alpha).sum())
+
+
+def _rank(t: np.ndarray, place: int) -> int:
+    strength = np.abs(np.nan_to_num(t))
+    return int((strength > strength[place]).sum()) + 1
+
+
+def _print(rows: list[Called], console: Console) -> None:
+    for reading in READINGS:
+        table = Table(title=f"heads called selective ({reading})")
+        table.add_column("model")
+        for heading in ("heads", "|t| > 3", "differ over items", "role test"):
+            table.add_column(heading, justify="right")
+        for heading in ("gate's rank: |t|, role", "decoy: |t|, role"):
+            table.add_column(heading)
+        for row in rows:
+            if row.reading != reading:
+                continue
+            table.add_row(
+                row.model,
+                str(row.heads),
+                f"{row.published} ({row.published / row.heads:.0%})",
+                str(row.familywise),
+                str(len(row.role)),
+                f"{row.gate['t']}, {row.gate['role']}" if row.gate else "-",
+                ", ".join("called" if called else "not" for called in row.decoy.values()) or "-",
+            )
+        console.print(table)
+        for row in rows:
+            if row.reading == reading and row.role:
+                console.print(f"{row.model}: role test calls {', '.join(row.role)}")
+    console.print(
+        "|t| > 3 reads the published pair of wordings; the others read eight nouns a role."
+    )
+
+
+if __name__ == "__main__":
+    main()
