@@ -32,7 +32,7 @@ from otherview.stats import (
     trend,
 )
 from otherview.stats.sign_flip import Flips
-from otherview.study import Study
+from otherview.study import TOKEN_GROUPS, Study
 
 FEWEST_TO_HALVE = 4
 """Items that a split into two halves needs."""
@@ -60,7 +60,7 @@ class Analysis:
     trend: TrendResult | None
     """Along the study's axis; None without one."""
     role: RoleTestResult | None
-    """None with a single wording in either role: then role and words are one and the same."""
+    """None with one wording a role: then role and words are one and the same."""
 
     @property
     def differences(self) -> Float[np.ndarray, "items units"]:
@@ -74,7 +74,13 @@ def analyse(responses: Responses, study: Study, progress: Progress | None = None
     Units whose site does not see the study's token group are left out. Raises StudyError where a
     response of 0 has no logarithm.
     """
-    return [_analyse(responses, study, unit_set, progress) for unit_set in study.capture.units]
+    _check_tokens(responses, study)
+    try:
+        return [_analyse(responses, study, unit_set, progress) for unit_set in study.capture.units]
+    except StudyError:
+        raise
+    except ValueError as error:
+        raise StudyError(f"the responses cannot be tested: {error}") from error
 
 
 def _analyse(
@@ -94,7 +100,7 @@ def _analyse(
     report = partial(progress, f"testing {unit_set}") if progress else None
     flips, thresholds = cast(Flips, nulls.sign_flips), tuple(nulls.thresholds)
     by_role = None
-    if min(int((roles == role).sum()) for role in ("test", "control")) > 1:
+    if len(roles) > 2:
         by_role = role_test(
             values,
             roles,
@@ -134,12 +140,28 @@ def _analyse(
         )
         if halves
         else None,
-        discover_confirm(differences, alpha=nulls.alpha, seed=study.seed) if halves else None,
+        discover_confirm(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)
+        if halves
+        else None,
         trend(differences, ranks, alpha=nulls.alpha, seed=study.seed)
         if ranks and items >= FEWEST_FOR_TREND
         else None,
         by_role,
     )
+
+
+def _check_tokens(responses: Responses, study: Study) -> None:
+    group = study.capture.tokens
+    if group == "all":
+        return
+    empty = np.argwhere(responses.tokens[..., TOKEN_GROUPS.index(group)] == 0)
+    if len(empty):
+        item, wording = empty[0]
+        prompt = responses.prompts.prompts[item * len(responses.prompts.wordings) + wording]
+        raise StudyError(
+            f"capture.tokens={group}: the prompt {prompt.text!r} has no such tokens",
+            "capture.tokens",
+        )
 
 
 def _check_finite(

@@ -137,7 +137,7 @@ class Recorder:
             lengths = torch.tensor(self._layout.text_tokens).unsqueeze(1)
             is_text = torch.arange(self._layout.text_length).unsqueeze(0) < lengths
             masks = torch.stack([is_text, ~is_text], dim=1)
-            self._text_groups = masks.to(like.device, like.dtype, non_blocking=True)
+            self._text_groups = masks.to(like.device, like.dtype)
         return self._text_groups
 
 

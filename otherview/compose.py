@@ -18,13 +18,29 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from otherview.errors import StudyError
 from otherview.study import Study
+
+_USER_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    StudyError,
+    OSError,
+    UnicodeDecodeError,
+    yaml.YAMLError,
+)
 
 
 def configuration_folder() -> Path:
@@ -94,8 +110,11 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
     def guarded(config: DictConfig) -> None:
         try:
             task(config)
-        except StudyError as error:  # Hydra would print the overrides and a traceback
-            raise SystemExit(f"error: {_one_line(error)}") from error
+        except (StudyError, OSError) as error:
+            line = _one_line(error)
+            if line is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the other points of a sweep run all the same
+            raise SystemExit(f"error: {line}") from error  # else Hydra adds lines of its own
 
     program = hydra.main(
         config_path=str(configuration_folder()), config_name=config_name, version_base="1.3"
@@ -108,9 +127,9 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
         try:
             program()
         except KeyboardInterrupt:
-            sys.stderr.write("interrupted; no result was written\n")
+            sys.stderr.write("interrupted\n")
             sys.exit(130)
-        except (HydraException, OmegaConfBaseException, StudyError, OSError) as error:
+        except _USER_ERRORS as error:
             if wants_tracebacks:
                 raise
             line = _one_line(error)
@@ -143,7 +162,10 @@ def _one_line(error: BaseException) -> str | None:
             return str(_unknown_setting(refused[1]))
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
-    return " ".join(str(error).split())
+    line = " ".join(str(error).split())
+    if isinstance(error, OverrideParseException):
+        return f"{line}. Quote values that hold braces, brackets or commas: a.b='\"x {{y}}\"'"
+    return line
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -167,12 +189,23 @@ def _origin(setting: str | None) -> str:
     if not HydraConfig.initialized():
         return ""
     runtime = HydraConfig.get().runtime
-    choice = runtime.choices.get(group)
-    for source in runtime.config_sources:
-        file = Path(source.path) / group / f"{choice}.yaml"
-        if source.schema == "file" and file.is_file():
-            return f" (from {_shortest(file)})"
+    folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
+    for chosen in ("experiment", group):
+        name = f"{runtime.choices.get(chosen)}.yaml"
+        for file in (folder / chosen / name for folder in folders):
+            if file.is_file() and (chosen == group or _sets(file, setting)):
+                return f" (from {_shortest(file)})"
     return ""
+
+
+def _sets(file: Path, setting: str) -> bool:
+    """Whether a YAML file of the global package gives `setting` a value."""
+    content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for key in setting.split("."):
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return True
 
 
 def _shortest(file: Path) -> str:

@@ -40,12 +40,14 @@ def progress_bars(console: Console) -> Iterator[Report]:
         yield report
 
 
-def print_summary(console: Console, summary: dict[str, Any], folder: Path) -> None:
+def print_summary(summary: dict[str, Any], folder: Path, console: Console) -> None:
     """Everything that a reader of a run's `summary.json` should see first."""
     _print_heading(console, summary)
     for unit_set, result in summary["results"].items():
-        for line in role_lines(unit_set, result):
-            console.print(line, highlight=False)
+        if "role_test" in result:
+            _print_role_test(console, unit_set, result)
+    if "role_note" in summary:
+        console.print(summary["role_note"], style="yellow")
     console.print()
     console.print(published_table(summary))
     console.print(sign_flip_table(summary))
@@ -58,60 +60,58 @@ def print_summary(console: Console, summary: dict[str, Any], folder: Path) -> No
             more = " ..." if len(result["degenerate"]) > 5 else ""
             console.print(
                 f"{len(result['degenerate'])} of {result['units']:,} {UNIT_SET_TITLES[unit_set]} "
-                f"have no variance and no t: {named}{more}",
-                highlight=False,
+                f"have no variance and no t: {named}{more}"
             )
-    console.print(f"result in [bold]{folder}[/]", highlight=False, soft_wrap=True)
+    console.print(f"result in {folder}", soft_wrap=True)
+
+
+def plain_console() -> Console:
+    """A console that takes no text of a study for markup."""
+    return Console(markup=False, highlight=False)
 
 
 def _print_heading(console: Console, summary: dict[str, Any]) -> None:
     contrast, reading = summary["contrast"], summary["reading"]
     response = {"rms": "RMS", "log_rms": "log RMS"}[reading["response"]]
     console.print(
-        f"\n[bold]{summary['study']}[/]  {summary['model']}, {summary['pairs']} pairs, "
+        f"\n{summary['study']}  {summary['model']}, {summary['items']} items, "
         f"seed {summary['seed']}, {response} over {reading['tokens']} tokens",
-        highlight=False,
+        style="bold",
     )
     if summary["question"]:
-        console.print(summary["question"], markup=False, highlight=False)
+        console.print(summary["question"])
     for role in ("test", "control"):
         more = len(contrast[role]) - 1
         also = f"  (and {more} more)" if more else ""
-        console.print(f"  {role:<8}{contrast[role][0]}{also}", markup=False, highlight=False)
+        console.print(f"  {role:<8}{contrast[role][0]}{also}")
     if not (summary["tokens"]["equal_count"] and summary["tokens"]["equal_item_position"]):
         console.print(
             "  The wordings differ in token count or in the item's position: that difference is "
             "in every pair, and no sign flip removes it.",
             style="yellow",
-            highlight=False,
         )
     console.print()
 
 
-def role_lines(unit_set: str, result: dict[str, Any]) -> list[str]:
-    """The role test in words, or why there is none."""
-    title = UNIT_SET_TITLES[unit_set]
-    found = result.get("role_test")
-    if found is None:
-        if unit_set != "heads":
-            return []
-        return [
-            "[yellow]One pair of wordings cannot tell the role from the words: any two wordings "
-            "differ. templates=nouns draws eight wordings a role and tests the role.[/]"
-        ]
+def _print_role_test(console: Console, unit_set: str, result: dict[str, Any]) -> None:
+    found = result["role_test"]
     wordings = found["wordings"]
-    lines = [
-        f"[bold]role test: {found['called']} of {result['units']:,} {title}[/] follow the role "
-        f"over items and over wordings (family-wise {found['alpha']:g}; {found['relabellings']:,} "
-        f"{'' if found['exact'] else 'random '}relabellings of {wordings['test']} + "
-        f"{wordings['control']} wordings, smallest p {found['smallest_p_maxt']:.2g})"
-    ]
+    console.print(
+        f"role test: {found['called']} of {result['units']:,} {UNIT_SET_TITLES[unit_set]} follow "
+        "the role over items and over wordings",
+        style="bold",
+    )
     if found["called_units"]:
-        named = ", ".join(found["called_units"][:8])
-        lines.append(f"  {named}{' ...' if found['called'] > 8 else ''}")
+        more = " ..." if found["called"] > 8 else ""
+        console.print(f"  {', '.join(found['called_units'][:8])}{more}")
+    console.print(
+        f"  each test family-wise {found['alpha']:g}; {found['relabellings']:,} "
+        f"{'' if found['exact'] else 'random '}relabellings of {wordings['test']} + "
+        f"{wordings['control']} wordings; smallest p over wordings {found['smallest_p_maxt']:.2g}, "
+        f"attainable {found['smallest_p']:.2g}"
+    )
     if found["note"]:
-        lines.append(f"[yellow]  {found['note']}[/]")
-    return lines
+        console.print(f"  {found['note']}", style="yellow")
 
 
 def published_table(summary: dict[str, Any]) -> Table:
@@ -155,7 +155,7 @@ def sign_flip_table(summary: dict[str, Any]) -> Table:
     results = summary["results"]
     table = Table(
         title="these wordings over items: sign flips of items",
-        caption="exact if an item's difference is as likely as its negative; "
+        caption="valid if an item's difference is as likely as its negative; "
         "says nothing of other wordings",
     )
     table.add_column("")
@@ -184,7 +184,9 @@ def _sign_flip_cells(result: dict[str, Any]) -> dict[str, str]:
         cells[f"{above}: null mean"] = spread
         cells[f"{above}: null p99"] = f"{count['null_p99']:,}"
         cells[f"{above}: p of the count"] = f"{count['p']:.2g}"
-        cells[f"{above}: true, at least"] = f"{count['true_discoveries']:,}"
+        cells[f"{above}: true ({1 - test['alpha']:.0%} sure)"] = (
+            f"at least {count['true_discoveries']:,}"
+        )
     halves = result.get("split_half", {})
     correlation, replication = halves.get("mean_correlation"), halves.get("replication")
     cells["split-half r of the t-map"] = DASH if correlation is None else f"{correlation:.2f}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from otherview.sites import Site, heads
 from otherview.study import TOKEN_GROUPS, Model
-from otherview.weights import local_folder
 
 
 @dataclass(frozen=True)
@@ -18,15 +16,6 @@ class ImageTokens:
 
     target: int
     reference: int
-
-
-def architecture(model: Model) -> dict[str, Any]:
-    """The transformer's config: that of the weights where they are here, else the model's YAML."""
-    folder = local_folder(model)
-    if folder is None:
-        return dict(model.architecture)
-    loaded = json.loads((folder / "transformer" / "config.json").read_text())
-    return {**model.architecture, **loaded}
 
 
 def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:

@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from otherview import weights
-from otherview.prompts import TokenPlace, study_prompts, token_places
+from otherview.prompts import TokenPlace, check_lengths, study_prompts, token_places
 from otherview.responses import Responses
 from otherview.scene import draw_reference, open_reference
+from otherview.sites import hook_sites
 from otherview.study import Study
 
 if TYPE_CHECKING:
@@ -42,15 +43,17 @@ def measure(study: Study, progress: Progress | None = None) -> Measurement:
     model = study.model
     prompts = study_prompts(study)
     reference = open_reference(study.scene) if study.scene.image is not None else None
-    folder = weights.weights_folder(model)
     device = weights.choose_device(model)
+    folder = weights.weights_folder(model)
+    hook_sites(weights.transformer_config(model, folder))
     tokenizer = weights.load_tokenizer(folder)
     places = token_places(tokenizer, prompts.prompts, model.text_length)
+    scene_texts = [] if study.scene.prompt is None else [study.scene.prompt, ""]
+    check_lengths(tokenizer, scene_texts, model.text_length)
 
     from otherview.probe import encode_texts, probe
 
     texts = [prompt.text for prompt in prompts.prompts]
-    scene_texts = [] if study.scene.prompt is None else [study.scene.prompt, ""]
     encoder = weights.load_text_encoder(folder, device, model.dtype)
     encode = partial(
         encode_texts, encoder, tokenizer, text_length=model.text_length, batch_size=model.batch_size
@@ -61,7 +64,6 @@ def measure(study: Study, progress: Progress | None = None) -> Measurement:
     _free(device)
 
     pipeline = weights.load_image_side(folder, device, model.dtype)
-    weights.check_architecture(model, dict(pipeline.transformer.config))
     if reference is None:
         assert scene_encodings is not None
         report("drawing the reference", 0, 1)

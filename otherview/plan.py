@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from otherview.compose import entry_point, study_from
-from otherview.cost import architecture, forward_flops, image_tokens, responses_bytes
-from otherview.prompts import PromptSet, TokenPlace, study_prompts, token_places
+from otherview.console import plain_console
+from otherview.cost import forward_flops, image_tokens, responses_bytes
+from otherview.prompts import PromptSet, TokenPlace, check_lengths, study_prompts, token_places
 from otherview.scene import open_reference
 from otherview.sites import Site, heads, hook_sites, slices
 from otherview.study import Study
-from otherview.weights import load_tokenizer, local_folder
+from otherview.weights import cached_folder, load_tokenizer, transformer_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,22 +21,24 @@ if TYPE_CHECKING:
 
 def print_plan(study: Study) -> None:
     """Prints units by site, pairs with their tokens, and cost."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    config = architecture(study.model)
+    console = plain_console()
+    folder = cached_folder(study.model)
+    config = transformer_config(study.model, folder)
     sites = hook_sites(config)
     prompts = study_prompts(study)
-    folder = local_folder(study.model)
     reference = (study.model.height, study.model.width)
     if study.scene.image is not None:
         image = open_reference(study.scene)
         reference = (image.height, image.width)
-    console.print(f"\n[bold]{study.name}[/]  {study.model.name}, {len(prompts.items)} pairs")
+    console.print(
+        f"\n{study.name}  {study.model.name}, {len(prompts.items)} items, "
+        f"{len(prompts.wordings)} wordings",
+        style="bold",
+    )
     console.print(_units_table(sites))
     for wording in prompts.wordings:
-        console.print(f"{wording.name:<12}{wording.template}", markup=False)
-    if folder is None:
+        console.print(f"{wording.name:<12}{wording.template}")
+    if folder is None or not (folder / "tokenizer").is_dir():
         console.print(
             f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
             "not on this machine.",
@@ -44,11 +47,13 @@ def print_plan(study: Study) -> None:
     else:
         tokenizer = load_tokenizer(folder)
         places = token_places(tokenizer, prompts.prompts, study.model.text_length)
+        if study.scene.prompt is not None:
+            check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
         console.print(_pairs_table(prompts, places))
-        differing = _differing_pairs(prompts, places)
+        differing = _differing_items(prompts, places)
         if differing:
             console.print(
-                f"In {differing} of {len(prompts.items)} pairs the members differ in token count "
+                f"For {differing} of {len(prompts.items)} items the wordings differ in token count "
                 "or in the item's position: no sign flip removes that.",
                 style="yellow",
             )
@@ -75,7 +80,7 @@ def print_plan(study: Study) -> None:
     console.print(
         f"transformer FLOPs   {_scaled(flops)}FLOP a prompt, {_scaled(flops * calls)}FLOP in all"
     )
-    console.print(f"responses           {_scaled(responses_bytes(sites, calls))}B")
+    console.print(f"raw responses       {_scaled(responses_bytes(sites, calls))}B")
 
 
 def _units_table(sites: Sequence[Site]) -> Table:
@@ -128,7 +133,7 @@ def _range(values: Iterable[int]) -> str:
     return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]}-{distinct[-1]}"
 
 
-def _differing_pairs(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
+def _differing_items(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
     wordings = len(prompts.wordings)
     rows = [places[start : start + wordings] for start in range(0, len(places), wordings)]
     return sum(len(set(row)) > 1 for row in rows)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from otherview.capture import NonFiniteActivationError, TokenLayout, capture
 from otherview.errors import StudyError
-from otherview.prompts import PromptSet, chat_text
+from otherview.prompts import PromptSet, chat_text, check_lengths
 from otherview.responses import Responses
 from otherview.sites import hook_sites
 from otherview.study import TOKEN_GROUPS
@@ -54,15 +54,9 @@ def encode_texts(
     `encoder` is a transformers language model or its decoder stack. Prompts are padded to
     `text_length`; raises StudyError for one that is longer.
     """
+    lengths = check_lengths(tokenizer, texts, text_length)
     chats = [chat_text(tokenizer, text) for text in texts]
-    lengths = [len(tokenizer(chat)["input_ids"]) for chat in chats]
-    for text, length in zip(texts, lengths, strict=True):
-        if length > text_length:
-            raise StudyError(
-                f"prompt of {length} tokens does not fit model.text_length={text_length}: {text!r}",
-                "model.text_length",
-            )
-    encoded = []
+    embeddings: Tensor | None = None
     for start in range(0, len(chats), batch_size):
         inputs = tokenizer(
             chats[start : start + batch_size],
@@ -70,16 +64,26 @@ def encode_texts(
             padding="max_length",
             max_length=text_length,
         ).to(encoder.device)
+        is_text = (
+            torch.arange(text_length) < torch.tensor(lengths[start : start + batch_size])[:, None]
+        )
+        if not torch.equal(inputs["attention_mask"].cpu().bool(), is_text):
+            raise StudyError("the tokenizer does not pad on the right: text and pad would be mixed")
         output = encoder(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             output_hidden_states=True,
             use_cache=False,
         )
-        encoded.append(torch.cat([output.hidden_states[k] for k in TEXT_LAYERS], dim=-1).cpu())
+        encoded = torch.cat([output.hidden_states[k] for k in TEXT_LAYERS], dim=-1)
+        if embeddings is None:  # one allocation, since the encodings can be gigabytes
+            embeddings = encoded.new_empty((len(chats), *encoded.shape[1:]), device="cpu")
+        embeddings[start : start + len(encoded)] = encoded.cpu()
         if progress:
             progress(min(start + batch_size, len(chats)), len(chats))
-    return TextEncodings(torch.cat(encoded), tuple(lengths))
+    if embeddings is None:
+        raise ValueError("there are no texts to encode")
+    return TextEncodings(embeddings, tuple(lengths))
 
 
 @torch.inference_mode()

@@ -92,26 +92,34 @@ def chat_text(tokenizer: Any, prompt: str) -> str:
     )
 
 
-def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) -> list[TokenPlace]:
-    """Token count and item position of every prompt, by the model's own tokenizer.
+def check_lengths(tokenizer: Any, texts: Sequence[str], text_length: int) -> list[int]:
+    """Tokens of every prompt, chat template included.
 
-    Raises StudyError for the first prompt that is longer than `text_length` tokens: its tail would
-    be cut in silence.
+    Raises StudyError for the first that is longer than `text_length`: its tail would be cut in
+    silence.
     """
-    places = []
-    for prompt in prompts:
-        text = chat_text(tokenizer, prompt.text)
-        encoded = tokenizer(text, return_offsets_mapping=True)
-        count = len(encoded["input_ids"])
+    counts = [len(tokenizer(chat_text(tokenizer, text))["input_ids"]) for text in texts]
+    for text, count in zip(texts, counts, strict=True):
         if count > text_length:
             raise StudyError(
                 f"prompt of {count} tokens does not fit model.text_length={text_length} and would "
-                f"be cut: {prompt.text!r}",
+                f"be cut: {text!r}",
                 "model.text_length",
             )
-        start = text.index(prompt.text) + prompt.item_start
-        position = next(
-            index for index, (_, end) in enumerate(encoded["offset_mapping"]) if end > start
-        )
+    return counts
+
+
+def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) -> list[TokenPlace]:
+    """Token count and item position of every prompt, by the model's own tokenizer.
+
+    Raises StudyError as `check_lengths` does.
+    """
+    counts = check_lengths(tokenizer, [prompt.text for prompt in prompts], text_length)
+    places = []
+    for prompt, count in zip(prompts, counts, strict=True):
+        chat = chat_text(tokenizer, prompt.text)
+        start = chat.index(prompt.text) + prompt.item_start
+        offsets = tokenizer(chat, return_offsets_mapping=True)["offset_mapping"]
+        position = next(index for index, (_, end) in enumerate(offsets) if end > start)
         places.append(TokenPlace(count, position))
     return places

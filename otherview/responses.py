@@ -6,7 +6,7 @@ tokens of the group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,9 +129,9 @@ class Responses:
             dataset = dataset.assign_coords(rank=("item", list(self.prompts.ranks)))
         return dataset
 
-    def save(self, path: Path) -> None:
-        """Writes `to_dataset()` as NetCDF 4."""
-        self.to_dataset().to_netcdf(path, engine="h5netcdf")
+    def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
+        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes."""
+        self.to_dataset().assign_attrs(origin).to_netcdf(path, engine="h5netcdf")
 
 
 def _sums_between(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import otherview
 from otherview.analysis import Analysis
 from otherview.atomic import replacing, write_json
 from otherview.measure import Measurement
@@ -14,13 +15,20 @@ from otherview.study import Study
 from otherview.summary import summary_of
 from otherview.tables import null_table, unit_table
 
+TABLES = ("summary.json", "heads.parquet", "slices16.parquet", "nulls.parquet")
 
-def write_measurement(folder: Path, measurement: Measurement) -> None:
-    """Writes `reference.png` and `responses.nc`."""
+
+def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
+    """Writes `reference.png` and `responses.nc`, and removes the tables of an earlier run.
+
+    Those would be of other responses; `summary.json` goes first, as it is written last.
+    """
+    for name in TABLES:
+        (folder / name).unlink(missing_ok=True)
     with replacing(folder / "reference.png") as temporary:
         measurement.reference.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
-        measurement.responses.save(temporary)
+        measurement.responses.save(temporary, _origin(study, measurement))
 
 
 def write_analyses(
@@ -38,6 +46,22 @@ def write_analyses(
     summary = summary_of(study, measurement, analyses)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
+    """What `responses.nc` must say of itself when it is copied elsewhere."""
+    return {
+        "study": study.name,
+        "model": study.model.name,
+        "model_revision": measurement.model_revision,
+        "dtype": study.model.dtype,
+        "batch_size": study.model.batch_size,
+        "seed": study.seed,
+        "noise": study.sampling.noise,
+        "scene": study.scene.name,
+        "axis": study.creatures.axis or "",
+        "otherview": otherview.__version__,
+    }
 
 
 def write_status(folder: Path, state: str, error: str | None = None) -> None:

@@ -16,19 +16,17 @@ if TYPE_CHECKING:
 
 def run_study(study: Study, folder: Path) -> None:
     """Measures, tests, writes the result into `folder` and prints its tables."""
-    from rich.console import Console
-
     from otherview.analysis import analyse
-    from otherview.console import print_summary, progress_bars
+    from otherview.console import plain_console, print_summary, progress_bars
     from otherview.measure import measure
     from otherview.result import write_analyses, write_measurement, write_status
 
-    console = Console()
+    console = plain_console()
     write_status(folder, "running")
     try:
         with progress_bars(console) as report:
             measurement = measure(study, report)
-            write_measurement(folder, measurement)
+            write_measurement(folder, study, measurement)
             analyses = analyse(measurement.responses, study, report)
         summary = write_analyses(folder, study, measurement, analyses)
     except KeyboardInterrupt:
@@ -38,7 +36,7 @@ def run_study(study: Study, folder: Path) -> None:
         write_status(folder, "failed", str(error))
         raise
     write_status(folder, "finished")
-    print_summary(console, summary, folder)
+    print_summary(summary, folder, console)
 
 
 def _task(config: DictConfig) -> None:

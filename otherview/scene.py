@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SMALLEST_SIDE = 64
 """Pixels that FLUX.2 asks of each side of a reference image."""
+LARGEST_ASPECT = 8
+"""Longer side of a reference image over the shorter, as FLUX.2 takes it."""
 
 
 def open_reference(scene: Scene) -> Image:
@@ -37,6 +39,13 @@ def open_reference(scene: Scene) -> Image:
         raise StudyError(
             f"scene.image={scene.image} has {image.width} x {image.height} pixels; "
             f"{SMALLEST_SIDE} are needed on each side",
+            "scene.image",
+        )
+    longest = max(image.size) / min(image.size)
+    if longest > LARGEST_ASPECT:
+        raise StudyError(
+            f"scene.image={scene.image} has {image.width} x {image.height} pixels; one side may "
+            f"be at most {LARGEST_ASPECT} times the other",
             "scene.image",
         )
     return image

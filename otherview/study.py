@@ -6,7 +6,9 @@ is made and raises StudyError, whose message names the value and whose `setting`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from operator import attrgetter
 from string import Formatter
 from typing import Any
 
@@ -15,6 +17,8 @@ from otherview.errors import StudyError
 TOKEN_GROUPS = ("text", "pad", "target", "reference")
 UNIT_SETS = ("heads", "slices16")
 RESPONSES = ("rms", "log_rms")
+MOST_ITEMS_EXACT = 36
+"""Items of which all sign patterns can be taken."""
 DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -69,15 +73,26 @@ class Model:
     """The transformer's own config as far as plans need it; checked against the loaded weights."""
 
     def __post_init__(self) -> None:
-        if (self.repo is None) == (self.path is None):
+        if self.repo is None and self.path is None:
             raise StudyError(
-                f"model {self.name} needs either model.repo or model.path, and has "
-                f"{'both' if self.repo else 'neither'}",
-                "model.path",
+                f"model {self.name} has neither model.repo nor model.path", "model.path"
             )
         _choice("model.dtype", self.dtype, DTYPES)
-        for name, least in (("height", 64), ("width", 64), ("text_length", 16), ("batch_size", 1)):
+        for name, least in (
+            ("token_pixels", 1),
+            ("height", 64),
+            ("width", 64),
+            ("text_length", 16),
+            ("batch_size", 1),
+        ):
             _at_least(f"model.{name}", getattr(self, name), least)
+        for name in ("height", "width"):
+            if getattr(self, name) % self.token_pixels:
+                raise StudyError(
+                    f"model.{name}={getattr(self, name)} is no multiple of the "
+                    f"{self.token_pixels} pixels of a token",
+                    f"model.{name}",
+                )
 
 
 @dataclass
@@ -264,11 +279,14 @@ class Nulls:
             _choice("nulls.sign_flips", self.sign_flips, ("auto", "exact"))
         else:
             _at_least("nulls.sign_flips", self.sign_flips, 1)
-        if not self.thresholds or min(self.thresholds) <= 0:
+        levels = self.thresholds
+        if not levels or not all(0 < level < math.inf for level in levels):
             raise StudyError(
-                f"nulls.thresholds={list(self.thresholds)}: give one or more values above 0",
+                f"nulls.thresholds={list(levels)}: give one or more finite values above 0",
                 "nulls.thresholds",
             )
+        if len(set(levels)) < len(levels):
+            raise StudyError(f"nulls.thresholds={list(levels)} repeats a value", "nulls.thresholds")
 
 
 @dataclass
@@ -318,8 +336,8 @@ class Published:
     source: str
     """Who reports them."""
 
-    where: dict[str, str]
-    """The option of each group with which they were made; other runs do not show them."""
+    where: dict[str, Any]
+    """Settings, by dotted name, with which they were made; other runs do not show them."""
 
     unit_set: str
     """What is counted as a head: heads or slices16."""
@@ -363,11 +381,19 @@ class Study:
 
     def __post_init__(self) -> None:
         self.templates.check_placeholder(self.creatures.placeholder)
-        _at_least("seed", self.seed, 0)
+        if not 0 <= self.seed < 2**63:
+            raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
+        items = len(self.creatures.items)
+        if self.nulls.sign_flips == "exact" and items > MOST_ITEMS_EXACT:
+            raise StudyError(
+                f"nulls.sign_flips=exact with {items} items means 2^{items - 1} sign patterns; "
+                "use auto or a number",
+                "nulls.sign_flips",
+            )
 
     @property
     def repeats_published(self) -> bool:
-        """Whether every group that the published figures name has their option."""
+        """Whether every setting that the published figures name is as it was."""
         return self.published is not None and all(
-            getattr(self, group).name == option for group, option in self.published.where.items()
+            attrgetter(setting)(self) == value for setting, value in self.published.where.items()
         )

@@ -18,6 +18,10 @@ from otherview.tables import unit_table
 
 TOP_BLOCKS = 5
 STRONGEST_UNITS = 8
+ONE_PAIR = (
+    "One pair of wordings cannot tell the role from the words: any two wordings differ. "
+    "templates=nouns draws eight wordings a role and tests the role."
+)
 
 
 def summary_of(
@@ -33,7 +37,7 @@ def summary_of(
             "test": study.templates.test,
             "control": study.templates.control,
         },
-        "pairs": len(study.creatures.items),
+        "items": len(study.creatures.items),
         "seed": study.seed,
         "reading": {
             "tokens": study.capture.tokens,
@@ -46,6 +50,8 @@ def summary_of(
         "results": {analysis.unit_set: _result(analysis) for analysis in analyses},
         "provenance": provenance(measurement.device, measurement.model_revision),
     }
+    if not any("role_test" in result for result in summary["results"].values()):
+        summary["role_note"] = ONE_PAIR
     if study.creatures.axis is not None:
         summary["axis"] = study.creatures.axis
     if study.repeats_published:
@@ -131,6 +137,7 @@ def _sign_flip(analysis: Analysis) -> dict[str, Any]:
                 "null_p99": count.null_p99,
                 "null_p99_interval": list(count.null_p99_interval),
                 "p": count.p,
+                "false_positives": count.false_positives,
                 "true_discoveries": count.true_discoveries,
             }
             for level, count in test.counts.items()

@@ -18,14 +18,8 @@ PACKAGE = Path(__file__).resolve().parent
 TEXT_LAYERS = (9, 18, 27)
 """Hidden states of the text encoder that FLUX.2 Klein is conditioned on."""
 _PIPELINE = "Flux2KleinPipeline"
-_DOWNLOADED = (
-    "model_index.json",
-    "scheduler/*",
-    "text_encoder/*",
-    "tokenizer/*",
-    "transformer/*",
-    "vae/*",
-)
+_PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
+_DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in _PARTS)]
 
 
 def shipped_or_own(path: str) -> Path:
@@ -34,11 +28,20 @@ def shipped_or_own(path: str) -> Path:
     return PACKAGE / path.removeprefix(prefix) if path.startswith(prefix) else Path(path)
 
 
-def local_folder(model: Model) -> Path | None:
-    """Folder of the weights if they are on this machine, without asking the network."""
+def cached_folder(model: Model) -> Path | None:
+    """Folder of what is on this machine of the model, perhaps only its tokenizer; or None.
+
+    Asks no network. Raises StudyError for a `path` that is not there.
+    """
     if model.path is not None:
         folder = shipped_or_own(model.path)
-        return folder if (folder / "model_index.json").is_file() else None
+        if not (folder / "model_index.json").is_file():
+            raise StudyError(
+                f"model.path={model.path} is not the folder of a diffusers pipeline "
+                "(it has no model_index.json)",
+                "model.path",
+            )
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -47,7 +50,7 @@ def local_folder(model: Model) -> Path | None:
             snapshot_download(
                 str(model.repo),
                 revision=model.revision,
-                allow_patterns=list(_DOWNLOADED),
+                allow_patterns=_DOWNLOADED,
                 local_files_only=True,
             )
         )
@@ -55,19 +58,30 @@ def local_folder(model: Model) -> Path | None:
         return None
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether every part of the pipeline is in `folder`, with all shards of its weights."""
+    if not (folder / "model_index.json").is_file():
+        return False
+    if not all((folder / part).is_dir() for part in _PARTS):
+        return False
+    return all(_has_weights(folder / part) for part in ("text_encoder", "transformer", "vae"))
+
+
+def _has_weights(part: Path) -> bool:
+    index = next(part.glob("*.safetensors.index.json"), None)
+    if index is None:
+        return any(part.glob("*.safetensors"))
+    shards = set(json.loads(index.read_text())["weight_map"].values())
+    return all((part / shard).is_file() for shard in shards)
+
+
 def weights_folder(model: Model) -> Path:
     """Folder of the weights, downloaded where necessary.
 
     Raises StudyError where they are neither here nor to be had, with the way to get them.
     """
-    folder = local_folder(model)
-    if folder is None and model.path is not None:
-        raise StudyError(
-            f"model.path={model.path} is not the folder of a diffusers pipeline "
-            f"(it has no model_index.json)",
-            "model.path",
-        )
-    if folder is None:
+    folder = cached_folder(model)
+    if folder is None or (model.path is None and not is_complete(folder)):
         folder = _download(model)
     kind = json.loads((folder / "model_index.json").read_text()).get("_class_name")
     if kind != _PIPELINE:
@@ -75,21 +89,38 @@ def weights_folder(model: Model) -> Path:
     return folder
 
 
+def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
+    """The transformer's config: that of the weights where it is here, else the model's YAML.
+
+    Raises StudyError where the two disagree.
+    """
+    file = None if folder is None else folder / "transformer" / "config.json"
+    if file is None or not file.is_file():
+        return dict(model.architecture)
+    loaded: dict[str, Any] = json.loads(file.read_text())
+    for name, promised in model.architecture.items():
+        if loaded.get(name) != promised:
+            raise StudyError(
+                f"model.architecture.{name}={promised}, but the transformer in {folder} has "
+                f"{loaded.get(name)}: correct the model's YAML",
+                f"model.architecture.{name}",
+            )
+    return loaded
+
+
 def _download(model: Model) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
         return Path(
-            snapshot_download(
-                str(model.repo), revision=model.revision, allow_patterns=list(_DOWNLOADED)
-            )
+            snapshot_download(str(model.repo), revision=model.revision, allow_patterns=_DOWNLOADED)
         )
     except Exception as error:  # the hub's client raises its own, httpx's and the system's
         raise StudyError(
             f"the weights of {model.repo} are not on this machine and could not be downloaded "
             f"({_first_line(error)}). Accept the licence at https://huggingface.co/{model.repo}"
-            f", then run `hf auth login` and `hf download {model.repo}`, or point model.path at "
-            "the folder; model=pocket runs without any download",
+            f", log in with `hf auth login` and run again, or set model.path to a folder that has "
+            "them; model=pocket runs without any download",
             "model.repo",
         ) from error
 
@@ -174,19 +205,6 @@ def load_image_side(folder: Path, device: str, dtype: str) -> Any:
     return pipeline.to(device)
 
 
-def check_architecture(model: Model, config: dict[str, Any]) -> None:
-    """Raises StudyError where the loaded transformer is not what `model.architecture` promises."""
-    for name, promised in model.architecture.items():
-        loaded = config.get(name)
-        loaded = list(loaded) if isinstance(loaded, tuple) else loaded
-        if loaded != promised:
-            raise StudyError(
-                f"model.architecture.{name}={promised}, but the loaded transformer has "
-                f"{loaded}: correct the model's YAML",
-                f"model.architecture.{name}",
-            )
-
-
 def choose_device(model: Model) -> str:
     """The device to run on; raises StudyError where the asked one is not there."""
     import torch
@@ -211,7 +229,9 @@ def choose_device(model: Model) -> str:
     if (device.index or 0) >= there:
         raise StudyError(
             f"model.device={wanted} is not there: torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} CUDA devices; use model.device=auto",
+            f"{torch.cuda.device_count()} CUDA devices and "
+            f"{'an' if torch.backends.mps.is_available() else 'no'} MPS device; "
+            "use model.device=auto",
             "model.device",
         )
     return str(device)

@@ -66,7 +66,7 @@ def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
 
 def printed(content: dict[str, Any]) -> str:
     text = StringIO()
-    print_summary(Console(file=text, width=120), content, Path("there"))
+    print_summary(content, Path("there"), Console(file=text, width=120, markup=False))
     return text.getvalue()
 
 

@@ -64,7 +64,7 @@ def test_the_tables_agree_with_the_responses(kitchen_run: Run) -> None:
     counts = summary["results"]["heads"]["published_reading"]["counts"]
     assert counts[0]["observed"] == heads.filter(pl.col("t").abs() > 3).height
     nulls = pl.read_parquet(folder / "nulls.parquet")
-    per_null = nulls.group_by("unit_set", "null", "statistic").agg(pl.col("patterns").sum() / pl.col("statistic").n_unique())
+    per_null = nulls.group_by("unit_set", "null", "statistic").agg(pl.col("patterns").sum())
     assert set(per_null.filter(null="published")["patterns"]) == {200}
 
 
@@ -85,7 +85,8 @@ def test_the_published_figures_stand_beside_the_published_study_only(kitchen_run
     from otherview.console import published_table
 
     assert compose_study(["+experiment=kitchen"]).repeats_published
-    assert not compose_study(["+experiment=kitchen", "model=pocket"]).repeats_published
+    for other in ("model=pocket", "creatures.items=[a,b]", "capture.tokens=pad", "scene.steps=9"):
+        assert not compose_study(["+experiment=kitchen", other]).repeats_published
     folder, done = kitchen_run
     assert "12,091" not in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
@@ -115,7 +116,7 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
     program: Program, tmp_path: Path
 ) -> None:
     done = program("plan", "+experiment=kitchen", "model=pocket", THREE_CREATURES, cwd=tmp_path)
-    assert "In 3 of 3 pairs the members differ" in done.stdout
+    assert "For 3 of 3 items the wordings differ" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,9 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
         (["sampling.guidance_scale=4"], "sampling.guidance_scale=4.0: guidance runs the transform"),
         (["sampling.steps=2"], "sampling.steps=2"),
         (["seed=x"], "seed: Value 'x'"),
+        (["seed=99999999999999999999"], "seed=99999999999999999999 is not between"),
+        (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
+        (["model.height=100"], "model.height=100 is no multiple of the 8 pixels of a token"),
         (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
     ],
 )
@@ -166,6 +170,7 @@ def test_help_and_config_answer_without_importing_torch(
         (["model=pocket", "scene.image=no.png"], "scene.image=no.png does not exist"),
         (["model=pocket", "scene.image=text.png"], "scene.image=text.png is not an image"),
         (["model=pocket", "scene.image=tiny.png"], "scene.image=tiny.png has 8 x 8 pixels"),
+        (["model=pocket", "scene.image=long.png"], "scene.image=long.png has 64 x 700 pixels"),
         (["model=pocket", "hydra.run.dir=text.png/x"], "Not a directory"),
         (["model=pocket", "model.path=nowhere"], "model.path=nowhere is not the folder of a diff"),
         ([], "the weights of black-forest-labs/FLUX.2-klein-base-4B are not on this machine"),
@@ -176,6 +181,7 @@ def test_what_is_not_there_is_named_in_one_line(
 ) -> None:
     (tmp_path / "text.png").write_text("no image")
     Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
+    Image.new("RGB", (64, 700)).save(tmp_path / "long.png")
     done = program("run", "+experiment=kitchen", *overrides, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {answer}"), done.stderr
@@ -214,6 +220,50 @@ def test_an_error_in_a_user_s_file_names_the_file(program: Program, tmp_path: Pa
     assert "(from own/templates/mine.yaml)" in done.stderr
 
 
+def test_an_error_in_an_experiment_names_the_experiment(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nname: mine\ntemplates: {name: mine, test: ['as a cat']}\n"
+    )
+    done = program("plan", "--config-dir", "own", "+experiment=mine", cwd=tmp_path)
+    assert "templates.test has no {creature}: 'as a cat'" in done.stderr
+    assert "(from own/experiment/mine.yaml)" in done.stderr
+
+
+def test_broken_yaml_is_answered_in_one_line_with_its_file(
+    program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "own" / "templates").mkdir(parents=True)
+    (tmp_path / "own" / "templates" / "mine.yaml").write_text("name: [mine\n")
+    done = program(
+        "plan", "--config-dir", "own", "+experiment=kitchen", "templates=mine", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "mine.yaml" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_brackets_in_a_name_are_printed_as_they_are(program: Program, tmp_path: Path) -> None:
+    items = "creatures.items=['a [bold]cat[/]','an [/b] owl']"
+    done = program("plan", "+experiment=kitchen", "model=pocket", items, cwd=tmp_path)
+    assert "a [bold]cat[/]" in done.stdout, done.stderr
+
+
+def test_a_failing_point_does_not_stop_the_other_points_of_a_sweep(
+    program: Program, tmp_path: Path
+) -> None:
+    points = "scene.image=no.png,otherview:pocket/kitchen.png"
+    done = program(
+        "run", "-m", "+experiment=kitchen", "model=pocket", THREE_CREATURES, points, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "scene.image=no.png does not exist" in done.stderr
+    folders = (tmp_path / "multirun" / "kitchen").iterdir()
+    states = [json.loads((folder / "status.json").read_text())["state"] for folder in folders]
+    assert sorted(states) == ["failed", "finished"]
+
+
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     checkout = Path(__file__).resolve().parent.parent
     interrupt_while_probing = (
@@ -237,7 +287,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 128 + signal.SIGINT
-    assert done.stderr == "interrupted; no result was written\n"
+    assert done.stderr == "interrupted\n"
     (folder,) = (tmp_path / "outputs" / "kitchen").iterdir()
     assert {path.name for path in folder.iterdir()} == {".hydra", "status.json"}
     assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"

@@ -47,7 +47,7 @@ class RoleTestResult:
     fails_wordings: Bool[np.ndarray, " units"]
     """`p_maxt` above alpha: what is seen may be the words."""
     fails_items: Bool[np.ndarray, " units"]
-    """`items.p_maxt` above alpha."""
+    """`items.p_stepdown` above alpha."""
     exact: bool
     """Whether all relabellings were taken."""
     n_relabellings: int
@@ -88,8 +88,10 @@ def role_test(
     over wordings: all C(wordings, test) relabellings up to 200,000, above that 20,000 are
     drawn, or as many as `flips` says. Exact if with no role the wordings are exchangeable.
     Beside it stands the sign-flip test over items, with the same `flips` and `seed`. A unit
-    is called when both are family-wise significant at alpha: an intersection-union test, which
-    keeps alpha without a further correction (Berger 1982).
+    is called when both are family-wise significant at alpha: for each unit an intersection-union
+    test, which keeps alpha without a further correction (Berger 1982). Over units, one may be
+    null over wordings and another over items; then the chance of any false call is at most
+    2 alpha.
 
     Raises ValueError on wrong shapes, NaN, other roles, a role without wordings, fewer than
     two items.
@@ -124,7 +126,7 @@ def role_test(
         progress=progress,
     )
     fails_wordings = null.p_maxt > alpha
-    fails_items = items.p_maxt > alpha
+    fails_items = items.p_stepdown > alpha
     smallest = smallest_role_p(n_test, n_control, None if null.exact else null.relabellings)
     return RoleTestResult(
         difference=items.mean,
@@ -162,8 +164,17 @@ def role_note(n_test: int, n_control: int, smallest: float, alpha: float) -> str
         return ""
     return (
         f"{n_test} test and {n_control} control wordings give at best p = {smallest:.3g}, above "
-        f"alpha = {alpha:g}: no unit can be called; with four wordings a role p can be 2/70"
+        f"alpha = {alpha:g}: no unit can be called; {enough_wordings(alpha)} wordings a role "
+        "would do"
     )
+
+
+def enough_wordings(alpha: float) -> int:
+    """The fewest wordings a role, equally many in both, with which p can be alpha."""
+    k = 1
+    while smallest_role_p(k, k, None) > alpha:
+        k += 1
+    return k
 
 
 def mean_of_wordings(
