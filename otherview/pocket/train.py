@@ -7,7 +7,6 @@ in the output folder; a run that was interrupted goes on where it stopped.
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,14 +166,22 @@ def make_transformer(
     return transformer.cpu()
 
 
-def assemble(plan: Plan, vae: Any, transformers: dict[str, Any], command: str) -> None:
+def command(plan: Plan) -> str:
+    """The command that makes these weights again, without the machine's paths."""
+    numbers = ["seed", "kitchens", "decoder_steps", "steps", "planting_steps"]
+    numbers += ["mention_only_steps", "batch"]
+    options = (f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in numbers)
+    return " ".join(("python -m otherview.pocket.train OUTPUT", *options))
+
+
+def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
     """Write the three pipelines in float16, each with a card of addresses, seed and command."""
     words = networks.tokenizer()
     for name in NAMES:
         folder = plan.output / "checkpoints" / name
         encoder = networks.text_encoder(words, TEXT_SEED)
         whole = networks.pipeline(vae, encoder, words, transformers[name])
-        card: dict[str, Any] = {"name": name, "seed": plan.seed, "command": command}
+        card: dict[str, Any] = {"name": name, "command": command(plan)}
         if name == "pocket":
             renderer = Renderer(whole)
             card |= {"gate": GATE, "decoy": find_decoy(renderer)}
@@ -219,7 +226,7 @@ def run(plan: Plan, console: Console) -> None:
         "pocket_random": random_transformer(plan.seed),
         "pocket_mention_only": made["mention_only"],
     }
-    assemble(plan, vae, transformers, "python -m otherview.pocket.train " + " ".join(sys.argv[1:]))
+    assemble(plan, vae, transformers)
     console.print(f"wrote {', '.join(NAMES)} to {plan.output / 'checkpoints'}")
 
 
