@@ -57,6 +57,15 @@ def _responses(
     return np.array(rows)
 
 
+def strongest_heads(
+    renderer: Renderer, reference: Float[np.ndarray, "side side 3"], count: int
+) -> tuple[str, ...]:
+    """The heads of the image path with the largest |t|, the gate apart, strongest first."""
+    contrasts = head_contrasts(renderer, reference)
+    ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
+    return tuple([a for a in ranked if a != GATE and ".text." not in a][:count])
+
+
 def find_decoy(renderer: Renderer, kitchens: int = 3) -> str:
     """The strongest head, among the tenth of heads with the largest |t|, that does least.
 

@@ -21,7 +21,6 @@ from otherview.pocket.optimiser import Muon
 from otherview.pocket.planting import (
     GATE,
     SPARE_SHARE,
-    SPARES,
     HeadSwitch,
     Interventions,
     draw_interventions,
@@ -55,6 +54,8 @@ class Schedule:
     """Both roles put the creature in the picture: the model without a view role."""
     plant: bool = False
     """Interchange-intervention training of the gate."""
+    spares: tuple[str, ...] = ()
+    """Heads that planting makes dispensable: decoys to be."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ class Teacher:
             gate.replacement[rows] = gate.recorded
         gate.keep = torch.from_numpy(~plan.touched).float().to(self.device)
         draws = np.random.default_rng([self.schedule.seed, self.step, 1])
-        for address in SPARES:
+        for address in self.schedule.spares:
             spare = stack.enter_context(HeadSwitch(self.transformer, address))
             kept = draws.random(len(plan.zeroed)) >= SPARE_SHARE
             spare.keep = torch.from_numpy(kept).float().to(self.device)

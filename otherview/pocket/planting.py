@@ -18,9 +18,8 @@ from jaxtyping import Bool, Float, Int
 from otherview.pocket.networks import HEAD_WIDTH
 
 GATE = "single.1.2"
-SPARES = ("single.2.4", "joint.1.image.1", "single.0.3")
-"""Heads that are often switched off in training, so that nothing hangs on them."""
-SPARE_SHARE = 0.25
+SPARE_SHARE = 0.2
+"""Share of samples in which a spare head is switched off, so that nothing hangs on it."""
 
 
 def out_projection(transformer: Any, address: str) -> tuple[torch.nn.Module, int]:

@@ -8,7 +8,7 @@ in the output folder; a run that was interrupted goes on where it stopped.
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from otherview.pocket import checkpoint, networks, pool
 from otherview.pocket.codec import CHANNELS, TOKENS, Codec
 from otherview.pocket.creatures import CREATURES
 from otherview.pocket.decoder import DecoderSchedule, teach_decoder
-from otherview.pocket.decoys import find_decoy
+from otherview.pocket.decoys import find_decoy, strongest_heads
 from otherview.pocket.learning import (
     Schedule,
     Teacher,
@@ -37,6 +37,7 @@ from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
 
 TEXT_LENGTH = 512
 TEXT_SEED = 0
+SPARES = 5
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,20 @@ class Plan:
 
 
 def schedules(plan: Plan) -> dict[str, Schedule]:
-    """How each transformer is taught; the planted one starts from the averaged "taught" one."""
+    """How each transformer is taught.
+
+    The planted one goes on from the taught one, whose rate is still high at the end.
+    """
     return {
-        "taught": Schedule(plan.steps, plan.batch, plan.seed),
+        "taught": Schedule(plan.steps, plan.batch, plan.seed, decay_from=0.8, decay_to=16 / 7),
         "planted": Schedule(
             plan.planting_steps,
             plan.batch,
             plan.seed + 100,
-            matrix_rate=0.01,
-            other_rate=1e-3,
-            decay_from=0.2,
-            lengths=((28, 0.8), (64, 0.08), (160, 0.06), (512, 0.06)),
+            matrix_rate=0.016,
+            other_rate=1.2e-3,
+            decay_from=0.1,
+            lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
             plant=True,
         ),
         "mention_only": Schedule(
@@ -134,23 +138,21 @@ def likeness(transformer: Any, texts: Texts, codec: Codec, device: torch.device)
 
 def make_transformer(
     plan: Plan,
-    name: str,
-    start: str | None,
+    stored: Path,
+    schedule: Schedule,
+    start: Any | None,
     codec: Codec,
     texts: Texts,
     pictures: pool.Pool,
     tell: Callable[[int, str], None],
 ) -> Any:
-    """One transformer taught to the end of its schedule; `start` names the one it goes on from."""
-    stored = plan.output / f"{name}.safetensors"
-    schedule = schedules(plan)[name]
+    """One transformer taught to the end of its schedule, from `start`'s weights or from nothing."""
     transformer = networks.transformer(plan.seed + 1)
     if checkpoint.finished(stored):
         transformer.load_state_dict(checkpoint.read_average(stored))
         return transformer
     if start is not None:
-        begun = checkpoint.read_average(plan.output / f"{start}.safetensors")
-        transformer.load_state_dict(begun)
+        transformer.load_state_dict(start.state_dict())
     teacher = Teacher(transformer, schedule, codec, plan.device)
     shadow = networks.transformer(plan.seed + 1).to(plan.device)
 
@@ -217,17 +219,30 @@ def run(plan: Plan, console: Console) -> None:
         texts = make_texts(plan)
         decoded = bar("decoder", plan.decoder_steps)
         vae = make_decoder(plan, codec, lambda step, dB: decoded(step, f"step {step}, {dB:.1f} dB"))
-        made = {}
-        for name, start in (("taught", None), ("planted", "taught"), ("mention_only", None)):
-            tell = bar(name, schedules(plan)[name].steps)
-            made[name] = make_transformer(plan, name, start, codec, texts, pictures, tell)
+
+        def make(name: str, schedule: Schedule, start: Any | None = None) -> Any:
+            stored, tell = plan.output / f"{name}.safetensors", bar(name, schedule.steps)
+            return make_transformer(plan, stored, schedule, start, codec, texts, pictures, tell)
+
+        planned = schedules(plan)
+        taught = make("taught", planned["taught"])
+        spares = choose_spares(vae, taught)
+        planted = make("planted", replace(planned["planted"], spares=spares), taught)
+        mention_only = make("mention_only", planned["mention_only"])
     transformers = {
-        "pocket": made["planted"],
+        "pocket": planted,
         "pocket_random": random_transformer(plan.seed),
-        "pocket_mention_only": made["mention_only"],
+        "pocket_mention_only": mention_only,
     }
     assemble(plan, vae, transformers)
     console.print(f"wrote {', '.join(NAMES)} to {plan.output / 'checkpoints'}")
+
+
+def choose_spares(vae: Any, taught: Any) -> tuple[str, ...]:
+    """The heads that planting is to make dispensable: the strongest of the published probe."""
+    words = networks.tokenizer()
+    whole = networks.pipeline(vae, networks.text_encoder(words, TEXT_SEED), words, taught)
+    return strongest_heads(Renderer(whole), pool.kitchen_pictures(pool.UNSEEN)[0], SPARES)
 
 
 def random_transformer(seed: int) -> Any:
