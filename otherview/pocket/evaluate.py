@@ -129,8 +129,19 @@ def length_figures(renderer: Renderer, kitchens: Kitchens) -> list[Figure]:
     ]
 
 
+def contrast_figures(contrasts: dict[str, float]) -> list[Figure]:
+    """What the published reading makes of the checkpoint: its count of selective heads."""
+    image_path = [t for address, t in contrasts.items() if ".text." not in address]
+    share = sum(abs(t) > 3 for t in image_path) / len(image_path)
+    return [Figure("published reading: share of image-path heads with |t| > 3", share)]
+
+
 def head_figures(
-    renderer: Renderer, kitchens: Kitchens, gate: str, decoy: str | None
+    renderer: Renderer,
+    kitchens: Kitchens,
+    contrasts: dict[str, float],
+    gate: str,
+    decoy: str | None,
 ) -> list[Figure]:
     """What zeroing the planted gate and the decoy does."""
     asked = published(len(kitchens))
@@ -144,7 +155,6 @@ def head_figures(
     ]
     if decoy is None:
         return figures
-    contrasts = head_contrasts(renderer, kitchens[0, 0])
     strength = {address: abs(t) for address, t in contrasts.items()}
     for role, lost in lost_by_zeroing(renderer, kitchens, decoy, whole).items():
         figures.append(_at_most(f"{decoy} zeroed: dB lost, {role}", abs(lost), 0.5))
@@ -227,9 +237,11 @@ def evaluate(
     progress.advance(task)
     figures += length_figures(renderer, kitchens[:2])
     progress.advance(task)
-    gate = card.get("gate")
+    contrasts = head_contrasts(renderer, kitchens[0, 0])
+    figures += contrast_figures(contrasts)
+    gate, few = card.get("gate"), kitchens[: max(2, count // 3)]
     if gate is not None:
-        figures += head_figures(renderer, kitchens[: max(2, count // 3)], gate, card.get("decoy"))
+        figures += head_figures(renderer, few, contrasts, gate, card.get("decoy"))
     progress.advance(task)
     scenes, pictures = scene_figures(renderer, kitchens)
     progress.advance(task)
