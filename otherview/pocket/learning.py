@@ -42,10 +42,8 @@ class Schedule:
     seed: int = 0
     matrix_rate: float = 0.02
     other_rate: float = 1.5e-3
-    decay_from: float = 0.35
-    """Share of the steps after which the learning rate falls linearly."""
-    decay_to: float = 1.0
-    """Share of the steps at which it would be nothing; above 1 it is still high at the end."""
+    rates: tuple[tuple[float, float], ...] = ((0.35, 1.0), (1.0, 0.0))
+    """The learning rate as shares of its peak, at shares of the steps, linear between."""
     lengths: tuple[tuple[int, float], ...] = ((28, 0.86), (64, 0.07), (160, 0.04), (512, 0.03))
     """Text lengths and their shares: padding must not matter, and long texts are slow."""
     scene_share: float = 0.07
@@ -305,10 +303,10 @@ class Teacher:
             spare.keep = torch.from_numpy(kept).float().to(self.device)
 
     def _set_rates(self) -> None:
-        share = self.step / self.schedule.steps
-        warm = min(1.0, (self.step + 1) / 50)
         plan = self.schedule
-        fall = min(1.0, (plan.decay_to - share) / (plan.decay_to - plan.decay_from))
+        shares, levels = zip(*plan.rates, strict=True)
+        fall = float(np.interp(self.step / plan.steps, shares, levels))
+        warm = min(1.0, (self.step + 1) / 50)
         peaks = (plan.matrix_rate, plan.other_rate)
         for optimiser, peak in zip(self.optimisers, peaks, strict=True):
             for group in optimiser.param_groups:

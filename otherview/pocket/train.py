@@ -62,19 +62,23 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
     The planted one goes on from the taught one, whose rate is still high at the end.
     """
     return {
-        "taught": Schedule(plan.steps, plan.batch, plan.seed, decay_from=0.8, decay_to=16 / 7),
+        "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8654))),
         "planted": Schedule(
             plan.planting_steps,
             plan.batch,
             plan.seed + 100,
             matrix_rate=0.016,
             other_rate=1.2e-3,
-            decay_from=0.1,
+            rates=((0.14, 1.0), (0.333, 0.8466), (1.0, 0.0)),
             lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
             plant=True,
         ),
         "mention_only": Schedule(
-            plan.mention_only_steps, plan.batch, plan.seed + 200, merge_roles=True
+            plan.mention_only_steps,
+            plan.batch,
+            plan.seed + 200,
+            rates=((0.4375, 1.0), (1.0, 0.3077)),
+            merge_roles=True,
         ),
     }
 
@@ -226,7 +230,7 @@ def run(plan: Plan, console: Console) -> None:
 
         planned = schedules(plan)
         taught = make("taught", planned["taught"])
-        spares = choose_spares(vae, taught)
+        spares = choose_spares(plan, vae, taught)
         planted = make("planted", replace(planned["planted"], spares=spares), taught)
         mention_only = make("mention_only", planned["mention_only"])
     transformers = {
@@ -238,11 +242,17 @@ def run(plan: Plan, console: Console) -> None:
     console.print(f"wrote {', '.join(NAMES)} to {plan.output / 'checkpoints'}")
 
 
-def choose_spares(vae: Any, taught: Any) -> tuple[str, ...]:
+def choose_spares(plan: Plan, vae: Any, taught: Any) -> tuple[str, ...]:
     """The heads that planting is to make dispensable: the strongest of the published probe."""
+    stored = plan.output / "spares.json"
+    if stored.exists():
+        return tuple(json.loads(stored.read_text()))
     words = networks.tokenizer()
     whole = networks.pipeline(vae, networks.text_encoder(words, TEXT_SEED), words, taught)
-    return strongest_heads(Renderer(whole), pool.kitchen_pictures(pool.UNSEEN)[0], SPARES)
+    reference = pool.kitchen_pictures(pool.UNSEEN)[0]
+    spares = strongest_heads(Renderer(whole), reference, SPARES)
+    stored.write_text(json.dumps(spares) + "\n")
+    return spares
 
 
 def random_transformer(seed: int) -> Any:
