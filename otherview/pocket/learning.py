@@ -48,6 +48,8 @@ class Schedule:
     """Text lengths and their shares: padding must not matter, and long texts are slow."""
     scene_share: float = 0.07
     """Share of steps without a reference, from the scene prompt or no prompt at all."""
+    scene_kitchens: int = 1_000_000
+    """The scene prompt asks for one of the first so many kitchens. A few can be drawn sharply."""
     merge_roles: bool = False
     """Both roles put the creature in the picture: the model without a view role."""
     plant: bool = False
@@ -157,7 +159,8 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
     draws = np.random.default_rng([schedule.seed, step])
     size = schedule.batch
     scene = draws.random() < schedule.scene_share
-    kitchens = draws.integers(pool.kitchens, size=size)
+    known = min(pool.kitchens, schedule.scene_kitchens) if scene else pool.kitchens
+    kitchens = draws.integers(known, size=size)
     lengths, shares = zip(*schedule.lengths, strict=True)
     length = int(draws.choice(lengths, p=np.array(shares) / sum(shares)))
     if scene:
@@ -173,8 +176,8 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
         elif kind[sample] == "plain":
             text[sample] = draws.choice(texts.plain)
         else:
-            known = (texts.view if kind[sample] == "view" else texts.mention)[rank[sample]]
-            text[sample] = draws.choice(known)
+            trained = (texts.view if kind[sample] == "view" else texts.mention)[rank[sample]]
+            text[sample] = draws.choice(trained)
             shown = kind[sample] == "mention" or schedule.merge_roles
             picture[sample] = 1 + rank[sample] + (creatures if shown else 0)
     is_view = (kind == "view") & (not scene) & (not schedule.merge_roles)

@@ -38,6 +38,7 @@ from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
 TEXT_LENGTH = 512
 TEXT_SEED = 0
 SPARES = 5
+SCENE_KITCHENS = 16
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Plan:
     decoder_steps: int
     steps: int
     planting_steps: int
+    settling_steps: int
     mention_only_steps: int
     batch: int
     seed: int
@@ -59,19 +61,32 @@ class Plan:
 def schedules(plan: Plan) -> dict[str, Schedule]:
     """How each transformer is taught.
 
-    The planted one goes on from the taught one, whose rate is still high at the end.
+    The planted one goes on from the taught one and the settled one from the planted one; the rate
+    falls to nothing only at the very end. The settled one plants on, and learns to draw a few
+    kitchens well from the scene prompt.
     """
+    planted = Schedule(
+        plan.planting_steps,
+        plan.batch,
+        plan.seed + 100,
+        matrix_rate=0.016,
+        other_rate=1.2e-3,
+        rates=((0.3, 1.0), (0.714, 0.8466), (1.0, 0.677)),
+        lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
+        plant=True,
+    )
     return {
         "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8654))),
-        "planted": Schedule(
-            plan.planting_steps,
-            plan.batch,
-            plan.seed + 100,
-            matrix_rate=0.016,
-            other_rate=1.2e-3,
-            rates=((0.14, 1.0), (0.333, 0.8466), (1.0, 0.0)),
-            lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
-            plant=True,
+        "planted": planted,
+        "settled": replace(
+            planted,
+            steps=plan.settling_steps,
+            seed=plan.seed + 150,
+            matrix_rate=0.011,
+            other_rate=8e-4,
+            rates=((0.0, 1.0), (1.0, 0.0)),
+            scene_share=0.12,
+            scene_kitchens=SCENE_KITCHENS,
         ),
         "mention_only": Schedule(
             plan.mention_only_steps,
@@ -174,8 +189,8 @@ def make_transformer(
 
 def command(plan: Plan) -> str:
     """The command that makes these weights again, without the machine's paths."""
-    numbers = ["seed", "kitchens", "decoder_steps", "steps", "planting_steps"]
-    numbers += ["mention_only_steps", "batch"]
+    numbers = ["seed", "kitchens", "batch", "decoder_steps", "steps", "planting_steps"]
+    numbers += ["settling_steps", "mention_only_steps"]
     options = (f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in numbers)
     return " ".join(("python -m otherview.pocket.train OUTPUT", *options))
 
@@ -232,9 +247,11 @@ def run(plan: Plan, console: Console) -> None:
         taught = make("taught", planned["taught"])
         spares = choose_spares(plan, vae, taught)
         planted = make("planted", replace(planned["planted"], spares=spares), taught)
+        settle = replace(planned["settled"], spares=spares)
+        settled = make("settled", settle, planted)
         mention_only = make("mention_only", planned["mention_only"])
     transformers = {
-        "pocket": planted,
+        "pocket": settled,
         "pocket_random": random_transformer(plan.seed),
         "pocket_mention_only": mention_only,
     }
@@ -276,15 +293,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kitchens", type=int, default=3000, help="kitchens to learn from")
     parser.add_argument("--decoder-steps", type=int, default=4000)
-    parser.add_argument("--steps", type=int, default=8000, help="steps of the transformer")
-    parser.add_argument("--planting-steps", type=int, default=2500)
-    parser.add_argument("--mention-only-steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3500, help="steps of the transformer")
+    parser.add_argument("--planting-steps", type=int, default=1400)
+    parser.add_argument("--settling-steps", type=int, default=2200)
+    parser.add_argument("--mention-only-steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--every", type=int, default=250, help="steps between saves")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
-    for name in ("kitchens", "decoder_steps", "steps", "planting_steps", "mention_only_steps"):
+    counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "mention_only_steps")
+    for name in ("kitchens", "batch", "every", "threads", *counts):
         if chosen[name] < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
     torch.set_num_threads(chosen.pop("threads"))
