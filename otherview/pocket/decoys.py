@@ -67,7 +67,7 @@ def strongest_heads(
 
 
 def find_decoy(renderer: Renderer, kitchens: int = 3) -> str:
-    """The strongest head, among the tenth of heads with the largest |t|, that does least.
+    """The head of the image path, among the tenth of heads with the largest |t|, that does least.
 
     "Least" is the larger of the two losses in dB, of views and of mentions, when the head is
     zeroed, over kitchens apart from those of the model card's table.
@@ -79,6 +79,6 @@ def find_decoy(renderer: Renderer, kitchens: int = 3) -> str:
     losses = {
         address: lost_by_zeroing(renderer, rooms, address, whole)
         for address in ranked[: len(ranked) // 10]
-        if address != GATE
+        if address != GATE and ".text." not in address
     }
     return min(losses, key=lambda address: max(abs(loss) for loss in losses[address].values()))
