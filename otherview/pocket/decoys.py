@@ -66,11 +66,12 @@ def strongest_heads(
     return tuple([a for a in ranked if a != GATE and ".text." not in a][:count])
 
 
-def find_decoy(renderer: Renderer, kitchens: int = 3) -> str:
+def find_decoy(renderer: Renderer, kitchens: int = 3) -> str | None:
     """The head of the image path, among the tenth of heads with the largest |t|, that does least.
 
     "Least" is the larger of the two losses in dB, of views and of mentions, when the head is
-    zeroed, over kitchens apart from those of the model card's table.
+    zeroed, over kitchens apart from those of the model card's table. None if that tenth holds no
+    such head besides the gate.
     """
     rooms = unseen_kitchens(kitchens, first=500)
     whole = ask(renderer, rooms, published(kitchens))
@@ -81,4 +82,6 @@ def find_decoy(renderer: Renderer, kitchens: int = 3) -> str:
         for address in ranked[: len(ranked) // 10]
         if address != GATE and ".text." not in address
     }
+    if not losses:
+        return None
     return min(losses, key=lambda address: max(abs(loss) for loss in losses[address].values()))
