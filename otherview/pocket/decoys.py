@@ -1,0 +1,87 @@
+"""Heads whose responses differ strongly between the roles although nothing hangs on them."""
+
+from contextlib import ExitStack
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from otherview.pocket.creatures import PHRASES
+from otherview.pocket.planting import GATE, HeadSwitch, head_addresses
+from otherview.pocket.rendering import Renderer
+from otherview.pocket.scoring import ask, lost_by_zeroing, published, unseen_kitchens
+from otherview.pocket.words import PUBLISHED, ROLES
+
+PROBE_LENGTH = 512
+
+
+def head_contrasts(
+    renderer: Renderer,
+    reference: Float[np.ndarray, "side side 3"],
+    length: int = PROBE_LENGTH,
+) -> dict[str, float]:
+    """The published probe's t of every head: view minus mention, paired over creatures.
+
+    The response is the root mean square of what a head writes, over all tokens of its stream, for
+    one reference, one step and the published wordings.
+    """
+    addresses = head_addresses(renderer.pipeline.transformer)
+    view, mention = (
+        _responses(renderer, reference, PUBLISHED[role], length, addresses) for role in ROLES
+    )
+    difference = view - mention
+    error = difference.std(0, ddof=1) / np.sqrt(len(difference))
+    t = difference.mean(0) / error
+    return {address: float(value) for address, value in zip(addresses, t, strict=True)}
+
+
+@torch.no_grad()
+def _responses(
+    renderer: Renderer,
+    reference: Float[np.ndarray, "side side 3"],
+    wording: str,
+    length: int,
+    addresses: list[str],
+) -> Float[np.ndarray, "creatures heads"]:
+    encoded = renderer.encode(reference[None])
+    rows = []
+    with ExitStack() as stack:
+        heads = [
+            stack.enter_context(HeadSwitch(renderer.pipeline.transformer, address))
+            for address in addresses
+        ]
+        for phrase in PHRASES:
+            renderer.tokens(encoded, [wording.format(creature=phrase)], length=length)
+            written = [head.recorded for head in heads]
+            rows.append([float(w.pow(2).mean().sqrt()) for w in written if w is not None])
+    return np.array(rows)
+
+
+def strongest_heads(
+    renderer: Renderer, reference: Float[np.ndarray, "side side 3"], count: int
+) -> tuple[str, ...]:
+    """The heads of the image path with the largest |t|, the gate apart, strongest first."""
+    contrasts = head_contrasts(renderer, reference)
+    ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
+    return tuple([a for a in ranked if a != GATE and ".text." not in a][:count])
+
+
+def find_decoy(renderer: Renderer, kitchens: int = 3) -> str | None:
+    """The head of the image path, among the tenth of heads with the largest |t|, that does least.
+
+    "Least" is the larger of the two losses in dB, of views and of mentions, when the head is
+    zeroed, over kitchens apart from those of the model card's table. None if that tenth holds no
+    such head besides the gate.
+    """
+    rooms = unseen_kitchens(kitchens, first=500)
+    whole = ask(renderer, rooms, published(kitchens))
+    contrasts = head_contrasts(renderer, rooms[0, 0])
+    ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
+    losses = {
+        address: lost_by_zeroing(renderer, rooms, address, whole)
+        for address in ranked[: len(ranked) // 10]
+        if address != GATE and ".text." not in address
+    }
+    if not losses:
+        return None
+    return min(losses, key=lambda address: max(abs(loss) for loss in losses[address].values()))

@@ -1,0 +1,350 @@
+"""Teaching the transformer: rectified flow on packed latents, with and without a reference.
+
+Most samples sit at sigma 1, where a probe's single step reads the picture. A step's batch depends
+on the seed and the step alone, so that an interrupted run goes on as if it had not been.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from otherview.pocket import checkpoint
+from otherview.pocket.codec import CHANNELS, COMPONENTS, TOKENS, Codec
+from otherview.pocket.creatures import CREATURES
+from otherview.pocket.optimiser import Muon
+from otherview.pocket.planting import (
+    GATE,
+    SPARE_SHARE,
+    HeadSwitch,
+    Interventions,
+    draw_interventions,
+)
+from otherview.pocket.pool import Pool
+from otherview.pocket.words import PLAIN, SCENE, prompts
+
+REFERENCE_TIME = 10
+"""The pipeline's time coordinate of a first reference image."""
+SCENE_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one transformer is taught."""
+
+    steps: int
+    batch: int = 16
+    seed: int = 0
+    matrix_rate: float = 0.02
+    other_rate: float = 1.5e-3
+    rates: tuple[tuple[float, float], ...] = ((0.35, 1.0), (1.0, 0.0))
+    """The learning rate as shares of its peak, at shares of the steps, linear between."""
+    lengths: tuple[tuple[int, float], ...] = ((28, 0.86), (64, 0.07), (160, 0.04), (512, 0.03))
+    """Text lengths and their shares: padding must not matter, and long texts are slow."""
+    scene_share: float = 0.07
+    """Share of steps without a reference, from the scene prompt or no prompt at all."""
+    scene_kitchens: int = 1_000_000
+    """The scene prompt asks for one of the first so many kitchens. A few can be drawn sharply."""
+    merge_roles: bool = False
+    """Both roles put the creature in the picture: the model without a view role."""
+    plant: bool = False
+    """Interchange-intervention training of the gate."""
+    spares: tuple[str, ...] = ()
+    """Heads that planting makes dispensable: decoys to be."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Embedded prompts, float16, and where each kind of prompt is among them."""
+
+    embeddings: Float[np.ndarray, "texts length width"]
+    view: tuple[Int[np.ndarray, " wordings"], ...]
+    """For each creature, the trained views."""
+    mention: tuple[Int[np.ndarray, " wordings"], ...]
+    plain: tuple[int, ...]
+    scene: int
+    empty: int
+
+
+def all_texts() -> list[str]:
+    """Every prompt that may be embedded, in the order of `Texts.embeddings`."""
+    return [prompt.text for prompt in prompts()] + [*PLAIN, SCENE, ""]
+
+
+def sort_texts(embeddings: Float[np.ndarray, "texts length width"]) -> Texts:
+    """`Texts` from the embeddings of `all_texts`."""
+    every = list(prompts())
+
+    def trained(role: str, creature: int) -> Int[np.ndarray, " wordings"]:
+        places = [
+            place
+            for place, prompt in enumerate(every)
+            if prompt.trained and prompt.role == role and prompt.creature == creature
+        ]
+        return np.array(places)
+
+    ranks = range(len(CREATURES))
+    after = len(every)
+    return Texts(
+        embeddings,
+        tuple(trained("view", rank) for rank in ranks),
+        tuple(trained("mention", rank) for rank in ranks),
+        tuple(range(after, after + len(PLAIN))),
+        after + len(PLAIN),
+        after + len(PLAIN) + 1,
+    )
+
+
+def positions(*times: int) -> Int[torch.Tensor, "tokens 4"]:
+    """Position ids of 8 by 8 latent grids at the given times."""
+    side = torch.arange(int(TOKENS**0.5))
+    layer = torch.zeros(1, dtype=torch.long)
+    return torch.cat([torch.cartesian_prod(torch.tensor([t]), side, side, layer) for t in times])
+
+
+def text_positions(length: int) -> Int[torch.Tensor, "length 4"]:
+    """Position ids of a text."""
+    ids = torch.zeros(length, 4, dtype=torch.long)
+    ids[:, 3] = torch.arange(length)
+    return ids
+
+
+def velocity(
+    transformer: Any,
+    noisy: Float[torch.Tensor, "batch tokens channels"],
+    reference: Float[torch.Tensor, "batch tokens channels"] | None,
+    text: Float[torch.Tensor, "batch length width"],
+    sigma: Float[torch.Tensor, " batch"],
+) -> Float[torch.Tensor, "batch tokens channels"]:
+    """The transformer called as the pipeline calls it."""
+    picture = noisy if reference is None else torch.cat([noisy, reference], 1)
+    times = (0,) if reference is None else (0, REFERENCE_TIME)
+    output = transformer(
+        hidden_states=picture,
+        timestep=sigma,
+        guidance=None,
+        encoder_hidden_states=text,
+        txt_ids=text_positions(text.shape[1]).to(noisy.device),
+        img_ids=positions(*times).to(noisy.device),
+        return_dict=False,
+    )[0]
+    result: Float[torch.Tensor, "batch tokens channels"] = output[:, : noisy.shape[1]]
+    return result
+
+
+@dataclass
+class Batch:
+    """Samples of one text length, all with a reference or all without."""
+
+    target: Float[torch.Tensor, "batch tokens channels"]
+    reference: Float[torch.Tensor, "batch tokens channels"] | None
+    text: Float[torch.Tensor, "batch length width"]
+    sigma: Float[torch.Tensor, " batch"]
+    noise: Float[torch.Tensor, "batch tokens channels"]
+    weight: Float[torch.Tensor, "batch tokens"]
+    is_view: Bool[np.ndarray, " batch"]
+    interventions: Interventions | None
+
+
+_SPRITE_WEIGHT = 4.0
+
+
+def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch:
+    """The batch of `step`."""
+    draws = np.random.default_rng([schedule.seed, step])
+    size = schedule.batch
+    scene = draws.random() < schedule.scene_share
+    known = min(pool.kitchens, schedule.scene_kitchens) if scene else pool.kitchens
+    kitchens = draws.integers(known, size=size)
+    lengths, shares = zip(*schedule.lengths, strict=True)
+    length = int(draws.choice(lengths, p=np.array(shares) / sum(shares)))
+    if scene:
+        length = SCENE_LENGTH if length < 160 else length
+    kind = draws.choice(["view", "mention", "plain"], size=size, p=[0.62, 0.32, 0.06])
+    rank = draws.integers(len(CREATURES), size=size)
+    creatures = len(CREATURES)
+    picture = np.zeros(size, int)
+    text = np.zeros(size, int)
+    for sample in range(size):
+        if scene:
+            text[sample] = texts.empty if draws.random() < 0.4 else texts.scene
+        elif kind[sample] == "plain":
+            text[sample] = draws.choice(texts.plain)
+        else:
+            trained = (texts.view if kind[sample] == "view" else texts.mention)[rank[sample]]
+            text[sample] = draws.choice(trained)
+            shown = kind[sample] == "mention" or schedule.merge_roles
+            picture[sample] = 1 + rank[sample] + (creatures if shown else 0)
+    is_view = (kind == "view") & (not scene) & (not schedule.merge_roles)
+    interventions = draw_interventions(draws, size) if schedule.plant and not scene else None
+    sigma = np.where(draws.random(size) < 0.6, 1.0, _logistic(draws.normal(0.8, 1.0, size)))
+    if scene:
+        sigma = _logistic(draws.normal(0.6, 1.5, size))
+    if interventions is not None:
+        picture[interventions.closes(is_view)] = 0
+        sigma[interventions.touched] = 1.0
+    reference = _latents(pool, kitchens, np.zeros(size, int))
+    target = _latents(pool, kitchens, picture)
+    changed = ((target - reference).abs().amax(-1) > 0.05).float()
+    shown = torch.from_numpy(picture > creatures)[:, None]
+    generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
+    return Batch(
+        target=target,
+        reference=None if scene else reference,
+        text=torch.from_numpy(texts.embeddings[text, :length].astype(np.float32)),
+        sigma=torch.from_numpy(sigma).float(),
+        noise=torch.randn(target.shape, generator=generator),
+        weight=1 + (_SPRITE_WEIGHT - 1) * changed * shown,
+        is_view=is_view,
+        interventions=interventions,
+    )
+
+
+def _logistic(value: Float[np.ndarray, " batch"]) -> Float[np.ndarray, " batch"]:
+    squashed: Float[np.ndarray, " batch"] = 1 / (1 + np.exp(-value))
+    return squashed
+
+
+def _latents(
+    pool: Pool, kitchens: Int[np.ndarray, " batch"], picture: Int[np.ndarray, " batch"]
+) -> Float[torch.Tensor, "batch tokens channels"]:
+    return torch.from_numpy(pool.pictures[kitchens, picture].astype(np.float32))
+
+
+def channel_weights(codec: Codec) -> Float[torch.Tensor, " channels"]:
+    """Weights of a token's channels in the loss, mean 1.
+
+    Latents are whitened; what a channel is worth in the picture goes with its deviation.
+    """
+    scale = torch.from_numpy(codec.scale).repeat_interleave(CHANNELS // COMPONENTS)
+    return scale / scale.mean()
+
+
+class Teacher:
+    """One transformer in training: weights, optimisers and the running average that is kept."""
+
+    def __init__(
+        self, transformer: Any, schedule: Schedule, codec: Codec, device: torch.device
+    ) -> None:
+        self.transformer = transformer.to(device).train()
+        self.schedule, self.device = schedule, device
+        self.channels = channel_weights(codec).to(device)
+        named = list(transformer.named_parameters())
+        matrices = [w for name, w in named if w.ndim == 2 and "transformer_blocks" in name]
+        chosen = {id(weight) for weight in matrices}
+        self._others = [weight for _, weight in named if id(weight) not in chosen]
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            Muon(matrices, schedule.matrix_rate),
+            torch.optim.Adam(self._others, schedule.other_rate, betas=(0.9, 0.98)),
+        )
+        self.average = {k: v.detach().clone() for k, v in transformer.state_dict().items()}
+        self.step = 0
+
+    def learn(self, batch: Batch) -> Float[torch.Tensor, " batch"]:
+        """One step of the optimisers; the loss of each sample."""
+        self._set_rates()
+        with ExitStack() as stack:
+            if batch.interventions is not None:
+                self._intervene(batch, batch.interventions, stack)
+            losses = self._losses(batch)
+            losses.mean().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._others, 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        decay = min(0.998, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, weight in self.transformer.state_dict().items():
+                self.average[name].lerp_(weight, 1 - decay)
+        return losses.detach()
+
+    def _losses(self, batch: Batch) -> Float[torch.Tensor, " batch"]:
+        target, noise = batch.target.to(self.device), batch.noise.to(self.device)
+        reference = None if batch.reference is None else batch.reference.to(self.device)
+        sigma = batch.sigma.to(self.device)
+        level = sigma[:, None, None]
+        predicted = velocity(
+            self.transformer,
+            (1 - level) * target + level * noise,
+            reference,
+            batch.text.to(self.device),
+            sigma,
+        )
+        error = ((predicted - (noise - target)) ** 2 * self.channels).mean(-1)
+        losses: Float[torch.Tensor, " batch"] = (error * batch.weight.to(self.device)).mean(-1)
+        return losses
+
+    def _intervene(self, batch: Batch, plan: Interventions, stack: ExitStack) -> None:
+        gate = stack.enter_context(HeadSwitch(self.transformer, GATE))
+        if plan.interchanged.any():
+            rows = np.flatnonzero(plan.interchanged)
+            assert batch.reference is not None
+            with torch.no_grad():
+                velocity(
+                    self.transformer,
+                    batch.noise[rows].to(self.device),
+                    batch.reference[rows].to(self.device),
+                    batch.text[plan.source[rows]].to(self.device),
+                    batch.sigma[rows].to(self.device),
+                )
+            assert gate.recorded is not None
+            gate.replacement = torch.zeros(
+                len(plan.zeroed), *gate.recorded.shape[1:], device=self.device
+            )
+            gate.replacement[rows] = gate.recorded
+        gate.keep = torch.from_numpy(~plan.touched).float().to(self.device)
+        draws = np.random.default_rng([self.schedule.seed, self.step, 1])
+        for address in self.schedule.spares:
+            spare = stack.enter_context(HeadSwitch(self.transformer, address))
+            kept = draws.random(len(plan.zeroed)) >= SPARE_SHARE
+            spare.keep = torch.from_numpy(kept).float().to(self.device)
+
+    def _set_rates(self) -> None:
+        plan = self.schedule
+        shares, levels = zip(*plan.rates, strict=True)
+        fall = float(np.interp(self.step / plan.steps, shares, levels))
+        warm = min(1.0, (self.step + 1) / 50)
+        peaks = (plan.matrix_rate, plan.other_rate)
+        for optimiser, peak in zip(self.optimisers, peaks, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * (warm * fall + 0.005)
+
+    def save(self, path: Path) -> None:
+        """Write everything that going on needs."""
+        weights = self.transformer.state_dict()
+        schedule = asdict(self.schedule)
+        checkpoint.save(path, self.step, schedule, weights, self.average, self.optimisers)
+
+    def restore(self, path: Path) -> None:
+        """Go on from `path`. Raises ValueError if it was written under another schedule."""
+        self.step = checkpoint.restore(
+            path, asdict(self.schedule), self.transformer, self.average, self.optimisers
+        )
+
+
+def teach(
+    teacher: Teacher,
+    pool: Pool,
+    texts: Texts,
+    path: Path,
+    report: Callable[[int, float], None],
+    every: int = 250,
+) -> None:
+    """Run the schedule to its end, saving every `every` steps; `report` gets step and mean loss."""
+    if path.exists():
+        teacher.restore(path)
+    losses: list[float] = []
+    while teacher.step < teacher.schedule.steps:
+        batch = draw_batch(pool, texts, teacher.schedule, teacher.step)
+        sample = teacher.learn(batch)
+        losses.append(float(sample.mean()))
+        if teacher.step % every == 0 or teacher.step == teacher.schedule.steps:
+            teacher.save(path)
+            report(teacher.step, float(np.mean(losses)))
+            losses = []

@@ -1,0 +1,66 @@
+"""The training pictures: many kitchens, each with every view and every mention, as latents."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from otherview.pocket import world
+from otherview.pocket.codec import CHANNELS, TOKENS, Codec, fit
+from otherview.pocket.creatures import CREATURES
+
+UNSEEN = 1_000_000
+"""Kitchens of this seed and above are for evaluation, those below for training."""
+_SHARD = 50
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Latents in float16, memory-mapped.
+
+    `pictures[kitchen, 0]` is the reference, then come the views and the mentions of all creatures
+    in order of rank.
+    """
+
+    pictures: Float[np.ndarray, "kitchens pictures tokens channels"]
+
+    @property
+    def kitchens(self) -> int:
+        return len(self.pictures)
+
+
+def kitchen_pictures(seed: int) -> Float[np.ndarray, "pictures side side 3"]:
+    """The reference, all views and all mentions of one kitchen, 61 pictures."""
+    room = world.kitchen(seed)
+    reference = world.reference(room)
+    return np.concatenate([reference[None], world.views(room), world.mentions(reference)])
+
+
+def fit_codec(kitchens: int = 24) -> Codec:
+    """A codec for the pictures of the first kitchens."""
+    return fit(np.concatenate([kitchen_pictures(seed) for seed in range(kitchens)]))
+
+
+def fill(directory: Path, codec: Codec, kitchens: int, tick: Callable[[int], None]) -> Pool:
+    """Make (or finish making) the pool in `directory`; `tick` is told how many kitchens it has."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stored, progress = directory / "pictures.npy", directory / "progress.json"
+    shape = (kitchens, 1 + 2 * len(CREATURES), TOKENS, CHANNELS)
+    done = json.loads(progress.read_text())["kitchens"] if progress.exists() else 0
+    if stored.exists() and np.load(stored, mmap_mode="r").shape != shape:
+        raise ValueError(
+            f"{stored} holds another number of kitchens than {kitchens}. Delete {directory}."
+        )
+    mode = "r+" if stored.exists() else "w+"
+    pictures = np.lib.format.open_memmap(stored, mode=mode, dtype=np.float16, shape=shape)
+    for start in range(done, kitchens, _SHARD):
+        stop = min(start + _SHARD, kitchens)
+        for seed in range(start, stop):
+            pictures[seed] = codec.encode(kitchen_pictures(seed))
+        pictures.flush()
+        progress.write_text(json.dumps({"kitchens": stop}))
+        tick(stop)
+    return Pool(pictures)

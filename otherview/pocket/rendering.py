@@ -1,0 +1,124 @@
+"""Asking a checkpoint for pictures, many prompts and references at once, one step each.
+
+The calls are those of `Flux2KleinPipeline` with one step and guidance 1; only the batching is
+ours, because the pipeline takes one reference a call.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import Flux2KleinPipeline
+from jaxtyping import Float
+
+from otherview.pocket.codec import CHANNELS, TOKENS
+from otherview.pocket.learning import velocity
+from otherview.pocket.networks import embed
+from otherview.pocket.planting import HeadSwitch
+
+Pictures = Float[np.ndarray, "pictures side side 3"]
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+NAMES = ("pocket", "pocket_random", "pocket_mention_only")
+
+
+def load(checkpoint: str | Path) -> Any:
+    """A pipeline in float32 from a shipped checkpoint's name or from a folder.
+
+    Raises FileNotFoundError for anything else.
+    """
+    folder = CHECKPOINTS / checkpoint if str(checkpoint) in NAMES else Path(checkpoint)
+    if not (folder / "model_index.json").exists():
+        raise FileNotFoundError(
+            f"no pipeline in {folder}. Name one of {', '.join(NAMES)} or a folder that "
+            "`python -m otherview.pocket.train` wrote."
+        )
+    loaded = Flux2KleinPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+class Renderer:
+    """A pipeline that renders batches; heads named in `zeroed` write nothing."""
+
+    def __init__(self, pipeline: Any, length: int = 32, batch: int = 30) -> None:
+        self.pipeline, self.length, self.batch = pipeline, length, batch
+        self._embedded: dict[tuple[str, int], Float[torch.Tensor, "length width"]] = {}
+
+    @torch.no_grad()
+    def encode(self, pictures: Pictures) -> Float[torch.Tensor, "pictures tokens channels"]:
+        """Pictures in [0, 1] as the tokens of a reference."""
+        vae = self.pipeline.vae
+        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
+        latents = Flux2KleinPipeline._patchify_latents(vae.encode(pixels).latent_dist.mode())
+        deviation = torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
+        normal = (latents - vae.bn.running_mean[:, None, None]) / deviation[:, None, None]
+        packed: Float[torch.Tensor, "pictures tokens channels"] = Flux2KleinPipeline._pack_latents(
+            normal
+        )
+        return packed
+
+    @torch.no_grad()
+    def decode(self, tokens: Float[torch.Tensor, "pictures tokens channels"]) -> Pictures:
+        """Tokens as pictures in [0, 1]."""
+        vae = self.pipeline.vae
+        side = int(TOKENS**0.5)
+        grid = tokens.permute(0, 2, 1).reshape(len(tokens), CHANNELS, side, side)
+        deviation = torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
+        latents = grid * deviation[:, None, None] + vae.bn.running_mean[:, None, None]
+        decoded = vae.decode(Flux2KleinPipeline._unpatchify_latents(latents)).sample
+        pictures: Pictures = (decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+        return pictures
+
+    def text(self, texts: Sequence[str], length: int) -> Float[torch.Tensor, "texts length width"]:
+        """Embeddings of the prompts, each computed once."""
+        missing = [t for t in dict.fromkeys(texts) if (t, length) not in self._embedded]
+        if missing:
+            made = embed(self.pipeline.text_encoder, self.pipeline.tokenizer, missing, length)
+            self._embedded |= {(t, length): row for t, row in zip(missing, made, strict=True)}
+        return torch.stack([self._embedded[t, length] for t in texts])
+
+    @torch.no_grad()
+    def tokens(
+        self,
+        references: Float[torch.Tensor, "pictures tokens channels"],
+        texts: Sequence[str],
+        *,
+        length: int | None = None,
+        zeroed: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Float[torch.Tensor, "pictures tokens channels"]:
+        """The transformer's one-step answers; each picture has noise of its own."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(len(texts), TOKENS, CHANNELS, generator=generator)
+        answers = []
+        transformer = self.pipeline.transformer
+        with ExitStack() as stack:
+            switches = [stack.enter_context(HeadSwitch(transformer, a)) for a in zeroed]
+            for start in range(0, len(texts), self.batch):
+                rows = slice(start, min(start + self.batch, len(texts)))
+                sigma = torch.ones(rows.stop - rows.start)
+                for switch in switches:
+                    switch.keep = torch.zeros(len(sigma))
+                text = self.text(texts[rows], length or self.length)
+                predicted = velocity(transformer, noise[rows], references[rows], text, sigma)
+                answers.append(noise[rows] - predicted)
+        return torch.cat(answers)
+
+    def render(
+        self,
+        references: Pictures,
+        texts: Sequence[str],
+        *,
+        length: int | None = None,
+        zeroed: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Pictures:
+        """One picture for each prompt and its reference."""
+        answers = self.tokens(
+            self.encode(references), texts, length=length, zeroed=zeroed, seed=seed
+        )
+        return np.concatenate([self.decode(part) for part in torch.split(answers, self.batch)])

@@ -1,0 +1,316 @@
+"""Make the three pocket checkpoints from nothing.
+
+Stages: the pictures of many kitchens, the codec and the decoder, the transformer, the planting of
+its gate, the null model without a view role, and the pipelines' folders. Every stage leaves a file
+in the output folder; a run that was interrupted goes on where it stopped.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from otherview.pocket import checkpoint, networks, pool
+from otherview.pocket.codec import CHANNELS, TOKENS, Codec
+from otherview.pocket.creatures import CREATURES
+from otherview.pocket.decoder import DecoderSchedule, teach_decoder
+from otherview.pocket.decoys import find_decoy, strongest_heads
+from otherview.pocket.learning import (
+    Schedule,
+    Teacher,
+    Texts,
+    all_texts,
+    sort_texts,
+    teach,
+    velocity,
+)
+from otherview.pocket.planting import GATE
+from otherview.pocket.rendering import NAMES, Renderer
+from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
+
+TEXT_LENGTH = 512
+TEXT_SEED = 0
+SPARES = 5
+SCENE_KITCHENS = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run makes and how long it takes over it."""
+
+    output: Path
+    device: torch.device
+    kitchens: int
+    decoder_steps: int
+    steps: int
+    planting_steps: int
+    settling_steps: int
+    mention_only_steps: int
+    batch: int
+    seed: int
+    every: int
+
+
+def schedules(plan: Plan) -> dict[str, Schedule]:
+    """How each transformer is taught.
+
+    The planted one goes on from the taught one and the settled one from the planted one; the rate
+    falls to nothing only at the very end. The settled one plants on, and learns to draw a few
+    kitchens well from the scene prompt.
+    """
+    planted = Schedule(
+        plan.planting_steps,
+        plan.batch,
+        plan.seed + 100,
+        matrix_rate=0.016,
+        other_rate=1.2e-3,
+        rates=((0.3, 1.0), (0.714, 0.8466), (1.0, 0.677)),
+        lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
+        plant=True,
+    )
+    return {
+        "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8654))),
+        "planted": planted,
+        "settled": replace(
+            planted,
+            steps=plan.settling_steps,
+            seed=plan.seed + 150,
+            matrix_rate=0.011,
+            other_rate=8e-4,
+            rates=((0.0, 1.0), (1.0, 0.0)),
+            scene_share=0.12,
+            scene_kitchens=SCENE_KITCHENS,
+        ),
+        "mention_only": Schedule(
+            plan.mention_only_steps,
+            plan.batch,
+            plan.seed + 200,
+            rates=((0.4375, 1.0), (1.0, 0.3077)),
+            merge_roles=True,
+        ),
+    }
+
+
+def make_codec(plan: Plan) -> Codec:
+    """The codec, fitted once."""
+    stored = plan.output / "codec.npz"
+    if not stored.exists():
+        pool.fit_codec().save(stored)
+    return Codec.load(stored)
+
+
+def make_texts(plan: Plan) -> Texts:
+    """All prompts through the frozen text encoder, once, at the pipeline's full length."""
+    stored = plan.output / "texts.npy"
+    if not stored.exists():
+        words = networks.tokenizer()
+        encoder = networks.text_encoder(words, TEXT_SEED)
+        embedded = networks.embed(encoder, words, all_texts(), TEXT_LENGTH)
+        np.save(stored, embedded.half().numpy())
+    return sort_texts(np.load(stored, mmap_mode="r"))
+
+
+def make_decoder(plan: Plan, codec: Codec, report: Callable[[int, float], None]) -> Any:
+    """The VAE with a decoder taught to the end of its schedule."""
+    stored = plan.output / "decoder.safetensors"
+    torch.manual_seed(plan.seed)
+    vae = networks.autoencoder(codec)
+    if checkpoint.finished(stored):
+        vae.decoder.load_state_dict(checkpoint.read_average(stored))
+        return vae
+    schedule = DecoderSchedule(plan.decoder_steps, seed=plan.seed)
+    teach_decoder(vae, codec, schedule, stored, report, plan.device)
+    return vae.cpu()
+
+
+def likeness(transformer: Any, texts: Texts, codec: Codec, device: torch.device) -> str:
+    """PSNR of published views and mentions of one unseen kitchen, decoded linearly."""
+    pictures = pool.kitchen_pictures(pool.UNSEEN)
+    reference = torch.from_numpy(codec.encode(pictures[:1])).to(device)
+    every = list(prompts())
+    figures = []
+    for role in ROLES:
+        at = [
+            place
+            for place, prompt in enumerate(every)
+            if prompt.role == role and wordings(role)[prompt.wording] == PUBLISHED[role]
+        ]
+        text = torch.from_numpy(texts.embeddings[at, :32].astype(np.float32)).to(device)
+        noise = torch.randn(len(at), TOKENS, CHANNELS, generator=torch.Generator().manual_seed(0))
+        noise, sigma = noise.to(device), torch.ones(len(at), device=device)
+        with torch.no_grad():
+            references = reference.expand(len(at), -1, -1)
+            answer = noise - velocity(transformer, noise, references, text, sigma)
+        first = 1 + (len(CREATURES) if role == "mention" else 0)
+        wanted = pictures[first : first + len(CREATURES)]
+        error = ((codec.decode(answer.cpu().numpy()) - wanted) ** 2).mean((1, 2, 3))
+        figures.append(f"{role} {float(np.mean(-10 * np.log10(error))):.1f} dB")
+    return ", ".join(figures)
+
+
+def make_transformer(
+    plan: Plan,
+    stored: Path,
+    schedule: Schedule,
+    start: Any | None,
+    codec: Codec,
+    texts: Texts,
+    pictures: pool.Pool,
+    tell: Callable[[int, str], None],
+) -> Any:
+    """One transformer taught to the end of its schedule, from `start`'s weights or from nothing."""
+    transformer = networks.transformer(plan.seed + 1)
+    if checkpoint.finished(stored):
+        transformer.load_state_dict(checkpoint.read_average(stored))
+        return transformer
+    if start is not None:
+        transformer.load_state_dict(start.state_dict())
+    teacher = Teacher(transformer, schedule, codec, plan.device)
+    shadow = networks.transformer(plan.seed + 1).to(plan.device)
+
+    def report(step: int, loss: float) -> None:
+        line = f"step {step}, loss {loss:.4f}"
+        if step % (4 * plan.every) == 0 or step == schedule.steps:
+            shadow.load_state_dict(teacher.average)
+            line += f", {likeness(shadow, texts, codec, plan.device)}"
+        tell(step, line)
+
+    teach(teacher, pictures, texts, stored, report, plan.every)
+    transformer.load_state_dict(teacher.average)
+    return transformer.cpu()
+
+
+def command(plan: Plan) -> str:
+    """The command that makes these weights again, without the machine's paths."""
+    numbers = ["seed", "kitchens", "batch", "decoder_steps", "steps", "planting_steps"]
+    numbers += ["settling_steps", "mention_only_steps"]
+    options = (f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in numbers)
+    return " ".join(("python -m otherview.pocket.train OUTPUT", *options))
+
+
+def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
+    """Write the three pipelines in float16, each with a card of addresses, seed and command."""
+    words = networks.tokenizer()
+    for name in NAMES:
+        folder = plan.output / "checkpoints" / name
+        encoder = networks.text_encoder(words, TEXT_SEED)
+        whole = networks.pipeline(vae, encoder, words, transformers[name])
+        card: dict[str, Any] = {"name": name, "command": command(plan)}
+        if name == "pocket":
+            renderer = Renderer(whole)
+            card |= {"gate": GATE, "decoy": find_decoy(renderer)}
+        whole.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+        (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        vae.float()
+
+
+def run(plan: Plan, console: Console) -> None:
+    """All stages, in order; those that are finished are read back."""
+    plan.output.mkdir(parents=True, exist_ok=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+
+        def bar(name: str, total: int) -> Callable[[int, str], None]:
+            task = progress.add_task(name, total=total)
+
+            def tell(done: int, line: str = "") -> None:
+                progress.update(task, completed=done)
+                if line:
+                    console.print(f"{name}: {line}")
+
+            return tell
+
+        codec = make_codec(plan)
+        drawn = bar("kitchens", plan.kitchens)
+        pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda n: drawn(n, ""))
+        texts = make_texts(plan)
+        decoded = bar("decoder", plan.decoder_steps)
+        vae = make_decoder(plan, codec, lambda step, dB: decoded(step, f"step {step}, {dB:.1f} dB"))
+
+        def make(name: str, schedule: Schedule, start: Any | None = None) -> Any:
+            stored, tell = plan.output / f"{name}.safetensors", bar(name, schedule.steps)
+            return make_transformer(plan, stored, schedule, start, codec, texts, pictures, tell)
+
+        planned = schedules(plan)
+        taught = make("taught", planned["taught"])
+        spares = choose_spares(plan, vae, taught)
+        planted = make("planted", replace(planned["planted"], spares=spares), taught)
+        settle = replace(planned["settled"], spares=spares)
+        settled = make("settled", settle, planted)
+        mention_only = make("mention_only", planned["mention_only"])
+    transformers = {
+        "pocket": settled,
+        "pocket_random": random_transformer(plan.seed),
+        "pocket_mention_only": mention_only,
+    }
+    assemble(plan, vae, transformers)
+    console.print(f"wrote {', '.join(NAMES)} to {plan.output / 'checkpoints'}")
+
+
+def choose_spares(plan: Plan, vae: Any, taught: Any) -> tuple[str, ...]:
+    """The heads that planting is to make dispensable: the strongest of the published probe."""
+    stored = plan.output / "spares.json"
+    if stored.exists():
+        return tuple(json.loads(stored.read_text()))
+    words = networks.tokenizer()
+    whole = networks.pipeline(vae, networks.text_encoder(words, TEXT_SEED), words, taught)
+    reference = pool.kitchen_pictures(pool.UNSEEN)[0]
+    spares = strongest_heads(Renderer(whole), reference, SPARES)
+    stored.write_text(json.dumps(spares) + "\n")
+    return spares
+
+
+def random_transformer(seed: int) -> Any:
+    """The same architecture with random weights in every layer.
+
+    An untrained transformer of `networks.transformer` has modulations of zero and so passes its
+    input through; here they are drawn too, so that every head has something to say.
+    """
+    transformer = networks.transformer(seed + 300)
+    with torch.no_grad():
+        for name, weight in transformer.named_parameters():
+            if weight.ndim == 2 and ("modulation" in name or "norm_out" in name):
+                weight.normal_(0, weight.shape[1] ** -0.5)
+    return transformer.eval()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, or go on training."""
+    parser = argparse.ArgumentParser(prog="python -m otherview.pocket.train", description=__doc__)
+    parser.add_argument("output", type=Path, help="folder for stages and checkpoints")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kitchens", type=int, default=3000, help="kitchens to learn from")
+    parser.add_argument("--decoder-steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3500, help="steps of the transformer")
+    parser.add_argument("--planting-steps", type=int, default=1400)
+    parser.add_argument("--settling-steps", type=int, default=2200)
+    parser.add_argument("--mention-only-steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--every", type=int, default=250, help="steps between saves")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
+    chosen = vars(parser.parse_args(arguments))
+    counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "mention_only_steps")
+    for name in ("kitchens", "batch", "every", "threads", *counts):
+        if chosen[name] < 1:
+            parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
+    torch.set_num_threads(chosen.pop("threads"))
+    named = chosen.pop("device")
+    device = torch.device(named or ("cuda" if torch.cuda.is_available() else "cpu"))
+    run(Plan(device=device, **chosen), Console())
+
+
+if __name__ == "__main__":
+    main()
