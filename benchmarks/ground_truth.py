@@ -133,10 +133,10 @@ def _rank(t: np.ndarray, place: int) -> int:
 def _print(rows: list[Called], console: Console) -> None:
     for reading in READINGS:
         table = Table(title=f"heads called selective ({reading})")
-        table.add_column("model")
-        for heading in ("heads", "|t| > 3", "differ over items", "role test"):
+        table.add_column("model", no_wrap=True)
+        for heading in ("heads", "|t| > 3", "items", "role test"):
             table.add_column(heading, justify="right")
-        for heading in ("gate's rank: |t|, role", "decoy: |t|, role"):
+        for heading in ("gate ranks", "decoy"):
             table.add_column(heading)
         for row in rows:
             if row.reading != reading:
@@ -155,7 +155,9 @@ def _print(rows: list[Called], console: Console) -> None:
             if row.reading == reading and row.role:
                 console.print(f"{row.model}: role test calls {', '.join(row.role)}")
     console.print(
-        "|t| > 3 reads the published pair of wordings; the others read eight nouns a role."
+        "|t| > 3: heads selective for the published pair of wordings. items: heads that differ "
+        "over items, family-wise, with eight nouns a role. role test: over items and over "
+        "wordings. Gate and decoy: by |t|, then by the role test."
     )
 
 

@@ -51,7 +51,7 @@ def encode_texts(
 ) -> TextEncodings:
     """What the transformer is conditioned on: three hidden states of the text encoder a position.
 
-    `encoder` is a transformers language model or its decoder stack. Prompts are padded to
+    `encoder` is what `weights.load_text_encoder` gives. Prompts are padded to
     `text_length`; raises StudyError for one that is longer.
     """
     lengths = check_lengths(tokenizer, texts, text_length)
@@ -74,6 +74,7 @@ def encode_texts(
             attention_mask=inputs["attention_mask"],
             output_hidden_states=True,
             use_cache=False,
+            text_keys=max(lengths[start : start + batch_size]),
         )
         encoded = torch.cat([output.hidden_states[k] for k in TEXT_LAYERS], dim=-1)
         if embeddings is None:  # one allocation, since the encodings can be gigabytes

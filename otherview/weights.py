@@ -162,6 +162,8 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
+    from otherview.text_attention import NAME
+
     config = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
     config.num_hidden_layers = max(TEXT_LAYERS)
     config.layer_types = config.layer_types[: max(TEXT_LAYERS)]
@@ -173,6 +175,7 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
             folder / "text_encoder",
             config=config,
             dtype=getattr(torch, dtype),
+            attn_implementation=NAME,
             local_files_only=True,
             use_safetensors=True,
         )

@@ -1,0 +1,41 @@
+"""Attention of the text encoder without the keys of pad positions.
+
+Prompts are padded to 512 positions on the right, and every position, pads included, attends to the
+prompt's own tokens only. Keys behind the longest prompt of a batch are masked for all queries, so
+that leaving them out changes nothing, and most of the attention's work is saved.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "otherview_text"
+"""Name under which transformers knows this attention."""
+
+
+def attend_to_text(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    text_keys: int | None = None,
+    **settings: Any,
+) -> tuple[Tensor, None]:
+    """Scaled dot-product attention to the first `text_keys` positions; to all without it."""
+    if text_keys is not None and attention_mask is not None:
+        key, value = key[:, :, :text_keys], value[:, :, :text_keys]
+        attention_mask = attention_mask[..., :text_keys]
+    attended: tuple[Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, **settings
+    )
+    return attended
+
+
+AttentionInterface.register(NAME, attend_to_text)
+AttentionMaskInterface.register(NAME, sdpa_mask)
