@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import polars as pl
-from matplotlib.colors import CenteredNorm
+from matplotlib.colors import SymLogNorm
 from PIL import Image
 
 matplotlib.use("Agg")
@@ -53,7 +53,9 @@ def _draw_heads(axis: Any, heads: pl.DataFrame, summary: dict[str, Any]) -> None
     order = sorted(sites.unique(), key=lambda site: (".text" in site, "single" in site, site))
     values = np.array([heads.filter(sites == site)["t"].to_list() for site in order], float)
     marked = np.array([heads.filter(sites == site)["familywise"].to_list() for site in order])
-    drawn = axis.imshow(values, cmap="RdBu_r", norm=CenteredNorm(), aspect="auto")
+    largest = np.nanmax(np.abs(values))
+    scale = SymLogNorm(linthresh=3, vmin=-largest, vmax=largest)
+    drawn = axis.imshow(values, cmap="RdBu_r", norm=scale, aspect="auto")
     rows, columns = np.nonzero(marked)
     axis.scatter(columns, rows, s=7, color="black")
     axis.set_yticks(range(len(order)), order, fontsize=8)
@@ -63,7 +65,10 @@ def _draw_heads(axis: Any, heads: pl.DataFrame, summary: dict[str, Any]) -> None
         f"t of every head; dot: family-wise {summary['results']['heads']['sign_flip']['alpha']:g}",
         fontsize=10,
     )
-    axis.figure.colorbar(drawn, ax=axis, label="t, viewpoint - mention")
+    bar = axis.figure.colorbar(drawn, ax=axis, label="t, viewpoint - mention (log beyond 3)")
+    ticks = [tick for tick in (-100, -30, -10, -3, 0, 3, 10, 30, 100) if abs(tick) <= largest]
+    bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
+    bar.minorticks_off()
 
 
 def _draw_null(axis: Any, nulls: pl.DataFrame, summary: dict[str, Any]) -> None:
