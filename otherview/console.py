@@ -217,7 +217,7 @@ def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
             continue
         interval = DASH
         if "g_low" in row:
-            interval = rf"{row['g']:.2f} \[{row['g_low']:.2f}, {row['g_high']:.2f}]"
+            interval = f"{row['g']:.2f} [{row['g_low']:.2f}, {row['g_high']:.2f}]"
         confirmed = "yes" if row.get("confirmed") else "no" if "confirmed" in row else DASH
         table.add_row(row["unit"], t, interval, p, confirmed)
     return table

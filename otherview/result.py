@@ -38,12 +38,13 @@ def write_analyses(
 
     Returns the content of `summary.json`.
     """
-    for analysis in analyses:
-        with replacing(folder / f"{analysis.unit_set}.parquet") as temporary:
-            unit_table(analysis).write_parquet(temporary)
+    tables = {analysis.unit_set: unit_table(analysis) for analysis in analyses}
+    for unit_set, table in tables.items():
+        with replacing(folder / f"{unit_set}.parquet") as temporary:
+            table.write_parquet(temporary)
     with replacing(folder / "nulls.parquet") as temporary:
         null_table(analyses).write_parquet(temporary)
-    summary = summary_of(study, measurement, analyses)
+    summary = summary_of(study, measurement, analyses, tables)
     write_json(folder / "summary.json", summary)
     return summary
 

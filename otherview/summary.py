@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,6 @@ from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
 from otherview.study import Study
-from otherview.tables import unit_table
 
 TOP_BLOCKS = 5
 STRONGEST_UNITS = 8
@@ -25,9 +24,15 @@ ONE_PAIR = (
 
 
 def summary_of(
-    study: Study, measurement: Measurement, analyses: Sequence[Analysis]
+    study: Study,
+    measurement: Measurement,
+    analyses: Sequence[Analysis],
+    tables: Mapping[str, pl.DataFrame],
 ) -> dict[str, Any]:
-    """Study, results and provenance of a run, ready for JSON. What was not computed is absent."""
+    """Study, results and provenance of a run, ready for JSON. What was not computed is absent.
+
+    `tables` are the analyses' `unit_table`s by unit set.
+    """
     summary: dict[str, Any] = {
         "study": study.name,
         "question": study.question,
@@ -47,7 +52,9 @@ def summary_of(
             "noise": study.sampling.noise,
         },
         "tokens": _token_summary(study, measurement),
-        "results": {analysis.unit_set: _result(analysis) for analysis in analyses},
+        "results": {
+            analysis.unit_set: _result(analysis, tables[analysis.unit_set]) for analysis in analyses
+        },
         "provenance": provenance(measurement.device, measurement.model_revision),
     }
     if not any("role_test" in result for result in summary["results"].values()):
@@ -74,8 +81,7 @@ def _token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _result(analysis: Analysis) -> dict[str, Any]:
-    table = unit_table(analysis)
+def _result(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {
         "units": len(analysis.units),
         "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),

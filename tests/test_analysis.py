@@ -61,7 +61,9 @@ def made_up(study: Study, role_effect: float = 0.0, seed: int = 0) -> Measuremen
 
 
 def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
-    return summary_of(study, measurement, analyse(measurement.responses, study))
+    analyses = analyse(measurement.responses, study)
+    tables = {analysis.unit_set: unit_table(analysis) for analysis in analyses}
+    return summary_of(study, measurement, analyses, tables)
 
 
 def printed(content: dict[str, Any]) -> str:
@@ -123,7 +125,7 @@ def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
     assert row["degenerate"] is True
     assert row["t"] is None
     assert row["g_low"] is None
-    content = summary_of(study, measurement, [analysis])
+    content = summary(study, measurement)
     assert content["results"]["heads"]["degenerate"] == ["joint.0.image.3"]
     assert "1 of 48 heads have no variance and no t: joint.0.image.3" in printed(content)
 
