@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from otherview import weights
+from otherview.errors import StudyError
 from otherview.prompts import TokenPlace, check_lengths, study_prompts, token_places
 from otherview.responses import Responses
 from otherview.scene import draw_reference, open_reference
@@ -37,8 +38,22 @@ class Measurement:
 def measure(study: Study, progress: Progress | None = None) -> Measurement:
     """Runs every prompt of `study` once.
 
-    All that can be checked without weights is checked before they are loaded. Raises StudyError.
+    All that can be checked without weights is checked before they are loaded. Raises StudyError,
+    also where the device runs out of memory.
     """
+    import torch
+
+    try:
+        return _measure(study, progress)
+    except torch.OutOfMemoryError as error:
+        raise StudyError(
+            f"out of device memory with model.batch_size={study.model.batch_size}: use a smaller "
+            "one, or a smaller model.height and model.width",
+            "model.batch_size",
+        ) from error
+
+
+def _measure(study: Study, progress: Progress | None) -> Measurement:
     report = progress or _silent
     model = study.model
     prompts = study_prompts(study)

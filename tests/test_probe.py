@@ -101,6 +101,17 @@ def test_noise_per_item_is_shared_within_the_pair_only(
     assert np.nanmax(np.abs(varied[1] / same[1] - 1)) > 0.01
 
 
+def test_running_out_of_memory_names_the_batch_size(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("otherview.probe.probe", full)
+    with pytest.raises(StudyError, match=r"out of device memory with model\.batch_size=6"):
+        measure(small_study)
+
+
 def test_a_prompt_too_long_is_refused_rather_than_cut(pocket_folder: Path) -> None:
     tokenizer = load_tokenizer(pocket_folder)
     encoder = load_text_encoder(pocket_folder, "cpu", "float32")
