@@ -6,7 +6,6 @@ responses are averaged over the wordings before its sign is flipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from otherview.errors import StudyError
+from otherview.measure import Progress
 from otherview.responses import Responses
 from otherview.sites import Unit, units_of
 from otherview.stats import (
@@ -37,8 +37,6 @@ from otherview.study import TOKEN_GROUPS, Study
 FEWEST_TO_HALVE = 4
 """Items that a split into two halves needs."""
 FEWEST_FOR_TREND = 3
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ def _analyse(
     )
     values = responses.read(units, capture.tokens, capture.response)
     _check_finite(values, units)
-    roles = np.array(responses.prompts.roles)
-    test, control = (values[:, roles == role].mean(axis=1) for role in ("test", "control"))
+    roles = responses.prompts.roles
+    test, control = responses.role_means(values)
     differences = test - control
     report = partial(progress, f"testing {unit_set}") if progress else None
     flips, thresholds = cast(Flips, nulls.sign_flips), tuple(nulls.thresholds)

@@ -107,13 +107,18 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
     `HYDRA_FULL_ERROR=1` shows tracebacks instead.
     """
 
+    wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
     def guarded(config: DictConfig) -> None:
         try:
             task(config)
         except (StudyError, OSError) as error:
             line = _one_line(error)
-            if line is None or HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # the other points of a sweep run all the same
+            in_sweep = (
+                HydraConfig.get().mode == RunMode.MULTIRUN
+            )  # the other points run all the same
+            if line is None or in_sweep or wants_tracebacks:
+                raise
             raise SystemExit(f"error: {line}") from error  # else Hydra adds lines of its own
 
     program = hydra.main(
@@ -122,7 +127,6 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
 
     def main() -> None:
         _register_resolver()
-        wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
         try:
             program()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def print_plan(study: Study) -> None:
-    """Prints units by site, pairs with their tokens, and cost."""
+    """Prints units by site, items with their tokens, and cost."""
     console = plain_console()
     folder = cached_folder(study.model)
     config = transformer_config(study.model, folder)
@@ -49,7 +49,7 @@ def print_plan(study: Study) -> None:
         places = token_places(tokenizer, prompts.prompts, study.model.text_length)
         if study.scene.prompt is not None:
             check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
-        console.print(_pairs_table(prompts, places))
+        console.print(_tokens_table(prompts, places))
         differing = _differing_items(prompts, places)
         if differing:
             console.print(
@@ -109,7 +109,7 @@ def _units_table(sites: Sequence[Site]) -> Table:
     return table
 
 
-def _pairs_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
+def _tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
     from rich.table import Table
 
     table = Table(title="tokens of a prompt, and at which of them the item starts")

@@ -201,7 +201,7 @@ class _Noises:
         self.tokens = int(self.ids.shape[1])
 
     def of(self, item: int) -> Tensor:
-        seed = self._seed if self._shared else self._seed * 100_003 + item
+        seed = self._seed if self._shared else (self._seed * 100_003 + item) % 2**63
         if self._drawn is None or self._drawn[0] != seed:
             self._drawn = seed, self._draw(seed)[0]
         return self._drawn[1]

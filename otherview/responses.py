@@ -64,9 +64,15 @@ class Responses:
 
         With several wordings a role, a member of the pair is the mean over the wordings.
         """
-        values = self.read(units, tokens, response)
+        test, control = self.role_means(self.read(units, tokens, response))
+        return np.asarray(test - control)
+
+    def role_means(
+        self, values: Float[np.ndarray, "items wordings units"]
+    ) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "items units"]]:
+        """Mean of `values` over the wordings of the test role, and of the control role."""
         is_test = np.array([role == "test" for role in self.prompts.roles])
-        return np.asarray(values[:, is_test].mean(axis=1) - values[:, ~is_test].mean(axis=1))
+        return values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1)
 
     def to_dataset(self) -> xarray.Dataset:
         """The responses as a labelled, self-explaining array."""

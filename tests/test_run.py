@@ -220,6 +220,16 @@ def test_an_error_in_a_user_s_file_names_the_file(program: Program, tmp_path: Pa
     assert "(from own/templates/mine.yaml)" in done.stderr
 
 
+def test_tracebacks_are_shown_to_those_who_ask(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    done = program("run", "+experiment=kitchen", "model=pocket", "scene.image=no.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "StudyError: scene.image=no.png does not exist" in done.stderr
+
+
 def test_an_error_in_an_experiment_names_the_experiment(program: Program, tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(
