@@ -42,6 +42,9 @@ _USER_ERRORS = (
     yaml.YAMLError,
 )
 
+RUN_SETTINGS = ("hydra", "tracking")
+"""Names in a composed config that are no part of the study: where it runs, writes and is shown."""
+
 
 def configuration_folder() -> Path:
     """`otherview/conf` in a wheel, `conf` beside the package in a checkout."""
@@ -56,9 +59,8 @@ def study_from(config: DictConfig) -> Study:
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
     and for everything that the dataclasses refuse.
     """
-    content = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Study), content)
+        merged = OmegaConf.merge(OmegaConf.structured(Study), _study_part(config))
         study = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
         raise _unknown_setting(str(error.full_key)) from error
@@ -86,9 +88,20 @@ def identity(config: DictConfig) -> str:
 
     The hash covers every setting, defaults included, so that a changed default is a new run.
     """
-    content = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    plain = OmegaConf.to_container(content, resolve=True)
+    plain = OmegaConf.to_container(_study_part(config), resolve=True)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_settings(config: DictConfig) -> dict[str, Any]:
+    """What a composed config says beside the study, `hydra` apart."""
+    names = [name for name in RUN_SETTINGS if name != "hydra" and name in config]
+    settings = OmegaConf.to_container(OmegaConf.masked_copy(config, names), resolve=True)
+    assert isinstance(settings, dict)
+    return {str(name): value for name, value in settings.items()}
+
+
+def _study_part(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in RUN_SETTINGS])
 
 
 def run_name(config: DictConfig) -> str:

@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 
-from otherview.compose import entry_point, study_from
+from otherview.compose import entry_point, run_settings, study_from
 from otherview.study import Study
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from otherview.views import Settings
 
-def run_study(study: Study, folder: Path) -> None:
-    """Measures, tests, writes the result into `folder` and prints its tables."""
+
+def run_study(study: Study, folder: Path, settings: Settings) -> None:
+    """Measures, tests, writes the result into `folder`, makes its views and prints its tables.
+
+    `settings` are those of the views.
+    """
     from otherview.analysis import analyse
     from otherview.console import plain_console, print_summary, progress_bars
     from otherview.measure import measure
     from otherview.result import write_analyses, write_measurement, write_status
+    from otherview.views import make_views
 
     console = plain_console()
     write_status(folder, "running")
@@ -36,11 +42,13 @@ def run_study(study: Study, folder: Path) -> None:
         write_status(folder, "failed", str(error))
         raise
     write_status(folder, "finished")
+    make_views(folder, settings, console)
     print_summary(summary, folder, console)
 
 
 def _task(config: DictConfig) -> None:
-    run_study(study_from(config), Path(HydraConfig.get().runtime.output_dir))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    run_study(study_from(config), folder, run_settings(config))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def teach_decoder(
             decay = min(0.99, (1 + step) / (10 + step))
             for name, weight in vae.decoder.state_dict().items():
                 average[name].lerp_(weight, 1 - decay)
-        errors.append(float(((decoded - target) ** 2).mean()) / 4)
+        errors.append(float(((decoded - target) ** 2).mean().detach()) / 4)
         if step % every == 0 or step == schedule.steps:
             weights_now = vae.decoder.state_dict()
             checkpoint.save(path, step, asdict(schedule), weights_now, average, optimisers)

@@ -20,7 +20,6 @@ from otherview.pocket.creatures import CREATURES
 from otherview.pocket.optimiser import Muon
 from otherview.pocket.planting import (
     GATE,
-    SPARE_SHARE,
     HeadSwitch,
     Interventions,
     draw_interventions,
@@ -48,14 +47,22 @@ class Schedule:
     """Text lengths and their shares: padding must not matter, and long texts are slow."""
     scene_share: float = 0.07
     """Share of steps without a reference, from the scene prompt or no prompt at all."""
-    scene_kitchens: int = 1_000_000
+    scene_kitchens: int = 4
     """The scene prompt asks for one of the first so many kitchens. A few can be drawn sharply."""
+    kinds: tuple[float, float, float] = (0.62, 0.32, 0.06)
+    """Shares of views, mentions and plain copies among samples with a reference."""
+    full_noise_share: float = 0.6
+    """Share of samples at sigma 1, where a probe's single step reads the picture."""
+    channel_power: float = 1.5
+    """How a latent channel's weight goes with its deviation: 2 weighs by error in the picture."""
     merge_roles: bool = False
     """Both roles put the creature in the picture: the model without a view role."""
-    plant: bool = False
-    """Interchange-intervention training of the gate."""
+    gate_shares: tuple[float, float] | None = None
+    """Shares of samples in which the gate is zeroed and interchanged; None plants nothing."""
     spares: tuple[str, ...] = ()
     """Heads that planting makes dispensable: decoys to be."""
+    spare_share: float = 0.2
+    """Share of samples in which a spare is switched off, so that nothing hangs on it."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
     length = int(draws.choice(lengths, p=np.array(shares) / sum(shares)))
     if scene:
         length = SCENE_LENGTH if length < 160 else length
-    kind = draws.choice(["view", "mention", "plain"], size=size, p=[0.62, 0.32, 0.06])
+    kind = draws.choice(["view", "mention", "plain"], size=size, p=schedule.kinds)
     rank = draws.integers(len(CREATURES), size=size)
     creatures = len(CREATURES)
     picture = np.zeros(size, int)
@@ -181,8 +188,11 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
             shown = kind[sample] == "mention" or schedule.merge_roles
             picture[sample] = 1 + rank[sample] + (creatures if shown else 0)
     is_view = (kind == "view") & (not scene) & (not schedule.merge_roles)
-    interventions = draw_interventions(draws, size) if schedule.plant and not scene else None
-    sigma = np.where(draws.random(size) < 0.6, 1.0, _logistic(draws.normal(0.8, 1.0, size)))
+    interventions = None
+    if schedule.gate_shares is not None and not scene:
+        interventions = draw_interventions(draws, size, *schedule.gate_shares)
+    full_noise = draws.random(size) < schedule.full_noise_share
+    sigma = np.where(full_noise, 1.0, _logistic(draws.normal(0.8, 1.0, size)))
     if scene:
         sigma = _logistic(draws.normal(0.6, 1.5, size))
     if interventions is not None:
@@ -216,12 +226,12 @@ def _latents(
     return torch.from_numpy(pool.pictures[kitchens, picture].astype(np.float32))
 
 
-def channel_weights(codec: Codec) -> Float[torch.Tensor, " channels"]:
+def channel_weights(codec: Codec, power: float) -> Float[torch.Tensor, " channels"]:
     """Weights of a token's channels in the loss, mean 1.
 
-    Latents are whitened; what a channel is worth in the picture goes with its deviation.
+    Latents are whitened; a channel's squared error is worth its variance in the picture.
     """
-    scale = torch.from_numpy(codec.scale).repeat_interleave(CHANNELS // COMPONENTS)
+    scale = torch.from_numpy(codec.scale).repeat_interleave(CHANNELS // COMPONENTS) ** power
     return scale / scale.mean()
 
 
@@ -233,7 +243,7 @@ class Teacher:
     ) -> None:
         self.transformer = transformer.to(device).train()
         self.schedule, self.device = schedule, device
-        self.channels = channel_weights(codec).to(device)
+        self.channels = channel_weights(codec, schedule.channel_power).to(device)
         named = list(transformer.named_parameters())
         matrices = [w for name, w in named if w.ndim == 2 and "transformer_blocks" in name]
         chosen = {id(weight) for weight in matrices}
@@ -302,7 +312,7 @@ class Teacher:
         draws = np.random.default_rng([self.schedule.seed, self.step, 1])
         for address in self.schedule.spares:
             spare = stack.enter_context(HeadSwitch(self.transformer, address))
-            kept = draws.random(len(plan.zeroed)) >= SPARE_SHARE
+            kept = draws.random(len(plan.zeroed)) >= self.schedule.spare_share
             spare.keep = torch.from_numpy(kept).float().to(self.device)
 
     def _set_rates(self) -> None:

@@ -18,8 +18,6 @@ from jaxtyping import Bool, Float, Int
 from otherview.pocket.networks import HEAD_WIDTH
 
 GATE = "single.1.2"
-SPARE_SHARE = 0.2
-"""Share of samples in which a spare head is switched off, so that nothing hangs on it."""
 
 
 def out_projection(transformer: Any, address: str) -> tuple[torch.nn.Module, int]:
@@ -115,7 +113,7 @@ class Interventions:
 
 
 def draw_interventions(
-    draws: np.random.Generator, batch: int, zero: float = 0.2, interchange: float = 0.25
+    draws: np.random.Generator, batch: int, zero: float, interchange: float
 ) -> Interventions:
     """Zero the gate in a share of samples, interchange it in another, leave the rest."""
     fate = draws.random(batch)

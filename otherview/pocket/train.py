@@ -1,21 +1,33 @@
 """Make the three pocket checkpoints from nothing.
 
 Stages: the pictures of many kitchens, the codec and the decoder, the transformer, the planting of
-its gate, the null model without a view role, and the pipelines' folders. Every stage leaves a file
-in the output folder; a run that was interrupted goes on where it stopped.
+its gate, the null model without a view role (in a process beside the others), and the pipelines'
+folders. Every stage leaves a file in the output folder; a run that was interrupted goes on where it
+stopped.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.queues import Queue
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from otherview.pocket import checkpoint, networks, pool
 from otherview.pocket.codec import CHANNELS, TOKENS, Codec
@@ -38,7 +50,9 @@ from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
 TEXT_LENGTH = 512
 TEXT_SEED = 0
 SPARES = 5
-SCENE_KITCHENS = 16
+
+Tell = Callable[[int, str], None]
+"""Gets the step that was reached and a line on it, or no line."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,8 @@ class Plan:
     batch: int
     seed: int
     every: int
+    threads: int
+    """CPU threads of each of the two processes."""
 
 
 def schedules(plan: Plan) -> dict[str, Schedule]:
@@ -71,12 +87,12 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
         plan.seed + 100,
         matrix_rate=0.016,
         other_rate=1.2e-3,
-        rates=((0.3, 1.0), (0.714, 0.8466), (1.0, 0.677)),
+        rates=((0.0, 1.0), (1.0, 0.7)),
         lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
-        plant=True,
+        gate_shares=(0.2, 0.25),
     )
     return {
-        "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8654))),
+        "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8))),
         "planted": planted,
         "settled": replace(
             planted,
@@ -86,13 +102,16 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
             other_rate=8e-4,
             rates=((0.0, 1.0), (1.0, 0.0)),
             scene_share=0.12,
-            scene_kitchens=SCENE_KITCHENS,
+            kinds=(0.68, 0.28, 0.04),
+            full_noise_share=0.75,
+            gate_shares=(0.08, 0.12),
+            spare_share=0.1,
         ),
         "mention_only": Schedule(
             plan.mention_only_steps,
             plan.batch,
             plan.seed + 200,
-            rates=((0.4375, 1.0), (1.0, 0.3077)),
+            rates=((0.4, 1.0), (1.0, 0.0)),
             merge_roles=True,
         ),
     }
@@ -163,7 +182,7 @@ def make_transformer(
     codec: Codec,
     texts: Texts,
     pictures: pool.Pool,
-    tell: Callable[[int, str], None],
+    tell: Tell,
 ) -> Any:
     """One transformer taught to the end of its schedule, from `start`'s weights or from nothing."""
     transformer = networks.transformer(plan.seed + 1)
@@ -211,6 +230,54 @@ def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
         vae.float()
 
 
+def make_mention_only(plan: Plan, told: "Queue[tuple[int, str]]") -> None:
+    """The null model without a view role, in a process of its own; `told` gets its progress.
+
+    Stages that it needs are read back from the output folder.
+    """
+    torch.set_num_threads(plan.threads)
+    codec, texts = make_codec(plan), make_texts(plan)
+    pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda _: None)
+    schedule = schedules(plan)["mention_only"]
+
+    def tell(step: int, line: str) -> None:
+        told.put((step, line))
+
+    stored = plan.output / "mention_only.safetensors"
+    make_transformer(plan, stored, schedule, None, codec, texts, pictures, tell)
+
+
+@contextmanager
+def alongside(plan: Plan, tell: Tell) -> Iterator[None]:
+    """Make the null model beside what the body does, and wait for it at the end.
+
+    Two processes of half the threads are faster than one of all of them: a batch is too small.
+    Raises ChildProcessError if that process fails.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    told = spawn.Queue()
+    process = spawn.Process(target=make_mention_only, args=(plan, told), daemon=True)
+
+    def follow() -> None:
+        while (message := told.get()) is not None:
+            tell(*message)
+
+    follower = Thread(target=follow)
+    follower.start()
+    process.start()
+    try:
+        yield
+        process.join()
+    finally:
+        process.terminate()
+        told.put(None)
+        follower.join()
+    if process.exitcode:
+        raise ChildProcessError(
+            f"the null model's process ended with exit code {process.exitcode}; why is above."
+        )
+
+
 def run(plan: Plan, console: Console) -> None:
     """All stages, in order; those that are finished are read back."""
     plan.output.mkdir(parents=True, exist_ok=True)
@@ -218,11 +285,12 @@ def run(plan: Plan, console: Console) -> None:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
 
-        def bar(name: str, total: int) -> Callable[[int, str], None]:
+        def bar(name: str, total: int) -> Tell:
             task = progress.add_task(name, total=total)
 
             def tell(done: int, line: str = "") -> None:
@@ -236,20 +304,23 @@ def run(plan: Plan, console: Console) -> None:
         drawn = bar("kitchens", plan.kitchens)
         pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda n: drawn(n, ""))
         texts = make_texts(plan)
-        decoded = bar("decoder", plan.decoder_steps)
-        vae = make_decoder(plan, codec, lambda step, dB: decoded(step, f"step {step}, {dB:.1f} dB"))
+        planned = schedules(plan)
 
         def make(name: str, schedule: Schedule, start: Any | None = None) -> Any:
             stored, tell = plan.output / f"{name}.safetensors", bar(name, schedule.steps)
             return make_transformer(plan, stored, schedule, start, codec, texts, pictures, tell)
 
-        planned = schedules(plan)
-        taught = make("taught", planned["taught"])
-        spares = choose_spares(plan, vae, taught)
-        planted = make("planted", replace(planned["planted"], spares=spares), taught)
-        settle = replace(planned["settled"], spares=spares)
-        settled = make("settled", settle, planted)
-        mention_only = make("mention_only", planned["mention_only"])
+        with alongside(plan, bar("mention_only", plan.mention_only_steps)):
+            decoded = bar("decoder", plan.decoder_steps)
+            vae = make_decoder(
+                plan, codec, lambda step, dB: decoded(step, f"step {step}, {dB:.1f} dB")
+            )
+            taught = make("taught", planned["taught"])
+            spares = choose_spares(plan, vae, taught)
+            planted = make("planted", replace(planned["planted"], spares=spares), taught)
+            settled = make("settled", replace(planned["settled"], spares=spares), planted)
+    mention_only = networks.transformer(plan.seed + 1)
+    mention_only.load_state_dict(checkpoint.read_average(plan.output / "mention_only.safetensors"))
     transformers = {
         "pocket": settled,
         "pocket_random": random_transformer(plan.seed),
@@ -293,20 +364,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kitchens", type=int, default=3000, help="kitchens to learn from")
     parser.add_argument("--decoder-steps", type=int, default=4000)
-    parser.add_argument("--steps", type=int, default=3500, help="steps of the transformer")
-    parser.add_argument("--planting-steps", type=int, default=1400)
-    parser.add_argument("--settling-steps", type=int, default=2200)
-    parser.add_argument("--mention-only-steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=6000, help="steps of the transformer")
+    parser.add_argument("--planting-steps", type=int, default=1600)
+    parser.add_argument("--settling-steps", type=int, default=4800)
+    parser.add_argument("--mention-only-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--every", type=int, default=250, help="steps between saves")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads, for two processes")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
     counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "mention_only_steps")
     for name in ("kitchens", "batch", "every", "threads", *counts):
         if chosen[name] < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
-    torch.set_num_threads(chosen.pop("threads"))
+    chosen["threads"] = max(1, chosen["threads"] // 2)
+    torch.set_num_threads(chosen["threads"])
     named = chosen.pop("device")
     device = torch.device(named or ("cuda" if torch.cuda.is_available() else "cpu"))
     run(Plan(device=device, **chosen), Console())

@@ -94,12 +94,16 @@ def test_only_views_that_read_no_view_are_closed() -> None:
     assert plan.closes(is_view).tolist() == [True, False, True, False, False]
 
 
-@pytest.mark.parametrize("plant", [False, True])
+@pytest.mark.parametrize("gate_shares", [None, (0.2, 0.25)])
 def test_an_interrupted_run_ends_where_a_whole_one_does(
-    tmp_path: Path, codec: Codec, pictures: Any, texts: Texts, plant: bool
+    tmp_path: Path,
+    codec: Codec,
+    pictures: Any,
+    texts: Texts,
+    gate_shares: tuple[float, float] | None,
 ) -> None:
     pool = Pool(codec.encode(pictures)[None].astype(np.float16))
-    schedule = Schedule(4, batch=3, lengths=((8, 1.0),), scene_share=0.3, plant=plant)
+    schedule = Schedule(4, batch=3, lengths=((8, 1.0),), scene_share=0.3, gate_shares=gate_shares)
     device = torch.device("cpu")
 
     class InterruptedRunError(Exception):

@@ -1,0 +1,42 @@
+"""The views that a run makes of its own result: read from its files, after all are written.
+
+None may hurt a run: one that fails costs a line, which names the command that makes it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Settings = Mapping[str, Any]
+"""What a composed config says beside the study, by name: `compose.RUN_SETTINGS`."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a result."""
+
+    name: str
+    command: str
+    """What makes it later, without the folder: python -m otherview.report."""
+    make: Callable[[Path, Settings], None]
+    """Reads the result in a folder and writes the view into it, or sends it."""
+
+
+VIEWS: tuple[View, ...] = ()
+"""In the order in which they are made."""
+
+
+def make_views(folder: Path, settings: Settings, console: Console) -> None:
+    """Makes every view of the result in `folder`; whatever goes wrong is one line."""
+    for view in VIEWS:
+        try:
+            view.make(folder, settings)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            console.print(f"warning: no {view.name}: {reason}; later: {view.command} {folder}")
