@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import otherview
 from otherview.analysis import Analysis
 from otherview.atomic import replacing, write_json
+from otherview.controls.contrasts import Tested
+from otherview.controls.figures import controls_figures, controls_tables
 from otherview.measure import Measurement
 from otherview.study import Study
 from otherview.summary import summary_of
 from otherview.tables import null_table, unit_table
 
-TABLES = ("summary.json", "heads.parquet", "slices16.parquet", "nulls.parquet")
+TABLES = (
+    "summary.json",
+    "controls.json",
+    "heads.parquet",
+    "slices16.parquet",
+    "nulls.parquet",
+    "controls_heads.parquet",
+    "controls_slices16.parquet",
+)
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
@@ -47,6 +58,25 @@ def write_analyses(
     summary = summary_of(study, measurement, analyses, tables)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
+    """Writes what the controls of a study gave, each into a folder below `controls`.
+
+    `tested` begins with the study's own contrast, which is written elsewhere. Returns the content
+    of `controls.json`.
+    """
+    for control in tested[1:]:
+        below = folder / "controls" / control.name
+        below.mkdir(parents=True, exist_ok=True)
+        write_measurement(below, control.study, control.measurement)
+        write_analyses(below, control.study, control.measurement, control.analyses)
+    for unit_set, table in controls_tables(tested).items():
+        with replacing(folder / f"controls_{unit_set}.parquet") as temporary:
+            table.write_parquet(temporary)
+    figures = controls_figures(tested)
+    write_json(folder / "controls.json", figures)
+    return figures
 
 
 def _origin(study: Study, measurement: Measurement) -> dict[str, str | int]:

@@ -22,9 +22,15 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     `settings` are those of the views.
     """
     from otherview.analysis import analyse
-    from otherview.console import plain_console, print_summary, progress_bars
+    from otherview.console import plain_console, print_controls, print_summary, progress_bars
+    from otherview.controls.contrasts import Tested, measure_controls
     from otherview.measure import measure
-    from otherview.result import write_analyses, write_measurement, write_status
+    from otherview.result import (
+        write_analyses,
+        write_controls,
+        write_measurement,
+        write_status,
+    )
     from otherview.views import make_views
 
     console = plain_console()
@@ -34,6 +40,10 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
             measurement = measure(study, report)
             write_measurement(folder, study, measurement)
             analyses = analyse(measurement.responses, study, report)
+            controls = None
+            if study.controls is not None:
+                own = Tested(study.templates.name, study, measurement, analyses)
+                controls = write_controls(folder, [own, *measure_controls(study, report)])
         summary = write_analyses(folder, study, measurement, analyses)
     except KeyboardInterrupt:
         write_status(folder, "interrupted")
@@ -43,7 +53,10 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
         raise
     write_status(folder, "finished")
     make_views(folder, settings, console)
-    print_summary(summary, folder, console)
+    print_summary(summary, console)
+    if controls is not None:
+        print_controls(controls, console)
+    console.print(f"result in {folder}", soft_wrap=True)
 
 
 def _task(config: DictConfig) -> None:

@@ -5,6 +5,7 @@ numba and the compiled kernels are loaded when a test first runs.
 """
 
 from otherview.stats.flip_null import CountNull, MaxNull
+from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.published import PublishedReading, published_reading
 from otherview.stats.role import RoleTestResult, role_test
 from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
@@ -15,20 +16,26 @@ from otherview.stats.stability import (
     split_half,
 )
 from otherview.stats.trend import TrendResult, trend
+from otherview.stats.wording_split import WordingSplitResult, enough_to_split, wording_split
 
 __all__ = [
     "CountNull",
     "DiscoverConfirmResult",
+    "LabelShuffleResult",
     "MaxNull",
     "PublishedReading",
     "RoleTestResult",
     "SignFlipResult",
     "SplitHalfResult",
     "TrendResult",
+    "WordingSplitResult",
     "discover_confirm",
+    "enough_to_split",
+    "label_shuffle",
     "published_reading",
     "role_test",
     "sign_flip_test",
     "split_half",
     "trend",
+    "wording_split",
 ]
