@@ -67,14 +67,14 @@ def print_controls(controls: dict[str, Any], console: Console) -> None:
     """What the other contrasts of a controlled study say, a row a contrast and set of units."""
     table = Table(
         title="would any two wordings do that?",
-        caption="ratio: median over units of the mean |difference| over that of the placebos",
+        caption="differ: family-wise over items; ratio: median over units of the mean |difference| "
+        "over that of the placebos; in pads: share of the change in pad tokens, units with large |t|",
     )
     table.add_column("contrast", no_wrap=True)
-    table.add_column("kind")
     threshold = controls["contrasts"][0]["results"]
     lowest = min(result["threshold"] for result in threshold.values())
-    for heading in (f"|t| > {lowest:g}", "family-wise", "max |t|", "ratio", "in pad tokens"):
-        table.add_column(heading, justify="right")
+    for heading in (f"|t| > {lowest:g}", "differ", "max |t|", "ratio", "in pads"):
+        table.add_column(heading, justify="right", no_wrap=True)
     ratios = {row["contrast"]: row["results"] for row in controls.get("selectivity", [])}
     shares = {row["contrast"]: row["results"] for row in controls["token_groups"]}
     for row in controls["contrasts"]:
@@ -85,7 +85,6 @@ def print_controls(controls: dict[str, Any], console: Console) -> None:
             more = f", {UNIT_SET_TITLES[unit_set]}" if len(row["results"]) > 1 else ""
             table.add_row(
                 f"{row['name']}{more}",
-                row["kind"],
                 f"{result['observed']:,} of {result['units']:,}",
                 f"{result['familywise']:,}",
                 DASH if largest is None else f"{largest:.1f}",
@@ -248,9 +247,9 @@ def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     by_role = "role_test" in result
     table = Table(title=f"strongest {UNIT_SET_TITLES[unit_set]}")
     table.add_column("unit", no_wrap=True)
-    role_headings = ("role t", "role p", "fails over")
+    role_headings = ("role t", "role p", "fails over", "items t", "items p")
     item_headings = ("t", "g, interval", "family-wise p", "confirmed")
-    for heading in (*role_headings, "t over items", "p over items") if by_role else item_headings:
+    for heading in role_headings if by_role else item_headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result["strongest"]:
         t, p = _number(row, "t", ".2f"), f"{row['p_stepdown']:.2g}"

@@ -30,10 +30,10 @@ class Selectivity:
 def selectivity(
     contrast: Float[np.ndarray, "items units"], placebos: Sequence[Float[np.ndarray, "items units"]]
 ) -> Selectivity:
-    """Absolute difference under the contrast less its mean under the placebos (Hewitt & Liang 2019).
+    """Absolute difference under the contrast less its mean under the placebos.
 
-    Magnitudes, since the order of a placebo's two wordings means nothing. It describes; it is no
-    test, since two pairs of wordings always differ.
+    Selectivity after Hewitt & Liang 2019. Magnitudes, since the order of a placebo's two
+    wordings means nothing. It describes; it is no test, since two pairs of wordings always differ.
     """
     of_placebos = np.abs(np.stack(placebos)).mean(axis=0)
     of_contrast = np.abs(contrast)

@@ -29,4 +29,6 @@ def token_shares(responses: Responses, units: Sequence[Unit]) -> Float[np.ndarra
         changes.append(np.abs((test - control).mean(axis=0)))
     change = np.stack(changes, axis=-1)
     total = change.sum(axis=-1, keepdims=True)
-    return np.divide(change, total, out=np.full_like(change, np.nan), where=total > 0)
+    shares = np.full_like(change, np.nan)
+    np.divide(change, total, out=shares, where=total > 0)
+    return shares
