@@ -68,7 +68,7 @@ def print_controls(controls: dict[str, Any], console: Console) -> None:
     table = Table(
         title="would any two wordings do that?",
         caption="differ: family-wise over items; ratio: median over units of the mean |difference| "
-        "over that of the placebos; in pads: share of the change in pad tokens, units with large |t|",
+        "over that of the placebos; in pads: share of the change that is in pad tokens",
     )
     table.add_column("contrast", no_wrap=True)
     threshold = controls["contrasts"][0]["results"]
