@@ -72,10 +72,19 @@ class Model:
     architecture: dict[str, Any] = field(default_factory=dict)
     """The transformer's own config as far as plans need it; checked against the loaded weights."""
 
+    null_of: str | None = None
+    """Name of the model beside which this one is a null model: one without the operation."""
+
     def __post_init__(self) -> None:
         if self.repo is None and self.path is None:
             raise StudyError(
                 f"model {self.name} has neither model.repo nor model.path", "model.path"
+            )
+        if self.null_of == self.name:
+            raise StudyError(
+                f"model.null_of={self.null_of} is the model's own name: name the model that it is "
+                "compared with",
+                "model.null_of",
             )
         _choice("model.dtype", self.dtype, DTYPES)
         for name, least in (
@@ -174,7 +183,12 @@ class Templates:
     control: list[str]
     """Wordings that name the item without asking for it (render with X in the scene)."""
 
+    placebo: str | None = None
+    """Where both lists hold wordings of one role, that role: test or control."""
+
     def __post_init__(self) -> None:
+        if self.placebo is not None:
+            _choice("templates.placebo", self.placebo, ("test", "control"))
         seen: dict[str, str] = {}
         for role in ("test", "control"):
             setting = f"templates.{role}"
