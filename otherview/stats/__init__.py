@@ -4,6 +4,7 @@ Needs NumPy, SciPy and numba, and nothing else of this project. Importing it is 
 numba and the compiled kernels are loaded when a test first runs.
 """
 
+from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.published import PublishedReading, published_reading
 from otherview.stats.role import RoleTestResult, role_test
@@ -15,20 +16,26 @@ from otherview.stats.stability import (
     split_half,
 )
 from otherview.stats.trend import TrendResult, trend
+from otherview.stats.variance import VarianceComponents, variance_components
 
 __all__ = [
     "CountNull",
     "DiscoverConfirmResult",
+    "MapAgreement",
     "MaxNull",
+    "PairCorrelations",
     "PublishedReading",
     "RoleTestResult",
     "SignFlipResult",
     "SplitHalfResult",
     "TrendResult",
+    "VarianceComponents",
     "discover_confirm",
+    "map_agreement",
     "published_reading",
     "role_test",
     "sign_flip_test",
     "split_half",
     "trend",
+    "variance_components",
 ]
