@@ -113,6 +113,12 @@ def _print_heading(console: Console, summary: dict[str, Any]) -> None:
         more = len(contrast[role]) - 1
         also = f"  (and {more} more)" if more else ""
         console.print(f"  {role:<8}{contrast[role][0]}{also}")
+    if "placebo" in contrast:
+        console.print(
+            f"  A placebo: both wordings are of the {contrast['placebo']} role, so nothing here is "
+            "about the role.",
+            style="yellow",
+        )
     if not (summary["tokens"]["equal_count"] and summary["tokens"]["equal_item_position"]):
         console.print(
             "  The wordings differ in token count or in the item's position: that difference is "

@@ -23,7 +23,7 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     """
     from otherview.analysis import analyse
     from otherview.console import plain_console, print_controls, print_summary, progress_bars
-    from otherview.controls.contrasts import Tested, measure_controls
+    from otherview.controls.contrasts import Tested, control_studies, measure_controls
     from otherview.measure import measure
     from otherview.result import (
         write_analyses,
@@ -31,19 +31,22 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
         write_measurement,
         write_status,
     )
+    from otherview.session import open_session
     from otherview.views import make_views
 
     console = plain_console()
     write_status(folder, "running")
     try:
         with progress_bars(console) as report:
-            measurement = measure(study, report)
+            session = open_session(study)
+            session.expect([study, *control_studies(study).values()])
+            measurement = measure(study, report, session)
             write_measurement(folder, study, measurement)
             analyses = analyse(measurement.responses, study, report)
             controls = None
             if study.controls is not None:
                 own = Tested(study.templates.name, study, measurement, analyses)
-                controls = write_controls(folder, [own, *measure_controls(study, report)])
+                controls = write_controls(folder, [own, *measure_controls(study, session, report)])
         summary = write_analyses(folder, study, measurement, analyses)
     except KeyboardInterrupt:
         write_status(folder, "interrupted")

@@ -187,6 +187,13 @@ class Session:
         return sum(tensor.nbytes for tensor in kept)
 
 
+def open_session(study: Study) -> Session:
+    """A session for `study`, whose reference image is looked at before a download."""
+    if study.scene.image is not None:
+        open_reference(study.scene)
+    return Session(study.model)
+
+
 def model_source(model: Model) -> tuple[str | None, ...]:
     """What decides which weights are loaded, how and where: equal sources share a session."""
     where = (model.path, None, None) if model.path else (None, model.repo, model.revision)

@@ -73,10 +73,19 @@ class Model:
     architecture: dict[str, Any] = field(default_factory=dict)
     """The transformer's own config as far as plans need it; checked against the loaded weights."""
 
+    null_of: str | None = None
+    """Name of the model beside which this one is a null model: one without the operation."""
+
     def __post_init__(self) -> None:
         if self.repo is None and self.path is None:
             raise StudyError(
                 f"model {self.name} has neither model.repo nor model.path", "model.path"
+            )
+        if self.null_of == self.name:
+            raise StudyError(
+                f"model.null_of={self.null_of} is the model's own name: name the model that it is "
+                "compared with",
+                "model.null_of",
             )
         _choice("model.dtype", self.dtype, DTYPES)
         for name, least in (

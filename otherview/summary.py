@@ -57,6 +57,8 @@ def summary_of(
         },
         "provenance": provenance(measurement.device, measurement.model_revision),
     }
+    if study.templates.placebo is not None:
+        summary["contrast"]["placebo"] = study.templates.placebo
     if not any("role_test" in result for result in summary["results"].values()):
         summary["role_note"] = ONE_PAIR
     if study.creatures.axis is not None:

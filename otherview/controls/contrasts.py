@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from otherview.analysis import Analysis, analyse
 from otherview.measure import Measurement, Progress, measure
+from otherview.session import Session
 from otherview.study import Study
 
 
@@ -38,12 +39,14 @@ def control_studies(study: Study) -> dict[str, Study]:
     }
 
 
-def measure_controls(study: Study, progress: Progress | None = None) -> list[Tested]:
+def measure_controls(
+    study: Study, session: Session, progress: Progress | None = None
+) -> list[Tested]:
     """Measures and tests every control of `study`, in the order in which they are written."""
     tested = []
     for name, control in control_studies(study).items():
         report = _named(progress, name) if progress else None
-        measurement = measure(control, report)
+        measurement = measure(control, report, session)
         analyses = analyse(measurement.responses, control, report)
         tested.append(Tested(name, control, measurement, analyses))
     return tested
