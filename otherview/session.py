@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from otherview import weights
 from otherview.atomic import replacing
-from otherview.prompts import PromptSet, TokenPlace, check_lengths, study_prompts, token_places
+from otherview.prompts import (
+    PromptSet,
+    TokenPlace,
+    check_lengths,
+    check_matched,
+    study_prompts,
+    token_places,
+)
 from otherview.scene import draw_reference, open_reference
 from otherview.sites import hook_sites
 from otherview.study import Model, Scene, Study
@@ -83,6 +90,8 @@ class Session:
             open_reference(study.scene)
         hook_sites(weights.transformer_config(study.model, self.folder))
         places = token_places(self.tokenizer, prompts.prompts, study.model.text_length)
+        if study.templates.matched:
+            check_matched(prompts, places)
         check_lengths(self.tokenizer, _scene_texts(study.scene), study.model.text_length)
         return prompts, places
 

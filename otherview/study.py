@@ -187,6 +187,10 @@ class Templates:
     placebo: str | None = None
     """Where both lists hold wordings of one role, that role: test or control."""
 
+    matched: bool = False
+    """Refuse wordings that differ in token count or in the item's position, by the model's own
+    tokenizer: such a difference is in every pair, and no sign flip removes it."""
+
     def __post_init__(self) -> None:
         if self.placebo is not None:
             _choice("templates.placebo", self.placebo, ("test", "control"))

@@ -11,6 +11,7 @@ import xarray
 from otherview.compose import compose_study
 from otherview.errors import StudyError
 from otherview.run import run_study
+from otherview.session import Session
 from otherview.study import Controls, Templates
 
 FEW = "creatures.items=[a cat,an owl,an ant,a fly]"
@@ -104,3 +105,11 @@ def test_a_control_without_a_place_for_the_creature_is_refused_by_name() -> None
                 "controls.contrasts.matched.test=[Render a cat]",
             ]
         )
+
+
+def test_wordings_that_are_not_matched_are_refused_before_weights_are_loaded() -> None:
+    study = compose_study(["+experiment=kitchen", "model=pocket", "templates.matched=true", FEW])
+    with pytest.raises(
+        StudyError, match=r"with a cat in it' has 22 tokens and its item at 7, .* has 23 and 10"
+    ):
+        Session(study.model).check(study)
