@@ -155,7 +155,8 @@ def unit_responses(
     """
     total = np.zeros((*energy.shape[:2], len(edges)))
     for column, group in enumerate(groups):
-        of_group = np.nan_to_num(energy[..., group].astype(np.float64), nan=0.0)
+        of_group = energy[..., group].astype(np.float64)
+        of_group[np.isnan(of_group)] = 0.0
         total += seen[:, column] * _sums_between(of_group, edges)
     count = np.einsum("iwg,ug->iwu", tokens[..., list(groups)].astype(np.float64), seen)
     with np.errstate(divide="ignore", invalid="ignore"):

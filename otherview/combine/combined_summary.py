@@ -295,24 +295,28 @@ def model_comparison(groups: Sequence[dict[str, Any]], families: Sequence[str]) 
 
 
 def _model_tables(unit_set: str, members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows: dict[str | None, list[dict[str, Any]]] = {}
+    rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    pooled: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for group in members:
         result = group["results"].get(unit_set)
         if result is None:
             continue
         for test in result["contrasts"]:
-            rows.setdefault(test["templates"], []).append(_model_row(group, result, test))
+            row = _model_row(group, result, test)
+            rows.setdefault((test["templates"],), []).append(row)
         if "pooled" in result:
             row = _model_row(group, result, result["pooled"])
             row["in_every_template"] = result["in_every_template"]["units"]
             if "role_test" in result:
                 row["role_called"] = result["role_test"]["called"]
-            rows.setdefault(None, []).append(row)
-    tables = []
-    for templates, compared in rows.items():
+            pooled.setdefault(tuple(result["pooled"]["templates"]), []).append(row)
+    tables: list[dict[str, Any]] = []
+    for (templates,), compared in rows.items():
         if len(compared) > 1:
-            named = {} if templates is None else {"templates": templates}
-            tables.append({"unit_set": unit_set, **named, "rows": compared})
+            tables.append({"unit_set": unit_set, "templates": templates, "rows": compared})
+    for over, compared in pooled.items():
+        if len(compared) > 1:
+            tables.append({"unit_set": unit_set, "pooled": list(over), "rows": compared})
     return tables
 
 

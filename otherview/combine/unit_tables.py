@@ -53,7 +53,8 @@ def collect_tables(
 ) -> dict[str, Float[np.ndarray, "points units"]]:
     """Writes the unit tables of the group's points below `scratch`, some points a file.
 
-    Returns the mean differences by unit set, in the order of `group.points`. Raises DamagedPointsError.
+    Returns the mean differences by unit set, in the order of `group.points`. Raises
+    DamagedPointsError.
     """
     for earlier in scratch.glob(f"{group.id}-*"):
         earlier.unlink()
