@@ -22,7 +22,7 @@ def provenance(device: str, model_revision: str) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {
         "otherview": otherview.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in LIBRARIES},
         "model_revision": model_revision,
@@ -35,7 +35,7 @@ def provenance(device: str, model_revision: str) -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Commit of the checkout that the package runs from, `-dirty` with changes; else None."""
     folder = Path(otherview.__file__).resolve().parent.parent
     if not (folder / ".git").exists():

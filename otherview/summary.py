@@ -13,6 +13,7 @@ import polars as pl
 from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
+from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
 
 TOP_BLOCKS = 5
@@ -103,7 +104,7 @@ def _result(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),
         "degenerate": table.filter("degenerate")["unit"].to_list(),
         "published_reading": _published_reading(analysis),
-        "sign_flip": _sign_flip(analysis),
+        "sign_flip": sign_flip_summary(analysis.sign_flip),
         "top_blocks": _top_blocks(analysis, table),
         "strongest": _strongest(analysis, table),
     }
@@ -141,8 +142,8 @@ def _published_reading(analysis: Analysis) -> dict[str, Any]:
     return summary
 
 
-def _sign_flip(analysis: Analysis) -> dict[str, Any]:
-    test = analysis.sign_flip
+def sign_flip_summary(test: SignFlipResult) -> dict[str, Any]:
+    """How a sign-flip test was done, and how many units it finds; docs/result.md."""
     summary: dict[str, Any] = {
         "exact": test.exact,
         "patterns": test.n_flips,
@@ -267,7 +268,12 @@ def _role_test(analysis: Analysis) -> dict[str, Any] | None:
     found = analysis.role
     if found is None:
         return None
-    units = np.array([unit.address for unit in analysis.units])
+    return role_summary(found, [unit.address for unit in analysis.units])
+
+
+def role_summary(found: RoleTestResult, addresses: Sequence[str]) -> dict[str, Any]:
+    """How a role test was done, and which units it calls; docs/result.md."""
+    units = np.array(addresses)
     strongest_first = np.argsort(-np.abs(np.nan_to_num(found.t)), kind="stable")
     return {
         "called": int(found.called.sum()),
