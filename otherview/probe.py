@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 class TextEncodings:
     """Encoded prompts in the order of their texts, kept on the host."""
 
-    embeddings: Float[Tensor, "prompts tokens channels"]
+    embeddings: tuple[Float[Tensor, "tokens channels"], ...]
     tokens: tuple[int, ...]
     """Tokens of every prompt before padding."""
 
@@ -84,7 +84,7 @@ def encode_texts(
             progress(min(start + batch_size, len(chats)), len(chats))
     if embeddings is None:
         raise ValueError("there are no texts to encode")
-    return TextEncodings(embeddings, tuple(lengths))
+    return TextEncodings(embeddings.unbind(), tuple(lengths))
 
 
 @torch.inference_mode()
@@ -114,12 +114,12 @@ def probe(
     image = _encode_reference(pipeline, reference)
     noises = _Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
-    text_length = encodings.embeddings.shape[1]
+    text_length = len(encodings.embeddings[0])
     energies, counts = [], []
     with capture(transformer, sites) as recorder:
         for start in range(0, len(prompts.prompts), batch_size):
             rows = range(start, min(start + batch_size, len(prompts.prompts)))
-            embeddings = encodings.embeddings[rows.start : rows.stop].to(device, dtype)
+            embeddings = torch.stack(encodings.embeddings[rows.start : rows.stop]).to(device, dtype)
             target = torch.cat([noises.of(prompts.prompts[row].item) for row in rows])
             layout = TokenLayout(
                 tuple(encodings.tokens[row] for row in rows),
