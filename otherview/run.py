@@ -23,17 +23,24 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     """
     from otherview.analysis import analyse
     from otherview.console import plain_console, print_summary, progress_bars
+    from otherview.interventions.intervene import checked_session, intervene
+    from otherview.interventions.shown import print_interventions
     from otherview.measure import measure
     from otherview.result import write_analyses, write_measurement, write_status
     from otherview.views import make_views
 
+    edits = study.intervention.kind != "none"
+    found = None
     console = plain_console()
     write_status(folder, "running")
     try:
         with progress_bars(console) as report:
-            measurement = measure(study, report)
+            session = checked_session(study) if edits else None
+            measurement = measure(study, report, session)
             write_measurement(folder, study, measurement)
             analyses = analyse(measurement.responses, study, report)
+            if session is not None:
+                found = intervene(study, session, measurement, folder, analyses, report)
         summary = write_analyses(folder, study, measurement, analyses)
     except KeyboardInterrupt:
         write_status(folder, "interrupted")
@@ -44,6 +51,8 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     write_status(folder, "finished")
     make_views(folder, settings, console)
     print_summary(summary, folder, console)
+    if found is not None:
+        print_interventions(found, console)
 
 
 def _task(config: DictConfig) -> None:

@@ -196,6 +196,19 @@ def sees_tokens(unit: Unit, tokens: Sequence[str] | None) -> bool:
     return tokens is None or any(group in unit.site.token_groups for group in tokens)
 
 
+def check_tokens(units: Sequence[Unit], tokens: Sequence[str] | None) -> None:
+    """Raises StudyError for an unknown token group, and for a unit that sees none of them."""
+    unknown = [group for group in tokens or () if group not in TOKEN_GROUPS]
+    if unknown:
+        raise StudyError(f"no token group is called {unknown[0]}: {', '.join(TOKEN_GROUPS)}")
+    for unit in units:
+        if not sees_tokens(unit, tokens):
+            raise StudyError(
+                f"{unit.address} sees {' and '.join(unit.site.token_groups)} tokens, not "
+                f"{' or '.join(tokens or ())}"
+            )
+
+
 @contextmanager
 def _edit(
     transformer: Any, addresses: Sequence[str], tokens: Sequence[str] | None, change: _Change
@@ -227,7 +240,7 @@ def _hooks(
     sites = hook_sites(transformer.config)
     check_sites(transformer, sites)
     units = head_units(sites, addresses)
-    _check_tokens(units, tokens)
+    check_tokens(units, tokens)
     by_site: dict[str, list[Unit]] = {}
     for unit in units:
         by_site.setdefault(unit.site.module, []).append(unit)
@@ -246,18 +259,6 @@ def _hooks(
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _check_tokens(units: Sequence[Unit], tokens: Sequence[str] | None) -> None:
-    unknown = [group for group in tokens or () if group not in TOKEN_GROUPS]
-    if unknown:
-        raise StudyError(f"no token group is called {unknown[0]}: {', '.join(TOKEN_GROUPS)}")
-    for unit in units:
-        if not sees_tokens(unit, tokens):
-            raise StudyError(
-                f"{unit.address} sees {' and '.join(unit.site.token_groups)} tokens, not "
-                f"{' or '.join(tokens or ())}"
-            )
 
 
 def _substitute(
