@@ -5,8 +5,10 @@ The tables are made from `summary.json` alone, so that an old result prints as a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +39,20 @@ def progress_bars(console: Console) -> Iterator[Report]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield report
+
+
+def print_result(folder: Path, console: Console) -> None:
+    """The tables of a finished run, read from its files."""
+    from otherview.interventions.shown import print_interventions
+
+    print_summary(json.loads((folder / "summary.json").read_bytes()), console)
+    for name, show in (
+        ("controls.json", print_controls),
+        ("interventions.json", print_interventions),
+    ):
+        if (folder / name).is_file():
+            show(json.loads((folder / name).read_bytes()), console)
+    console.print(f"result in {folder}", soft_wrap=True)
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:

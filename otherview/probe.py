@@ -111,8 +111,8 @@ def probe(
     transformer = pipeline.transformer
     sites = hook_sites(transformer.config)
     device, dtype = pipeline.device, transformer.dtype
-    image = _encode_reference(pipeline, reference)
-    noises = _Noises(pipeline, height, width, seed, noise)
+    image = encode_reference(pipeline, reference)
+    noises = Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
     text_length = len(encodings.embeddings[0])
     energies, counts = [], []
@@ -171,12 +171,14 @@ def _text_distance(
 
 
 @dataclass(frozen=True)
-class _ReferenceTokens:
+class ReferenceTokens:
+    """The encoded reference image and its position ids, `[1, tokens, channels]`."""
+
     latents: Tensor
     ids: Tensor
 
 
-def _encode_reference(pipeline: Any, reference: Image) -> _ReferenceTokens:
+def encode_reference(pipeline: Any, reference: Image) -> ReferenceTokens:
     """The reference image as the pipeline's own call prepares it."""
     processor = pipeline.image_processor
     processor.check_image_input(reference)
@@ -197,10 +199,10 @@ def _encode_reference(pipeline: Any, reference: Image) -> _ReferenceTokens:
         device=pipeline.device,
         dtype=pipeline.vae.dtype,
     )
-    return _ReferenceTokens(latents.to(pipeline.transformer.dtype), ids)
+    return ReferenceTokens(latents.to(pipeline.transformer.dtype), ids)
 
 
-class _Noises:
+class Noises:
     """Starting noise of a pass: one for all, or one an item. Drawn on the CPU, so that it is the
     same on every device."""
 
@@ -214,6 +216,7 @@ class _Noises:
         self.tokens = int(self.ids.shape[1])
 
     def of(self, item: int) -> Tensor:
+        """Noise of the passes of an item, `[1, tokens, channels]`."""
         seed = self._seed if self._shared else (self._seed * 100_003 + item) % 2**63
         if self._drawn is None or self._drawn[0] != seed:
             self._drawn = seed, self._draw(seed)[0]

@@ -13,6 +13,7 @@ from otherview.analysis import Analysis
 from otherview.atomic import replacing, write_json
 from otherview.controls.contrasts import Tested
 from otherview.controls.figures import controls_figures, controls_tables
+from otherview.interventions import FILES as INTERVENTION_FILES
 from otherview.measure import Measurement
 from otherview.study import Study
 from otherview.summary import summary_of
@@ -34,7 +35,7 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
 
     Those would be of other responses; `summary.json` goes first, as it is written last.
     """
-    for name in TABLES:
+    for name in (*TABLES, *INTERVENTION_FILES):
         (folder / name).unlink(missing_ok=True)
     with replacing(folder / "reference.png") as temporary:
         measurement.reference.save(temporary)

@@ -113,6 +113,12 @@ class Session:
             tuple(encodings.tokens[item] for encodings, item in places),
         )
 
+    def empty_prompt(self, study: Study, progress: Progress | None = None) -> TextEncodings:
+        """The empty prompt, encoded as the prompts of `study` are: what guidance holds against."""
+        group = study.model.text_length, study.model.batch_size, ("",)
+        self._encode([group], progress)
+        return self._encodings[group]
+
     def reference(self, study: Study, progress: Progress | None = None) -> Image:
         """The reference image of `study`: its file, or drawn once a scene, model and seed."""
         if study.scene.image is not None:

@@ -39,6 +39,11 @@ def control_studies(study: Study) -> dict[str, Study]:
     }
 
 
+def with_controls(study: Study) -> list[Study]:
+    """`study` and its controls, in the order in which they are measured."""
+    return [study, *control_studies(study).values()]
+
+
 def measure_controls(
     study: Study, session: Session, progress: Progress | None = None
 ) -> list[Tested]:
