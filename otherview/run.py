@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
@@ -13,6 +15,7 @@ from otherview.study import Study
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from otherview.session import Progress, Session
     from otherview.views import Settings
 
 
@@ -21,29 +24,52 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     `settings` are those of the views.
     """
-    from otherview.analysis import analyse
     from otherview.console import plain_console, print_summary, progress_bars
-    from otherview.measure import measure
-    from otherview.result import write_analyses, write_measurement, write_status
     from otherview.views import make_views
 
     console = plain_console()
-    write_status(folder, "running")
-    try:
-        with progress_bars(console) as report:
-            measurement = measure(study, report)
-            write_measurement(folder, study, measurement)
-            analyses = analyse(measurement.responses, study, report)
-        summary = write_analyses(folder, study, measurement, analyses)
-    except KeyboardInterrupt:
-        write_status(folder, "interrupted")
-        raise
-    except Exception as error:
-        write_status(folder, "failed", str(error))
-        raise
-    write_status(folder, "finished")
+    with progress_bars(console) as report:
+        summary = make_result(study, folder, report)
     make_views(folder, settings, console)
     print_summary(summary, folder, console)
+
+
+def make_result(
+    study: Study,
+    folder: Path,
+    report: Progress,
+    session: Session | None = None,
+    status: Mapping[str, Any] | None = None,
+    made_meanwhile: Callable[[], dict[str, Any] | None] = lambda: None,
+) -> dict[str, Any]:
+    """Measures, tests and writes the result into `folder`; returns the content of `summary.json`.
+
+    `session` is a loaded model to go on with. `status` says more in `status.json`.
+    `made_meanwhile` is asked before anything is written: where it gives a summary, another process
+    has made this result, which then stays. What goes wrong is raised, after `status.json` was told.
+    """
+    from otherview.analysis import analyse
+    from otherview.measure import measure
+    from otherview.result import write_analyses, write_measurement, write_status
+
+    more = dict(status or {})
+    write_status(folder, "running", **more)
+    try:
+        measurement = measure(study, report, session)
+        summary = made_meanwhile()
+        if summary is None:
+            write_measurement(folder, study, measurement)
+            analyses = analyse(measurement.responses, study, report)
+            summary = write_analyses(folder, study, measurement, analyses)
+    except KeyboardInterrupt:
+        write_status(folder, "interrupted", **more)
+        raise
+    except Exception as error:
+        with suppress(OSError):  # the disk may be full
+            write_status(folder, "failed", str(error), **more)
+        raise
+    write_status(folder, "finished", **more)
+    return summary
 
 
 def _task(config: DictConfig) -> None:
