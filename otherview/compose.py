@@ -90,7 +90,7 @@ def compose_study(overrides: Sequence[str]) -> Study:
 
     study = compose_study(["+experiment=kitchen", "model=pocket"])
     """
-    _register_resolver()
+    register_resolvers()
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         return study_from(hydra.compose("study", overrides=list(overrides)))
 
@@ -170,7 +170,7 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
     )(guarded)
 
     def main() -> None:
-        _register_resolver()
+        register_resolvers()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
         try:
             program()
@@ -189,7 +189,8 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
     return main
 
 
-def _register_resolver() -> None:
+def register_resolvers() -> None:
+    """Lets configs name directories by what they hold: otherview.run_name and its like."""
     for name in (run_name, point_name, sweep_name):
         OmegaConf.register_new_resolver(
             f"otherview.{name.__name__}",

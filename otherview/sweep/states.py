@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -95,12 +96,16 @@ def _is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str
 
 
 def _process_runs(process: object) -> bool:
+    """Whether a process of this machine is there and has not ended."""
     if not isinstance(process, int):
         return False
+    with suppress(OSError):  # where there is a /proc; a process that nobody waited for lingers
+        line = Path(f"/proc/{process}/stat").read_text()
+        return line.rpartition(")")[2].split()[0] != "Z"
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
     except PermissionError:
         return True
+    except OSError:
+        return False
     return True
