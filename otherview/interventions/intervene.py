@@ -25,7 +25,6 @@ from otherview.interventions.choice import (
 from otherview.interventions.variants import Grid, variants_of
 from otherview.measure import Measurement
 from otherview.responses import Responses
-from otherview.scene import open_reference
 from otherview.session import Progress, Session
 from otherview.sites import Unit, hook_sites
 from otherview.study import Study
