@@ -8,9 +8,11 @@ from pathlib import Path
 
 from otherview.atomic import replacing
 from otherview.figures.axis import draw_axis
+from otherview.figures.controls import draw_controls
 from otherview.figures.files import NotInResultError, Result, ResultError, RunResult
 from otherview.figures.halves import draw_halves
 from otherview.figures.head_map import draw_head_map
+from otherview.figures.interventions import draw_interventions
 from otherview.figures.nulls import draw_nulls
 from otherview.figures.readings import draw_readings
 from otherview.figures.slices import draw_slices
@@ -38,6 +40,8 @@ FIGURES = (
     Figure("slices", "16-channel slices over the threshold, block by block", draw_slices),
     Figure("axis", "effect item by item for the strongest heads", draw_axis),
     Figure("halves", "t on the items that chose the heads and on the others", draw_halves),
+    Figure("controls", "heads called under other contrasts and placebos", draw_controls),
+    Figure("interventions", "effects of editing heads, against random heads", draw_interventions),
 )
 
 

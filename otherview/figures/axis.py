@@ -32,7 +32,8 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
     """
     narrow = width < NARROW
     heads = result.heads
-    units = strongest_heads(heads.drop_nulls("t"), PANELS_NARROW if narrow else PANELS_WIDE)
+    panels_wanted = 2 if width < 80 else PANELS_NARROW if narrow else PANELS_WIDE
+    units = strongest_heads(heads.drop_nulls("t"), panels_wanted)
     if not units:
         raise NotInResultError("no head has a t")
     items = result.differences.items

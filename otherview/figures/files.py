@@ -55,6 +55,8 @@ class RunResult:
     """controls.json, where the study had controls."""
     interventions: dict[str, Any] | None
     """interventions.json, where heads were intervened on."""
+    single_heads: pl.DataFrame | None
+    """interventions.parquet: a row for every head that was edited alone."""
 
     @property
     def heads(self) -> pl.DataFrame:
@@ -130,6 +132,9 @@ def _read_run(folder: Path) -> RunResult:
         _read_differences(folder / "responses.nc", summary["reading"]),
         _read_optional(folder / "controls.json"),
         _read_optional(folder / "interventions.json"),
+        _read_table(folder / "interventions.parquet", {"unit", "verdict"})
+        if (folder / "interventions.json").is_file()
+        else None,
     )
 
 

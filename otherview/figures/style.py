@@ -19,6 +19,8 @@ from matplotlib.figure import Figure as Canvas
 MILLIMETRES_AN_INCH = 25.4
 WIDTHS = {"column": 85.0, "page": 176.0}
 """Millimetres: one column of a two-column paper, and its whole text width."""
+PAGE_WIDTHS = {"page": WIDTHS["page"], "phone": 74.0}
+"""Millimetres of the two drawings in a page; the narrower one makes larger letters on a phone."""
 NARROW = 120.0
 """Drawings under this width are laid out for a column, or a phone."""
 

@@ -14,6 +14,9 @@ import yaml
 from otherview.figures.files import ResultError, RunResult
 from otherview.figures.nulls import NOUNS
 from otherview.figures.numbers import count, percent, signed
+from otherview.report.beyond import (
+    control_rows, control_sentences, intervention_rows, placebo_clause, verdict_rows,
+)  # fmt: skip
 from otherview.report.page import image_data
 from otherview.report.reasons import captions, count_rows, reasons
 from otherview.report.unit_table import page_table
@@ -35,7 +38,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "unit_set": unit_set,
         "noun": NOUNS[unit_set],
         
-        "answer": answer(summary, unit_set),
+        "answer": answer(result, unit_set),
         "key_figures": key_figures(found, NOUNS[unit_set]),
         "reference": image_data(result.folder / "reference.png"),
         "command": run_command(result),
@@ -47,8 +50,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "count_rows": count_rows(summary),
         "examples": examples(result.folder),
         "table": None,
-        "controls": result.controls,
-        "interventions": result.interventions,
+        "controls": _controls(result, found, unit_set),
+        "interventions": _interventions(result),
         "items": result.differences.items,
         **captions(summary, unit_set),
     }  # fmt: skip
@@ -57,15 +60,44 @@ def run_page(result: RunResult) -> dict[str, Any]:
     return content
 
 
-def answer(summary: dict[str, Any], unit_set: str) -> list[str]:
-    """The answer in two sentences: what was found, and what it does not show."""
+def _controls(
+    result: RunResult, found: dict[str, Any], unit_set: str
+) -> dict[str, Any] | None:
+    if result.controls is None:
+        return None
+    return {
+        "sentences": control_sentences(result.controls, found, unit_set),
+        "rows": control_rows(result.controls, unit_set),
+        "threshold": result.controls["contrasts"][0]["results"][unit_set]["threshold"],
+    }
+
+
+def _interventions(result: RunResult) -> dict[str, Any] | None:
+    if result.interventions is None or result.single_heads is None:
+        return None
+    return {
+        **result.interventions,
+        "rows": intervention_rows(result.interventions),
+        "verdict_rows": verdict_rows(result.single_heads),
+        "renderings": image_data(result.folder / "renderings.png"),
+    }
+
+
+def answer(result: RunResult, unit_set: str) -> list[str]:
+    """The answer in two sentences: what was found, and what it does not show.
+
+    Where heads were intervened on, what that did stands between them.
+    """
+    summary = result.summary
     found = summary["results"][unit_set]
     noun, units, test = NOUNS[unit_set], found["units"], found["sign_flip"]
     reading = found["published_reading"]["counts"][0]
     published = (
         f"|t| > {reading['threshold']:g} alone, as in the published reading, would call "
         f"{count(reading['observed'])} ({percent(reading['share'])})"
+        f"{placebo_clause(result.controls, unit_set)}"
     )
+    done = [result.interventions["headline"]] if result.interventions is not None else []
     if "role_test" in found:
         role = found["role_test"]
         wordings = f"{role['wordings']['test']} test and {role['wordings']['control']} control wordings"
@@ -77,7 +109,7 @@ def answer(summary: dict[str, Any], unit_set: str) -> list[str]:
         )
         if role["note"] and not role["called"]:
             first = f"{first} {role['note'].rstrip('.')}."
-        return [first, f"{published}; {count(test['familywise'])} differ between the wordings "
+        return [first, *done, f"{published}; {count(test['familywise'])} differ between the wordings "
                 "family-wise, which any two sets of wordings may do."]  # fmt: skip
     first = (
         f"{_number_of(test['familywise'], units, noun)} of {summary['model']} "
@@ -85,7 +117,7 @@ def answer(summary: dict[str, Any], unit_set: str) -> list[str]:
         f"{summary['items']} items (family-wise error {percent(test['alpha'])}"
         f"{_largest(found)})."
     )
-    return [first, "Whether they follow the role or only the words cannot be told from one pair of "
+    return [first, *done, "Whether they follow the role or only the words cannot be told from one pair of "
             f"wordings; {published}."]  # fmt: skip
 
 
@@ -161,9 +193,8 @@ def examples(folder: Path) -> list[dict[str, str]]:
             side = (sheet.width // len(rows[0]), sheet.height // len(rows))
             return [
                 {"prompt": str(prompt), "image": _cut(sheet, row, column, side)}
-                for column in range(len(rows[0]))
                 for row, prompts in enumerate(rows)
-                for prompt in [prompts[column]]
+                for column, prompt in enumerate(prompts)
             ]
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ResultError(f"{path} is damaged: it does not name its prompts") from error

@@ -16,7 +16,7 @@ from otherview.figures.files import (
     NotInResultError, Result, ResultError, SweepResult, read_result,
 )  # fmt: skip
 from otherview.figures.numbers import count, percent, plural, signed, significant
-from otherview.figures.style import COLOURS, WIDTHS, figure_style
+from otherview.figures.style import COLOURS, PAGE_WIDTHS, figure_style
 from otherview.figures.svg import inline_svg
 
 NAME = "report.html"
@@ -107,7 +107,7 @@ def _drawing(result: Result, name: str) -> Markup | None:
     svgs: list[Markup] = []
     try:
         with figure_style(outlined=False):
-            for width_name, width in WIDTHS.items():
+            for width_name, width in PAGE_WIDTHS.items():
                 svg = inline_svg(draw(result, name, width), f"{name}-{width_name}")
                 # ElementTree has escaped every text and attribute of it.
                 svgs.append(Markup('<div class="for-{}">{}</div>').format(width_name, Markup(svg)))
