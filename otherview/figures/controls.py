@@ -13,8 +13,6 @@ from otherview.figures.style import (
 )  # fmt: skip
 
 GROUP_COLOURS = {"text": INK, "pad": MUTED, "target": BLUE, "reference": ORANGE}
-NAMED_FROM = 0.12
-"""Shares from this on have room for their number."""
 
 
 def draw_controls(result: RunResult, width: float) -> Drawing:
@@ -33,14 +31,18 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
     figure = canvas(width, (7.5 * len(rows) + 22) * (2 if narrow else 1))
     called, shares = figure.subplots(*shape, sharey=True).ravel()
     _called(called, rows)
-    _shares(shares, rows, groups)
-    names = [f"{clipped(row['name'], 22)}{' (placebo)' if row['kind'] == 'placebo' else ''}"
-             for row in rows]  # fmt: skip
+    _shares(shares, rows, groups, columns=2 if narrow else 4)
+    names = [_name(row) for row in rows]
     for axes in (called, shares) if narrow else (called,):
         axes.set_yticks(range(len(rows)), names)
         axes.tick_params(axis="y", labelleft=True)
     called.set_ylim(len(rows) - 0.5, -0.5)
     return Drawing(figure, _alt(rows))
+
+
+def _name(row: dict[str, Any]) -> str:
+    marked = row["kind"] != "placebo" or "placebo" in row["name"]
+    return clipped(row["name"], 24) if marked else f"{clipped(row['name'], 14)} (placebo)"
 
 
 def _called(axes: Axes, rows: list[dict[str, Any]]) -> None:
@@ -64,7 +66,10 @@ def _called(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 
 def _shares(
-    axes: Axes, rows: list[dict[str, Any]], groups: dict[str, dict[str, float]]
+    axes: Axes,
+    rows: list[dict[str, Any]],
+    groups: dict[str, dict[str, float]],
+    columns: int,
 ) -> None:
     for place, row in enumerate(rows):
         start = 0.0
@@ -78,13 +83,13 @@ def _shares(
     axes.set_xlabel("share of the change, by token group")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, handlelength=0.8,
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, handlelength=0.8,
                 handletextpad=0.3, columnspacing=0.9, borderaxespad=0.2)  # fmt: skip
 
 
 def _alt(rows: list[dict[str, Any]]) -> str:
     said = [
-        f"{row['name']}{' (placebo)' if row['kind'] == 'placebo' else ''}: "
+        f"{_name(row)}: "
         f"{count(row['results']['heads']['observed'])} ({percent(row['results']['heads']['share'])}) "
         f"with |t| over the threshold, {count(row['results']['heads']['familywise'])} family-wise"
         for row in rows

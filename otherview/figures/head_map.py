@@ -66,7 +66,7 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float) -> Drawing:
     cell = min((width - left - aside - 2) / across, 14.0)
     height = min(cell, 7.0) if not narrow else min(max(cell, 3.0), 7.0)
     foot, below = 7.0, 18.0 + 5.0 * len(marks) if narrow else 0.0
-    drawn_height = max(rows * height, 0.0 if narrow else 52.0)
+    drawn_height = max(rows * height, 0.0 if narrow else 48.0)
     figure = free_canvas(width, top + drawn_height + foot + below)
     axes = axes_at(figure, left, top, cell * across, rows * height)
     axes.set_xlim(-0.5, across - 0.5)

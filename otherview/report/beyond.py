@@ -20,9 +20,9 @@ def control_sentences(
     for row in placebos:
         of_units = row["results"][unit_set]
         sentences.append(
-            f"Placebo {row['name']}, wordings of one and the same role: "
+            f"Wordings of one and the same role ({row['name']}): "
             f"{count(of_units['observed'])} of {count(of_units['units'])} {NOUNS[unit_set]} "
-            f"({percent(of_units['share'])}) have |t| > {of_units['threshold']:g} all the same."
+            f"({percent(of_units['share'])}) have |t|\u00a0>\u00a0{of_units['threshold']:g} all the same."
         )
     for row in controls.get("selectivity", []):
         of_units = row["results"][unit_set]

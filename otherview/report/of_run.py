@@ -93,7 +93,7 @@ def answer(result: RunResult, unit_set: str) -> list[str]:
     noun, units, test = NOUNS[unit_set], found["units"], found["sign_flip"]
     reading = found["published_reading"]["counts"][0]
     published = (
-        f"|t| > {reading['threshold']:g} alone, as in the published reading, would call "
+        f"|t|\u00a0>\u00a0{reading['threshold']:g} alone, as in the published reading, would call "
         f"{count(reading['observed'])} ({percent(reading['share'])})"
         f"{placebo_clause(result.controls, unit_set)}"
     )
@@ -129,7 +129,7 @@ def key_figures(found: dict[str, Any], noun: str) -> list[tuple[str, str]]:
         figures.append((count(found["role_test"]["called"]), f"{noun} follow the role"))
     figures.append((count(found["sign_flip"]["familywise"]), f"{noun} differ, family-wise"))
     figures.append(
-        (percent(reading["share"]), f"pass |t| > {reading['threshold']:g}, the published reading")
+        (percent(reading["share"]), f"pass |t|\u00a0>\u00a0{reading['threshold']:g}, the published reading")
     )
     if "discover_confirm" in found:
         halves = found["discover_confirm"]

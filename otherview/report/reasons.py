@@ -46,7 +46,7 @@ def _how_many_flips(found: dict[str, Any]) -> tuple[str, str]:
     return (
         "How well the null is known.",
         f"The published null has {plural(drawn['flips'], 'random flip')}, so that its 99th percentile "
-        f"({significant(row['null_p99'])} for |t| > {row['threshold']:g}) rests on "
+        f"({significant(row['null_p99'])} for |t|\u00a0>\u00a0{row['threshold']:g}) rests on "
         f"{_beyond_p99(drawn['flips'])}. Over {patterns} patterns it is "
         f"{count(exact['null_p99'])}{spread}: heads are correlated, and a pattern that lifts one "
         "lifts its relatives. The ratio of observed to percentile is no effect size; it grows with "
@@ -66,7 +66,7 @@ def _which_units(found: dict[str, Any], noun: str) -> tuple[str, str]:
         f"Which {noun}.",
         f"A count says how many, not which. Corrected for all {count(found['units'])} at once "
         f"(family-wise {percent(test['alpha'])}) {count(test['familywise'])} are named; of the "
-        f"{count(row['observed'])} with |t| > {row['threshold']:g} at least "
+        f"{count(row['observed'])} with |t|\u00a0>\u00a0{row['threshold']:g} at least "
         f"{count(row['true_discoveries'])} are true, with {percent(1 - test['alpha'])} confidence.",
     )
 
