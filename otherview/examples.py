@@ -1,7 +1,7 @@
 """What the model draws for a few of the study's prompts: python -m otherview.examples DIR
 
-Only the pocket models: they were trained to draw in the one step that the probe takes. A large model
-draws noise in one step, and a picture of it costs as much as many passes of the study.
+Only the pocket models: they were trained to draw in the one step that the probe takes. A large
+model draws noise in one step, and a picture of it costs as much as many passes of the study.
 """
 
 from __future__ import annotations

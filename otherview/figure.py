@@ -16,7 +16,7 @@ def main() -> None:
     names = "\n".join(f"  {figure.name:<14}{figure.shows}" for figure in FIGURES)
     parser = argparse.ArgumentParser(
         prog="python -m otherview.figure",
-        description="Writes one figure of a run or a combined sweep, with type and size for a paper.",
+        description="Writes one figure of a run or a combined sweep, sized for a paper.",
         epilog=f"figures:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

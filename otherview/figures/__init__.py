@@ -10,18 +10,26 @@ from otherview.atomic import replacing
 from otherview.figures.axis import draw_axis
 from otherview.figures.controls import draw_controls
 from otherview.figures.files import (
-    NotInResultError, Result, ResultError, RunResult, SweepResult,
-)  # fmt: skip
+    NotInResultError,
+    Result,
+    ResultError,
+    RunResult,
+    SweepResult,
+)
 from otherview.figures.halves import draw_halves
 from otherview.figures.head_map import draw_head_map
 from otherview.figures.interventions import draw_interventions
 from otherview.figures.nulls import draw_nulls
 from otherview.figures.readings import draw_readings
 from otherview.figures.slices import draw_slices
-from otherview.figures.sweep import (
-    draw_agreement, draw_models, draw_selectivity, draw_sweep_map, draw_variance,
-)  # fmt: skip
 from otherview.figures.style import WIDTHS, Drawing, figure_style
+from otherview.figures.sweep import (
+    draw_agreement,
+    draw_models,
+    draw_selectivity,
+    draw_sweep_map,
+    draw_variance,
+)
 
 FORMATS = ("pdf", "svg", "png")
 DOTS_AN_INCH = 300

@@ -9,8 +9,16 @@ from matplotlib.ticker import MaxNLocator
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import significant
 from otherview.figures.style import (
-    BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas, clipped,
-)  # fmt: skip
+    BLUE,
+    INK,
+    MUTED,
+    NARROW,
+    ORANGE,
+    RULE,
+    Drawing,
+    canvas,
+    clipped,
+)
 
 PANELS_WIDE, PANELS_NARROW = 6, 3
 MOST_NAMED = 40
@@ -51,7 +59,9 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
         note = f"t {facts['t']:.1f}".replace("-", "−")
         if facts.get("trend_p_maxt") is not None:
             note += f"\ntrend p {significant(facts['trend_p_maxt'], 1)}"
-        axes.set_title(f"{unit}\n{note}", fontsize=6 if narrow else 6.5, linespacing=1.3, loc="left")
+        axes.set_title(
+            f"{unit}\n{note}", fontsize=6 if narrow else 6.5, linespacing=1.3, loc="left"
+        )
         axes.xaxis.set_major_locator(MaxNLocator(2, min_n_ticks=2))
         axes.tick_params(axis="x", labelsize=6.5)
         axes.spines["left"].set_visible(False)

@@ -9,8 +9,16 @@ from matplotlib.axes import Axes
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import count, percent
 from otherview.figures.style import (
-    BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas, clipped,
-)  # fmt: skip
+    BLUE,
+    INK,
+    MUTED,
+    NARROW,
+    ORANGE,
+    RULE,
+    Drawing,
+    canvas,
+    clipped,
+)
 
 GROUP_COLOURS = {"text": INK, "pad": MUTED, "target": BLUE, "reference": ORANGE}
 
@@ -25,7 +33,9 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
         raise NotInResultError("no heads under controls: run a study with controls, such as "
                                "+experiment=kitchen_controlled")  # fmt: skip
     rows = controls["contrasts"]
-    groups = {row["contrast"]: row["results"]["heads"]["shares"] for row in controls["token_groups"]}
+    groups = {
+        row["contrast"]: row["results"]["heads"]["shares"] for row in controls["token_groups"]
+    }
     narrow = width < NARROW
     shape = (2, 1) if narrow else (1, 2)
     figure = canvas(width, (7.5 * len(rows) + 22) * (2 if narrow else 1))
@@ -90,7 +100,8 @@ def _shares(
 def _alt(rows: list[dict[str, Any]]) -> str:
     said = [
         f"{_name(row)}: "
-        f"{count(row['results']['heads']['observed'])} ({percent(row['results']['heads']['share'])}) "
+        f"{count(row['results']['heads']['observed'])} "
+        f"({percent(row['results']['heads']['share'])}) "
         f"with |t| over the threshold, {count(row['results']['heads']['familywise'])} family-wise"
         for row in rows
     ]

@@ -13,7 +13,17 @@ import yaml
 from jaxtyping import Float
 
 UNIT_SETS = ("heads", "slices16")
-_MAP_COLUMNS = {"unit", "block_kind", "block", "stream", "channel_kind", "head", "t", "g", "familywise"}
+_MAP_COLUMNS = {
+    "unit",
+    "block_kind",
+    "block",
+    "stream",
+    "channel_kind",
+    "head",
+    "t",
+    "g",
+    "familywise",
+}
 
 
 class ResultError(ValueError):
@@ -72,8 +82,6 @@ class SweepResult:
     combined: dict[str, Any]
     units: dict[str, pl.DataFrame]
     """combined_heads.parquet and combined_slices16.parquet, by unit set."""
-    points: pl.DataFrame
-    """sweep.parquet."""
 
 
 Result = RunResult | SweepResult
@@ -106,7 +114,9 @@ def _why_unfinished(folder: Path) -> str:
         error = f" ({status['error']})" if "error" in status else ""
         return f"the run is {status['state']}{error}"
     if (folder / ".sweep").is_dir():
-        return f"it is a sweep that was not combined yet: python -m otherview.sweep collect {folder}"
+        return (
+            f"it is a sweep that was not combined yet: python -m otherview.sweep collect {folder}"
+        )
     return "there is no summary.json and no combined.json in it"
 
 
@@ -128,7 +138,9 @@ def _read_run(folder: Path) -> RunResult:
         summary,
         _read_yaml(config_file) if config_file.is_file() else {},
         units,
-        _read_table(folder / "nulls.parquet", {"unit_set", "null", "statistic", "value", "patterns"}),
+        _read_table(
+            folder / "nulls.parquet", {"unit_set", "null", "statistic", "value", "patterns"}
+        ),
         _read_differences(folder / "responses.nc", summary["reading"]),
         _read_optional(folder / "controls.json"),
         _read_optional(folder / "interventions.json"),
@@ -146,8 +158,7 @@ def _read_sweep(folder: Path) -> SweepResult:
         for name in UNIT_SETS
         if name in sets
     }
-    points = _read_table(folder / "sweep.parquet", {"point", "group", "unit_set", "unit", "t"})
-    return SweepResult(folder, combined, units, points)
+    return SweepResult(folder, combined, units)
 
 
 def _read_optional(path: Path) -> dict[str, Any] | None:

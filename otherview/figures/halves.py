@@ -25,7 +25,7 @@ def draw_halves(result: RunResult, width: float) -> Drawing:
     if "confirmed" not in heads.columns:
         raise NotInResultError("four items are needed to choose on one half and test on the other")
     values = result.differences.values
-    columns = [result.differences.heads.index(unit) for unit in heads["unit"]]
+    columns = np.array([result.differences.heads.index(unit) for unit in heads["unit"]])
     chose, tested = discovery_halves(len(values), result.summary["seed"])
     x, y = _t(values[np.ix_(chose, columns)]), _t(values[np.ix_(tested, columns)])
     chosen, confirmed = (heads[name].to_numpy() for name in ("discovered", "confirmed"))

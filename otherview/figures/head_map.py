@@ -15,9 +15,19 @@ from matplotlib.patches import Rectangle
 from otherview.figures.files import RunResult
 from otherview.figures.numbers import plural, signed
 from otherview.figures.style import (
-    DIVERGING, INK, LEVELS, MUTED, NARROW, ON_STRONG, ON_WEAK, PAPER, RULE, Drawing, axes_at,
+    DIVERGING,
+    INK,
+    LEVELS,
+    MUTED,
+    NARROW,
+    ON_STRONG,
+    ON_WEAK,
+    PAPER,
+    RULE,
+    Drawing,
+    axes_at,
     free_canvas,
-)  # fmt: skip
+)
 
 UNIT_MARK = "unit:"
 """Starts the id of the SVG group of a head's cell; the head's address follows."""
@@ -58,7 +68,7 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float) -> Drawing:
     The last of `marks` that holds for a head is drawn.
     """
     columns = _columns(table)
-    rows = int(table["head"].max() or 0) + 1  # type: ignore[arg-type]  # heads are whole numbers
+    rows = int(np.max(table["head"].to_numpy(), initial=0)) + 1
     places = _places(columns)
     across = places[-1] + 1
     narrow = width < NARROW
@@ -258,8 +268,9 @@ def _legend(
 def _alt(table: pl.DataFrame, marks: list[Mark]) -> str:
     strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
     said = [
-        f"{int(table[mark.column].fill_null(False).sum())} "
-        f"{mark.meaning}".replace("differs", "differ").replace("follows", "follow")
+        f"{int(table[mark.column].fill_null(False).sum())} {mark.meaning}".replace(
+            "differs", "differ"
+        ).replace("follows", "follow")
         for mark in marks
     ]
     ends = ""

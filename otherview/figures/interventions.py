@@ -11,8 +11,16 @@ from matplotlib.axes import Axes
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import plural, significant
 from otherview.figures.style import (
-    BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas, clipped,
-)  # fmt: skip
+    BLUE,
+    INK,
+    MUTED,
+    NARROW,
+    ORANGE,
+    RULE,
+    Drawing,
+    canvas,
+    clipped,
+)
 
 MOST_NAMED = 3
 ROLES = (("test", "wanted", ORANGE), ("control", "collateral", BLUE))
@@ -50,8 +58,10 @@ def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> No
         null = np.asarray(row.get("null", []), dtype=float)
         spread = np.linspace(-0.22, 0.22, len(null)) if len(null) > 1 else np.zeros(len(null))
         axes.scatter(null, place + np.random.default_rng(0).permutation(spread), s=5, color=MUTED,
-                     linewidths=0, alpha=0.6, label="random heads" if place == 0 else None)  # fmt: skip
-        axes.scatter([row["value"]], [place], s=34, marker="D", color=colour, linewidths=0, zorder=3)
+                     linewidths=0, alpha=0.6)  # fmt: skip
+        axes.scatter(
+            [row["value"]], [place], s=34, marker="D", color=colour, linewidths=0, zorder=3
+        )
         p = f"  p = {significant(row['p'])}" if "p" in row else ""
         axes.annotate(f"{significant(row['value'])}{p}", (row["value"], place), xytext=(0, 6),
                       textcoords="offset points", fontsize=6.5, ha="center", color=INK)  # fmt: skip
@@ -91,12 +101,18 @@ def _singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
 
 def _alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame) -> str:
     said = [
-        f"{row['role']} role, {row['variant']}: {significant(row['value'])} {measure.get('unit', '')}"
-        + (f" against {significant(row['null_mean'])} for random heads" if "null_mean" in row else "")
+        f"{row['role']} role, {row['variant']}: {significant(row['value'])} "
+        f"{measure.get('unit', '')}"
+        + (
+            f" against {significant(row['null_mean'])} for random heads"
+            if "null_mean" in row
+            else ""
+        )
         for row in rows
     ]
     strongest = heads.sort("change_test", descending=True, nulls_last=True).row(0, named=True)
     return (
         f"Editing the chosen heads, {measure['title']}: {'; '.join(said)}. "
-        f"{plural(len(heads), 'head')} edited alone; {strongest['unit']} changes the test role most."
+        f"{plural(len(heads), 'head')} edited alone; {strongest['unit']} changes the test role "
+        "most."
     )

@@ -43,7 +43,8 @@ def draw_nulls(result: RunResult, width: float, unit_set: str = "heads") -> Draw
         if statistic == "max_abs_t":
             _largest(axes, found, unit_set)
         else:
-            _count(axes, counts[index], unit_set, float(of_statistic["value"].max() or 0))  # type: ignore[arg-type]
+            largest_null = float(np.max(of_statistic["value"].to_numpy(), initial=0))
+            _count(axes, counts[index], unit_set, largest_null)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2, borderaxespad=0.1,
                   columnspacing=1.6, handlelength=1.4)  # fmt: skip
@@ -54,9 +55,7 @@ def _flips_name(test: dict[str, Any]) -> str:
     return "all sign patterns" if test["exact"] else f"{test['patterns']:,} random patterns"
 
 
-def _curve(
-    axes: Axes, rows: pl.DataFrame, colour: str, label: str, patterns: int | None
-) -> None:
+def _curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, patterns: int | None) -> None:
     """Share of the patterns that reach a value, as a falling staircase on a logarithmic scale.
 
     `patterns` is their number. Pruned enumeration counts all patterns below a floor as largest
@@ -64,7 +63,9 @@ def _curve(
     """
     if rows.is_empty():
         return
-    ordered = rows.filter((pl.col("value") > 0) | (pl.col("statistic") != "max_abs_t")).sort("value")
+    ordered = rows.filter((pl.col("value") > 0) | (pl.col("statistic") != "max_abs_t")).sort(
+        "value"
+    )
     values = ordered["value"].to_numpy()
     reached = np.cumsum(ordered["patterns"].to_numpy()[::-1])[::-1]
     shares = reached / (patterns or reached[0])

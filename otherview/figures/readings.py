@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from otherview.figures.files import RunResult
-from otherview.figures.numbers import count, percent
 from otherview.figures.nulls import NOUNS
+from otherview.figures.numbers import count, percent
 from otherview.figures.style import BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
 
 SHAPES = {"heads": "o", "slices16": "s"}
@@ -45,20 +45,22 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
     first, apart = (0.12, 0.3) if narrow else (0.0 if len(tables) == 1 else -0.16, 0.32)
     for index, (unit_set, rows) in enumerate(tables.items()):
         units = results[unit_set]["units"]
-        face = {"markerfacecolor": "none"} if index else {}
+        filled = index == 0
         for kind, name, called in rows:
             y = names.index((kind, name)) + first + index * apart
             colour = ORANGE if kind == "published" else BLUE
             axes.plot([0, called / units], [y, y], color=colour, linewidth=1.0, alpha=0.45)
             axes.plot([called / units], [y], marker=SHAPES[unit_set], color=colour,
-                      markersize=4.2, markeredgewidth=0.9, **face)  # fmt: skip
+                      markersize=4.2, markeredgewidth=0.9,
+                      markerfacecolor=colour if filled else "none")  # fmt: skip
             axes.annotate(
                 f"{count(called)}  ({percent(called / units)})", (called / units, y),
                 xytext=(5, 0), textcoords="offset points", va="center_baseline", fontsize=6.5,
                 color=MUTED,
             )  # fmt: skip
         axes.plot([], [], marker=SHAPES[unit_set], color=INK, linewidth=0, markersize=4.2,
-                  markeredgewidth=0.9, label=f"{units:,} {NOUNS[unit_set]}", **face)  # fmt: skip
+                  markeredgewidth=0.9, label=f"{units:,} {NOUNS[unit_set]}",
+                  markerfacecolor=INK if filled else "none")  # fmt: skip
     axes.plot([], [], color=ORANGE, label="published reading")
     axes.plot([], [], color=BLUE, label="corrected")
     axes.set_ylim(len(names) - 0.35, -0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from otherview.figures.files import RunResult, table_of
@@ -55,7 +56,7 @@ def draw_slices(result: RunResult, width: float) -> Drawing:
     figure.legend(loc="outside upper left", ncols=1 if narrow else 2, borderaxespad=0.1,
                   columnspacing=1.6)  # fmt: skip
     said = [
-        f"{name} {percent(float((table.filter(channel_kind=kind)['t'].abs() > threshold).mean() or 0))}"  # type: ignore[arg-type]
+        f"{name} {percent(_share_over(table.filter(channel_kind=kind), threshold))}"
         for kind, name, _, _ in KINDS
         if (table["channel_kind"] == kind).any()
     ]
@@ -64,3 +65,7 @@ def draw_slices(result: RunResult, width: float) -> Drawing:
         f"Share of the {len(table):,} slices with |t| > {threshold:g} in every block; overall "
         + ", ".join(said) + ".",
     )  # fmt: skip
+
+
+def _share_over(rows: pl.DataFrame, threshold: float) -> float:
+    return float(np.mean(np.abs(rows["t"].to_numpy()) > threshold))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
@@ -87,7 +88,7 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
 
     PDF embeds TrueType fonts. In SVG, letters are outlines, or with `outlined=False` text.
     """
-    settings = {
+    settings: dict[Any, Any] = {
         "font.family": list(dict.fromkeys((_typeface(), "DejaVu Sans"))),  # glyph by glyph
         "font.size": 7.5,
         "text.color": INK,

@@ -17,7 +17,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
 _VARIABLES = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
 _LINK = re.compile(r"url\(#([^)]+)\)")
-_FONT = re.compile(r"(?:(?P<slant>italic|oblique)\s+)?(?:(?P<weight>bold|\d{3})\s+)?(?P<size>[\d.]+)px")
+_FONT = re.compile(
+    r"(?:(?P<slant>italic|oblique)\s+)?(?:(?P<weight>bold|\d{3})\s+)?(?P<size>[\d.]+)px"
+)
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _DROPPED = {"font-family", "font-stretch", "font-variant"}
 

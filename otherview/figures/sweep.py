@@ -14,8 +14,19 @@ from otherview.figures.files import NotInResultError, SweepResult, table_of
 from otherview.figures.head_map import CALLED, EVERYWHERE, map_of
 from otherview.figures.numbers import percent
 from otherview.figures.style import (
-    BLUE, DIVERGING, INK, MUTED, NARROW, ON_STRONG, ORANGE, PAPER, RULE, Drawing, canvas, clipped,
-)  # fmt: skip
+    BLUE,
+    DIVERGING,
+    INK,
+    MUTED,
+    NARROW,
+    ON_STRONG,
+    ORANGE,
+    PAPER,
+    RULE,
+    Drawing,
+    canvas,
+    clipped,
+)
 
 FACTORS = {
     "item": ("item", BLUE, None),
@@ -35,7 +46,9 @@ def main_group(result: SweepResult) -> dict[str, Any]:
 
     Raises NotInResultError where no group has results of heads.
     """
-    groups = [group for group in result.combined["groups"] if "heads" in group["results"]]
+    groups: list[dict[str, Any]] = [
+        group for group in result.combined["groups"] if "heads" in group["results"]
+    ]
     if not groups:
         raise NotInResultError("no group of this sweep captured heads")
     groups.sort(key=lambda group: ("null_of" in group, "pooled" not in group["results"]["heads"]))
@@ -56,8 +69,11 @@ def pooled_heads(result: SweepResult) -> pl.DataFrame:
 def draw_sweep_map(result: SweepResult, width: float) -> Drawing:
     """All heads over all contrasts of the main group."""
     table = pooled_heads(result)
-    marks = [mark for mark in (EVERYWHERE, CALLED)
-             if mark.column in table.columns and table[mark.column].null_count() < len(table)]  # fmt: skip
+    marks = [
+        mark
+        for mark in (EVERYWHERE, CALLED)
+        if mark.column in table.columns and table[mark.column].null_count() < len(table)
+    ]
     return map_of(table, marks, width)
 
 
@@ -190,8 +206,9 @@ def draw_variance(result: SweepResult, width: float) -> Drawing:
             if name not in shares:
                 continue
             share = shares[name]["median"] / total
-            axes.barh(place, share, left=start, height=0.55, facecolor=colour if not hatch else PAPER,
-                      edgecolor=colour, hatch=hatch, linewidth=0.6,
+            axes.barh(place, share, left=start, height=0.55,
+                      facecolor=PAPER if hatch else colour, edgecolor=colour, hatch=hatch,
+                      linewidth=0.6,
                       label=title if title not in seen else None)  # fmt: skip
             seen.add(title)
             start += share
@@ -208,7 +225,9 @@ def draw_variance(result: SweepResult, width: float) -> Drawing:
         )
         for group in groups
     ]  # fmt: skip
-    return Drawing(figure, "Variance of the differences, median over heads. " + "; ".join(said) + ".")
+    return Drawing(
+        figure, "Variance of the differences, median over heads. " + "; ".join(said) + "."
+    )
 
 
 def draw_selectivity(result: SweepResult, width: float) -> Drawing:

@@ -11,9 +11,7 @@ from otherview.figures.nulls import NOUNS
 from otherview.figures.numbers import count, percent, plural, significant
 
 
-def control_sentences(
-    controls: dict[str, Any], found: dict[str, Any], unit_set: str
-) -> list[str]:
+def control_sentences(controls: dict[str, Any], found: dict[str, Any], unit_set: str) -> list[str]:
     """What the controls say, a sentence each, of those that were done."""
     sentences = []
     placebos = [row for row in controls["contrasts"] if row["kind"] == "placebo"]
@@ -22,7 +20,8 @@ def control_sentences(
         sentences.append(
             f"Wordings of one and the same role ({row['name']}): "
             f"{count(of_units['observed'])} of {count(of_units['units'])} {NOUNS[unit_set]} "
-            f"({percent(of_units['share'])}) have |t|\u00a0>\u00a0{of_units['threshold']:g} all the same."
+            f"({percent(of_units['share'])}) have |t|\u00a0>\u00a0{of_units['threshold']:g} "
+            "all the same."
         )
     for row in controls.get("selectivity", []):
         of_units = row["results"][unit_set]
@@ -50,7 +49,8 @@ def _in_summary(found: dict[str, Any]) -> list[str]:
         sentences.append(
             f"With role labels dealt anew over {shuffled['over']}, "
             f"{count(shuffled['called_any'])} of {plural(shuffled['shuffles'], 'shuffle')} call "
-            f"anything ({percent(shuffled['rate'])}, 95% interval {percent(low)} to {percent(high)}; "
+            f"anything ({percent(shuffled['rate'])}, 95% interval {percent(low)} to "
+            f"{percent(high)}; "
             f"nominal {percent(shuffled['nominal'])}), while the published reading still calls "
             f"{percent(shuffled['published_share'])} of the units on average."
         )
@@ -67,7 +67,8 @@ def _in_summary(found: dict[str, Any]) -> list[str]:
         along = found["text_distance"]
         sentences.append(
             f"Along the measured distance of the prompts in the text encoder "
-            f"{plural(along['familywise'], 'unit')} {'has' if along['familywise'] == 1 else 'have'} "
+            f"{plural(along['familywise'], 'unit')} "
+            f"{'has' if along['familywise'] == 1 else 'have'} "
             f"a family-wise trend; {count(along['both'])} along both axes."
         )
     return sentences

@@ -15,8 +15,12 @@ from otherview.figures.files import ResultError, RunResult
 from otherview.figures.nulls import NOUNS
 from otherview.figures.numbers import count, percent, signed
 from otherview.report.beyond import (
-    control_rows, control_sentences, intervention_rows, placebo_clause, verdict_rows,
-)  # fmt: skip
+    control_rows,
+    control_sentences,
+    intervention_rows,
+    placebo_clause,
+    verdict_rows,
+)
 from otherview.report.page import image_data
 from otherview.report.reasons import captions, count_rows, reasons
 from otherview.report.unit_table import page_table
@@ -37,7 +41,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "found": found,
         "unit_set": unit_set,
         "noun": NOUNS[unit_set],
-        
+
         "answer": answer(result, unit_set),
         "key_figures": key_figures(found, NOUNS[unit_set]),
         "reference": image_data(result.folder / "reference.png"),
@@ -60,9 +64,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
     return content
 
 
-def _controls(
-    result: RunResult, found: dict[str, Any], unit_set: str
-) -> dict[str, Any] | None:
+def _controls(result: RunResult, found: dict[str, Any], unit_set: str) -> dict[str, Any] | None:
     if result.controls is None:
         return None
     return {
@@ -100,25 +102,35 @@ def answer(result: RunResult, unit_set: str) -> list[str]:
     done = [result.interventions["headline"]] if result.interventions is not None else []
     if "role_test" in found:
         role = found["role_test"]
-        wordings = f"{role['wordings']['test']} test and {role['wordings']['control']} control wordings"
+        wordings = (
+            f"{role['wordings']['test']} test and {role['wordings']['control']} control wordings"
+        )
         first = (
             f"{_number_of(role['called'], units, noun)} of {summary['model']} "
-            f"{'follows' if role['called'] == 1 else 'follow'} the role rather than the words: over "
+            f"{'follows' if role['called'] == 1 else 'follow'} the role rather than the words: "
+            "over "
             f"{wordings} and over {summary['items']} items, each with a family-wise error of "
             f"{percent(role['alpha'])}."
         )
         if role["note"] and not role["called"]:
             first = f"{first} {role['note'].rstrip('.')}."
-        return [first, *done, f"{published}; {count(test['familywise'])} differ between the wordings "
-                "family-wise, which any two sets of wordings may do."]  # fmt: skip
+        second = (
+            f"{published}; {count(test['familywise'])} differ between the wordings family-wise, "
+            "which any two sets of wordings may do."
+        )
+        return [first, *done, second]
     first = (
         f"{_number_of(test['familywise'], units, noun)} of {summary['model']} "
-        f"{'responds' if test['familywise'] == 1 else 'respond'} differently to the two wordings over "
+        f"{'responds' if test['familywise'] == 1 else 'respond'} differently to the two "
+        "wordings over "
         f"{summary['items']} items (family-wise error {percent(test['alpha'])}"
         f"{_largest(found)})."
     )
-    return [first, *done, "Whether they follow the role or only the words cannot be told from one pair of "
-            f"wordings; {published}."]  # fmt: skip
+    second = (
+        "Whether they follow the role or only the words cannot be told from one pair of wordings; "
+        f"{published}."
+    )
+    return [first, *done, second]
 
 
 def key_figures(found: dict[str, Any], noun: str) -> list[tuple[str, str]]:
@@ -129,7 +141,10 @@ def key_figures(found: dict[str, Any], noun: str) -> list[tuple[str, str]]:
         figures.append((count(found["role_test"]["called"]), f"{noun} follow the role"))
     figures.append((count(found["sign_flip"]["familywise"]), f"{noun} differ, family-wise"))
     figures.append(
-        (percent(reading["share"]), f"pass |t|\u00a0>\u00a0{reading['threshold']:g}, the published reading")
+        (
+            percent(reading["share"]),
+            f"pass |t|\u00a0>\u00a0{reading['threshold']:g}, the published reading",
+        )
     )
     if "discover_confirm" in found:
         halves = found["discover_confirm"]
@@ -138,7 +153,9 @@ def key_figures(found: dict[str, Any], noun: str) -> list[tuple[str, str]]:
              "found on half the items, confirmed on the other")
         )  # fmt: skip
     if "mean_correlation" in found.get("split_half", {}):
-        figures.append((f"{found['split_half']['mean_correlation']:.2f}", "split-half r of the t-map"))
+        figures.append(
+            (f"{found['split_half']['mean_correlation']:.2f}", "split-half r of the t-map")
+        )
     return figures
 
 
@@ -182,14 +199,14 @@ def examples(folder: Path) -> list[dict[str, str]]:
 
     The sheet names its prompts in a text chunk, row by row. Raises ResultError where it does not.
     """
-    from PIL import Image as images
+    import PIL.Image
 
     path = folder / "examples.png"
     if image_data(path) is None:
         return []
     try:
-        with images.open(path) as sheet:
-            rows = json.loads(sheet.text["prompts"])  # type: ignore[attr-defined]  # of PNG
+        with PIL.Image.open(path) as sheet:
+            rows = json.loads(sheet.info["prompts"])
             side = (sheet.width // len(rows[0]), sheet.height // len(rows))
             return [
                 {"prompt": str(prompt), "image": _cut(sheet, row, column, side)}

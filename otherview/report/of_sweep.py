@@ -1,4 +1,5 @@
-"""What the page of a combined sweep says: what holds over templates and seeds, null models beside."""
+"""What the page of a combined sweep says: what holds over templates and seeds, null models "
+"beside."""
 
 from __future__ import annotations
 
@@ -59,8 +60,10 @@ def sweep_answer(combined: dict[str, Any], group: dict[str, Any]) -> list[str]:
         role = found["role_test"]
         wordings = role["wordings"]
         sentences.append(
-            f"{_none_or(role['called'])} of {count(units)} heads of {group['model']} follow the role "
-            f"over {count(wordings['test'])} test and {count(wordings['control'])} control wordings "
+            f"{_none_or(role['called'])} of {count(units)} heads of {group['model']} follow "
+            "the role "
+            f"over {count(wordings['test'])} test and {count(wordings['control'])} control "
+            "wordings "
             f"and over {plural(len(group['items']), 'item')}; {spread}."
         )
     else:
@@ -72,9 +75,7 @@ def sweep_answer(combined: dict[str, Any], group: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _beside(
-    combined: dict[str, Any], group: dict[str, Any], found: dict[str, Any]
-) -> list[str]:
+def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, Any]) -> list[str]:
     threshold = found["contrasts"][0]["counts"][0]["threshold"]
     clauses = []
     for other in combined["groups"]:
@@ -87,8 +88,10 @@ def _beside(
             if "role_test" in null
             else ""
         )
-        clauses.append(f"{other['model']}, a null model, has up to {count(largest)} of "
-                       f"{count(null['units'])} heads with |t|\u00a0>\u00a0{threshold:g}{called}")  # fmt: skip
+        clauses.append(
+            f"{other['model']}, a null model, has up to {count(largest)} of "
+            f"{count(null['units'])} heads with |t|\u00a0>\u00a0{threshold:g}{called}"
+        )
     placebos = [test for test in found["contrasts"] if "placebo" in test]
     if placebos:
         largest = max(test["counts"][0]["observed"] for test in placebos)

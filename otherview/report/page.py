@@ -13,8 +13,12 @@ from markupsafe import Markup
 from otherview.atomic import replacing
 from otherview.figures import draw
 from otherview.figures.files import (
-    NotInResultError, Result, ResultError, SweepResult, read_result,
-)  # fmt: skip
+    NotInResultError,
+    Result,
+    ResultError,
+    SweepResult,
+    read_result,
+)
 from otherview.figures.numbers import count, percent, plural, signed, significant
 from otherview.figures.style import COLOURS, PAGE_WIDTHS, figure_style
 from otherview.figures.svg import inline_svg
@@ -103,7 +107,8 @@ def _environment(result: Result) -> Environment:
 
 
 def _drawing(result: Result, name: str) -> Markup | None:
-    """A figure laid out for a wide page and for a phone; None where the result has no such thing."""
+    """A figure laid out for a wide page and for a phone; None where the result has no such "
+    "thing."""
     svgs: list[Markup] = []
     try:
         with figure_style(outlined=False):

@@ -31,8 +31,10 @@ def _what_is_counted(results: dict[str, Any]) -> tuple[str, str] | None:
     mlp = slices["units_by_kind"].get("mlp", 0)
     return (
         "What is counted.",
-        f"The published study counts slices of 16 channels of the image path: {count(slices['units'])} "
-        f"here, of which {count(mlp)} ({percent(mlp / slices['units'])}) are MLP channels that belong "
+        "The published study counts slices of 16 channels of the image path: "
+        f"{count(slices['units'])} "
+        f"here, of which {count(mlp)} ({percent(mlp / slices['units'])}) are MLP channels that "
+        "belong "
         f"to no head. True heads of all streams are {count(results['heads']['units'])}.",
     )
 
@@ -45,7 +47,8 @@ def _how_many_flips(found: dict[str, Any]) -> tuple[str, str]:
     patterns = f"{'all' if test['exact'] else 'random'} {count(test['patterns'])}"
     return (
         "How well the null is known.",
-        f"The published null has {plural(drawn['flips'], 'random flip')}, so that its 99th percentile "
+        f"The published null has {plural(drawn['flips'], 'random flip')}, so that its 99th "
+        "percentile "
         f"({significant(row['null_p99'])} for |t|\u00a0>\u00a0{row['threshold']:g}) rests on "
         f"{_beyond_p99(drawn['flips'])}. Over {patterns} patterns it is "
         f"{count(exact['null_p99'])}{spread}: heads are correlated, and a pattern that lifts one "
@@ -75,7 +78,8 @@ def _role_or_words(found: dict[str, Any], noun: str) -> tuple[str, str]:
     if "role_test" not in found:
         return (
             "The role or the words.",
-            "Neither reading can tell them apart here: there is one wording a role, and a difference "
+            "Neither reading can tell them apart here: there is one wording a role, and a "
+            "difference "
             "that is in every pair survives every flip. Networks with random weights show it too.",
         )
     role = found["role_test"]
@@ -143,24 +147,30 @@ def captions(summary: dict[str, Any], unit_set: str) -> dict[str, str]:
     )
     return {
         "head_map_caption": (
-            "A column is a block of one stream, in the order of the network; a row is a head. Colour "
-            "is the effect: orange where the response is larger under the test wordings, blue where "
-            "it is larger under the control wordings; linear to 0.5, logarithmic beyond. A dot marks "
+            "A column is a block of one stream, in the order of the network; a row is a head. "
+            "Colour "
+            "is the effect: orange where the response is larger under the test wordings, blue "
+            "where "
+            "it is larger under the control wordings; linear to 0.5, logarithmic beyond. A dot "
+            "marks "
             f"heads that differ family-wise at {level}.{by_role}"
         ),
         "nulls_caption": (
             f"Left to right: {NOUNS[unit_set]} over each threshold, and the largest |t| of all. "
             f"Blue: {'all ' if test['exact'] else 'random '}{count(test['patterns'])} patterns; "
             f"orange: the {found['published_reading']['flips']} random flips of the published "
-            f"reading.{critical} The observed pattern is one of the patterns, so that no curve ends "
+            f"reading.{critical} The observed pattern is one of the patterns, so that no curve "
+            "ends "
             "before it."
             if test["exact"]
             else f"Blue: {count(test['patterns'])} random patterns; orange: the "
-            f"{found['published_reading']['flips']} random flips of the published reading.{critical}"
+            f"{found['published_reading']['flips']} random flips of the published "
+            f"reading.{critical}"
         ),
         "axis_caption": (
             f"Difference in {scale}, test less control, of every item for the strongest heads"
-            f"{', those that follow the role first' if 'role_test' in found else ''}. Each head has a "
+            f"{', those that follow the role first' if 'role_test' in found else ''}. Each "
+            "head has a "
             "scale of its own."
         ),
     }
