@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import plural
-from otherview.figures.style import BLUE, MUTED, ORANGE, RULE, Drawing, canvas
+from otherview.figures.style import BLUE, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
 
 _TICKS = [sign * tick for sign in (-1, 1) for tick in (3, 10, 30, 100, 300, 1000)]
 
@@ -45,7 +45,8 @@ def draw_halves(result: RunResult, width: float) -> Drawing:
     _axes(axes, x, y)
     axes.set_xlabel(f"t on the {plural(len(chose), 'item')} that chose")
     axes.set_ylabel(f"t on the other {plural(len(tested), 'item')}")
-    axes.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.2)
+    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else 3, handletextpad=0.2,
+                  borderaxespad=0.1, columnspacing=1.4)  # fmt: skip
     found = result.summary["results"]["heads"]
     mean = found.get("split_half", {}).get("mean_correlation")
     said = f" Over random halves the t-maps correlate {mean:.2f} on average." if mean else ""
