@@ -62,8 +62,8 @@ def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> No
         axes.scatter(
             [row["value"]], [place], s=34, marker="D", color=colour, linewidths=0, zorder=3
         )
-        p = f"  p = {significant(row['p'])}" if "p" in row else ""
-        axes.annotate(f"{significant(row['value'])}{p}", (row["value"], place - 0.31), xytext=(0, 0),
+        words = significant(row["value"]) + (f"  p = {significant(row['p'])}" if "p" in row else "")
+        axes.annotate(words, (row["value"], place - 0.31), xytext=(0, 0),
                       textcoords="offset points", fontsize=6.5, ha="center", color=INK)  # fmt: skip
         role = next(words for name, words, _ in ROLES if name == row["role"])
         names.append(f"{row['role']} ({role})\n{clipped(str(row['variant']), 16)}")
