@@ -32,8 +32,8 @@ def test_a_run_prints_its_table_and_its_directory(kitchen_run: Run) -> None:
 def test_a_run_leaves_whole_files_only(kitchen_run: Run) -> None:
     folder, _ = kitchen_run
     assert {path.name for path in folder.iterdir()} == {
-        ".hydra", "heads.parquet", "nulls.parquet", "reference.png", "responses.nc",
-        "slices16.parquet", "status.json", "summary.json",
+        ".hydra", "examples.png", "heads.parquet", "nulls.parquet", "reference.png", "report.html",
+        "responses.nc", "slices16.parquet", "status.json", "summary.json",
     }  # fmt: skip
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     with Image.open(folder / "reference.png") as reference:
