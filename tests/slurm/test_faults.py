@@ -1,4 +1,4 @@
-"""What a sweep on a real Slurm must survive: nothing finished lost, nothing half taken for whole."""
+"""What a sweep on a real Slurm must survive: no result lost, none half taken for whole."""
 
 from __future__ import annotations
 
@@ -87,18 +87,15 @@ def test_a_preempted_task_goes_on_where_it_stopped(sweep: Sweep, cluster: Cluste
 
 
 def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
-    sweep: Sweep, cluster: Cluster
+    sweep: Sweep,
 ) -> None:
-    sweep.start(seeds=2, time=1, signal_delay_s=45)
+    sweep.start(seeds=2, time=1, signal_delay_s=15)
     process = sweep.status(sweep.running())["process"]
     os.kill(process, signal.SIGSTOP)  # a batch that takes long
-    until(lambda: _is_pending(process, signal.SIGUSR2), "Slurm's signal before the limit", 60)
+    until(lambda: _is_pending(process, signal.SIGUSR2), "Slurm's signal before the limit", 90)
     os.kill(process, signal.SIGCONT)
     until(lambda: "SIGUSR2: stops after the batch in hand" in sweep.logs(), "the stop")
-    until(
-        lambda: len(sweep.look().of("done")) == 2,
-        "the requeued task's points",
-    )
+    until(lambda: len(sweep.look().of("done")) == 2, "the requeued task's points")
     sweep.resume()
 
 
@@ -111,15 +108,12 @@ def _is_pending(process: int, number: signal.Signals) -> bool:
 
 def test_a_point_that_never_ends_in_time_fails_in_the_end(sweep: Sweep, cluster: Cluster) -> None:
     sweep.start(seeds=1)
-    for _ in range(3):
-        point = sweep.running()
-        attempt = sweep.status(point)["attempt"]
-        job = sweep.status(point)["job"]
-        cluster.command("scontrol", "requeue", job)
-        until(
-            lambda now=attempt: sweep.look().of("failed") or sweep.status(point)["attempt"] > now,
-            "the next start",
-        )
+    for attempt in (1, 2, 3):
+        status = sweep.status(sweep.running())
+        assert status["attempt"] == attempt
+        cluster.command("scontrol", "requeue", status["job"])
+        until(lambda: not sweep.look().of("running"), "the end of this start")
+    until(lambda: sweep.look().of("failed"), "the failure")
     assert "stopped 3 times before its end" in sweep.call("status")[1]
     cluster.wait_for_jobs()
     sweep.resume("--failed")
@@ -220,10 +214,8 @@ def test_a_disk_full_in_the_middle_of_a_result_costs_that_point_only(
         sweep.start(seeds=2)
         sweep.running()
         filler = sweep.directory / "filler"
-        with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
-            while True:
-                os.write(stream.fileno(), bytes(4096))
-        os.truncate(filler, filler.stat().st_size - 64 * 1024)
+        room = os.statvfs(sweep.directory)
+        filler.write_bytes(bytes(room.f_bavail * room.f_bsize - 64 * 1024))
         cluster.wait_for_jobs()
         assert exit_codes()[0] == "FAILED 1:0"
         assert sweep.look().of("done") == []
