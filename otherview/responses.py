@@ -137,8 +137,12 @@ class Responses:
         return dataset
 
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
-        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes."""
-        self.to_dataset().assign_attrs(origin).to_netcdf(path, engine="h5netcdf")
+        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes.
+
+        The file is made in memory, because HDF5 crashes the process when the disk is full.
+        """
+        content = self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf")
+        path.write_bytes(content)
 
 
 def token_columns(tokens: str) -> list[int]:

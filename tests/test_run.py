@@ -262,20 +262,6 @@ def test_brackets_in_a_name_are_printed_as_they_are(program: Program, tmp_path: 
     assert "a [bold]cat[/]" in done.stdout, done.stderr
 
 
-def test_a_failing_point_does_not_stop_the_other_points_of_a_sweep(
-    program: Program, tmp_path: Path
-) -> None:
-    points = "scene.image=no.png,otherview:pocket/kitchen.png"
-    done = program(
-        "run", "-m", "+experiment=kitchen", "model=pocket", THREE_CREATURES, points, cwd=tmp_path
-    )
-    assert done.returncode == 1
-    assert "scene.image=no.png does not exist" in done.stderr
-    folders = (tmp_path / "multirun" / "kitchen").iterdir()
-    states = [json.loads((folder / "status.json").read_text())["state"] for folder in folders]
-    assert sorted(states) == ["failed", "finished"]
-
-
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     checkout = Path(__file__).resolve().parent.parent
     interrupt_while_probing = (

@@ -179,7 +179,8 @@ def done_summary(point: Point, submission: Submission) -> dict[str, Any] | None:
     summary = whole_summary(folder)
     if summary is None or submission.launcher.get("rerun", "missing") == "missing":
         return summary
-    if (read_status(folder) or {}).get("submission") == submission.name:
+    status = read_status(folder) or {}
+    if status.get("state") == "finished" and status.get("submission") == submission.name:
         return summary
     if submission.launcher["rerun"] == "all":
         return None
