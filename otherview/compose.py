@@ -32,6 +32,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from otherview.errors import StudyError
 from otherview.study import Study
+from otherview.tracking.settings import Tracking
 
 _USER_ERRORS = (
     HydraException,
@@ -44,6 +45,8 @@ _USER_ERRORS = (
 
 RUN_SETTINGS = ("hydra", "tracking")
 """Names in a composed config that are no part of the study: where it runs, writes and is shown."""
+
+_SCHEMAS = {"tracking": Tracking}
 
 
 def configuration_folder() -> Path:
@@ -59,9 +62,15 @@ def study_from(config: DictConfig) -> Study:
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
     and for everything that the dataclasses refuse.
     """
+    study = _checked(OmegaConf.structured(Study), _study_part(config))
+    assert isinstance(study, Study)
+    return study
+
+
+def _checked(schema: DictConfig, part: DictConfig) -> Any:
+    """`part` as the objects of the dataclasses in `schema`; raises as study_from does."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Study), _study_part(config))
-        study = OmegaConf.to_object(merged)
+        return OmegaConf.to_object(OmegaConf.merge(schema, part))
     except ConfigKeyError as error:
         raise _unknown_setting(str(error.full_key)) from error
     except MissingMandatoryValue as error:
@@ -69,8 +78,6 @@ def study_from(config: DictConfig) -> Study:
     except OmegaConfBaseException as error:
         reason = str(error.msg or error).splitlines()[0]
         raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
-    assert isinstance(study, Study)
-    return study
 
 
 def compose_study(overrides: Sequence[str]) -> Study:
@@ -93,11 +100,17 @@ def identity(config: DictConfig) -> str:
 
 
 def run_settings(config: DictConfig) -> dict[str, Any]:
-    """What a composed config says beside the study, `hydra` apart."""
+    """What a composed config says beside the study, `hydra` apart: `tracking` as a Tracking.
+
+    Raises StudyError as study_from does, and where a setting asks for what is not installed.
+    """
     names = [name for name in RUN_SETTINGS if name != "hydra" and name in config]
-    settings = OmegaConf.to_container(OmegaConf.masked_copy(config, names), resolve=True)
-    assert isinstance(settings, dict)
-    return {str(name): value for name, value in settings.items()}
+    schema = OmegaConf.create({name: OmegaConf.structured(_SCHEMAS[name]) for name in names})
+    checked = _checked(schema, OmegaConf.masked_copy(config, names))
+    settings = {str(name): value for name, value in checked.items()}
+    if "tracking" in settings:
+        settings["tracking"].check_installed()
+    return settings
 
 
 def _study_part(config: DictConfig) -> DictConfig:
@@ -107,6 +120,7 @@ def _study_part(config: DictConfig) -> DictConfig:
 def run_name(config: DictConfig) -> str:
     """Directory of a run below the output folder: study, what is varied most, identity."""
     study = study_from(config)
+    run_settings(config)  # refused here, a bad setting leaves no directory
     varied = f"{study.model.name}-{study.templates.name}-seed{study.seed}"
     return f"{study.name}/{varied}-{identity(config)}"
 
@@ -234,6 +248,8 @@ def _shortest(file: Path) -> str:
 
 def _unknown_setting(name: str) -> StudyError:
     known = list(_settings(Study))
+    for group, schema in _SCHEMAS.items():
+        known += _settings(schema, f"{group}.")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
     return StudyError(f"no setting is called {name}{hint}")

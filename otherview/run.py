@@ -48,7 +48,8 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
 def _task(config: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    run_study(study_from(config), folder, run_settings(config))
+    settings = run_settings(config)
+    run_study(study_from(config), folder, settings)
 
 
 if __name__ == "__main__":

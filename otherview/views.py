@@ -28,7 +28,15 @@ class View:
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
-VIEWS: tuple[View, ...] = ()
+def _track(folder: Path, settings: Settings) -> None:
+    """Without the setting, as from a notebook, nothing is tracked."""
+    if "tracking" in settings:
+        from otherview.track import track_run
+
+        track_run(folder, settings["tracking"])
+
+
+VIEWS: tuple[View, ...] = (View("tracking", "python -m otherview.track", _track),)
 """In the order in which they are made."""
 
 

@@ -49,7 +49,9 @@ def t_figure(
     """t over units against Student's t: what a unit without effect gives, were items normal."""
     figure, axes = _axes()
     heights, edges = np.histogram(t, bins=T_BINS, density=True)
-    axes.stairs(heights, edges, fill=True, alpha=0.6, color=OBSERVED, label=f"observed ({len(t):,})")
+    axes.stairs(
+        heights, edges, fill=True, alpha=0.6, color=OBSERVED, label=f"observed ({len(t):,})"
+    )
     reach = max(5.0, float(np.abs(t).max()))
     grid = np.linspace(-reach, reach, 801)
     axes.plot(

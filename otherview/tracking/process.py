@@ -139,11 +139,10 @@ def _environment(own: Path) -> dict[str, str]:
     return environment | {
         "PYTHONPATH": os.pathsep.join(paths),
         "WANDB_DIR": str(own.parent),
-        "WANDB_DATA_DIR": str(own / ".cache"),
+        "WANDB_DATA_DIR": str(own / "data"),
         "WANDB_CACHE_DIR": str(own / ".cache"),
         "WANDB_ARTIFACT_DIR": str(own / ".cache"),
         "WANDB_CONFIG_DIR": str(own / ".cache"),
         "WANDB_ERROR_REPORTING": "false",
         "MPLBACKEND": "agg",
     }
-

@@ -90,6 +90,11 @@ def run_record(folder: Path, group: str | None = None) -> Record:
     return record
 
 
+def identity_of(folder: Path) -> str:
+    """The identity of the study that a folder holds the result of."""
+    return _config(folder)[1]
+
+
 def tags(*names: str) -> list[str]:
     """Names as tags: without doubles, cut to what the server takes."""
     return list(dict.fromkeys(name[:TAG_LENGTH] for name in names if name.strip()))

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import numpy as np
 
 from otherview.tracking.record import Record, run_record
 from otherview.tracking.settings import Tracking
@@ -27,6 +27,8 @@ ROWS_A_SECOND = 200.0
 """Rows of a table that are made on a slow, busy machine; 2,500 on an idle one."""
 READING = 120.0
 """Seconds that reading the result and drawing may take."""
+CELLS_A_SECOND = 20_000.0
+"""Of a table that is written as JSON twice; 250,000 on an idle machine."""
 BYTES_A_SECOND = 1e6
 """Uploads slower than this are given up."""
 OWN = Path("wandb")
@@ -83,7 +85,7 @@ def send(task: Task, announce: Announcer) -> None:
     import wandb
 
     _replace_earlier(record.id)
-    _stage_relatively(OWN / f"staging-{record.id}")
+    _stage_relatively()
     _keep_all_rows(record)
     tracking, patience = task.tracking, task.tracking.patience
     announce.next("opening the run", READING if tracking.mode == "offline" else patience)
@@ -102,13 +104,16 @@ def send(task: Task, announce: Announcer) -> None:
         content: dict[str, Any] = dict(record.values)
         for name, table in record.tables.items():
             announce.next(f"making the table {name}", READING + table.height / ROWS_A_SECOND)
-            content[name] = wandb.Table(columns=table.columns, data=[list(row) for row in table.rows()])
+            content[name] = wandb.Table(
+                columns=table.columns, data=[list(row) for row in table.rows()]
+            )
         content |= _media(record)
         # A table of its own call, so that a dead server is noticed after one and not after all.
-        for name in [*record.tables, None]:
-            chosen = [name] if name else [key for key in content if key not in record.tables]
-            announce.next(f"logging {name or 'the values'}", patience + _cells(record, name) / 1e5)
-            run.log({key: content[key] for key in chosen}, step=0, commit=name is None)
+        for name, table in record.tables.items():
+            announce.next(f"logging {name}", patience + table.height * table.width / CELLS_A_SECOND)
+            run.log({name: content.pop(name)}, step=0, commit=False)
+        announce.next("logging the values", patience)
+        run.log(content, step=0)
         _log_artifact(run, record, tracking, announce)
         announce.next("finishing", patience + _bytes(OWN) / BYTES_A_SECOND)
     announce.sent(record, url)
@@ -140,19 +145,13 @@ def _media(record: Record) -> dict[str, Any]:
 
     media: dict[str, Any] = {}
     for name, histogram in record.histograms.items():
-        weights = [int(w) if w.is_integer() else w for w in histogram.weights.tolist()]
-        media[name] = wandb.Histogram(np_histogram=(weights, histogram.edges.tolist()))
+        weights = histogram.weights.astype(np.int64)  # wandb writes whole numbers as such
+        media[name] = wandb.Histogram(np_histogram=(weights, histogram.edges))
     for name, drawing in record.drawings.items():
         media[name] = wandb.Image(Image.open(BytesIO(drawing)))
     for name, path in record.pictures.items():
         media[name] = wandb.Image(str(path))
     return media
-
-
-def _cells(record: Record, table: str | None) -> int:
-    if table is None:
-        return 0
-    return record.tables[table].height * record.tables[table].width
 
 
 def _bytes(folder: Path) -> int:
@@ -172,20 +171,26 @@ def _replace_earlier(run_id: str) -> None:
     """Removes what earlier processes left of this very run: sending starts from the files."""
     for left in (*OWN.glob(f"run-*-{run_id}"), *OWN.glob(f"offline-run-*-{run_id}")):
         shutil.rmtree(left)
-    shutil.rmtree(OWN / f"staging-{run_id}", ignore_errors=True)
+    shutil.rmtree(OWN / "data", ignore_errors=True)
 
 
-def _stage_relatively(staging: Path) -> None:
-    """Lets the run name its staged files relative to the result's directory.
+def _stage_relatively() -> None:
+    """Lets the run name the files of its artifacts relative to the result's directory.
 
-    wandb writes absolute paths, and `wandb sync` of a directory that was moved then leaves the
-    artifacts out without a word. There is no setting for it.
+    wandb stages copies under absolute paths, and `wandb sync` of a directory that was moved then
+    leaves the artifacts out without a word. There is no setting for it.
     """
-    from wandb.sdk.artifacts import artifact
+    from wandb.sdk.artifacts.artifact import Artifact
 
-    staging.mkdir()
-    if hasattr(artifact, "get_staging_dir"):
-        artifact.get_staging_dir = lambda: str(staging)  # type: ignore[assignment]
+    original = Artifact._add_local_file
+
+    def relative(self: Artifact, *arguments: Any, **named: Any) -> Any:
+        entry = original(self, *arguments, **named)
+        if entry.local_path is not None:
+            entry.local_path = os.path.relpath(entry.local_path)
+        return entry
+
+    Artifact._add_local_file = relative  # type: ignore[method-assign]
 
 
 def _settings(tracking: Tracking) -> Any:

@@ -39,7 +39,9 @@ class Tracking:
             )
         for name in ("project", "entity", "group"):
             value = getattr(self, name)
-            if value is not None and (not value.strip() or any(sign in value for sign in "/\\#?%:")):
+            if value is not None and (
+                not value.strip() or any(sign in value for sign in "/\\#?%:")
+            ):
                 raise StudyError(
                     f"tracking.{name}={value!r} is blank or holds one of / \\ # ? % :",
                     f"tracking.{name}",

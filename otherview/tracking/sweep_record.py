@@ -135,15 +135,10 @@ def _variance(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _selectivity(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = result.get("selectivity", [])
-    return [
-        {**dict(flattened(row)), "placebos": ", ".join(row["placebos"])}
-        for row in rows
-    ]
+    return [{**dict(flattened(row)), "placebos": ", ".join(row["placebos"])} for row in rows]
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Rows as a table; a row that lacks a column is null there."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return pl.DataFrame(
-        {name: [row.get(name) for row in rows] for name in columns}, strict=False
-    )
+    return pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, strict=False)

@@ -77,7 +77,7 @@ class Loopback:
     def answer(self, operation: str, given: dict[str, Any], query: str) -> dict[str, Any]:
         """The `data` of a GraphQL answer."""
         self.operations.append(operation)
-        known = getattr(self, f"_{operation[0].lower()}{operation[1:]}", None)
+        known = getattr(self, "_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).lower(), None)
         if known is None:
             self.unknown.append(operation + " " + query)
             return {}
@@ -89,10 +89,10 @@ class Loopback:
         teams: dict[str, Any] = {"edges": []}
         return {"viewer": {**names, "flags": "{}", "teams": teams, "name": "Loop", "admin": False}}
 
-    def _serverFeaturesQuery(self, _: dict[str, Any]) -> dict[str, Any]:
+    def _server_features_query(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
-    def _upsertBucket(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _upsert_bucket(self, given: dict[str, Any]) -> dict[str, Any]:
         name = given["name"]
         self.upserts.append(name)
         known = self.runs.setdefault(name, {})
@@ -107,23 +107,23 @@ class Loopback:
         }
         return {"upsertBucket": {"bucket": bucket, "inserted": self.upserts.count(name) == 1}}
 
-    def _createRunFiles(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _create_run_files(self, given: dict[str, Any]) -> dict[str, Any]:
         run = given["run"]
         files = [
             {"name": name, "uploadUrl": f"{self.url}/run/{run}/{name}"} for name in given["files"]
         ]
         return {"createRunFiles": {"runID": f"bucket-{run}", "uploadHeaders": [], "files": files}}
 
-    def _artifactType(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _artifact_type(self, given: dict[str, Any]) -> dict[str, Any]:
         known = self._named(given["name"])
         described = None if known is None else {"artifactType": {"name": known.type}}
         return {"project": {"artifact": described}}
 
-    def _artifactByID(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _artifact_by_id(self, given: dict[str, Any]) -> dict[str, Any]:
         (found,) = [one for one in self.artifacts if one.id == given["id"]]
         return {"artifact": self._whole(found)}
 
-    def _artifactByName(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _artifact_by_name(self, given: dict[str, Any]) -> dict[str, Any]:
         found = self._named(given["name"])
         return {"project": {"artifact": None if found is None else self._whole(found)}}
 
@@ -159,7 +159,7 @@ class Loopback:
         found = [one for one in self.artifacts if one.name == name.partition(":")[0]]
         return found[-1] if found else None
 
-    def _createArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _create_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
         put = given.get("input", given)
         name, digest = put["artifactCollectionName"], put["digest"]
         for known in self.artifacts:
@@ -180,7 +180,7 @@ class Loopback:
         sequence = {"id": f"sequence-{artifact.name}", "latestArtifact": None}
         return {"id": artifact.id, "state": artifact.state, "artifactSequence": sequence}
 
-    def _createArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _create_artifact_manifest(self, given: dict[str, Any]) -> dict[str, Any]:
         put = given.get("input", given)
         artifact = put.get("artifactID") or self.artifacts[-1].id
         url = f"{self.url}/manifest/{artifact}/wandb_manifest.json"
@@ -188,7 +188,7 @@ class Loopback:
         answer = {"id": "m", "file": {**file, "uploadUrl": url, "uploadHeaders": []}}
         return {"createArtifactManifest": {"artifactManifest": answer}}
 
-    def _createArtifactFiles(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _create_artifact_files(self, given: dict[str, Any]) -> dict[str, Any]:
         edges = []
         for wanted in given["input"]["artifactFiles"]:
             artifact, name = wanted["artifactID"], wanted["name"]
@@ -205,24 +205,24 @@ class Loopback:
             edges.append({"node": node})
         return {"createArtifactFiles": {"files": {"edges": edges}}}
 
-    def _commitArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _commit_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
         (found,) = [one for one in self.artifacts if one.id == given["artifactID"]]
         found.state = "COMMITTED"
         return {"commitArtifact": {"artifact": {"id": found.id, "digest": found.digest}}}
 
-    def _useArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _use_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
         put = given.get("input", given)
         (found,) = [one for one in self.artifacts if one.id == put["artifactID"]]
         found.used_by.append(put["runName"])
         return {"useArtifact": {"artifact": {"id": found.id}}}
 
-    def _upsertView(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _upsert_view(self, given: dict[str, Any]) -> dict[str, Any]:
         self.views.append(given)
         view = {"id": "view1", "name": given.get("name"), "spec": given.get("spec")}
         named = {"displayName": given.get("displayName"), "type": given.get("type")}
         return {"upsertView": {"view": {**view, **named, "description": ""}, "inserted": True}}
 
-    _upsertView2 = _upsertView
+    _upsert_view2 = _upsert_view
 
     def receive(self, path: str, body: bytes) -> None:
         """Keeps an upload."""
