@@ -1,8 +1,8 @@
 """The dashboard as code: python -m otherview.dashboard show|push
 
-A Weights & Biases workspace with a section for each question of a study, and a report of a sweep. Both
-are made here and nowhere else: `show` prints what `push` would save, without network, and the same
-call gives the same bytes. Pushing again replaces what was pushed.
+A Weights & Biases workspace with a section for each question of a study, and a report of a sweep.
+Both are made here and nowhere else: `show` prints what `push` would save, without network, and the
+same call gives the same bytes. Pushing again replaces what was pushed.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ QUESTIONS = (
     ),
     Question(
         "Against which null?",
-        "Observed values against all sign patterns and against the 200 random flips of the published "
-        "reading. Heads are correlated: the null of a count is wide, and observed over p99 is no "
-        "effect size.",
+        "Observed values against all sign patterns and against the 200 random flips of the "
+        "published reading. Heads are correlated: the null of a count is wide, and observed over "
+        "p99 is no effect size.",
         pictures=(
             "heads/count_3/drawn",
             "heads/count_5/drawn",
@@ -101,7 +101,7 @@ QUESTIONS = (
     ),
     Question(
         "Null models?",
-        "The same study on weights that hold no such operation. What passes there passes without it.",
+        "The same study on weights that hold no such operation: what passes there needs none.",
         bars={
             "Published reading: share with |t| > 3": ("heads/published_reading/count_3/share",),
             "Role test: heads called": ("heads/role_test/called",),
@@ -242,6 +242,8 @@ def _push(project: str, entity: str | None, sweep: str | None) -> str:
     import wandb
 
     owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
+    if owner is None:
+        raise ValueError("the key has no default entity: name one with --entity")
     made = sweep_report(project, owner, sweep) if sweep else workspace(project, owner)
     made.save()
     address: str = made.url

@@ -66,9 +66,15 @@ class Announcer:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's first line, as the server's client tells it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    """The first line that an error, or what it came from, has to say."""
+    current: BaseException | None = error
+    while current is not None:
+        lines = [line.strip() for line in str(current).splitlines() if line.strip()]
+        if lines and lines[0] != "<no message>":
+            return lines[0]
+        current = current.__cause__ or current.__context__
+    named = type(error).__name__
+    return "the server cannot be reached" if named == "CommError" else named
 
 
 def send(task: Task, announce: Announcer) -> None:

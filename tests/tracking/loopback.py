@@ -74,6 +74,12 @@ class Loopback:
         """The history of a run."""
         return [json.loads(line) for _, line in sorted(self.history.get(run, {}).items())]
 
+    def revive(self) -> None:
+        """Answers again; those that it kept hanging are dropped."""
+        self.dies_at = self.hangs_at = None
+        self.dead = False
+        self.closing.set()
+
     def answer(self, operation: str, given: dict[str, Any], query: str) -> dict[str, Any]:
         """The `data` of a GraphQL answer."""
         self.operations.append(operation)
@@ -88,6 +94,22 @@ class Loopback:
         names = {"id": "u1", "entity": ENTITY, "username": "loop", "email": "l@example.org"}
         teams: dict[str, Any] = {"edges": []}
         return {"viewer": {**names, "flags": "{}", "teams": teams, "name": "Loop", "admin": False}}
+
+    def _get_default_entity(self, given: dict[str, Any]) -> dict[str, Any]:
+        return self._viewer(given)
+
+    def _get_projects(self, given: dict[str, Any]) -> dict[str, Any]:
+        node = {
+            "__typename": "Project",
+            "id": "project",
+            "name": "otherview",
+            "entityName": given["entity"],
+            "createdAt": "2026-01-01T00:00:00Z",
+            "isBenchmark": False,
+            "user": None,
+        }
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        return {"models": {"pageInfo": page, "edges": [{"node": node}]}}
 
     def _server_features_query(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
