@@ -33,6 +33,14 @@ def result(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One place for matplotlib's list of fonts: in a home of a test's own it is made anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("fonts")))
+        yield
+
+
 @pytest.fixture
 def folder(result: Path, tmp_path: Path) -> Path:
     """A copy of the result, with few slices."""

@@ -31,7 +31,7 @@ def sent(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         shutil.copytree(result, folder)
         (folder.parent / ".sweep").mkdir()
         send_result(folder, ONLINE)
-        assert list(home.rglob("*")) == []  # everything lies in the result's own directory
+        assert list(home.rglob("*")) == []  # wandb's files lie in the result's own directory
         yield folder, server
 
 
