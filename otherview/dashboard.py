@@ -84,7 +84,6 @@ QUESTIONS = (
                 "heads/discover_confirm/discovered",
                 "heads/discover_confirm/confirmed",
             ),
-            "Heads that differ in every template": ("heads/in_every_template/units",),
         },
         tables=(
             "sweep/agreement_between_templates",

@@ -8,6 +8,7 @@ sync` of the offline run has the same id, but knows only what was there when it 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,13 +30,13 @@ FAILURES_IN_A_ROW = 2
 
 
 def track_run(folder: Path, tracking: Tracking) -> None:
-    """Tracks a finished result as its settings say; raises TrackingError if it was not sent."""
+    """Tracks a finished run or combined sweep; raises TrackingError if it was not sent."""
     if tracking.mode == "off":
         return
     if not installed():
         _say_once(f"not tracked: {MISSING}; tracking=off leaves this line out")
         return
-    send_result(folder, tracking)
+    send_result(folder, tracking, uses=_uses(folder))
 
 
 def track_sweep(folder: Path, points: Sequence[Path], chosen: Chosen, console: Console) -> int:
@@ -64,7 +65,7 @@ def track_sweep(folder: Path, points: Sequence[Path], chosen: Chosen, console: C
         if combined:
             settings = chosen.settings_of(points[0]) if points else chosen.changed(Tracking())
             try:
-                send_result(folder, settings, uses=[_artifact(point) for point in points])
+                send_result(folder, settings, uses=_uses(folder))
             except (TrackingError, OSError) as error:
                 console.print(f"not sent: the summary of the sweep: {error}", soft_wrap=True)
                 failed += 1
@@ -154,10 +155,15 @@ def _tracked(folder: Path, chosen: Chosen, console: Console) -> int:
     return 0
 
 
-def _artifact(point: Path) -> str:
-    from otherview.tracking.record import identity_of
+def _uses(folder: Path) -> list[str] | None:
+    """The artifacts of the runs that a sweep's combined result was made from; None for a run."""
+    from otherview.tracking.record import identity_of, is_finished
 
-    return f"result-{identity_of(point)}"
+    if is_finished(folder):
+        return None
+    combined = json.loads((folder / "combined.json").read_text(encoding="utf-8"))
+    points = [folder / point["point"] for point in combined["points"]]
+    return [f"result-{identity_of(point)}" for point in points]
 
 
 @cache

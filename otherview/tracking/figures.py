@@ -25,21 +25,24 @@ TITLES = {"heads": "heads", "slices16": "slices of 16 channels"}
 def null_figure(
     unit_set: str, statistic: str, observed: float, nulls: Mapping[str, Histogram]
 ) -> bytes:
-    """Where the observed value lies in its null distributions, as shares of sign patterns."""
+    """Where the observed value lies in its null distributions.
+
+    Counts as shares of sign patterns; the largest |t| as a density, since bins differ in width.
+    """
     figure, axes = _axes()
+    counted = statistic != "max_abs_t"
     for name, null in nulls.items():
         colour, label = NULL_STYLES.get(name, ("#999999", name))
         shares = null.weights / null.weights.sum()
+        heights = shares if counted else shares / np.diff(null.edges)
         flips = f"{null.weights.sum():,.0f}"
         label = label.replace("200", flips) if name == "published" else f"{label} ({flips})"
-        axes.stairs(shares, null.edges, fill=True, alpha=0.45, color=colour, label=label)
+        axes.stairs(heights, null.edges, fill=True, alpha=0.45, color=colour, label=label)
     axes.axvline(observed, color=OBSERVED, linewidth=2, label=f"observed: {observed:,.4g}")
     named = TITLES.get(unit_set, unit_set)
-    if statistic == "max_abs_t":
-        axes.set_xlabel(f"largest |t| over {named}")
-    else:
-        axes.set_xlabel(f"{named} with |t| > {statistic.removeprefix('count_')}")
-    axes.set_ylabel("share of sign patterns")
+    above = statistic.removeprefix("count_")
+    axes.set_xlabel(f"{named} with |t| > {above}" if counted else f"largest |t| over {named}")
+    axes.set_ylabel("share of sign patterns" if counted else "density over sign patterns")
     return _png(figure, axes)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 MOST_BINS = 512
 """More are refused by wandb.Histogram."""
+NULL_BINS = 256
 T_BINS = 64
 
 
@@ -34,7 +35,7 @@ def null_histogram(rows: pl.DataFrame) -> Histogram:
         width = max(1, int(np.ceil((high - low + 1) / MOST_BINS)))
         edges = np.arange(low, high + width + 1, width) - 0.5
     else:
-        edges = np.histogram_bin_edges(centre, bins=T_BINS)
+        edges = np.histogram_bin_edges(centre, bins=NULL_BINS)
     return Histogram(np.histogram(centre, bins=edges, weights=patterns)[0], edges)
 
 

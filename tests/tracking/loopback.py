@@ -54,6 +54,8 @@ class Loopback:
     """By run id: the run's own files by name."""
     artifacts: list[Artifact] = field(default_factory=list)
     views: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    """Method and path of whatever was asked, known or not."""
     keys: set[str] = field(default_factory=set)
     operations: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -280,6 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _body(self) -> bytes:
+        self.loopback.requests.append(f"{self.command} {self.path}")
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = b""
             while size := int(self.rfile.readline().strip(), 16):
@@ -333,6 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({})
 
     def do_GET(self) -> None:
+        self._body()
         if self._lives("get"):
             self._answer({})
 
