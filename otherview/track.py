@@ -33,7 +33,7 @@ def track_run(folder: Path, tracking: Tracking) -> None:
     """Tracks a finished run or combined sweep; raises TrackingError if it was not sent."""
     if tracking.mode == "off":
         return
-    if not installed():
+    if tracking.mode == "offline" and not installed():
         _say_once(f"not tracked: {MISSING}; tracking=off leaves this line out")
         return
     send_result(folder, tracking, uses=_uses(folder))
