@@ -29,6 +29,14 @@ class View:
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
+def _track(folder: Path, settings: Settings) -> None:
+    """Without the setting, as from a notebook, nothing is tracked."""
+    if "tracking" in settings:
+        from otherview.track import track_run
+
+        track_run(folder, settings["tracking"])
+
+
 def _examples(folder: Path, _settings: Settings) -> None:
     from otherview.examples import write_examples
     from otherview.figures.files import NotInResultError
@@ -46,6 +54,7 @@ def _report(folder: Path, _settings: Settings) -> None:
 VIEWS: tuple[View, ...] = (
     View("examples", "python -m otherview.examples", _examples),
     View("report", "python -m otherview.report", _report),
+    View("tracking", "python -m otherview.track", _track),
 )
 """In the order in which they are made."""
 
