@@ -102,9 +102,9 @@ def answer(result: RunResult, unit_set: str) -> list[str]:
     done = [result.interventions["headline"]] if result.interventions is not None else []
     if "placebo" in summary["contrast"]:
         return [
-            f"{_number_of(test['familywise'], units, noun)} of {summary['model']} respond differently "
-            f"to wordings of one and the same role ({summary['contrast']['placebo']}), over "
-            f"{summary['items']} items (family-wise error {percent(test['alpha'])}).",
+            f"{_number_of(test['familywise'], units, noun)} of {summary['model']} respond "
+            f"differently to wordings of one and the same role ({summary['contrast']['placebo']}), "
+            f"over {summary['items']} items (family-wise error {percent(test['alpha'])}).",
             *done,
             f"It is a placebo, and what differs here is the words; {published}.",
         ]
