@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otherview.compose import plain_config
+from otherview.compose import compose_study, plain_config
 from otherview.errors import StudyError
+from otherview.study import Study
 from otherview.sweep.checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
@@ -90,7 +91,7 @@ def test_a_frozen_submission_reads_as_it_was_written(compose: Compose, tmp_path:
 def test_shares_hold_every_point_once_and_no_task_gets_far_more_than_its_part(
     costs: list[float], tasks: int
 ) -> None:
-    points = [replace(_point(), cost=cost) for cost in costs]
+    points = [_costing(cost) for cost in costs]
     shares = deal(points, range(len(points)), tasks)
     assert sorted(index for share in shares for index in share) == list(range(len(points)))
     assert len(shares) == min(tasks, len(points))
@@ -99,21 +100,13 @@ def test_shares_hold_every_point_once_and_no_task_gets_far_more_than_its_part(
     assert largest <= (sum(costs) / tasks + max(costs)) * 1.01
 
 
-def _point() -> Point:
-    if not _MADE:
-        from otherview.compose import compose_study
-
-        study = compose_study(KITCHEN)
-        _MADE.append(_Fixed("folder", "identity", [], {"study": study}))
-    return _MADE[0]
+def _costing(cost: float) -> Point:
+    """A point of which only its cost matters: all share one study, built once."""
+    point = Point("folder", "identity", [], {}, cost)
+    vars(point)["study"] = _study()
+    return point
 
 
-class _Fixed(Point):
-    """A point whose study need not be built from a config again."""
-
-    @property
-    def study(self) -> Any:
-        return self.config["study"]
-
-
-_MADE: list[Point] = []
+@cache
+def _study() -> Study:
+    return compose_study(KITCHEN)
