@@ -49,7 +49,7 @@ QUESTIONS = (
             "Heads that follow the role over wordings": ("heads/role_test/called",),
             "Largest |t|": ("heads/published_reading/max_abs_t",),
         },
-        tables=("heads/units", "heads/combined"),
+        tables=("heads/unit_table", "heads/combined"),
     ),
     Question(
         "Against which null?",

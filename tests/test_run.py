@@ -33,7 +33,7 @@ def test_a_run_leaves_whole_files_only(kitchen_run: Run) -> None:
     folder, _ = kitchen_run
     assert {path.name for path in folder.iterdir()} == {
         ".hydra", "examples.png", "heads.parquet", "nulls.parquet", "reference.png", "report.html",
-        "responses.nc", "slices16.parquet", "status.json", "summary.json",
+        "responses.nc", "slices16.parquet", "status.json", "summary.json", "wandb",
     }  # fmt: skip
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     with Image.open(folder / "reference.png") as reference:

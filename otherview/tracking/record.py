@@ -80,10 +80,12 @@ def run_record(folder: Path, group: str | None = None) -> Record:
     nulls = pl.read_parquet(folder / "nulls.parquet")
     for unit_set, result in summary["results"].items():
         units = pl.read_parquet(folder / f"{unit_set}.parquet")
-        record.tables[f"{unit_set}/units"] = units
+        record.tables[f"{unit_set}/unit_table"] = units
         _add_distributions(record, unit_set, result, units, nulls, summary["items"])
     if (folder / "interventions.parquet").is_file():
-        record.tables["interventions/units"] = pl.read_parquet(folder / "interventions.parquet")
+        record.tables["interventions/unit_table"] = pl.read_parquet(
+            folder / "interventions.parquet"
+        )
     for key, name in (("scene/reference", "reference"), ("scene/renderings", "renderings")):
         if (folder / f"{name}.png").is_file():
             record.pictures[key] = folder / f"{name}.png"

@@ -110,9 +110,9 @@ def send(task: Task, announce: Announcer) -> None:
         content: dict[str, Any] = dict(record.values)
         for name, table in record.tables.items():
             announce.next(f"making the table {name}", READING + table.height / ROWS_A_SECOND)
-            content[name] = wandb.Table(
-                columns=table.columns, data=[list(row) for row in table.rows()]
-            )
+            columns: list[str | int] = [*table.columns]
+            rows = [list(row) for row in table.rows()]
+            content[name] = wandb.Table(columns=columns, data=rows)
         content |= _media(record)
         # A table of its own call, so that a dead server is noticed after one and not after all.
         for name, table in record.tables.items():

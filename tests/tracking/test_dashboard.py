@@ -11,6 +11,7 @@ import pytest
 
 from otherview import dashboard
 from otherview.tracking.record import run_record
+from tests.conftest import Program
 from tests.tracking.loopback import Loopback
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -21,47 +22,47 @@ GOLDEN = Path(__file__).parent / "golden"
     [([], "workspace.json"), (["--report", "kitchen"], "report.json")],
 )
 def test_show_prints_the_kept_bytes_without_network(
-    arguments: list[str],
-    golden: str,
-    loopback: Loopback,
-    capsys: pytest.CaptureFixture[str],
+    program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], golden: str
 ) -> None:
     """After a wanted change: python -m otherview.dashboard show [--report kitchen] > golden."""
-    assert dashboard.main(["show", *arguments]) == 0
-    assert capsys.readouterr().out == (GOLDEN / golden).read_text(encoding="utf-8")
+    shown = program("dashboard", "show", *arguments, cwd=tmp_path)
+    assert shown.stdout == (GOLDEN / golden).read_text(encoding="utf-8")
     assert loopback.requests == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind"), [([], "project-view"), (["--report", "kitchen"], "runs")]
+)
 def test_push_saves_what_show_prints_and_pushing_again_replaces_it(
-    loopback: Loopback, capsys: pytest.CaptureFixture[str]
+    program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], kind: str
 ) -> None:
-    for arguments in ([], ["--report", "kitchen"]):
-        for _ in range(2):
-            assert dashboard.main(["push", "--project", "otherview", *arguments]) == 0
-    assert "/loop/otherview?nw=otherviewqs" in capsys.readouterr().out
-    workspace, workspace_again, report, report_again = loopback.views
-    assert workspace["name"] == workspace_again["name"] != report["name"] == report_again["name"]
-    assert (workspace["type"], report["type"]) == ("project-view", "runs")
-    for pushed, shown in (
-        (workspace, dashboard.workspace_json("otherview", "loop")),
-        (report, dashboard.report_json("otherview", "loop", "kitchen")),
-    ):
-        assert json.loads(pushed["spec"]) == json.loads(shown)
+    for _ in range(2):
+        done = program("dashboard", "push", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{loopback.url}/loop/otherview")
+    first, again = loopback.views
+    assert first["name"] == again["name"]
+    assert first["type"] == kind
+    shown = program("dashboard", "show", "--entity", "loop", *arguments, cwd=tmp_path)
+    assert json.loads(again["spec"]) == json.loads(shown.stdout)
 
 
 def test_every_panel_of_a_run_shows_something_that_a_run_leaves(result: Path) -> None:
     record = run_record(result)
     known = {*record.values, *record.tables, *record.drawings, *record.pictures}
     asked = {key for key in _keys(dashboard.QUESTIONS) if not key.startswith("sweep/")}
-    assert asked - known == {"heads/combined"}  # of a sweep's own run
+    of_a_sweep, of_more_items = "heads/combined", "heads/split_half/replication"
+    assert asked - known == {of_a_sweep, of_more_items}
+    assert not record.values.keys() & record.tables.keys()
 
 
 def test_a_push_without_a_key_is_one_line(
-    loopback: Loopback, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: Program, tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
-    assert dashboard.main(["push"]) == 1
-    assert re.fullmatch(r"error: not pushed: .*API key.*\n", capsys.readouterr().err)
+    done = program("dashboard", "push", cwd=tmp_path)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: not pushed: .*API key.*\n", done.stderr)
     assert loopback.views == []
 
 

@@ -68,8 +68,8 @@ def test_an_offline_run_holds_everything_and_asks_no_server(
     assert {name: item[name] for name in record.values} == record.values
     for name, histogram in record.histograms.items():
         assert item[f"{name}.values"] == histogram.weights.tolist()
-    assert item["slices16/units.nrows"] == ROWS
-    table = json.loads(_logged(folder, item["slices16/units.path"]))
+    assert item["slices16/unit_table.nrows"] == ROWS
+    table = json.loads(_logged(folder, item["slices16/unit_table.path"]))
     assert len(table["data"]) == ROWS
     assert _logged(folder, item["heads/count_3/drawn.path"]).startswith(b"\x89PNG")
 
@@ -84,8 +84,8 @@ def test_a_moved_run_is_synced_whole(folder: Path, loopback: Loopback) -> None:
     assert {artifact.state for artifact in loopback.artifacts} == {"COMMITTED"}
     files = loopback.artifact(f"result-{run}").files
     assert files["summary.json"] == (moved / "summary.json").read_bytes()
-    (units,) = [one for one in loopback.artifacts if "headsunits" in one.name]
-    assert len(json.loads(units.files["heads/units.table.json"])["data"]) == 48
+    (units,) = [one for one in loopback.artifacts if "headsunit_table" in one.name]
+    assert len(json.loads(units.files["heads/unit_table.table.json"])["data"]) == 48
 
 
 def test_two_runs_of_one_process_do_not_mix(folder: Path, tmp_path: Path) -> None:

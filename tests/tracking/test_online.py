@@ -42,18 +42,18 @@ def _media(server: Loopback, run: str, key: str) -> bytes:
 def test_every_row_of_the_unit_tables_arrives(sent: tuple[Path, Loopback]) -> None:
     folder, server = sent
     run = identity_of(folder)
-    table = json.loads(_media(server, run, "slices16/units"))
+    table = json.loads(_media(server, run, "slices16/unit_table"))
     units = pl.read_parquet(folder / "slices16.parquet")
     assert len(table["data"]) == ROWS == units.height
     assert [row[0] for row in table["data"]] == units["unit"].to_list()
-    (artifact,) = [one for one in server.artifacts if "slices16units" in one.name]
+    (artifact,) = [one for one in server.artifacts if "slices16unit_table" in one.name]
     assert artifact.state == "COMMITTED"
-    assert len(json.loads(artifact.files["slices16/units.table.json"])["data"]) == ROWS
+    assert len(json.loads(artifact.files["slices16/unit_table.table.json"])["data"]) == ROWS
 
 
 def test_every_statistic_of_the_heads_arrives(sent: tuple[Path, Loopback]) -> None:
     folder, server = sent
-    table = json.loads(_media(server, identity_of(folder), "heads/units"))
+    table = json.loads(_media(server, identity_of(folder), "heads/unit_table"))
     heads = pl.read_parquet(folder / "heads.parquet")
     assert table["columns"] == heads.columns
     assert table["data"] == [list(row) for row in heads.rows()]
