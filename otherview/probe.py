@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 class TextEncodings:
     """Encoded prompts in the order of their texts, kept on the host."""
 
-    embeddings: Float[Tensor, "prompts tokens channels"]
+    embeddings: tuple[Float[Tensor, "tokens channels"], ...]
     tokens: tuple[int, ...]
     """Tokens of every prompt before padding."""
 
@@ -84,7 +84,7 @@ def encode_texts(
             progress(min(start + batch_size, len(chats)), len(chats))
     if embeddings is None:
         raise ValueError("there are no texts to encode")
-    return TextEncodings(embeddings, tuple(lengths))
+    return TextEncodings(embeddings.unbind(), tuple(lengths))
 
 
 @torch.inference_mode()
@@ -111,15 +111,15 @@ def probe(
     transformer = pipeline.transformer
     sites = hook_sites(transformer.config)
     device, dtype = pipeline.device, transformer.dtype
-    image = _encode_reference(pipeline, reference)
-    noises = _Noises(pipeline, height, width, seed, noise)
+    image = encode_reference(pipeline, reference)
+    noises = Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
-    text_length = encodings.embeddings.shape[1]
+    text_length = len(encodings.embeddings[0])
     energies, counts = [], []
     with capture(transformer, sites) as recorder:
         for start in range(0, len(prompts.prompts), batch_size):
             rows = range(start, min(start + batch_size, len(prompts.prompts)))
-            embeddings = encodings.embeddings[rows.start : rows.stop].to(device, dtype)
+            embeddings = torch.stack(encodings.embeddings[rows.start : rows.stop]).to(device, dtype)
             target = torch.cat([noises.of(prompts.prompts[row].item) for row in rows])
             layout = TokenLayout(
                 tuple(encodings.tokens[row] for row in rows),
@@ -154,16 +154,31 @@ def probe(
         tuple(sites),
         np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
         np.concatenate(counts).reshape(*shape, len(TOKEN_GROUPS)),
+        _text_distance(encodings, *shape),
     )
 
 
+def _text_distance(
+    encodings: TextEncodings, items: int, wordings: int
+) -> Float[np.ndarray, " items"]:
+    """Distance of every item's prompts from the first item's, pads left out."""
+    prompts = [
+        embedded[:length].double().mean(0)
+        for embedded, length in zip(encodings.embeddings, encodings.tokens, strict=True)
+    ]
+    means = torch.stack(prompts).reshape(items, wordings, -1).mean(1)
+    return np.asarray((means - means[0]).square().mean(1).sqrt().numpy())
+
+
 @dataclass(frozen=True)
-class _ReferenceTokens:
+class ReferenceTokens:
+    """The encoded reference image and its position ids, `[1, tokens, channels]`."""
+
     latents: Tensor
     ids: Tensor
 
 
-def _encode_reference(pipeline: Any, reference: Image) -> _ReferenceTokens:
+def encode_reference(pipeline: Any, reference: Image) -> ReferenceTokens:
     """The reference image as the pipeline's own call prepares it."""
     processor = pipeline.image_processor
     processor.check_image_input(reference)
@@ -184,10 +199,10 @@ def _encode_reference(pipeline: Any, reference: Image) -> _ReferenceTokens:
         device=pipeline.device,
         dtype=pipeline.vae.dtype,
     )
-    return _ReferenceTokens(latents.to(pipeline.transformer.dtype), ids)
+    return ReferenceTokens(latents.to(pipeline.transformer.dtype), ids)
 
 
-class _Noises:
+class Noises:
     """Starting noise of a pass: one for all, or one an item. Drawn on the CPU, so that it is the
     same on every device."""
 
@@ -201,6 +216,7 @@ class _Noises:
         self.tokens = int(self.ids.shape[1])
 
     def of(self, item: int) -> Tensor:
+        """Noise of the passes of an item, `[1, tokens, channels]`."""
         seed = self._seed if self._shared else (self._seed * 100_003 + item) % 2**63
         if self._drawn is None or self._drawn[0] != seed:
             self._drawn = seed, self._draw(seed)[0]

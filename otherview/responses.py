@@ -33,6 +33,9 @@ class Responses:
     site does not see such tokens."""
     tokens: Int[np.ndarray, "items wordings groups"]
     """Tokens of every group (TOKEN_GROUPS) in every pass."""
+    text_distance: Float[np.ndarray, " items"]
+    """How far an item's prompts are from the first item's in what the transformer is conditioned
+    on: RMS over channels, of the means over text tokens and wordings."""
 
     def read(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
@@ -108,6 +111,11 @@ class Responses:
             coords={
                 "item": list(self.prompts.items),
                 "wording": [wording.name for wording in self.prompts.wordings],
+                "text_distance": (
+                    "item",
+                    self.text_distance,
+                    {"long_name": "RMS distance of the item's encoded prompts from the first's"},
+                ),
                 "role": ("wording", self.prompts.roles),
                 "template": ("wording", [wording.template for wording in self.prompts.wordings]),
                 "token_group": list(TOKEN_GROUPS),
@@ -130,8 +138,12 @@ class Responses:
         return dataset
 
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
-        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes."""
-        self.to_dataset().assign_attrs(origin).to_netcdf(path, engine="h5netcdf")
+        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes.
+
+        The file is made in memory, because HDF5 crashes the process when the disk is full.
+        """
+        content = self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf")
+        path.write_bytes(content)
 
 
 def token_columns(tokens: str) -> list[int]:

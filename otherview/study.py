@@ -7,6 +7,7 @@ is made and raises StudyError, whose message names the value and whose `setting`
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from operator import attrgetter
 from string import Formatter
@@ -186,6 +187,10 @@ class Templates:
     placebo: str | None = None
     """Where both lists hold wordings of one role, that role: test or control."""
 
+    matched: bool = False
+    """Refuse wordings that differ in token count or in the item's position, by the model's own
+    tokenizer: such a difference is in every pair, and no sign flip removes it."""
+
     def __post_init__(self) -> None:
         if self.placebo is not None:
             _choice("templates.placebo", self.placebo, ("test", "control"))
@@ -202,32 +207,37 @@ class Templates:
                     )
                 seen[wording] = setting
 
-    def check_placeholder(self, placeholder: str) -> None:
-        """Raises StudyError where a wording lacks `{placeholder}` or has another one."""
+    def check_placeholder(self, placeholder: str, where: str = "") -> None:
+        """Raises StudyError where a wording lacks `{placeholder}` or has another one.
+
+        `where` stands in front of the message.
+        """
         for role in ("test", "control"):
             setting = f"templates.{role}"
             for wording in getattr(self, role):
                 try:
                     places = [place for place in Formatter().parse(wording) if place[1] is not None]
                 except ValueError as error:
-                    raise StudyError(f"{setting}: {error} in {wording!r}", setting) from error
+                    raise StudyError(
+                        f"{where}{setting}: {error} in {wording!r}", setting
+                    ) from error
                 names = [name for _, name, _, _ in places]
                 if any(spec or conversion for _, _, spec, conversion in places):
                     raise StudyError(
-                        f"{setting} formats its placeholder: {wording!r}. "
+                        f"{where}{setting} formats its placeholder: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
                         setting,
                     )
                 unknown = [name for name in names if name != placeholder]
                 if unknown:
                     raise StudyError(
-                        f"{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
+                        f"{where}{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
                         setting,
                     )
                 if not names:
                     raise StudyError(
-                        f"{setting} has no {{{placeholder}}}: {wording!r}. "
+                        f"{where}{setting} has no {{{placeholder}}}: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
                         setting,
                     )
@@ -284,9 +294,17 @@ class Nulls:
     splits: int = 100
     """Random half splits of the items for the stability of the t-map."""
 
+    label_shuffle: int = 0
+    """Repetitions of the tests with shuffled labels, a check of their error rate; 0 for none."""
+
+    wording_splits: int = 20
+    """Random halvings of items and wordings: is what one half calls called by the other?"""
+
     def __post_init__(self) -> None:
         _at_least("nulls.flips", self.flips, 1)
         _at_least("nulls.splits", self.splits, 1)
+        _at_least("nulls.label_shuffle", self.label_shuffle, 0)
+        _at_least("nulls.wording_splits", self.wording_splits, 1)
         if not 0 < self.alpha < 1:
             raise StudyError(f"nulls.alpha={self.alpha} is not between 0 and 1", "nulls.alpha")
         if isinstance(self.sign_flips, str):
@@ -333,6 +351,129 @@ class Sampling:
 
 
 @dataclass
+class Intervention:
+    """What is done to heads after the study, to see what they do. Without one: nothing."""
+
+    name: str = "none"
+    """Name in tables and titles."""
+
+    kind: str = "none"
+    """ablate, scale, patch, or none."""
+
+    how: str = "zero"
+    """ablate: zero; mean (over the measured creatures and both roles); or resample (what the head
+    writes for another creature under a role drawn at random)."""
+
+    factors: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5, 2.0])
+    """scale: what is multiplied onto a head's output; heads are compared at the first."""
+
+    donors: list[str] = field(default_factory=lambda: ["role"])
+    """patch: what the prompt that the output is taken from differs in: role (same creature), item
+    (another creature, same role), or both. Heads are compared at the first."""
+
+    heads: str = "selective"
+    """selective: those that the role test calls, or that differ family-wise where there is one
+    wording a role. strongest: largest |t|, whatever its p. listed: `addresses`."""
+
+    addresses: list[str] = field(default_factory=list)
+    """Heads, as joint.2.image.17, joint.2.text.3, single.11.17."""
+
+    top: int = 8
+    """Heads that are edited together, at most: the strongest ones."""
+
+    tokens: list[str] = field(default_factory=lambda: ["all"])
+    """Token groups in which heads are edited: text, pad, target, reference; or all."""
+
+    singles: str = "all"
+    """Heads that are edited alone: all, or those that match the chosen ones (matched)."""
+
+    draws: int = 100
+    """Random sets that the chosen set is held against, at most."""
+
+    curve_draws: int = 20
+    """Random sets for every other size and variant."""
+
+    growth: int = 8
+    """Heads up to which a set is grown greedily; 0 grows none."""
+
+    saturation: float = 0.05
+    """Growth ends where one more head adds less than this share of the effect."""
+
+    steps: int = 1
+    """Denoising steps of a measured rendering. 1 is the probe's own pass."""
+
+    guidance_scale: float = 1.0
+    """Guidance of a measured rendering; above 1 the transformer runs twice a step."""
+
+    at: list[int] = field(default_factory=list)
+    """Steps at which heads are edited, from 0; empty means every step."""
+
+    text_length: int | None = None
+    """Text positions of a measured pass; null takes those of the study."""
+
+    wordings: int = 1
+    """Wordings of each role that are measured: the first so many."""
+
+    pictures: int = 6
+    """Creatures on the contact sheet, at most."""
+
+    seed: int = 0
+    """Seed of the split of the creatures, of the random sets and of resampling."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("kind", ("none", "ablate", "scale", "patch")),
+            ("how", ("zero", "mean", "resample")),
+            ("heads", ("selective", "strongest", "listed")),
+            ("singles", ("all", "matched")),
+        ):
+            _choice(f"intervention.{name}", getattr(self, name), choices)
+        for donor in self.donors:
+            _choice("intervention.donors", donor, ("role", "item", "both"))
+        for group in self.tokens:
+            _choice("intervention.tokens", group, (*TOKEN_GROUPS, "all"))
+        for name, least in (
+            ("top", 1), ("draws", 1), ("curve_draws", 1), ("growth", 0), ("saturation", 0),
+            ("steps", 1), ("guidance_scale", 1), ("wordings", 1), ("pictures", 1), ("seed", 0),
+        ):  # fmt: skip
+            _at_least(f"intervention.{name}", getattr(self, name), least)
+        if self.text_length is not None:
+            _at_least("intervention.text_length", self.text_length, 16)
+        self._check_lists()
+
+    def _check_lists(self) -> None:
+        for name in ("factors", "donors", "tokens", "at", "addresses"):
+            values = getattr(self, name)
+            if not values and name not in ("at", "addresses"):
+                raise StudyError(f"intervention.{name} is empty", f"intervention.{name}")
+            if len(set(values)) < len(values):
+                raise StudyError(
+                    f"intervention.{name}={list(values)} repeats a value", f"intervention.{name}"
+                )
+        if not all(math.isfinite(factor) for factor in self.factors) or self.factors[0] == 1:
+            raise StudyError(
+                f"intervention.factors={list(self.factors)}: give finite factors, the first not 1",
+                "intervention.factors",
+            )
+        if "all" in self.tokens and len(self.tokens) > 1:
+            raise StudyError(
+                f"intervention.tokens={list(self.tokens)}: all stands alone", "intervention.tokens"
+            )
+        if not all(0 <= step < self.steps for step in self.at):
+            raise StudyError(
+                f"intervention.at={list(self.at)} names a step that is not there: "
+                f"intervention.steps={self.steps}, counted from 0",
+                "intervention.at",
+            )
+        if (self.heads == "listed") != bool(self.addresses):
+            raise StudyError(
+                f"intervention.heads={self.heads} with {len(self.addresses)} "
+                "intervention.addresses: listed heads need addresses, and no others take them",
+                "intervention.addresses",
+            )
+
+
+@dataclass
 class PublishedCount:
     """A row of a published table."""
 
@@ -369,6 +510,22 @@ class Published:
 
 
 @dataclass
+class Controls:
+    """Other contrasts that are measured beside the study's own, on the same model and scene."""
+
+    contrasts: dict[str, Templates]
+    """By name, which is that of a folder in the result: wordings of two roles, or placebos."""
+
+    def __post_init__(self) -> None:
+        for name in self.contrasts:
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise StudyError(
+                    f"controls.contrasts: {name!r} names a folder; use letters, digits, _ and -",
+                    "controls.contrasts",
+                )
+
+
+@dataclass
 class Study:
     """A whole study, as `conf/` composes it."""
 
@@ -387,6 +544,11 @@ class Study:
 
     sampling: Sampling = field(default_factory=Sampling)
 
+    controls: Controls | None = None
+    """Contrasts and placebos to measure beside the study's own."""
+
+    intervention: Intervention = field(default_factory=Intervention)
+
     published: Published | None = None
     """What a publication reports for this study, if it repeats one."""
 
@@ -395,6 +557,8 @@ class Study:
 
     def __post_init__(self) -> None:
         self.templates.check_placeholder(self.creatures.placeholder)
+        for name, templates in (self.controls.contrasts if self.controls else {}).items():
+            templates.check_placeholder(self.creatures.placeholder, f"controls, {name}: ")
         if not 0 <= self.seed < 2**63:
             raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
         items = len(self.creatures.items)

@@ -124,8 +124,8 @@ def test_a_non_finite_activation_names_block_and_prompt(
 ) -> None:
     prompts = small_measurement.responses.prompts
     length = len(prompts.prompts)
-    encodings = TextEncodings(torch.zeros(length, 64, 192), (20,) * length)
-    encodings.embeddings[3, 5, 7] = torch.nan
+    encodings = TextEncodings(torch.zeros(length, 64, 192).unbind(), (20,) * length)
+    encodings.embeddings[3][5, 7] = torch.nan
     with pytest.raises(
         StudyError, match=r"joint\.0\.image\) is not finite for the prompt"
     ) as error:

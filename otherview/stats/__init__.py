@@ -6,6 +6,7 @@ numba and the compiled kernels are loaded when a test first runs.
 
 from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
 from otherview.stats.flip_null import CountNull, MaxNull
+from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.published import PublishedReading, published_reading
 from otherview.stats.role import RoleTestResult, role_test
 from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
@@ -17,10 +18,12 @@ from otherview.stats.stability import (
 )
 from otherview.stats.trend import TrendResult, trend
 from otherview.stats.variance import VarianceComponents, variance_components
+from otherview.stats.wording_split import WordingSplitResult, enough_to_split, wording_split
 
 __all__ = [
     "CountNull",
     "DiscoverConfirmResult",
+    "LabelShuffleResult",
     "MapAgreement",
     "MaxNull",
     "PairCorrelations",
@@ -30,7 +33,10 @@ __all__ = [
     "SplitHalfResult",
     "TrendResult",
     "VarianceComponents",
+    "WordingSplitResult",
     "discover_confirm",
+    "enough_to_split",
+    "label_shuffle",
     "map_agreement",
     "published_reading",
     "role_test",
@@ -38,4 +44,5 @@ __all__ = [
     "split_half",
     "trend",
     "variance_components",
+    "wording_split",
 ]

@@ -1,0 +1,54 @@
+"""What an intervention did to a prediction, on any model: size, direction, and toward what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+Displacements = Float[Tensor, "rows tokens channels"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that an intervention gives for every measured pass."""
+
+    name: str
+    title: str
+    unit: str
+    larger_is_more: bool = True
+    """Whether a larger value means more effect."""
+
+
+CHANGE = Measure("change", "change of the predicted velocity", "of its norm")
+COSINE = Measure("cosine", "cosine with the intact velocity", "", larger_is_more=False)
+TOWARD = Measure("toward", "way to the other role's prediction", "of the whole way")
+OF_EVERY_MODEL = (CHANGE, COSINE, TOWARD)
+
+
+def change(intact: Displacements, edited: Displacements) -> Float[Tensor, " rows"]:
+    """Norm of the difference over the norm of the intact prediction."""
+    return _norm(edited - intact) / _norm(intact)
+
+
+def cosine(intact: Displacements, edited: Displacements) -> Float[Tensor, " rows"]:
+    """Cosine of the angle between the two."""
+    return (intact * edited).sum((1, 2)) / (_norm(intact) * _norm(edited))
+
+
+def toward(
+    intact: Displacements, edited: Displacements, other: Displacements
+) -> Float[Tensor, " rows"]:
+    """How much of the way from `intact` to `other` the edited prediction went: 0 none, 1 all.
+
+    `other` is what the other role's prompt predicts for the same item. Change at right angles to
+    that way does not count.
+    """
+    way = other - intact
+    return ((edited - intact) * way).sum((1, 2)) / way.square().sum((1, 2))
+
+
+def _norm(values: Displacements) -> Float[Tensor, " rows"]:
+    norm: Float[Tensor, " rows"] = values.flatten(1).norm(dim=1)
+    return norm

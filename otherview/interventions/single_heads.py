@@ -1,0 +1,133 @@
+"""Every head edited alone: its effect, its rank among heads like it, its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+from scipy.stats import spearmanr
+
+from otherview.analysis import Analysis
+from otherview.interventions.effects import ROLES, Effects, Variant
+from otherview.interventions.matching import closest_level, matching_group, permutation_p
+from otherview.interventions.verdicts import verdict
+from otherview.sites import Unit
+
+FEWEST_TO_CORRELATE = 5
+
+
+def heads_to_edit(
+    chosen: Sequence[Unit], pool: Sequence[Unit], which: str, alpha: float
+) -> list[Unit]:
+    """All heads of `pool`, or (`matched`) those against which a chosen one is held."""
+    if which == "all":
+        return list(pool)
+    levels = [closest_level([unit], pool, alpha) for unit in chosen]
+    groups = {
+        (level, matching_group(unit, level)) for unit, level in zip(chosen, levels, strict=True)
+    }
+    return [
+        unit
+        for unit in pool
+        if any((level, matching_group(unit, level)) in groups for level in set(levels))
+    ]
+
+
+def single_table(
+    effects: Effects,
+    edited: Sequence[Unit],
+    pool: Sequence[Unit],
+    chosen: Sequence[Unit],
+    variant: Variant,
+    analysis: Analysis,
+    progress: Callable[[int, int], None],
+) -> pl.DataFrame:
+    """A row a head of `edited`, as docs/interventions.md describes. What was not computed is null.
+
+    `chosen` are the study's selected heads, and `analysis` what its statistics say of the heads.
+    """
+    measured = {}
+    for done, unit in enumerate(edited):
+        progress(done, len(edited))
+        measured[unit.address] = effects.of([unit.address], variant)
+    progress(len(edited), len(edited))
+    known = _statistics(analysis)
+    alpha = analysis.sign_flip.alpha
+    selected = {unit.address for unit in chosen}
+    rows = []
+    for unit in edited:
+        statistics = known.get(unit.address, {})
+        row: dict[str, object] = {
+            "unit": unit.address,
+            "block_kind": unit.site.block_kind,
+            "block": unit.site.block,
+            "stream": unit.site.stream,
+            "head": unit.head,
+            "variant": variant.name,
+            "selected": unit.address in selected,
+            "differs": statistics.get("differs"),
+            "t": statistics.get("t"),
+            "role_t": statistics.get("role_t"),
+        }
+        for measure in effects.measures:
+            by_role = measured[unit.address][measure.name].mean(axis=1)
+            row |= {
+                f"{measure.name}_{role}": float(value)
+                for role, value in zip(ROLES, by_role, strict=True)
+            }
+        level = closest_level([unit], pool, alpha)
+        matching = [
+            measured[other.address]["change"].mean(axis=1)
+            for other in edited
+            if other is not unit and matching_group(other, level) == matching_group(unit, level)
+        ]
+        own = measured[unit.address]["change"].mean(axis=1)
+        null = np.array(matching).reshape(-1, 2)
+        p = [permutation_p(own[role], list(null[:, role])) for role in (0, 1)]
+        median = [float(np.median([own[role], *null[:, role]])) for role in (0, 1)]
+        row |= {"p_test": p[0], "p_control": p[1], "matching": level}
+        row |= {"median_test": median[0], "median_control": median[1]}
+        row["specificity"] = float(own[0] - own[1])
+        row["verdict"] = verdict(
+            statistics.get("differs"),  # type: ignore[arg-type]
+            p=(p[0], p[1]),
+            change=(float(own[0]), float(own[1])),
+            median=(median[0], median[1]),
+            alpha=alpha,
+        )
+        rows.append(row)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
+    """Spearman's correlation of |t| and |role t| with specificity, over the heads that have them.
+
+    Absent are those with fewer than five heads, or without variance.
+    """
+    found: dict[str, float | int] = {}
+    for name in ("t", "role_t"):
+        rows = table.drop_nulls(name)
+        if len(rows) < FEWEST_TO_CORRELATE:
+            continue
+        strength = rows[name].abs().to_numpy()
+        correlation = float(spearmanr(strength, rows["specificity"].to_numpy()).statistic)
+        if np.isfinite(correlation):
+            found |= {name: correlation, "heads": len(rows)}
+    return found
+
+
+def _statistics(analysis: Analysis) -> dict[str, dict[str, float | bool | None]]:
+    """By address: whether the head differs, its published t and its role t."""
+    role, test = analysis.role, analysis.sign_flip
+    differs = role.called if role is not None else test.p_stepdown <= test.alpha
+    found: dict[str, dict[str, float | bool | None]] = {}
+    for place, unit in enumerate(analysis.units):
+        t = float(analysis.published.t[place])
+        role_t = None if role is None else float(role.t[place])
+        found[unit.address] = {
+            "differs": bool(differs[place]),
+            "t": t if np.isfinite(t) else None,
+            "role_t": role_t if role_t is not None and np.isfinite(role_t) else None,
+        }
+    return found

@@ -1,0 +1,100 @@
+"""One loaded model for many studies: nothing is made twice, and no result depends on the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from otherview import weights
+from otherview.compose import compose_study
+from otherview.measure import Measurement, measure
+from otherview.session import Session
+from otherview.study import Study
+from tests.conftest import THREE_CREATURES
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each part of a model was loaded."""
+    counts: Counter[str] = Counter()
+    for part in ("load_text_encoder", "load_image_side", "load_tokenizer"):
+        load = getattr(weights, part)
+
+        def counted(*arguments: Any, load: Any = load, part: str = part) -> Any:
+            counts[part] += 1
+            return load(*arguments)
+
+        monkeypatch.setattr(weights, part, counted)
+    return counts
+
+
+def drawn_study(*overrides: str) -> Study:
+    """A study whose reference image the pocket model draws."""
+    scene = ("scene=kitchen", "scene.steps=1", "scene.guidance_scale=1")
+    return compose_study(
+        ["+experiment=kitchen", "model=pocket", THREE_CREATURES, *scene, *overrides]
+    )
+
+
+def test_expected_studies_load_every_part_once_and_keep_their_bits(
+    small_study: Study, small_measurement: Measurement, loads: Counter[str]
+) -> None:
+    matched = compose_study(
+        ["+experiment=kitchen", "model=pocket", THREE_CREATURES, "templates=matched", "seed=1"]
+    )
+    session = Session(small_study.model)
+    session.expect([matched, small_study])
+    stages: list[tuple[str, int, int]] = []
+    measure(matched, lambda *stage: stages.append(stage), session)
+    again = measure(small_study, session=session)
+    assert loads == {"load_text_encoder": 1, "load_image_side": 1, "load_tokenizer": 1}
+    assert ("encoding prompts", 9, 9) in stages  # three wordings, one of them in both studies
+    np.testing.assert_array_equal(again.responses.energy, small_measurement.responses.energy)
+
+
+def test_an_unexpected_study_is_encoded_when_it_comes(
+    small_study: Study, loads: Counter[str]
+) -> None:
+    session = Session(small_study.model)
+    measure(small_study, session=session)
+    other = replace(small_study, templates=replace(small_study.templates, test=["as {creature}"]))
+    measured = measure(other, session=session)
+    assert loads["load_text_encoder"] == 2
+    np.testing.assert_array_equal(measured.responses.energy, measure(other).responses.energy)
+
+
+def test_encodings_beyond_the_limit_are_dropped_and_made_again(
+    small_study: Study, small_measurement: Measurement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otherview.session.KEPT_BYTES", 0)
+    session = Session(small_study.model)
+    other = replace(small_study, templates=replace(small_study.templates, test=["as {creature}"]))
+    session.expect([other, small_study])
+    measure(other, session=session)
+    again = measure(small_study, session=session)
+    np.testing.assert_array_equal(again.responses.energy, small_measurement.responses.energy)
+
+
+def test_a_reference_is_drawn_once_a_seed_and_shared_through_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, matched = drawn_study(), drawn_study("templates=matched")
+    session = Session(study.model, tmp_path)
+    first = session.reference(study)
+    assert session.reference(matched) is first
+    assert session.reference(drawn_study("seed=1")) is not first
+    monkeypatch.setattr(
+        "otherview.session.draw_reference", lambda *_: pytest.fail("drawn a second time")
+    )
+    np.testing.assert_array_equal(Session(study.model, tmp_path).reference(matched), first)
+
+
+def test_a_session_refuses_a_study_of_another_model(small_study: Study) -> None:
+    other = replace(small_study.model, path="otherview:pocket/checkpoints/pocket_random")
+    with pytest.raises(ValueError, match="this session is of"):
+        measure(replace(small_study, model=other), session=Session(small_study.model))
