@@ -247,8 +247,8 @@ def test_a_point_alone_says_what_it_said_itself(sweep: Path, combined: dict[str,
         assert found["p_stepdown"].to_list() == own["p_stepdown"].to_list()
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def cut(path: Path, size: int | None = None) -> None:
+    path.write_bytes(path.read_bytes()[: size or path.stat().st_size // 2])
 
 
 def take_another_s_responses(folder: Path) -> None:
@@ -270,7 +270,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "responses": (lambda folder: cut(folder / "responses.nc"), "damaged: responses.nc: "),
     "table": (lambda folder: cut(folder / "heads.parquet"), "damaged: heads.parquet: "),
     "summary": (lambda folder: cut(folder / "summary.json"), "damaged: summary.json: "),
-    "config": (lambda folder: cut(folder / ".hydra/config.yaml"), "damaged: .hydra/config.yaml: "),
+    "config": (
+        lambda folder: cut(folder / ".hydra/config.yaml", 200),
+        "damaged: .hydra/config.yaml: ",
+    ),
     "no-config": (
         lambda folder: (folder / ".hydra/config.yaml").unlink(),
         "damaged: .hydra/config.yaml: No such file",
@@ -374,7 +377,7 @@ def test_a_placebo_says_that_it_is_one(sweep: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["contrast"]["placebo"] == "control"
     printed = StringIO()
-    print_summary(summary, folder, Console(width=120, file=printed, markup=False))
+    print_summary(summary, Console(width=120, file=printed, markup=False))
     assert "A placebo: both wordings are of the control role" in printed.getvalue()
 
 
