@@ -22,6 +22,7 @@ from otherview.analysis import analyse
 from otherview.combine import combine
 from otherview.combine.printing import print_combined
 from otherview.compose import compose_study
+from otherview.console import print_summary
 from otherview.errors import StudyError
 from otherview.measure import measure
 from otherview.result import write_analyses, write_measurement, write_status
@@ -178,9 +179,10 @@ def test_the_role_test_takes_the_wordings_of_all_contrasts(
     assert len(found["written"]["test"]) == 9
     answers = {row["over"]: row["answer"] for row in pocket(combined)["generalises"]}
     assert answers == {
-        "items": "tested", "wordings": "tested", "seeds": "described",
+        "items": "not tested", "wordings": "tested", "seeds": "described",
         "scenes": "not tested", "models": "not tested",
     }  # fmt: skip
+    assert "4 items give at best p = 0.125" in pocket(combined)["generalises"][0]["sentence"]
 
 
 def test_selectivity_is_an_item_s_contrast_beyond_its_placebo(
@@ -245,8 +247,8 @@ def test_a_point_alone_says_what_it_said_itself(sweep: Path, combined: dict[str,
         assert found["p_stepdown"].to_list() == own["p_stepdown"].to_list()
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def cut(path: Path, size: int | None = None) -> None:
+    path.write_bytes(path.read_bytes()[: size or path.stat().st_size // 2])
 
 
 def take_another_s_responses(folder: Path) -> None:
@@ -268,7 +270,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "responses": (lambda folder: cut(folder / "responses.nc"), "damaged: responses.nc: "),
     "table": (lambda folder: cut(folder / "heads.parquet"), "damaged: heads.parquet: "),
     "summary": (lambda folder: cut(folder / "summary.json"), "damaged: summary.json: "),
-    "config": (lambda folder: cut(folder / ".hydra/config.yaml"), "damaged: .hydra/config.yaml: "),
+    "config": (
+        lambda folder: cut(folder / ".hydra/config.yaml", 200),
+        "damaged: .hydra/config.yaml: ",
+    ),
     "no-config": (
         lambda folder: (folder / ".hydra/config.yaml").unlink(),
         "damaged: .hydra/config.yaml: No such file",
@@ -365,6 +370,15 @@ def test_nothing_to_combine_is_said_and_the_earlier_result_stays(
         combine(tmp_path, [])
     with pytest.raises(StudyError, match="is no folder of a sweep"):
         combine(tmp_path / "nowhere")
+
+
+def test_a_placebo_says_that_it_is_one(sweep: Path) -> None:
+    folder = next(sweep.glob("pocket-placebo-seed0-*"))
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["contrast"]["placebo"] == "control"
+    printed = StringIO()
+    print_summary(summary, Console(width=120, file=printed, markup=False))
+    assert "A placebo: both wordings are of the control role" in printed.getvalue()
 
 
 def test_the_printed_result_leads_with_the_answer(sweep: Path, combined: dict[str, Any]) -> None:

@@ -90,13 +90,13 @@ def tests_table(group: dict[str, Any]) -> Table:
     """The tests of a group, a row a contrast: items are the blocks whose signs are flipped."""
     table = Table(
         title="sign flips of items, seeds averaged",
-        caption="r between seeds: mean Pearson correlation of their t-maps. x placebo: size of the "
+        caption="r: mean Pearson correlation of the t-maps of two seeds. x placebo: size of the "
         "differences over that under the placebos, median over units; no test",
     )
     table.add_column("templates", no_wrap=True)
     lowest = min(group["thresholds"])
     for heading in (
-        "seeds", f"|t| > {lowest:g}", "family-wise", "max |t|", "r between seeds", "x placebo",
+        "seeds", f"|t| > {lowest:g}", "family-wise", "max |t|", "r", "x placebo",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for unit_set, result in group["results"].items():

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from otherview.combine.groups import Group
 from otherview.combine.points import Point
-from otherview.responses import token_columns, unit_responses
+from otherview.responses import slice_sums, token_columns, unit_responses
 
 ADDRESS = [
     "unit", "block_kind", "block", "stream", "channel_kind", "head", "channel_start",
@@ -170,7 +170,7 @@ def _read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
     with h5py.File(point.folder / "responses.nc") as file:
         seed = int(np.ravel(file.attrs["seed"])[0])
         energy = file["sum_of_squares"][:, :, first:last, :]
-        tokens = file["tokens"][...]
+        tokens = file["tokens"][...][..., columns]
     if seed != point.seed:
         raise ValueError(f"its seed is {seed} and that of the config {point.seed}")
     roles = study_roles(point)
@@ -179,11 +179,12 @@ def _read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
             f"it holds {energy.shape[0]} items under {energy.shape[1]} wordings; the config names "
             f"{len(study.creatures.items)} and {len(roles)}"
         )
+    sums = slice_sums(energy, columns)
     is_test = np.array([role == "test" for role in roles])
     found = []
     for layout in layouts:
         values = unit_responses(
-            energy, tokens, columns, layout.edges - first, layout.seen, layout.channels,
+            sums, tokens, layout.edges - first, layout.seen, layout.channels,
             study.capture.response,
         )  # fmt: skip
         found.append(
