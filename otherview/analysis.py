@@ -6,6 +6,7 @@ responses are averaged over the wordings before its sign is flipped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -19,17 +20,22 @@ from otherview.responses import Responses
 from otherview.sites import Unit, units_of
 from otherview.stats import (
     DiscoverConfirmResult,
+    LabelShuffleResult,
     PublishedReading,
     RoleTestResult,
     SignFlipResult,
     SplitHalfResult,
     TrendResult,
+    WordingSplitResult,
     discover_confirm,
+    enough_to_split,
+    label_shuffle,
     published_reading,
     role_test,
     sign_flip_test,
     split_half,
     trend,
+    wording_split,
 )
 from otherview.stats.sign_flip import Flips
 from otherview.study import TOKEN_GROUPS, Study
@@ -59,6 +65,12 @@ class Analysis:
     """Along the study's axis; None without one."""
     role: RoleTestResult | None
     """None with one wording a role: then role and words are one and the same."""
+    text_trend: TrendResult | None
+    """Along the distance of the items' prompts in the text encoder; None without an axis."""
+    label_shuffle: LabelShuffleResult | None
+    """None where the study asks for no shuffles."""
+    wording_split: WordingSplitResult | None
+    """None with too few items or wordings to halve."""
 
     @property
     def differences(self) -> Float[np.ndarray, "items units"]:
@@ -84,7 +96,7 @@ def analyse(responses: Responses, study: Study, progress: Progress | None = None
 def _analyse(
     responses: Responses, study: Study, unit_set: str, progress: Progress | None
 ) -> Analysis:
-    capture, nulls = study.capture, study.nulls
+    capture, nulls, seed = study.capture, study.nulls, study.seed
     units = tuple(
         unit
         for unit in units_of(responses.sites, unit_set)
@@ -92,59 +104,101 @@ def _analyse(
     )
     values = responses.read(units, capture.tokens, capture.response)
     _check_finite(values, units)
-    roles = responses.prompts.roles
     test, control = responses.role_means(values)
     differences = test - control
-    report = partial(progress, f"testing {unit_set}") if progress else None
-    flips, thresholds = cast(Flips, nulls.sign_flips), tuple(nulls.thresholds)
-    by_role = None
-    if len(roles) > 2:
-        by_role = role_test(
-            values,
-            roles,
-            thresholds=thresholds,
-            alpha=nulls.alpha,
-            flips=flips,
-            seed=study.seed,
-            progress=report,
-        )
-        sign_flip = by_role.items
-    else:
-        sign_flip = sign_flip_test(
-            differences,
-            thresholds=thresholds,
-            flips=flips,
-            alpha=nulls.alpha,
-            seed=study.seed,
-            progress=report,
-        )
-    items, ranks = len(differences), responses.prompts.ranks
-    halves = items >= FEWEST_TO_HALVE
+    flips = cast(Flips, nulls.sign_flips)
+
+    def report(doing: str) -> Callable[[int, int], None] | None:
+        return partial(progress, f"{doing} {unit_set}") if progress else None
+
+    by_role, sign_flip = _tested(values, differences, responses, study, report("testing"))
+    halves = len(differences) >= FEWEST_TO_HALVE
+    ranks = responses.prompts.ranks if len(differences) >= FEWEST_FOR_TREND else None
+    distances = responses.text_distance
     return Analysis(
         unit_set,
         units,
         test,
         control,
-        published_reading(
-            differences, thresholds=nulls.thresholds, flips=nulls.flips, seed=study.seed
+        published=published_reading(
+            differences, thresholds=nulls.thresholds, flips=nulls.flips, seed=seed
         ),
-        sign_flip,
-        split_half(
-            differences,
-            nulls.splits,
-            study.seed,
-            alpha=nulls.alpha,
-            progress=partial(progress, f"halving {unit_set}") if progress else None,
+        sign_flip=sign_flip,
+        split_half=split_half(
+            differences, nulls.splits, seed, alpha=nulls.alpha, progress=report("halving")
         )
         if halves
         else None,
-        discover_confirm(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)
+        discover_confirm=discover_confirm(differences, flips=flips, alpha=nulls.alpha, seed=seed)
         if halves
         else None,
-        trend(differences, ranks, alpha=nulls.alpha, seed=study.seed)
-        if ranks and items >= FEWEST_FOR_TREND
+        trend=trend(differences, ranks, alpha=nulls.alpha, seed=seed) if ranks else None,
+        role=by_role,
+        text_trend=trend(differences, distances, alpha=nulls.alpha, seed=seed)
+        if ranks and np.ptp(distances)
         else None,
-        by_role,
+        label_shuffle=label_shuffle(
+            values,
+            responses.prompts.roles,
+            nulls.label_shuffle,
+            threshold=min(nulls.thresholds),
+            alpha=nulls.alpha,
+            seed=seed,
+            progress=report("shuffling labels,"),
+        )
+        if nulls.label_shuffle
+        else None,
+        wording_split=_split_over_wordings(values, responses, study, report("splitting wordings,")),
+    )
+
+
+def _tested(
+    values: Float[np.ndarray, "items wordings units"],
+    differences: Float[np.ndarray, "items units"],
+    responses: Responses,
+    study: Study,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[RoleTestResult | None, SignFlipResult]:
+    """The role test, where there are wordings for it, and the sign-flip test over items."""
+    nulls = study.nulls
+    flips, thresholds = cast(Flips, nulls.sign_flips), tuple(nulls.thresholds)
+    if len(responses.prompts.roles) > 2:
+        by_role = role_test(
+            values,
+            responses.prompts.roles,
+            thresholds=thresholds,
+            alpha=nulls.alpha,
+            flips=flips,
+            seed=study.seed,
+            progress=progress,
+        )
+        return by_role, by_role.items
+    return None, sign_flip_test(
+        differences,
+        thresholds=thresholds,
+        flips=flips,
+        alpha=nulls.alpha,
+        seed=study.seed,
+        progress=progress,
+    )
+
+
+def _split_over_wordings(
+    values: Float[np.ndarray, "items wordings units"],
+    responses: Responses,
+    study: Study,
+    progress: Callable[[int, int], None] | None,
+) -> WordingSplitResult | None:
+    roles, nulls = responses.prompts.roles, study.nulls
+    if not enough_to_split(roles.count("test"), roles.count("control"), len(values), nulls.alpha):
+        return None
+    return wording_split(
+        values,
+        roles,
+        nulls.wording_splits,
+        alpha=nulls.alpha,
+        seed=study.seed,
+        progress=progress,
     )
 
 

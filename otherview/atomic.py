@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with replacing(folder / "summary.json") as temporary:
             temporary.write_text(text)
 
-    After an error the temporary file is gone and `path` is as it was.
+    After an error the temporary file is gone and `path` is as it was. Processes of any machine can
+    write the same path at once: the last one's content stays.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.partial{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as stream:
@@ -27,6 +29,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path, before: float) -> None:
+    """Removes what killed writers left in `folder` before the time `before` (seconds)."""
+    for path in folder.glob(".*.partial*"):
+        with suppress(FileNotFoundError):  # another process did
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -42,6 +42,9 @@ _USER_ERRORS = (
     yaml.YAMLError,
 )
 
+Config = DictConfig | Mapping[str, Any]
+"""A composed config, or what `plain_config` makes of it."""
+
 RUN_SETTINGS = ("hydra", "tracking")
 """Names in a composed config that are no part of the study: where it runs, writes and is shown."""
 
@@ -53,7 +56,7 @@ def configuration_folder() -> Path:
     return shipped if shipped.is_dir() else package.parent / "conf"
 
 
-def study_from(config: DictConfig) -> Study:
+def study_from(config: Config) -> Study:
     """The study that a composed config describes.
 
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
@@ -73,42 +76,70 @@ def study_from(config: DictConfig) -> Study:
     return study
 
 
+def plain_config(config: DictConfig) -> dict[str, Any]:
+    """A composed config as plain values, interpolations resolved, without Hydra's part."""
+    names = [str(name) for name in config if name != "hydra"]
+    kept = OmegaConf.masked_copy(config, names) if "hydra" in config else config
+    plain = OmegaConf.to_container(kept, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}
+
+
 def compose_study(overrides: Sequence[str]) -> Study:
     """The study that `overrides`, as on the command line, compose: for notebooks and scripts.
 
     study = compose_study(["+experiment=kitchen", "model=pocket"])
     """
-    _register_resolver()
+    register_resolvers()
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         return study_from(hydra.compose("study", overrides=list(overrides)))
 
 
-def identity(config: DictConfig) -> str:
+def identity(config: Config) -> str:
     """Eight hexadecimal digits that name a composed study: equal settings, equal digits.
 
-    The hash covers every setting, defaults included, so that a changed default is a new run.
+    The hash covers every setting, defaults included, so that a changed default is a new run. It
+    leaves out where the study runs: RUN_SETTINGS and `model.device`.
     """
-    plain = OmegaConf.to_container(_study_part(config), resolve=True)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+    study = _study_part(config)
+    study["model"] = {k: v for k, v in study["model"].items() if k != "device"}
+    return hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def run_settings(config: DictConfig) -> dict[str, Any]:
+def run_settings(config: Config) -> dict[str, Any]:
     """What a composed config says beside the study, `hydra` apart."""
-    names = [name for name in RUN_SETTINGS if name != "hydra" and name in config]
-    settings = OmegaConf.to_container(OmegaConf.masked_copy(config, names), resolve=True)
-    assert isinstance(settings, dict)
-    return {str(name): value for name, value in settings.items()}
+    plain = _plain(config)
+    return {name: plain[name] for name in RUN_SETTINGS if name in plain}
 
 
-def _study_part(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in RUN_SETTINGS])
+def _study_part(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in _plain(config).items() if name not in RUN_SETTINGS}
+
+
+def _plain(config: Config) -> Mapping[str, Any]:
+    return plain_config(config) if isinstance(config, DictConfig) else config
+
+
+def varied_name(config: Mapping[str, Any]) -> str:
+    """What is varied most of a study, for the name of its directory."""
+    return f"{config['model']['name']}-{config['templates']['name']}-seed{config['seed']}"
 
 
 def run_name(config: DictConfig) -> str:
     """Directory of a run below the output folder: study, what is varied most, identity."""
-    study = study_from(config)
-    varied = f"{study.model.name}-{study.templates.name}-seed{study.seed}"
-    return f"{study.name}/{varied}-{identity(config)}"
+    return f"{study_from(config).name}/{point_name(config)}"
+
+
+def point_name(config: DictConfig) -> str:
+    """Directory of a point below that of its sweep: what is varied most, identity."""
+    study_from(config)
+    plain = plain_config(config)
+    return f"{varied_name(plain)}-{identity(plain)}"
+
+
+def sweep_name(config: DictConfig) -> str:
+    """Directory of a sweep below the output folder: its study, or `studies` where that is swept."""
+    return "studies" if OmegaConf.is_missing(config, "name") else str(config.name)
 
 
 def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callable[[], None]:
@@ -139,7 +170,7 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
     )(guarded)
 
     def main() -> None:
-        _register_resolver()
+        register_resolvers()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
         try:
             program()
@@ -158,10 +189,14 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
     return main
 
 
-def _register_resolver() -> None:
-    OmegaConf.register_new_resolver(
-        "otherview.run_name", lambda *, _root_: run_name(_root_), replace=True
-    )
+def register_resolvers() -> None:
+    """Lets configs name directories by what they hold: otherview.run_name and its like."""
+    for name in (run_name, point_name, sweep_name):
+        OmegaConf.register_new_resolver(
+            f"otherview.{name.__name__}",
+            lambda *, _root_, name=name: name(_root_),
+            replace=True,
+        )
 
 
 def _one_line(error: BaseException) -> str | None:

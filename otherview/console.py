@@ -5,6 +5,7 @@ The tables are made from `summary.json` alone, so that an old result prints as a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,21 @@ def progress_bars(console: Console) -> Iterator[Report]:
         yield report
 
 
-def print_summary(summary: dict[str, Any], folder: Path, console: Console) -> None:
+def print_result(folder: Path, console: Console) -> None:
+    """The tables of a finished run, read from its files."""
+    from otherview.interventions.shown import print_interventions
+
+    print_summary(json.loads((folder / "summary.json").read_bytes()), console)
+    for name, show in (
+        ("controls.json", print_controls),
+        ("interventions.json", print_interventions),
+    ):
+        if (folder / name).is_file():
+            show(json.loads((folder / name).read_bytes()), console)
+    console.print(f"result in {folder}", soft_wrap=True)
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Everything that a reader of a run's `summary.json` should see first."""
     _print_heading(console, summary)
     for unit_set, result in summary["results"].items():
@@ -62,7 +77,37 @@ def print_summary(summary: dict[str, Any], folder: Path, console: Console) -> No
                 f"{len(result['degenerate'])} of {result['units']:,} {UNIT_SET_TITLES[unit_set]} "
                 f"have no variance and no t: {named}{more}"
             )
-    console.print(f"result in {folder}", soft_wrap=True)
+
+
+def print_controls(controls: dict[str, Any], console: Console) -> None:
+    """What the other contrasts of a controlled study say, a row a contrast and set of units."""
+    table = Table(
+        title="would any two wordings do that?",
+        caption="differ: family-wise over items; ratio: median over units of the mean |difference| "
+        "over that of the placebos; in pads: share of the change that is in pad tokens",
+    )
+    table.add_column("contrast", no_wrap=True)
+    threshold = controls["contrasts"][0]["results"]
+    lowest = min(result["threshold"] for result in threshold.values())
+    for heading in (f"|t| > {lowest:g}", "differ", "max |t|", "ratio", "in pads"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    ratios = {row["contrast"]: row["results"] for row in controls.get("selectivity", [])}
+    shares = {row["contrast"]: row["results"] for row in controls["token_groups"]}
+    for row in controls["contrasts"]:
+        for unit_set, result in row["results"].items():
+            ratio = ratios.get(row["name"], {}).get(unit_set, {}).get("median_ratio")
+            share = shares[row["name"]][unit_set].get("shares")
+            largest = result.get("max_abs_t")
+            more = f", {UNIT_SET_TITLES[unit_set]}" if len(row["results"]) > 1 else ""
+            table.add_row(
+                f"{row['name']}{more}",
+                f"{result['observed']:,} of {result['units']:,}",
+                f"{result['familywise']:,}",
+                DASH if largest is None else f"{largest:.1f}",
+                DASH if ratio is None else f"{ratio:.2f}",
+                DASH if share is None else f"{share['pad']:.0%}",
+            )
+    console.print(table)
 
 
 def plain_console() -> Console:
@@ -84,6 +129,12 @@ def _print_heading(console: Console, summary: dict[str, Any]) -> None:
         more = len(contrast[role]) - 1
         also = f"  (and {more} more)" if more else ""
         console.print(f"  {role:<8}{contrast[role][0]}{also}")
+    if "placebo" in contrast:
+        console.print(
+            f"  A placebo: both wordings are of the {contrast['placebo']} role, so nothing here is "
+            "about the role.",
+            style="yellow",
+        )
     if not (summary["tokens"]["equal_count"] and summary["tokens"]["equal_item_position"]):
         console.print(
             "  The wordings differ in token count or in the item's position: that difference is "
@@ -104,6 +155,19 @@ def _print_role_test(console: Console, unit_set: str, result: dict[str, Any]) ->
     if found["called_units"]:
         more = " ..." if found["called"] > 8 else ""
         console.print(f"  {', '.join(found['called_units'][:8])}{more}")
+    if (split := result.get("wording_split")) is not None:
+        survival = f", {split['survival']:.0%}" if "survival" in split else ""
+        console.print(
+            f"  found on half the items and wordings: {split['mean_discovered']:.1f} on average; "
+            f"called again on the other halves: {split['mean_confirmed']:.1f}{survival}"
+        )
+    if (shuffled := result.get("label_shuffle")) is not None:
+        low, high = shuffled["interval"]
+        console.print(
+            f"  labels shuffled over {shuffled['over']} {shuffled['shuffles']} times: any unit "
+            f"called in {shuffled['rate']:.1%} [{low:.1%}, {high:.1%}]; |t| > "
+            f"{shuffled['threshold']:g} in {shuffled['published_share']:.0%} of units"
+        )
     console.print(
         f"  each test family-wise {found['alpha']:g}; {found['relabellings']:,} "
         f"{'' if found['exact'] else 'random '}relabellings of {wordings['test']} + "
@@ -205,9 +269,9 @@ def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     by_role = "role_test" in result
     table = Table(title=f"strongest {UNIT_SET_TITLES[unit_set]}")
     table.add_column("unit", no_wrap=True)
-    role_headings = ("role t", "role p", "fails over")
+    role_headings = ("role t", "role p", "fails over", "items t", "items p")
     item_headings = ("t", "g, interval", "family-wise p", "confirmed")
-    for heading in (*role_headings, "t over items", "p over items") if by_role else item_headings:
+    for heading in role_headings if by_role else item_headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result["strongest"]:
         t, p = _number(row, "t", ".2f"), f"{row['p_stepdown']:.2g}"

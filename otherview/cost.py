@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otherview.sites import Site, heads
-from otherview.study import TOKEN_GROUPS, Model
+from otherview.study import TOKEN_GROUPS, Model, Study
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,21 @@ def responses_bytes(sites: Sequence[Site], prompts: int) -> int:
     all_slices = sum(site.slices for site in sites)
     per_prompt = all_slices * len(TOKEN_GROUPS) + len(heads(sites)) * (len(TOKEN_GROUPS) + 1)
     return 4 * prompts * per_prompt
+
+
+def study_flops(
+    study: Study, config: Mapping[str, Any], reference: tuple[int, int] | None
+) -> float:
+    """Floating-point operations of the transformer calls of a study.
+
+    `reference` is the `(height, width)` of its image file; None where the reference is drawn, whose
+    calls count too. `config` is the transformer's.
+    """
+    model, scene = study.model, study.scene
+    image = image_tokens(model, reference or (model.height, model.width))
+    wordings = len(study.templates.test) + len(study.templates.control)
+    flops = wordings * len(study.creatures.items) * forward_flops(config, model.text_length, image)
+    if reference is None:
+        calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)
+        flops += calls * forward_flops(config, model.text_length, ImageTokens(image.target, 0))
+    return flops

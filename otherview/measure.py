@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from otherview.errors import StudyError
 from otherview.prompts import TokenPlace
 from otherview.responses import Responses
-from otherview.scene import open_reference
 from otherview.session import Progress as Progress
-from otherview.session import Session
+from otherview.session import Session, open_session
 from otherview.study import Study
 
 if TYPE_CHECKING:
@@ -50,10 +49,7 @@ def measure(
 
 
 def _measure(study: Study, report: Progress, session: Session | None) -> Measurement:
-    if study.scene.image is not None:
-        open_reference(study.scene)  # before a download
-    if session is None:
-        session = Session(study.model)
+    session = session or open_session(study)
     prompts, places = session.check(study)
 
     from otherview.probe import probe

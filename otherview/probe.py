@@ -154,7 +154,20 @@ def probe(
         tuple(sites),
         np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
         np.concatenate(counts).reshape(*shape, len(TOKEN_GROUPS)),
+        _text_distance(encodings, *shape),
     )
+
+
+def _text_distance(
+    encodings: TextEncodings, items: int, wordings: int
+) -> Float[np.ndarray, " items"]:
+    """Distance of every item's prompts from the first item's, pads left out."""
+    prompts = [
+        embedded[:length].double().mean(0)
+        for embedded, length in zip(encodings.embeddings, encodings.tokens, strict=True)
+    ]
+    means = torch.stack(prompts).reshape(items, wordings, -1).mean(1)
+    return np.asarray((means - means[0]).square().mean(1).sqrt().numpy())
 
 
 @dataclass(frozen=True)

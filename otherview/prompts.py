@@ -123,3 +123,20 @@ def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) ->
         position = next(index for index, (_, end) in enumerate(offsets) if end > start)
         places.append(TokenPlace(count, position))
     return places
+
+
+def check_matched(prompts: PromptSet, places: Sequence[TokenPlace]) -> None:
+    """Raises StudyError for the first prompt that is not like the others of its item.
+
+    All wordings of an item must have as many tokens, and the item at the same position.
+    """
+    first: dict[int, tuple[Prompt, TokenPlace]] = {}
+    for prompt, place in zip(prompts.prompts, places, strict=True):
+        other, wanted = first.setdefault(prompt.item, (prompt, place))
+        if place != wanted:
+            raise StudyError(
+                f"templates.matched: {prompt.text!r} has {place.count} tokens and its item at "
+                f"{place.item_position}, {other.text!r} has {wanted.count} and "
+                f"{wanted.item_position}; change the wordings, or say templates.matched=false",
+                "templates.matched",
+            )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 
 import otherview
 
+VIEWS_OF_A_RESULT = ("console.py", "plan.py", "views.py", "report", "sweep", "tracking")
+"""Parts of the package that change no number of a result."""
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "numba", "hydra-core")
 
 
@@ -21,10 +26,9 @@ def provenance(device: str, model_revision: str) -> dict[str, Any]:
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {
-        "otherview": otherview.__version__,
-        "commit": _commit(),
+        **code_version(),
+        "commit": commit(),
         "python": platform.python_version(),
-        "libraries": {library: version(library) for library in LIBRARIES},
         "model_revision": model_revision,
         "device": device,
         "device_name": name,
@@ -35,7 +39,31 @@ def provenance(device: str, model_revision: str) -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+@functools.cache
+def code_version() -> dict[str, Any]:
+    """What a result depends on beside its settings: this package's code, and the libraries.
+
+    `code` is a hash of the package's modules, views apart.
+    """
+    package = Path(otherview.__file__).resolve().parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        name = file.relative_to(package)
+        if name.parts[0] not in VIEWS_OF_A_RESULT:
+            digest.update(f"{name.as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return {
+        "otherview": otherview.__version__,
+        "code": digest.hexdigest()[:16],
+        "libraries": {library: version(library) for library in LIBRARIES},
+    }
+
+
+def same_version(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two provenances are of the same code and libraries."""
+    return all(one.get(name) == other.get(name) for name in ("code", "libraries"))
+
+
+def commit() -> str | None:
     """Commit of the checkout that the package runs from, `-dirty` with changes; else None."""
     folder = Path(otherview.__file__).resolve().parent.parent
     if not (folder / ".git").exists():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from otherview.prompts import PromptSet
 from otherview.sites import Site, Unit, heads, slices
@@ -33,6 +33,9 @@ class Responses:
     site does not see such tokens."""
     tokens: Int[np.ndarray, "items wordings groups"]
     """Tokens of every group (TOKEN_GROUPS) in every pass."""
+    text_distance: Float[np.ndarray, " items"]
+    """How far an item's prompts are from the first item's in what the transformer is conditioned
+    on: RMS over channels, of the means over text tokens and wordings."""
 
     def read(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
@@ -42,20 +45,13 @@ class Responses:
         `response` is `rms` or `log_rms` (natural logarithm). NaN where a unit's site does not see
         the group: the text stream of a joint block has no target tokens.
         """
-        groups = range(len(TOKEN_GROUPS)) if tokens == "all" else [TOKEN_GROUPS.index(tokens)]
+        groups = token_columns(tokens)
         edges = np.array([[unit.first_slice, unit.last_slice] for unit in units])
         seen = np.array(
             [[TOKEN_GROUPS[g] in unit.site.token_groups for g in groups] for unit in units]
         )
-        total = np.zeros((*self.energy.shape[:2], len(units)))
-        for column, group in enumerate(groups):
-            energy = np.nan_to_num(self.energy[..., group].astype(np.float64), nan=0.0)
-            total += seen[:, column] * _sums_between(energy, edges)
-        count = np.einsum("iwg,ug->iwu", self.tokens[..., list(groups)].astype(np.float64), seen)
         channels = np.array([unit.stop - unit.start for unit in units])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rms = np.where(count > 0, np.sqrt(total / (count * channels)), np.nan)
-            return np.log(rms) if response == "log_rms" else rms
+        return unit_responses(self.energy, self.tokens, groups, edges, seen, channels, response)
 
     def differences(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
@@ -114,6 +110,11 @@ class Responses:
             coords={
                 "item": list(self.prompts.items),
                 "wording": [wording.name for wording in self.prompts.wordings],
+                "text_distance": (
+                    "item",
+                    self.text_distance,
+                    {"long_name": "RMS distance of the item's encoded prompts from the first's"},
+                ),
                 "role": ("wording", self.prompts.roles),
                 "template": ("wording", [wording.template for wording in self.prompts.wordings]),
                 "token_group": list(TOKEN_GROUPS),
@@ -138,6 +139,37 @@ class Responses:
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
         """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes."""
         self.to_dataset().assign_attrs(origin).to_netcdf(path, engine="h5netcdf")
+
+
+def token_columns(tokens: str) -> list[int]:
+    """Places in TOKEN_GROUPS of the groups that `tokens` (one of them, or all) names."""
+    return list(range(len(TOKEN_GROUPS))) if tokens == "all" else [TOKEN_GROUPS.index(tokens)]
+
+
+def unit_responses(
+    energy: Float[np.ndarray, "items wordings slices all_groups"],
+    tokens: Int[np.ndarray, "items wordings all_groups"],
+    groups: Sequence[int],
+    edges: Int[np.ndarray, "units 2"],
+    seen: Bool[np.ndarray, "units groups"],
+    channels: Int[np.ndarray, " units"],
+    response: str,
+) -> Float[np.ndarray, "items wordings units"]:
+    """RMS (or its logarithm) of units over the token groups `groups`, float64.
+
+    A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those of the
+    groups that `seen` says. NaN where it sees none of the tokens. Raises ValueError where units
+    hold different numbers of slices.
+    """
+    total = np.zeros((*energy.shape[:2], len(edges)))
+    for column, group in enumerate(groups):
+        of_group = energy[..., group].astype(np.float64)
+        of_group[np.isnan(of_group)] = 0.0
+        total += seen[:, column] * _sums_between(of_group, edges)
+    count = np.einsum("iwg,ug->iwu", tokens[..., list(groups)].astype(np.float64), seen)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rms = np.where(count > 0, np.sqrt(total / (count * channels)), np.nan)
+        return np.asarray(np.log(rms) if response == "log_rms" else rms)
 
 
 def _sums_between(

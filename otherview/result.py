@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,16 @@ from typing import Any
 import otherview
 from otherview.analysis import Analysis
 from otherview.atomic import replacing, write_json
+from otherview.controls.contrasts import Tested
+from otherview.controls.figures import controls_figures, controls_tables
 from otherview.interventions import FILES as INTERVENTION_FILES
 from otherview.measure import Measurement
 from otherview.study import Study
 from otherview.summary import summary_of
 from otherview.tables import null_table, unit_table
 
-TABLES = ("summary.json", "heads.parquet", "slices16.parquet", "nulls.parquet")
+CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
+TABLES = ("summary.json", "heads.parquet", "slices16.parquet", "nulls.parquet", *CONTROL_FILES)
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
@@ -46,8 +52,55 @@ def write_analyses(
     with replacing(folder / "nulls.parquet") as temporary:
         null_table(analyses).write_parquet(temporary)
     summary = summary_of(study, measurement, analyses, tables)
+    written = [folder / f"{unit_set}.parquet" for unit_set in tables]
+    names = ("reference.png", "responses.nc", "nulls.parquet", *CONTROL_FILES, *INTERVENTION_FILES)
+    written += [folder / name for name in names if (folder / name).is_file()]
+    summary["files"] = {file.name: file.stat().st_size for file in written}
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
+    """Writes what the controls of a study gave, each into a folder below `controls`.
+
+    `tested` begins with the study's own contrast, which is written elsewhere. Returns the content
+    of `controls.json`.
+    """
+    for control in tested[1:]:
+        below = folder / "controls" / control.name
+        below.mkdir(parents=True, exist_ok=True)
+        write_measurement(below, control.study, control.measurement)
+        write_analyses(below, control.study, control.measurement, control.analyses)
+    for unit_set, table in controls_tables(tested).items():
+        with replacing(folder / f"controls_{unit_set}.parquet") as temporary:
+            table.write_parquet(temporary)
+    figures = controls_figures(tested)
+    write_json(folder / "controls.json", figures)
+    return figures
+
+
+def whole_summary(folder: Path) -> dict[str, Any] | None:
+    """The content of `summary.json` where the result in `folder` is whole, else None.
+
+    Whole means that `summary.json`, which is written last, can be read, and that every file that
+    it names has the size that was written.
+    """
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+        sizes = {name: (folder / name).stat().st_size for name in summary["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    assert isinstance(summary, dict)
+    return summary if sizes == summary["files"] else None
+
+
+def read_status(folder: Path) -> dict[str, Any] | None:
+    """The content of `status.json`; None where there is none, or none that can be read."""
+    try:
+        status = json.loads((folder / "status.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return status if isinstance(status, dict) else None
 
 
 def _origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
@@ -66,12 +119,14 @@ def _origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
     }
 
 
-def write_status(folder: Path, state: str, error: str | None = None) -> None:
+def write_status(folder: Path, state: str, error: str | None = None, **more: Any) -> None:
     """Writes `status.json`: running, finished, failed (with the error) or interrupted."""
     status: dict[str, Any] = {
         "state": state,
         "process": os.getpid(),
+        "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        **more,
     }
     if error is not None:
         status["error"] = error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
@@ -13,6 +15,7 @@ from otherview.study import Study
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from otherview.session import Progress, Session
     from otherview.views import Settings
 
 
@@ -21,38 +24,76 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     `settings` are those of the views.
     """
-    from otherview.analysis import analyse
-    from otherview.console import plain_console, print_summary, progress_bars
-    from otherview.interventions.intervene import checked_session, intervene
-    from otherview.interventions.shown import print_interventions
-    from otherview.measure import measure
-    from otherview.result import write_analyses, write_measurement, write_status
+    from otherview.console import plain_console, print_result, progress_bars
     from otherview.views import make_views
 
-    edits = study.intervention.kind != "none"
-    found = None
     console = plain_console()
-    write_status(folder, "running")
+    with progress_bars(console) as report:
+        make_result(study, folder, report)
+    make_views(folder, settings, console)
+    print_result(folder, console)
+
+
+def make_result(
+    study: Study,
+    folder: Path,
+    report: Progress,
+    session: Session | None = None,
+    status: Mapping[str, Any] | None = None,
+    made_meanwhile: Callable[[], dict[str, Any] | None] = lambda: None,
+) -> dict[str, Any]:
+    """Measures, tests and writes the result into `folder`; returns the content of `summary.json`.
+
+    `session` is a loaded model to go on with. `status` says more in `status.json`.
+    `made_meanwhile` is asked before anything is written: where it gives a summary, another process
+    has made this result, which then stays. What goes wrong is raised, after `status.json` was told.
+    """
+    from otherview.result import write_status
+
+    more = dict(status or {})
+    write_status(folder, "running", **more)
     try:
-        with progress_bars(console) as report:
-            session = checked_session(study) if edits else None
-            measurement = measure(study, report, session)
-            write_measurement(folder, study, measurement)
-            analyses = analyse(measurement.responses, study, report)
-            if session is not None:
-                found = intervene(study, session, measurement, folder, analyses, report)
-        summary = write_analyses(folder, study, measurement, analyses)
+        summary = _make_result(study, folder, report, session, made_meanwhile)
     except KeyboardInterrupt:
-        write_status(folder, "interrupted")
+        write_status(folder, "interrupted", **more)
         raise
     except Exception as error:
-        write_status(folder, "failed", str(error))
+        with suppress(OSError):  # the disk may be full
+            write_status(folder, "failed", str(error), **more)
         raise
-    write_status(folder, "finished")
-    make_views(folder, settings, console)
-    print_summary(summary, folder, console)
-    if found is not None:
-        print_interventions(found, console)
+    write_status(folder, "finished", **more)
+    return summary
+
+
+def _make_result(
+    study: Study,
+    folder: Path,
+    report: Progress,
+    session: Session | None,
+    made_meanwhile: Callable[[], dict[str, Any] | None],
+) -> dict[str, Any]:
+    from otherview.analysis import analyse
+    from otherview.controls.contrasts import Tested, measure_controls, with_controls
+    from otherview.interventions.intervene import check_intervention, intervene
+    from otherview.measure import measure
+    from otherview.result import write_analyses, write_controls, write_measurement
+    from otherview.session import open_session
+
+    if session is None:
+        session = open_session(study)
+        session.expect(with_controls(study))
+    check_intervention(study, session)
+    measurement = measure(study, report, session)
+    if (summary := made_meanwhile()) is not None:
+        return summary
+    write_measurement(folder, study, measurement)
+    analyses = analyse(measurement.responses, study, report)
+    if study.controls is not None:
+        own = Tested(study.templates.name, study, measurement, analyses)
+        write_controls(folder, [own, *measure_controls(study, session, report)])
+    if study.intervention.kind != "none":
+        intervene(study, session, measurement, folder, analyses, report)
+    return write_analyses(folder, study, measurement, analyses)
 
 
 def _task(config: DictConfig) -> None:

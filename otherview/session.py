@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from otherview import weights
 from otherview.atomic import replacing
-from otherview.prompts import PromptSet, TokenPlace, check_lengths, study_prompts, token_places
+from otherview.prompts import (
+    PromptSet,
+    TokenPlace,
+    check_lengths,
+    check_matched,
+    study_prompts,
+    token_places,
+)
 from otherview.scene import draw_reference, open_reference
 from otherview.sites import hook_sites
 from otherview.study import Model, Scene, Study
@@ -83,6 +90,8 @@ class Session:
             open_reference(study.scene)
         hook_sites(weights.transformer_config(study.model, self.folder))
         places = token_places(self.tokenizer, prompts.prompts, study.model.text_length)
+        if study.templates.matched:
+            check_matched(prompts, places)
         check_lengths(self.tokenizer, _scene_texts(study.scene), study.model.text_length)
         return prompts, places
 
@@ -191,6 +200,13 @@ class Session:
     def _kept_bytes(self) -> int:
         kept = (tensor for group in self._encodings.values() for tensor in group.embeddings)
         return sum(tensor.nbytes for tensor in kept)
+
+
+def open_session(study: Study) -> Session:
+    """A session for `study`, whose reference image is looked at before a download."""
+    if study.scene.image is not None:
+        open_reference(study.scene)
+    return Session(study.model)
 
 
 def model_source(model: Model) -> tuple[str | None, ...]:

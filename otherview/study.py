@@ -7,6 +7,7 @@ is made and raises StudyError, whose message names the value and whose `setting`
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from operator import attrgetter
 from string import Formatter
@@ -72,10 +73,19 @@ class Model:
     architecture: dict[str, Any] = field(default_factory=dict)
     """The transformer's own config as far as plans need it; checked against the loaded weights."""
 
+    null_of: str | None = None
+    """Name of the model beside which this one is a null model: one without the operation."""
+
     def __post_init__(self) -> None:
         if self.repo is None and self.path is None:
             raise StudyError(
                 f"model {self.name} has neither model.repo nor model.path", "model.path"
+            )
+        if self.null_of == self.name:
+            raise StudyError(
+                f"model.null_of={self.null_of} is the model's own name: name the model that it is "
+                "compared with",
+                "model.null_of",
             )
         _choice("model.dtype", self.dtype, DTYPES)
         for name, least in (
@@ -174,7 +184,16 @@ class Templates:
     control: list[str]
     """Wordings that name the item without asking for it (render with X in the scene)."""
 
+    placebo: str | None = None
+    """Where both lists hold wordings of one role, that role: test or control."""
+
+    matched: bool = False
+    """Refuse wordings that differ in token count or in the item's position, by the model's own
+    tokenizer: such a difference is in every pair, and no sign flip removes it."""
+
     def __post_init__(self) -> None:
+        if self.placebo is not None:
+            _choice("templates.placebo", self.placebo, ("test", "control"))
         seen: dict[str, str] = {}
         for role in ("test", "control"):
             setting = f"templates.{role}"
@@ -188,32 +207,37 @@ class Templates:
                     )
                 seen[wording] = setting
 
-    def check_placeholder(self, placeholder: str) -> None:
-        """Raises StudyError where a wording lacks `{placeholder}` or has another one."""
+    def check_placeholder(self, placeholder: str, where: str = "") -> None:
+        """Raises StudyError where a wording lacks `{placeholder}` or has another one.
+
+        `where` stands in front of the message.
+        """
         for role in ("test", "control"):
             setting = f"templates.{role}"
             for wording in getattr(self, role):
                 try:
                     places = [place for place in Formatter().parse(wording) if place[1] is not None]
                 except ValueError as error:
-                    raise StudyError(f"{setting}: {error} in {wording!r}", setting) from error
+                    raise StudyError(
+                        f"{where}{setting}: {error} in {wording!r}", setting
+                    ) from error
                 names = [name for _, name, _, _ in places]
                 if any(spec or conversion for _, _, spec, conversion in places):
                     raise StudyError(
-                        f"{setting} formats its placeholder: {wording!r}. "
+                        f"{where}{setting} formats its placeholder: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
                         setting,
                     )
                 unknown = [name for name in names if name != placeholder]
                 if unknown:
                     raise StudyError(
-                        f"{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
+                        f"{where}{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
                         setting,
                     )
                 if not names:
                     raise StudyError(
-                        f"{setting} has no {{{placeholder}}}: {wording!r}. "
+                        f"{where}{setting} has no {{{placeholder}}}: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
                         setting,
                     )
@@ -270,9 +294,17 @@ class Nulls:
     splits: int = 100
     """Random half splits of the items for the stability of the t-map."""
 
+    label_shuffle: int = 0
+    """Repetitions of the tests with shuffled labels, a check of their error rate; 0 for none."""
+
+    wording_splits: int = 20
+    """Random halvings of items and wordings: is what one half calls called by the other?"""
+
     def __post_init__(self) -> None:
         _at_least("nulls.flips", self.flips, 1)
         _at_least("nulls.splits", self.splits, 1)
+        _at_least("nulls.label_shuffle", self.label_shuffle, 0)
+        _at_least("nulls.wording_splits", self.wording_splits, 1)
         if not 0 < self.alpha < 1:
             raise StudyError(f"nulls.alpha={self.alpha} is not between 0 and 1", "nulls.alpha")
         if isinstance(self.sign_flips, str):
@@ -478,6 +510,22 @@ class Published:
 
 
 @dataclass
+class Controls:
+    """Other contrasts that are measured beside the study's own, on the same model and scene."""
+
+    contrasts: dict[str, Templates]
+    """By name, which is that of a folder in the result: wordings of two roles, or placebos."""
+
+    def __post_init__(self) -> None:
+        for name in self.contrasts:
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise StudyError(
+                    f"controls.contrasts: {name!r} names a folder; use letters, digits, _ and -",
+                    "controls.contrasts",
+                )
+
+
+@dataclass
 class Study:
     """A whole study, as `conf/` composes it."""
 
@@ -496,6 +544,9 @@ class Study:
 
     sampling: Sampling = field(default_factory=Sampling)
 
+    controls: Controls | None = None
+    """Contrasts and placebos to measure beside the study's own."""
+
     intervention: Intervention = field(default_factory=Intervention)
 
     published: Published | None = None
@@ -506,6 +557,8 @@ class Study:
 
     def __post_init__(self) -> None:
         self.templates.check_placeholder(self.creatures.placeholder)
+        for name, templates in (self.controls.contrasts if self.controls else {}).items():
+            templates.check_placeholder(self.creatures.placeholder, f"controls, {name}: ")
         if not 0 <= self.seed < 2**63:
             raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
         items = len(self.creatures.items)

@@ -13,6 +13,7 @@ import polars as pl
 from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
+from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
 
 TOP_BLOCKS = 5
@@ -51,23 +52,26 @@ def summary_of(
             "dtype": study.model.dtype,
             "noise": study.sampling.noise,
         },
-        "tokens": _token_summary(study, measurement),
+        "tokens": token_summary(study, measurement),
         "results": {
             analysis.unit_set: _result(analysis, tables[analysis.unit_set]) for analysis in analyses
         },
         "provenance": provenance(measurement.device, measurement.model_revision),
     }
+    if study.templates.placebo is not None:
+        summary["contrast"]["placebo"] = study.templates.placebo
     if not any("role_test" in result for result in summary["results"].values()):
         summary["role_note"] = ONE_PAIR
     if study.creatures.axis is not None:
         summary["axis"] = study.creatures.axis
+        summary["text_axis"] = _text_axis(measurement)
     if study.repeats_published:
         assert study.published is not None
         summary["published_figures"] = asdict(study.published)
     return summary
 
 
-def _token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
+def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     """Whether the members of the pairs have as many tokens and hold the item at the same place."""
     prompts = measurement.responses.prompts.prompts
     places = list(zip(prompts, measurement.places, strict=True))
@@ -81,13 +85,26 @@ def _token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     }
 
 
+def _text_axis(measurement: Measurement) -> dict[str, Any]:
+    """How the study's axis goes with the items' distances in the text encoder."""
+    from scipy.stats import spearmanr
+
+    responses = measurement.responses
+    axis: dict[str, Any] = {"distances": responses.text_distance.tolist()}
+    if len(responses.prompts.items) > 2 and np.ptp(responses.text_distance):
+        axis["spearman"] = float(
+            spearmanr(responses.prompts.ranks, responses.text_distance).statistic
+        )
+    return axis
+
+
 def _result(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {
         "units": len(analysis.units),
         "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),
         "degenerate": table.filter("degenerate")["unit"].to_list(),
         "published_reading": _published_reading(analysis),
-        "sign_flip": _sign_flip(analysis),
+        "sign_flip": sign_flip_summary(analysis.sign_flip),
         "top_blocks": _top_blocks(analysis, table),
         "strongest": _strongest(analysis, table),
     }
@@ -96,6 +113,9 @@ def _result(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         ("discover_confirm", _discover_confirm(analysis)),
         ("trend", _trend(analysis)),
         ("role_test", _role_test(analysis)),
+        ("text_distance", _text_distance(analysis)),
+        ("label_shuffle", _label_shuffle(analysis)),
+        ("wording_split", _wording_split(analysis)),
     ):
         if found is not None:
             result[name] = found
@@ -122,8 +142,8 @@ def _published_reading(analysis: Analysis) -> dict[str, Any]:
     return summary
 
 
-def _sign_flip(analysis: Analysis) -> dict[str, Any]:
-    test = analysis.sign_flip
+def sign_flip_summary(test: SignFlipResult) -> dict[str, Any]:
+    """How a sign-flip test was done, and how many units it finds; docs/result.md."""
     summary: dict[str, Any] = {
         "exact": test.exact,
         "patterns": test.n_flips,
@@ -190,11 +210,70 @@ def _trend(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
+def _text_distance(analysis: Analysis) -> dict[str, Any] | None:
+    found, graded = analysis.text_trend, analysis.trend
+    if found is None or graded is None:
+        return None
+    return {
+        "familywise": int(found.significant.sum()),
+        "smallest_p_maxt": float(found.p_maxt.min()),
+        "both": int((found.significant & graded.significant).sum()),
+    }
+
+
+def _label_shuffle(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.label_shuffle
+    if found is None:
+        return None
+    return {
+        "over": found.over,
+        "shuffles": len(found.called),
+        "seed": found.seed,
+        "called_any": found.called_any,
+        "rate": found.rate,
+        "interval": list(found.interval),
+        "nominal": found.alpha,
+        "threshold": found.threshold,
+        "published_observed": float(found.published.mean()),
+        "published_share": float(found.published.mean() / found.units),
+    }
+
+
+def _wording_split(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.wording_split
+    if found is None:
+        return None
+    discovered, confirmed = found.discovered.mean(axis=0), found.confirmed.mean(axis=0)
+    strongest = np.lexsort((-discovered, -confirmed))[:STRONGEST_UNITS]
+    summary: dict[str, Any] = {
+        "splits": len(found.discovered),
+        "mean_discovered": float(found.discovered.sum(axis=1).mean()),
+        "mean_confirmed": float(found.confirmed.sum(axis=1).mean()),
+        "strongest": [
+            {
+                "unit": analysis.units[index].address,
+                "discovered": float(discovered[index]),
+                "confirmed": float(confirmed[index]),
+            }
+            for index in strongest
+            if discovered[index]
+        ],
+    }
+    if found.survival is not None:
+        summary["survival"] = found.survival
+    return summary
+
+
 def _role_test(analysis: Analysis) -> dict[str, Any] | None:
     found = analysis.role
     if found is None:
         return None
-    units = np.array([unit.address for unit in analysis.units])
+    return role_summary(found, [unit.address for unit in analysis.units])
+
+
+def role_summary(found: RoleTestResult, addresses: Sequence[str]) -> dict[str, Any]:
+    """How a role test was done, and which units it calls; docs/result.md."""
+    units = np.array(addresses)
     strongest_first = np.argsort(-np.abs(np.nan_to_num(found.t)), kind="stable")
     return {
         "called": int(found.called.sum()),

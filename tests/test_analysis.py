@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,9 @@ def made_up(study: Study, role_effect: float = 0.0, seed: int = 0) -> Measuremen
             energy[:, :, span, place] = np.exp(2 * log[:, :, span]) * channels
         first += site.slices
     places = (TokenPlace(30, 10),) * len(prompts.prompts)
-    responses = Responses(prompts, tuple(sites), energy, tokens)
+    responses = Responses(
+        prompts, tuple(sites), energy, tokens, np.arange(len(prompts.items), dtype=float)
+    )
     return Measurement(responses, Image.new("RGB", (64, 64)), places, "cpu", "made up")
 
 
@@ -68,7 +69,7 @@ def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
 
 def printed(content: dict[str, Any]) -> str:
     text = StringIO()
-    print_summary(content, Path("there"), Console(file=text, width=120, markup=False))
+    print_summary(content, Console(file=text, width=120, markup=False))
     return text.getvalue()
 
 

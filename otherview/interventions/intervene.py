@@ -25,7 +25,6 @@ from otherview.interventions.choice import (
 from otherview.interventions.variants import Grid, variants_of
 from otherview.measure import Measurement
 from otherview.responses import Responses
-from otherview.scene import open_reference
 from otherview.session import Progress, Session
 from otherview.sites import Unit, hook_sites
 from otherview.study import Study
@@ -38,18 +37,16 @@ if TYPE_CHECKING:
     from otherview.interventions.head_sets import Growth, Null
 
 
-def checked_session(study: Study) -> Session:
-    """A session for `study`; raises StudyError for what cannot be edited before it loads anything.
+def check_intervention(study: Study, session: Session) -> None:
+    """Raises StudyError for what cannot be edited, before anything is loaded.
 
     Unknown heads, token groups that a head does not see, prompts too long for the passes.
     """
-    if study.scene.image is not None:
-        open_reference(study.scene)  # before a download
-    session = Session(study.model)
+    if study.intervention.kind == "none":
+        return
     config = weights.transformer_config(study.model, session.folder)
     check_heads(hook_sites(config), study.intervention)
     session.check(measured_study(study))
-    return session
 
 
 def measured_study(study: Study) -> Study:

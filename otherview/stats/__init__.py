@@ -4,7 +4,9 @@ Needs NumPy, SciPy and numba, and nothing else of this project. Importing it is 
 numba and the compiled kernels are loaded when a test first runs.
 """
 
+from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
 from otherview.stats.flip_null import CountNull, MaxNull
+from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.published import PublishedReading, published_reading
 from otherview.stats.role import RoleTestResult, role_test
 from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
@@ -15,20 +17,32 @@ from otherview.stats.stability import (
     split_half,
 )
 from otherview.stats.trend import TrendResult, trend
+from otherview.stats.variance import VarianceComponents, variance_components
+from otherview.stats.wording_split import WordingSplitResult, enough_to_split, wording_split
 
 __all__ = [
     "CountNull",
     "DiscoverConfirmResult",
+    "LabelShuffleResult",
+    "MapAgreement",
     "MaxNull",
+    "PairCorrelations",
     "PublishedReading",
     "RoleTestResult",
     "SignFlipResult",
     "SplitHalfResult",
     "TrendResult",
+    "VarianceComponents",
+    "WordingSplitResult",
     "discover_confirm",
+    "enough_to_split",
+    "label_shuffle",
+    "map_agreement",
     "published_reading",
     "role_test",
     "sign_flip_test",
     "split_half",
     "trend",
+    "variance_components",
+    "wording_split",
 ]

@@ -24,6 +24,7 @@ def test_creatures_and_scene_are_those_of_the_study() -> None:
         ("viewpoint", [words.PUBLISHED["view"]], [words.PUBLISHED["mention"]]),
         ("matched", [words.MATCHED["view"]], [words.MATCHED["mention"]]),
         ("nouns", words.noun_wordings("view"), words.noun_wordings("mention")),
+        ("paraphrases", words.PARAPHRASES["view"], words.PARAPHRASES["mention"]),
     ],
 )
 def test_wordings_are_those_of_the_study(
@@ -34,7 +35,29 @@ def test_wordings_are_those_of_the_study(
     assert study.templates.control == list(control)
 
 
-@pytest.mark.parametrize("templates", ["matched", "nouns"])
+@pytest.mark.parametrize(
+    ("templates", "placebo", "role"),
+    [("placebo_mention", "control", "mention"), ("placebo_viewpoint", "test", "view")],
+)
+def test_a_placebo_has_two_trained_wordings_of_one_role(
+    templates: str, placebo: str, role: words.Role
+) -> None:
+    found = compose_study(["+experiment=kitchen", f"templates={templates}"]).templates
+    assert found.placebo == placebo
+    both = {*found.test, *found.control}
+    assert len(both) == 2
+    assert both <= set(words.wordings(role)) - {words.HELD_OUT_WORDING[role]}
+
+
+def test_placebo_is_the_placebo_of_mentions() -> None:
+    short, whole = (
+        compose_study(["+experiment=kitchen", f"templates={name}"]).templates
+        for name in ("placebo", "placebo_mention")
+    )
+    assert short == whole
+
+
+@pytest.mark.parametrize("templates", ["matched", "nouns", "placebo_mention", "placebo_viewpoint"])
 def test_matched_wordings_have_equal_counts_and_the_creature_at_one_place(templates: str) -> None:
     study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={templates}"])
     folder = cached_folder(study.model)

@@ -1,0 +1,181 @@
+"""How often each reading calls a head where there is nothing to find.
+
+    python benchmarks/null_rate.py --seeds 200
+
+Runs the nouns study on models without a viewpoint operation, once a seed: random weights (drawn
+anew, the text encoder's too), and `pocket_mention_only` on another kitchen with another noise; and
+on `pocket` with the role labels shuffled over wordings. Prints the share of seeds in which the role
+test calls any head, with its 95% interval, beside the nominal rate, and how many heads the
+published reading calls. A study is cut to every second creature and 64 text positions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import binomtest
+
+from otherview.compose import compose_study
+from otherview.console import progress_bars
+from otherview.measure import Progress, measure
+from otherview.pocket import networks, world
+from otherview.pocket.pool import UNSEEN
+from otherview.pocket.rendering import load
+from otherview.pocket.train import random_transformer
+from otherview.responses import Responses
+from otherview.session import Session
+from otherview.sites import units_of
+from otherview.stats import published_reading, role_test
+from otherview.study import Study
+
+READINGS = {"RMS, all tokens": ("rms", "all"), "log RMS, target tokens": ("log_rms", "target")}
+FLIPS = 2000
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What the readings call in one study of a model that holds nothing."""
+
+    model: str
+    reading: str
+    seed: int
+    heads: int
+    published: int
+    """Heads with |t| > 3 over creatures."""
+    called: int
+    """Heads that the role test calls."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--json", type=Path, help="file that keeps every seed; goes on with it")
+    parser.add_argument("--models", nargs="+", default=list(SOURCES), choices=list(SOURCES))
+    arguments = parser.parse_args()
+    rows = _kept(arguments.json)
+    with progress_bars(Console()) as report, TemporaryDirectory() as scratch:
+        for model in arguments.models:
+            known = {row.seed for row in rows if row.model == model}
+            wanted = [seed for seed in range(arguments.seeds) if seed not in known]
+            for responses, roles, seed in SOURCES[model](wanted, Path(scratch), report):
+                rows += [_called(model, name, seed, responses, roles) for name in READINGS]
+                if arguments.json:
+                    arguments.json.write_text(json.dumps([asdict(row) for row in rows]) + "\n")
+    _print(rows, Console())
+
+
+def _kept(file: Path | None) -> list[Seed]:
+    if file is None or not file.is_file():
+        return []
+    return [Seed(**row) for row in json.loads(file.read_text())]
+
+
+def _study(model: str, seed: int, *overrides: str) -> Study:
+    chosen = [f"model={model}", "templates=nouns", "capture=heads", "model.text_length=64"]
+    study = compose_study(["+experiment=kitchen", *chosen, f"seed={seed}", *overrides])
+    study.creatures.items = study.creatures.items[::2]
+    return study
+
+
+def _kitchen(seed: int, scratch: Path) -> str:
+    """A kitchen that no training saw, as a file."""
+    picture = world.reference(world.kitchen(UNSEEN + 10_000 + seed))
+    file = scratch / "kitchen.png"
+    Image.fromarray(np.rint(picture * 255).astype(np.uint8)).save(file)
+    return f"scene.image={file}"
+
+
+Source = Iterator[tuple[Responses, list[str], int]]
+
+
+def _random(seeds: list[int], scratch: Path, report: Progress) -> Source:
+    vae, words = load("pocket_random").vae, networks.tokenizer()
+    for done, seed in enumerate(seeds):
+        report("random weights", done, len(seeds))
+        encoder = networks.text_encoder(words, seed + 1)
+        folder = scratch / "weights"
+        pipeline = networks.pipeline(vae, encoder, words, random_transformer(seed))
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        study = _study("pocket_random", seed, f"model.path={folder}", _kitchen(seed, scratch))
+        responses = measure(study).responses
+        yield responses, [str(role) for role in responses.prompts.roles], seed
+
+
+def _mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
+    session = Session(_study("pocket_mention_only", 0).model)
+    for done, seed in enumerate(seeds):
+        report("mention only", done, len(seeds))
+        study = _study("pocket_mention_only", seed, _kitchen(seed, scratch))
+        responses = measure(study, session=session).responses
+        yield responses, [str(role) for role in responses.prompts.roles], seed
+
+
+def _shuffled(seeds: list[int], scratch: Path, report: Progress) -> Source:
+    study = _study("pocket", 0, _kitchen(0, scratch))
+    responses = measure(study).responses
+    roles = [str(role) for role in responses.prompts.roles]
+    for done, seed in enumerate(seeds):
+        report("shuffled labels", done, len(seeds))
+        yield responses, list(np.random.default_rng(seed).permutation(roles)), seed
+
+
+SOURCES: dict[str, Callable[[list[int], Path, Progress], Source]] = {
+    "random weights": _random,
+    "mention only": _mention_only,
+    "shuffled labels": _shuffled,
+}
+
+
+def _called(model: str, reading: str, seed: int, responses: Responses, roles: list[str]) -> Seed:
+    response, tokens = READINGS[reading]
+    units = [
+        unit
+        for unit in units_of(responses.sites, "heads")
+        if tokens == "all" or tokens in unit.site.token_groups
+    ]
+    values = responses.read(units, tokens, response)
+    is_test = np.array(roles) == "test"
+    differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
+    published = published_reading(differences, thresholds=(3.0,), flips=1, seed=seed)
+    called = role_test(values, roles, flips=FLIPS, seed=seed).called
+    return Seed(model, reading, seed, len(units), published.counts[0].observed, int(called.sum()))
+
+
+def _print(rows: list[Seed], console: Console) -> None:
+    for reading in READINGS:
+        table = Table(
+            title=f"nothing to find ({reading})",
+            caption="seeds in which the role test calls any head; nominal 5%",
+        )
+        table.add_column("model", no_wrap=True)
+        headings = ("seeds", "|t| > 3", "any called", "95% interval")
+        for heading in headings:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for model in SOURCES:
+            own = [row for row in rows if row.model == model and row.reading == reading]
+            if not own:
+                continue
+            wrong = sum(row.called > 0 for row in own)
+            interval = binomtest(wrong, len(own)).proportion_ci(0.95, "exact")
+            share = np.mean([row.published / row.heads for row in own])
+            table.add_row(
+                model,
+                str(len(own)),
+                f"{share:.0%} of {own[0].heads}",
+                f"{wrong / len(own):.1%}",
+                f"{interval.low:.1%} to {interval.high:.1%}",
+            )
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()

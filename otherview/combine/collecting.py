@@ -1,0 +1,232 @@
+"""Combines the finished points of a sweep into sweep.parquet and combined.json."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import otherview
+from otherview.atomic import replacing, write_json
+from otherview.combine.combined_summary import group_summary, model_comparison
+from otherview.combine.combined_tables import combined_table, join
+from otherview.combine.gathering import gather, passes
+from otherview.combine.groups import Group, family, group_points
+from otherview.combine.points import LeftOut, Point, find_points
+from otherview.combine.reading import DamagedPointsError, layouts
+from otherview.combine.testing import Tested, tests_of
+from otherview.combine.unit_tables import collect_tables, write_sweep_table
+from otherview.errors import StudyError
+from otherview.provenance import commit
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, what of it is done, and its whole."""
+FORMAT = 1
+SUMMARY = "combined.json"
+LIBRARIES = ("numpy", "scipy", "numba", "polars", "h5py")
+
+
+def combine(
+    directory: Path | str,
+    points: Sequence[Path] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the combined result of the finished points in `directory`; returns combined.json.
+
+    `points` are the folders to combine; None takes all points directly below `directory`. Points
+    that are unfinished or damaged are left out and named. Files are read one point at a time.
+
+    Raises StudyError where no point can be used; what an earlier call wrote is then untouched.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise StudyError(f"{directory} is no folder of a sweep")
+    report = progress or _silent
+    used, left_out = find_points(directory, points)
+    with _scratch(directory) as scratch:
+        tested: dict[str, dict[str, Tested]] = {}
+        remaining: list[Point] = []
+        done = _Counter(report, "reading points", len(used))
+        for group in group_points(used):
+            kept, found, dropped = _combined(group, scratch, done)
+            left_out += dropped
+            if kept is not None:
+                remaining += kept.points
+                tested[group.id] = found
+        if not remaining:
+            raise StudyError(_nothing(directory, left_out))
+        groups = group_points(sorted(remaining, key=lambda point: point.name))
+        summary = _summary(groups, tested, left_out)
+        report("writing", 0, 1)
+        _write(directory, groups, tested, summary, scratch)
+        report("writing", 1, 1)
+    return summary
+
+
+def _combined(
+    group: Group, scratch: Path, done: _Counter
+) -> tuple[Group | None, dict[str, Tested], list[LeftOut]]:
+    """A group without its damaged points, its tests, and those points."""
+    dropped: list[LeftOut] = []
+    kept: Group | None = group
+    while kept is not None:
+        try:
+            return kept, _tested(kept, scratch, done), dropped
+        except DamagedPointsError as error:
+            dropped += [LeftOut(name, reason) for name, reason in error.reasons.items()]
+            kept = _without(kept, set(error.reasons))
+    return None, {}, dropped
+
+
+def _tested(group: Group, scratch: Path, done: _Counter) -> dict[str, Tested]:
+    of_group = layouts(group)
+    tables = collect_tables(group, of_group, scratch)
+    done.expect((passes(group, of_group) - 1) * len(group.points))
+    found = gather(group, of_group, tables, done.step)
+    return {unit_set: tests_of(group, gathered) for unit_set, gathered in found.items()}
+
+
+def _without(group: Group, names: set[str]) -> Group | None:
+    """The group without the points of these names; None if nothing is left."""
+    contrasts = []
+    for contrast in group.contrasts:
+        points = tuple(point for point in contrast.points if point.name not in names)
+        if points:
+            contrasts.append(replace(contrast, points=points))
+    return replace(group, contrasts=tuple(contrasts)) if contrasts else None
+
+
+class _Counter:
+    """Progress through points, some of which are read more than once."""
+
+    def __init__(self, report: Progress, stage: str, total: int) -> None:
+        self._report, self._stage, self._total, self._done = report, stage, total, 0
+
+    def expect(self, more: int) -> None:
+        self._total += more
+
+    def step(self) -> None:
+        self._done += 1
+        self._total = max(self._total, self._done)
+        self._report(self._stage, self._done, self._total)
+
+
+def _summary(
+    groups: Sequence[Group], tested: dict[str, dict[str, Tested]], left_out: list[LeftOut]
+) -> dict[str, Any]:
+    summaries = [group_summary(group, tested[group.id]) for group in groups]
+    points = sorted(
+        ((point, group.id) for group in groups for point in group.points),
+        key=lambda pair: pair[0].name,
+    )
+    summary: dict[str, Any] = {
+        "format": FORMAT,
+        "studies": sorted({point.study.name for point, _ in points}),
+        "question": points[0][0].study.question,
+        "points": [_point(point, group) for point, group in points],
+        "left_out": [
+            {"point": left.point, "reason": left.reason}
+            for left in sorted(left_out, key=lambda left: left.point)
+        ],
+        "groups": summaries,
+        "notes": _notes(groups),
+        "provenance": {
+            "otherview": otherview.__version__,
+            "commit": commit(),
+            "python": platform.python_version(),
+            "libraries": {library: version(library) for library in LIBRARIES},
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+    models = model_comparison(summaries, [family(group) for group in groups])
+    if models:
+        summary["models"] = models
+    return summary
+
+
+def _point(point: Point, group: str) -> dict[str, Any]:
+    row = {
+        "point": point.name,
+        "group": group,
+        "study": point.study.name,
+        "model": point.study.model.name,
+        "templates": point.templates.name,
+        "seed": point.seed,
+        "finished": point.finished,
+        "otherview": point.otherview,
+        "commit": point.commit,
+    }
+    optional = {"identity": point.identity, "placebo": point.templates.placebo}
+    return row | {name: value for name, value in optional.items() if value is not None}
+
+
+def _notes(groups: Sequence[Group]) -> list[str]:
+    notes = []
+    made_by = {(point.otherview, point.commit) for group in groups for point in group.points}
+    if len(made_by) > 1:
+        named = ", ".join(sorted(f"{name} ({commit})" for name, commit in made_by))
+        notes.append(f"The points were made by different versions of the code: {named}.")
+    for group in groups:
+        if group.unused:
+            notes.append(
+                f"{group.title}: {len(group.unused)} of {sum(len(c.points) for c in group.real)} "
+                "points have a seed that not every contrast has; the pooled tests leave them out."
+            )
+    return notes
+
+
+def _write(
+    directory: Path,
+    groups: Sequence[Group],
+    tested: dict[str, dict[str, Tested]],
+    summary: dict[str, Any],
+    scratch: Path,
+) -> None:
+    """Writes the tables and, last, combined.json, which is removed first."""
+    (directory / SUMMARY).unlink(missing_ok=True)
+    with replacing(directory / "sweep.parquet") as temporary:
+        write_sweep_table(scratch, temporary)
+    for unit_set in ("heads", "slices16"):
+        path = directory / f"combined_{unit_set}.parquet"
+        tables = [
+            combined_table(group, tested[group.id][unit_set])
+            for group in groups
+            if unit_set in tested[group.id]
+        ]
+        if tables:
+            with replacing(path) as temporary:
+                join(tables).write_parquet(temporary)
+        else:
+            path.unlink(missing_ok=True)
+    write_json(directory / SUMMARY, summary)
+
+
+@contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """A folder for parts of tables, gone when the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix=".combining-", dir=directory))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _nothing(directory: Path, left_out: Sequence[LeftOut]) -> str:
+    if not left_out:
+        return f"{directory} holds no point of a sweep"
+    first = left_out[0]
+    return (
+        f"{directory} holds no point that can be used, of {len(left_out)}; "
+        f"the first is {first.point}: {first.reason}"
+    )
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Reports nothing."""

@@ -1,0 +1,1 @@
+"""Other contrasts measured beside a study's own: would any two wordings do that?"""

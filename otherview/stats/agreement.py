@@ -1,0 +1,77 @@
+"""Do several maps over the same units agree?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+ROWS = 512
+"""Maps whose correlations with all others are held at once."""
+
+
+@dataclass(frozen=True)
+class PairCorrelations:
+    """Correlations of all pairs of maps; NaN where a map has no variance."""
+
+    mean: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class MapAgreement:
+    """What `map_agreement` found."""
+
+    pearson: PairCorrelations
+    spearman: PairCorrelations
+    maps: int
+    pairs: int
+    units: int
+    """Units that are finite in every map; the others are left out."""
+
+
+def map_agreement(maps: ArrayLike) -> MapAgreement:
+    """Pearson's and Spearman's correlation over units, of every pair of maps.
+
+    `maps` is `[maps, units]`, such as the t of every unit under each of several seeds. Ranks of
+    equal values are averaged. Units are correlated with each other, so a correlation over units
+    has no p value here. Memory grows with maps, not with their pairs.
+
+    Raises ValueError on a wrong shape, fewer than two maps, and fewer than two units that are
+    finite in all.
+    """
+    from scipy.stats import rankdata
+
+    array = np.asarray(maps, dtype=np.float64)
+    if array.ndim != 2 or len(array) < 2:
+        raise ValueError(f"maps has shape {array.shape}; give [maps, units], two maps or more")
+    array = array[:, np.isfinite(array).all(axis=0)]
+    if array.shape[1] < 2:
+        raise ValueError(
+            f"maps has {array.shape[1]} units that are finite in all {len(array)} maps; a "
+            "correlation needs two"
+        )
+    return MapAgreement(
+        pearson=_pairs(array),
+        spearman=_pairs(rankdata(array, axis=1)),
+        maps=len(array),
+        pairs=len(array) * (len(array) - 1) // 2,
+        units=array.shape[1],
+    )
+
+
+def _pairs(array: Float[np.ndarray, "maps units"]) -> PairCorrelations:
+    if (np.ptp(array, axis=1) == 0).any():
+        return PairCorrelations(np.nan, np.nan, np.nan)
+    unit = array / np.abs(array).max(axis=1, keepdims=True)
+    unit -= unit.mean(axis=1, keepdims=True)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    total, lowest, highest = 0.0, np.inf, -np.inf
+    for start in range(0, len(unit) - 1, ROWS):
+        rows = unit[start : start + ROWS]
+        correlations = np.clip(rows @ unit[start:].T, -1.0, 1.0)
+        later = correlations[np.triu_indices(len(rows), 1, correlations.shape[1])]
+        total += float(later.sum())
+        lowest, highest = min(lowest, float(later.min())), max(highest, float(later.max()))
+    return PairCorrelations(total / (len(unit) * (len(unit) - 1) // 2), lowest, highest)

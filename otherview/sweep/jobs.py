@@ -1,0 +1,213 @@
+"""Starts, lists and ends the tasks of a submission, on Slurm or here, through submitit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from otherview.errors import StudyError
+from otherview.sweep.submissions import Jobs, Submission
+from otherview.sweep.worker import Share
+
+OWN_SETTINGS = ("kind", "rerun", "wait", "workers", "python")
+"""Settings of a launcher that are not sbatch's."""
+LONGEST_LOCAL_MINUTES = 60 * 24 * 365
+_ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
+_WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
+
+
+def tasks_wanted(launcher: Mapping[str, Any]) -> int:
+    """Tasks that the launcher's settings ask for; raises StudyError for another than a number."""
+    workers = launcher.get("workers", 1)
+    if workers == "auto":
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    if not isinstance(workers, int) or workers < 1:
+        raise StudyError(f"hydra.launcher.workers={workers}: give a number of tasks, at least 1")
+    return workers
+
+
+def submit(submission: Submission) -> Jobs:
+    """Starts a task a share; returns at once.
+
+    Raises StudyError where Slurm refuses, or is not there, or submitit is not installed.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise StudyError(
+            f"hydra/launcher={submission.launcher['kind']} needs submitit: "
+            "pip install 'otherview[slurm]'"
+        ) from error
+    submission.logs.mkdir(parents=True, exist_ok=True)
+    with _findable_package():
+        if submission.launcher["kind"] == "slurm":
+            return _submit_to_slurm(submitit, submission)
+        return _start_here(submitit, submission)
+
+
+def _submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise StudyError("there is no Slurm here (no sbatch); hydra/launcher=local needs none")
+    launcher = submission.launcher
+    executor = submitit.SlurmExecutor(submission.logs / "%j", python=launcher.get("python"))
+    given = {k: v for k, v in launcher.items() if k not in OWN_SETTINGS and v is not None}
+    given = {name: value for name, value in given.items() if value not in ([], {})}
+    if "cpus_per_task" in given:
+        given["srun_args"] = [f"--cpus-per-task={given['cpus_per_task']}"]
+    try:
+        executor.update_parameters(**given, stderr_to_stdout=True, wckey="")
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"hydra.launcher: {' '.join(str(error).split())}") from error
+    calls = [Share(submission.file, task) for task in range(len(submission.shares))]
+    try:
+        with executor.batch():
+            jobs = [executor.submit(call) for call in calls]
+    except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+        raise StudyError(f"Slurm refused: {_refusal(error)}") from error
+    return Jobs("slurm", [jobs[0].job_id.split("_")[0]], len(calls), socket.gethostname())
+
+
+def _refusal(error: BaseException) -> str:
+    """What sbatch said."""
+    text = str(getattr(error, "stderr", None) or error)
+    said = [
+        re.sub(r"^sbatch: (error: )?", "", line) for line in text.splitlines() if "sbatch" in line
+    ]
+    return "; ".join(said) or " ".join(text.split())
+
+
+def _start_here(submitit: Any, submission: Submission) -> Jobs:
+    gpus = _gpus()
+    ids = []
+    with _ignored_by_children(signal.SIGINT, signal.SIGHUP):
+        for task in range(len(submission.shares)):
+            executor = submitit.LocalExecutor(submission.logs / "%j")
+            gpu = {"gpus_per_node": 1, "visible_gpus": [gpus[task % len(gpus)]]} if gpus else {}
+            executor.update_parameters(
+                timeout_min=LONGEST_LOCAL_MINUTES, stderr_to_stdout=True, **gpu
+            )
+            ids.append(executor.submit(Share(submission.file, task)).job_id)
+    return Jobs("local", ids, len(ids), socket.gethostname())
+
+
+def _gpus() -> list[int]:
+    """Numbers of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and re.fullmatch(r"\d+(,\d+)*", visible):
+        return [int(number) for number in visible.split(",")]
+    import torch
+
+    return list(range(torch.cuda.device_count()))
+
+
+@contextmanager
+def _ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
+    """Processes started in the block do not see a Ctrl-C or the end of the terminal."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _findable_package() -> Iterator[None]:
+    """Tasks inherit PYTHONPATH, and find this very package there."""
+    import otherview
+
+    package = str(Path(otherview.__file__).resolve().parent.parent)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package, *(before or "").split(":")]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def slurm_states(jobs: list[Jobs]) -> dict[str, str] | None:
+    """State and reason of every task that Slurm's queue still knows, by its id (`123_4` or `123`).
+
+    Asks squeue, which needs no accounting. None where it gives no answer.
+    """
+    ids = [job for started in jobs if started.kind == "slurm" for job in started.ids]
+    if not ids:
+        return {}
+    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r", "--me"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    states = {}
+    for line in asked.stdout.splitlines():
+        task, state, reason = line.split("|", 2)
+        if task.split("_")[0] in ids:
+            states[task] = state if reason in ("None", "") else f"{state} ({reason})"
+    return states
+
+
+def is_alive(state: str) -> bool:
+    """Whether a task in this state runs or will run."""
+    return state.split(" ")[0] in (*_ALIVE, "COMPLETING")
+
+
+def is_working(state: str) -> bool:
+    """Whether a task in this state runs."""
+    return state.split(" ")[0] in _WORKING
+
+
+def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
+    """Tasks of a submission that are known to run or to wait for their turn."""
+    if jobs.kind == "local":
+        if jobs.host != socket.gethostname():
+            return set()
+        return {task for task, process in enumerate(jobs.ids) if _is_controller(int(process))}
+    if states is None:
+        return set()
+    (job,) = jobs.ids
+    tasks = {name: state for name, state in states.items() if name.split("_")[0] == job}
+    return {int(name.partition("_")[2] or 0) for name, state in tasks.items() if is_alive(state)}
+
+
+def _is_controller(process: int) -> bool:
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return not Path("/proc/self").exists() and _exists(process)
+    return b"submitit" in command
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True
+
+
+def cancel(jobs: Jobs) -> str:
+    """Ends the tasks of a submission; says what was done."""
+    if jobs.kind == "slurm":
+        done = subprocess.run(["scancel", *jobs.ids], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StudyError(f"scancel {' '.join(jobs.ids)}: {' '.join(done.stderr.split())}")
+        return f"cancelled job {', '.join(jobs.ids)}"
+    running = live_tasks(jobs, None)
+    for task in running:
+        os.kill(int(jobs.ids[task]), signal.SIGTERM)
+    if jobs.host != socket.gethostname():
+        return f"its processes run on {jobs.host}: cancel there"
+    return f"told {len(running)} processes to stop after the batch in hand"

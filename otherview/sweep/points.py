@@ -1,0 +1,139 @@
+"""The points of a sweep: composed, named and checked before anything is started."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from otherview.compose import identity, plain_config, study_from, varied_name
+from otherview.study import Study
+
+NAMED = ("model", "templates", "seed", "experiment")
+"""What the name of every point says, so that it is not said twice."""
+LONGEST_NAME = 120
+"""Characters of a point's folder, at most; file systems take 255 bytes."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One planned study."""
+
+    folder: str
+    """Name of its folder in the sweep's directory."""
+    identity: str
+    """Hash of the composed study: `compose.identity`."""
+    overrides: list[str]
+    """What was asked for, as on the command line."""
+    config: dict[str, Any]
+    """The composed config, resolved, without Hydra's part."""
+    cost: float = field(default=0.0)
+    """Predicted floating-point operations."""
+
+    @property
+    def study(self) -> Study:
+        """The study that the frozen config describes."""
+        return study_from(self.config)
+
+    @property
+    def where(self) -> str:
+        """`model.device` of the point."""
+        return str(self.config.get("model", {}).get("device"))
+
+    def plain(self) -> dict[str, Any]:
+        """The point as JSON takes it."""
+        return asdict(self)
+
+
+def compose_points(
+    loader: ConfigLoaderImpl, master: DictConfig, job_overrides: Sequence[Sequence[str]]
+) -> list[Point]:
+    """A point for every list of overrides, each once, in their order.
+
+    Raises what Hydra and the study's dataclasses raise for the first that cannot be composed.
+    """
+    swept = _swept(job_overrides)
+    points: dict[str, Point] = {}
+    for overrides, config in _compose(loader, master, job_overrides):
+        plain = plain_config(config)
+        study_from(plain)
+        digits = identity(plain)
+        name = _folder(varied_name(plain), [o for o in overrides if _key(o) in swept], digits)
+        point = Point(name, digits, list(overrides), plain)
+        points.setdefault(digits, point)
+    return list(points.values())
+
+
+def _compose(
+    loader: ConfigLoaderImpl, master: DictConfig, job_overrides: Sequence[Sequence[str]]
+) -> Iterator[tuple[Sequence[str], DictConfig]]:
+    """The composed config of every list of overrides, without Hydra's part.
+
+    Hydra composes the chosen groups and then sets single values. Points that differ in values
+    only share the first, which takes nearly all of the time.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    texts = list(dict.fromkeys(text for overrides in job_overrides for text in overrides))
+    parsed = dict(zip(texts, parser.parse_overrides(texts), strict=True))
+    is_value = {text: _sets_value(loader, override) for text, override in parsed.items()}
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    for overrides in job_overrides:
+        groups = tuple(text for text in overrides if not is_value[text])
+        if groups not in composed:
+            whole = loader.load_sweep_config(master, list(groups))
+            names = [str(name) for name in whole if name != "hydra"]
+            composed[groups] = OmegaConf.masked_copy(whole, names)
+            OmegaConf.set_struct(composed[groups], True)
+        config = copy.deepcopy(composed[groups])
+        values = [parsed[text] for text in overrides if is_value[text]]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        yield overrides, config
+
+
+def _sets_value(loader: ConfigLoaderImpl, override: Override) -> bool:
+    """Whether Hydra takes an override for a value, and not for the choice of a group."""
+    is_group = loader.repository.group_exists(override.key_or_group)
+    return isinstance(override.value(), dict) or not is_group
+
+
+def _swept(job_overrides: Sequence[Sequence[str]]) -> set[str]:
+    """Names that do not have the same value in all points."""
+    values: dict[str, set[str]] = {}
+    for overrides in job_overrides:
+        for override in overrides:
+            values.setdefault(_key(override), set()).add(override)
+    return {name for name, given in values.items() if len(given) > 1} - set(NAMED)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=", 1)[0]
+
+
+def _folder(prefix: str, swept: Sequence[str], digits: str) -> str:
+    """`<what was varied>-<identity>`, of characters that every file system takes."""
+    more = [override.lstrip("+~").rpartition(".")[2] for override in swept]
+    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", "-".join([prefix, *more]))
+    return f"{name[: LONGEST_NAME - len(digits) - 1].rstrip('_-')}-{digits}"
+
+
+def with_existing_folders(points: Sequence[Point], directory: Path) -> list[Point]:
+    """The points, each under the folder that has its identity already, if there is one.
+
+    A folder is named by what was varied when it was made; a later sweep may vary more.
+    """
+    existing = {}
+    if directory.is_dir():
+        names = (entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
+        existing = {name.rpartition("-")[2]: name for name in names}
+    return [
+        Point(existing.get(p.identity, p.folder), p.identity, p.overrides, p.config, p.cost)
+        for p in points
+    ]

@@ -1,0 +1,277 @@
+"""What a sweep on a real Slurm must survive: nothing finished lost, nothing half taken for whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otherview.errors import StudyError
+from otherview.result import whole_summary
+from tests.slurm.cluster import Cluster, until
+from tests.slurm.conftest import SMALL, SMALLEST_NULLS, Sweep
+
+Codes = Callable[[], list[str]]
+
+
+def test_a_point_that_raises_leaves_its_traceback_and_the_others_are_done(
+    sweep: Sweep, cluster: Cluster, exit_codes: Codes, tmp_path: Path
+) -> None:
+    image = tmp_path / "kitchen.png"
+    shipped = Path(__file__).parents[2] / "otherview" / "pocket" / "kitchen.png"
+    image.write_bytes(shipped.read_bytes())
+    cluster.hold()
+    sweep.start(seeds=1)
+    sweep.start(f"scene.image={image}", seeds=1)
+    image.unlink()  # after the check, before the task
+    cluster.release()
+    cluster.wait_for_jobs()
+    assert exit_codes()[:2] == ["FAILED 1:0", "COMPLETED 0:0"]
+    standing = sweep.look()
+    (failed,) = standing.of("failed")
+    folder = sweep.directory / failed.folder
+    assert "StudyError" in (folder / "traceback.txt").read_text()
+    assert "kitchen.png does not exist" in sweep.logs()
+    code, told = sweep.call("status")
+    assert code == 0
+    assert "1 done, 0 running, 1 failed, 0 missing" in told
+    assert "kitchen.png does not exist" in told
+    assert str(folder / "traceback.txt") in told
+    _, told = sweep.call("resume", "launcher=sequential")
+    assert "1 failed points are left as they are" in told
+    image.write_bytes(shipped.read_bytes())
+    sweep.resume("--failed")
+    assert not (folder / "traceback.txt").exists()
+
+
+def test_a_killed_worker_loses_the_point_in_hand_only(
+    sweep: Sweep, cluster: Cluster, exit_codes: Codes
+) -> None:
+    sweep.start(seeds=2)
+    os.kill(sweep.status(sweep.running())["process"], signal.SIGKILL)
+    cluster.wait_for_jobs()
+    assert "COMPLETED" not in exit_codes()[0]
+    _, told = sweep.call("status")
+    assert "0 running, 0 failed, 2 missing" in told
+    assert "its worker is gone" in told
+    sweep.resume()
+
+
+def test_a_dead_node_has_its_task_started_again_elsewhere(sweep: Sweep, cluster: Cluster) -> None:
+    sweep.start(seeds=2, nodelist=None)
+    point = sweep.running()
+    node = cluster.command("squeue", "--noheader", "--format=%N").strip()
+    cluster.kill_node(node)
+    until(lambda: "0 running" in sweep.call("status")[1], "the loss to be seen")
+    cluster.wait_for_jobs()
+    assert len(sweep.look().of("done")) == 2
+    assert sweep.status(point)["attempt"] == 2
+    sweep.resume()
+
+
+def test_a_preempted_task_goes_on_where_it_stopped(sweep: Sweep, cluster: Cluster) -> None:
+    sweep.start(seeds=3, partition="gpu")
+    until(lambda: len(sweep.look().of("done")) == 1, "the first point")
+    before = sweep.times()
+    urgent = ("sbatch", "--partition=urgent", "--exclusive", "--nodes=2", "--output=/dev/null")
+    cluster.command(*urgent, "--wrap", "true")
+    cluster.wait_for_jobs()
+    assert len(sweep.look().of("done")) == 3
+    assert before.items() <= sweep.times().items()
+    assert "SIGTERM: stops after the batch in hand" in sweep.logs()
+
+
+def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
+    sweep: Sweep, cluster: Cluster
+) -> None:
+    sweep.start(seeds=2, time=1, signal_delay_s=45)
+    process = sweep.status(sweep.running())["process"]
+    os.kill(process, signal.SIGSTOP)  # a batch that takes long
+    until(lambda: _is_pending(process, signal.SIGUSR2), "Slurm's signal before the limit", 60)
+    os.kill(process, signal.SIGCONT)
+    until(lambda: "SIGUSR2: stops after the batch in hand" in sweep.logs(), "the stop")
+    until(
+        lambda: len(sweep.look().of("done")) == 2,
+        "the requeued task's points",
+    )
+    sweep.resume()
+
+
+def _is_pending(process: int, number: signal.Signals) -> bool:
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(("SigPnd:", "ShdPnd:")) and int(line.split()[1], 16) >> (number - 1) & 1:
+            return True
+    return False
+
+
+def test_a_point_that_never_ends_in_time_fails_in_the_end(sweep: Sweep, cluster: Cluster) -> None:
+    sweep.start(seeds=1)
+    for _ in range(3):
+        point = sweep.running()
+        attempt = sweep.status(point)["attempt"]
+        job = sweep.status(point)["job"]
+        cluster.command("scontrol", "requeue", job)
+        until(
+            lambda now=attempt: sweep.look().of("failed") or sweep.status(point)["attempt"] > now,
+            "the next start",
+        )
+    assert "stopped 3 times before its end" in sweep.call("status")[1]
+    cluster.wait_for_jobs()
+    sweep.resume("--failed")
+
+
+def test_ctrl_c_after_the_submission_leaves_the_jobs_alone(sweep: Sweep, cluster: Cluster) -> None:
+    checkout = Path(__file__).parents[2]
+    launcher = ("hydra/launcher=slurm", "hydra.launcher.workers=2", "hydra.launcher.wait=true")
+    small = ("hydra.launcher.mem=1GB", "hydra.launcher.cpus_per_task=1", "seed=0,1")
+    command = [sys.executable, "-m", "otherview.run", "-m", *SMALL, *SMALLEST_NULLS]
+    started = subprocess.Popen(
+        [*command, *launcher, *small, f"hydra.sweep.dir={sweep.directory}"],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: cluster.command("squeue", "--noheader").strip(), "the submission")
+    until(lambda: list(sweep.directory.glob(".sweep/*.jobs.json")), "the jobs' file")
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == 130, err
+    assert "2 points in 2 tasks" in out
+    cluster.wait_for_jobs()
+    assert len(sweep.look().of("done")) == 2
+    sweep.resume()
+
+
+def test_the_same_sweep_twice_at_once_is_harmless_and_said(sweep: Sweep, cluster: Cluster) -> None:
+    cluster.hold()
+    sweep.start(seeds=2)
+    told = sweep.start(seeds=3)
+    assert "2 points are left to submission" in told
+    assert "1 points in 1 tasks" in told
+    cluster.release()
+    cluster.wait_for_jobs()
+    assert len(sweep.look().of("done")) == 3
+    sweep.resume()
+
+
+def test_yaml_that_is_edited_while_jobs_wait_changes_nothing(
+    sweep: Sweep, cluster: Cluster, tmp_path: Path
+) -> None:
+    own = tmp_path / "own" / "templates"
+    own.mkdir(parents=True)
+    wordings = "name: own\ntest: ['As {creature} {VERB} it']\ncontrol: ['With {creature}']\n"
+    (own / "own.yaml").write_text(wordings.replace("{VERB}", "sees"))
+    cluster.hold()
+    sweep.start(f"hydra.searchpath=[{own.parent}]", "templates=own", seeds=1)
+    (own / "own.yaml").write_text(wordings.replace("{VERB}", "paints"))
+    cluster.release()
+    cluster.wait_for_jobs()
+    (point,) = sweep.look().of("done")
+    summary = whole_summary(sweep.directory / point.folder)
+    assert summary is not None
+    assert summary["contrast"]["test"] == ["As {creature} sees it"]
+
+
+def test_a_task_with_other_code_than_was_frozen_refuses(
+    sweep: Sweep, cluster: Cluster, exit_codes: Codes
+) -> None:
+    cluster.hold()
+    sweep.start(seeds=1)
+    (frozen,) = sweep.directory.glob(".sweep/*T*-??????.json")
+    code = sweep.look().submissions[0].code["code"]
+    frozen.write_text(frozen.read_text().replace(code, "0" * len(code)))
+    cluster.release()
+    cluster.wait_for_jobs()
+    assert exit_codes()[0] == "FAILED 1:0"
+    assert "another version of otherview" in sweep.logs()
+    sweep.resume()
+
+
+def test_status_works_without_any_answer_from_slurm(
+    sweep: Sweep, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.start(seeds=1)
+    cluster.wait_for_jobs()
+    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    code, told = sweep.call("status")
+    assert code == 0
+    assert "1 points: 1 done" in told
+    assert "Slurm gives no answer" in told
+
+
+def test_a_disk_full_in_the_middle_of_a_result_costs_that_point_only(
+    sweep: Sweep, cluster: Cluster, exit_codes: Codes
+) -> None:
+    sweep.directory.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(sweep.directory)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        sweep.start(seeds=2)
+        sweep.running()
+        filler = sweep.directory / "filler"
+        with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
+            while True:
+                os.write(stream.fileno(), bytes(4096))
+        os.truncate(filler, filler.stat().st_size - 64 * 1024)
+        cluster.wait_for_jobs()
+        assert exit_codes()[0] == "FAILED 1:0"
+        assert sweep.look().of("done") == []
+        filler.unlink()
+        sweep.resume()  # the machine's failure: no --failed is needed
+    finally:
+        subprocess.run(["umount", "--lazy", str(sweep.directory)], check=True)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "responses.nc", "heads.parquet"])
+def test_a_result_cut_short_by_hand_is_made_anew(sweep: Sweep, name: str) -> None:
+    sweep.start(seeds=2, kind="sequential")
+    point = sweep.look().points[0]
+    file = sweep.directory / point.folder / name
+    os.truncate(file, file.stat().st_size // 2)
+    assert sweep.look().of("missing") == [point]
+    assert "damaged" in sweep.call("status")[1]
+    sweep.resume()
+
+
+def test_an_impossible_request_is_answered_in_one_line_and_plans_nothing(
+    sweep: Sweep, cluster: Cluster
+) -> None:
+    with pytest.raises(StudyError, match=r"Slurm refused: .*configuration is not available"):
+        sweep.start(seeds=1, cpus_per_task=64)
+    assert list(sweep.directory.glob(".sweep/*T*.json")) == []
+    assert cluster.command("squeue", "--noheader") == ""
+
+
+def test_more_points_than_an_array_may_have_run_in_fewer_tasks(
+    sweep: Sweep, cluster: Cluster
+) -> None:
+    assert "MaxArraySize            = 11" in cluster.command("scontrol", "show", "config")
+    told = sweep.start(seeds=12, workers=2)
+    assert "12 points in 2 tasks" in told
+    cluster.wait_for_jobs()
+    assert len(sweep.look().of("done")) == 12
+    (submission,) = sweep.look().submissions
+    assert sorted(len(share) for share in submission.shares) == [6, 6]
+    assert sweep.logs().count("points, task") == 2
+
+
+def test_cancel_ends_the_jobs_and_keeps_what_is_done(sweep: Sweep, cluster: Cluster) -> None:
+    cluster.hold()
+    sweep.start(seeds=2)
+    assert "2 of them wait for their turn" in sweep.call("status")[1]
+    code, told = sweep.call("cancel")
+    assert code == 0
+    assert "cancelled job" in told
+    cluster.wait_for_jobs()
+    assert "no job of this sweep" in sweep.call("cancel")[1]
