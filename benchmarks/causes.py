@@ -20,8 +20,9 @@ from rich.table import Table
 from otherview.analysis import analyse
 from otherview.atomic import write_json
 from otherview.compose import compose_study
-from otherview.interventions.intervene import checked_session, intervene
+from otherview.interventions.intervene import check_intervention, intervene
 from otherview.measure import Progress, measure
+from otherview.session import open_session
 from otherview.weights import shipped_or_own
 
 STORED = Path(__file__).with_name("before_planting.json")
@@ -50,7 +51,8 @@ def causes(model: str, text_length: int, draws: int, report: Progress) -> dict[s
             "intervention.growth=0",
         ]
     )
-    session = checked_session(study)
+    session = open_session(study)
+    check_intervention(study, session)
     measurement = measure(study, report, session)
     analyses = analyse(measurement.responses, study, report)
     # |t| as it is published: one pair of wordings, not the mean over the nouns
