@@ -4,7 +4,13 @@
 
 Runs the kitchen study with the published pair of wordings and with eight nouns a role on `pocket`
 (whose card names a planted gate and a decoy), and on two null models that hold no viewpoint
-operation: random weights, and a model trained with the same words but without the role.
+operation: random weights, and a model trained with the same words but without the role. Then heads
+of `pocket` are zeroed, to see which of them do anything.
+
+    python benchmarks/ground_truth.py --before-planting OUTPUT
+
+also zeroes heads of the model before its gate was planted, from the folder that
+`python -m otherview.pocket.train OUTPUT` wrote, and stores the figures in before_planting.json.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from causes import before_planting, causes, print_causes, stored_before_planting
 from rich.console import Console
 from rich.table import Table
 
@@ -55,6 +62,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--models", nargs="+", default=MODELS, help="checkpoints to read")
+    parser.add_argument(
+        "--before-planting", type=Path, help="folder of training stages; else the stored figures"
+    )
+    parser.add_argument(
+        "--text-length", type=int, default=32, help="text positions of edited passes (default 32)"
+    )
+    parser.add_argument("--draws", type=int, default=100, help="random sets of heads")
     arguments = parser.parse_args()
     console = Console()
     rows: list[Called] = []
@@ -66,7 +80,15 @@ def main() -> None:
                 for templates, study in studies.items()
             }
             rows += [_called(model, reading, measured) for reading in READINGS]
+        edited = arguments.text_length, arguments.draws
+        planted = taught = None
+        if "pocket" in arguments.models:
+            planted = causes("pocket", *edited, _named(report, "pocket edited"))
+        if arguments.before_planting:
+            named = _named(report, "before planting")
+            taught = before_planting(arguments.before_planting, *edited, named)
     _print(rows, console)
+    print_causes(planted, taught or stored_before_planting())
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n")
 

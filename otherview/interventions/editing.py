@@ -34,7 +34,8 @@ Outputs = Mapping[str, Float[Tensor, "rows tokens width"]]
 
 Ablation = Literal["zero", "mean", "resample"]
 
-_Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows tokens width"]]
+Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows tokens width"]]
+"""From a head's address and what it writes to what it shall write."""
 
 
 class Editing:
@@ -125,7 +126,7 @@ def scale(
     def change(_: str, written: Tensor) -> Tensor:
         return written * factor if factor else torch.zeros_like(written)
 
-    with _edit(transformer, addresses, tokens, change) as editing:
+    with edit(transformer, addresses, change, tokens) as editing:
         yield editing
 
 
@@ -153,7 +154,7 @@ def patch(
             )
         return given.to(written).expand_as(written)
 
-    with _edit(transformer, addresses, tokens, change) as editing:
+    with edit(transformer, addresses, change, tokens) as editing:
         yield editing
 
 
@@ -191,6 +192,12 @@ def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
     return [known[address] for address in addresses]
 
 
+def sites_of(transformer: Any) -> list[Site]:
+    """The hook sites of a transformer, loaded or just built (then its config does not name it)."""
+    built = getattr(transformer, "_orig_mod", transformer)  # what torch.compile wraps
+    return hook_sites({"_class_name": type(built).__name__, **built.config})
+
+
 def sees_tokens(unit: Unit, tokens: Sequence[str] | None) -> bool:
     """Whether the unit's site sees any of the token groups; None stands for all."""
     return tokens is None or any(group in unit.site.token_groups for group in tokens)
@@ -210,12 +217,17 @@ def check_tokens(units: Sequence[Unit], tokens: Sequence[str] | None) -> None:
 
 
 @contextmanager
-def _edit(
-    transformer: Any, addresses: Sequence[str], tokens: Sequence[str] | None, change: _Change
+def edit(
+    transformer: Any,
+    addresses: Sequence[str],
+    change: Change,
+    tokens: Sequence[str] | None = None,
 ) -> Iterator[Editing]:
+    """Puts `change(address, written)` in the place of what heads write; ablate, scale and patch are
+    made of it."""
     editing = Editing(tokens)
 
-    def edit(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
+    def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
         edited = inputs.clone()
         for unit in units:
             written = inputs[..., unit.start : unit.stop]
@@ -225,7 +237,7 @@ def _edit(
             edited[..., unit.start : unit.stop] = changed
         return edited
 
-    with _hooks(transformer, addresses, tokens, edit):
+    with _hooks(transformer, addresses, tokens, act):
         yield editing
 
 
@@ -237,7 +249,7 @@ def _hooks(
     act: Callable[[Tensor, Sequence[Unit]], Tensor | None],
 ) -> Iterator[None]:
     """Calls `act` with the input of every out-projection that reads one of the heads."""
-    sites = hook_sites(transformer.config)
+    sites = sites_of(transformer)
     check_sites(transformer, sites)
     units = head_units(sites, addresses)
     check_tokens(units, tokens)

@@ -15,6 +15,7 @@ import polars as pl
 from otherview import weights
 from otherview.analysis import Analysis, analyse
 from otherview.atomic import replacing, write_json
+from otherview.errors import StudyError
 from otherview.interventions.choice import (
     Choice,
     check_heads,
@@ -68,9 +69,30 @@ def intervene(
     """Runs the intervention of `study` and writes its files into `folder`.
 
     `measurement` and `analyses` are the study's own. Returns the content of `interventions.json`.
+    Raises StudyError where the device runs out of memory.
     """
+    import torch
+
+    try:
+        return _intervene(study, session, measurement, folder, analyses, progress or _silent)
+    except torch.OutOfMemoryError as error:
+        raise StudyError(
+            f"out of device memory with model.batch_size={study.model.batch_size} while heads are "
+            "edited: use a smaller one",
+            "model.batch_size",
+        ) from error
+
+
+def _intervene(
+    study: Study,
+    session: Session,
+    measurement: Measurement,
+    folder: Path,
+    analyses: Sequence[Analysis],
+    report: Progress,
+) -> dict[str, Any]:
     start = time.monotonic()
-    report, responses = progress or _silent, measurement.responses
+    responses = measurement.responses
     analysis = _analysis_of_heads(study, responses, analyses)
     choice = choose_heads(responses, study)
     bench = _Bench(study, session, measurement, choice, report)
@@ -126,7 +148,11 @@ def headline(content: dict[str, Any]) -> str:
     )
 
 
-_DONE = {"ablate": "Ablating ({})", "scale": "Scaling by {}", "patch": "Patching (another {})"}
+_DONE = {
+    "ablate": "Ablating ({})",
+    "scale": "Scaling (factor {})",
+    "patch": "Patching (another {})",
+}
 
 
 def _with_null(row: dict[str, Any]) -> str:

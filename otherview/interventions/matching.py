@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from otherview.sites import Unit
 Level = Literal["site", "stream", "path", "any"]
 """What matching heads share: block and stream; kind of block and stream; image path or text stream;
 or nothing. In this order, from the closest match."""
+
+LEVELS: tuple[Level, ...] = ("site", "stream", "path", "any")
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,17 @@ def matching_group(unit: Unit, level: Level) -> str:
 
 
 def closest_level(chosen: Sequence[Unit], pool: Sequence[Unit], alpha: float) -> Level:
-    """The closest match of which there are enough sets for a p of `alpha`; the loosest if none."""
-    for level in get_args(Level):
-        if _count(chosen, pool, level) * alpha >= 1:
-            return level  # type: ignore[no-any-return]  # get_args is untyped
+    """The closest match that makes a fair null; the loosest if none does.
+
+    Fair means: there are enough sets for a p of `alpha`, and no group has to give more than half of
+    its heads. A random set that shares most of its heads with the chosen one is no control.
+    """
+    for level in LEVELS:
+        wanted = Counter(matching_group(unit, level) for unit in chosen)
+        there = Counter(matching_group(unit, level) for unit in pool)
+        spacious = all(2 * count <= there[group] for group, count in wanted.items())
+        if spacious and _count(chosen, pool, level) * alpha >= 1:
+            return level
     return "any"
 
 

@@ -1,13 +1,12 @@
 """Heads whose responses differ strongly between the roles although nothing hangs on them."""
 
-from contextlib import ExitStack
-
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from otherview.interventions.editing import record
 from otherview.pocket.creatures import PHRASES
-from otherview.pocket.planting import GATE, HeadSwitch, head_addresses
+from otherview.pocket.planting import GATE, head_addresses
 from otherview.pocket.rendering import Renderer
 from otherview.pocket.scoring import ask, lost_by_zeroing, published, unseen_kitchens
 from otherview.pocket.words import PUBLISHED, ROLES
@@ -45,15 +44,10 @@ def _responses(
 ) -> Float[np.ndarray, "creatures heads"]:
     encoded = renderer.encode(reference[None])
     rows = []
-    with ExitStack() as stack:
-        heads = [
-            stack.enter_context(HeadSwitch(renderer.pipeline.transformer, address))
-            for address in addresses
-        ]
+    with record(renderer.pipeline.transformer, addresses) as written:
         for phrase in PHRASES:
             renderer.tokens(encoded, [wording.format(creature=phrase)], length=length)
-            written = [head.recorded for head in heads]
-            rows.append([float(w.pow(2).mean().sqrt()) for w in written if w is not None])
+            rows.append([float(written[a].pow(2).mean().sqrt()) for a in addresses])
     return np.array(rows)
 
 

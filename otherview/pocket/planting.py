@@ -15,46 +15,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from otherview.pocket.networks import HEAD_WIDTH
+from otherview.interventions.editing import edit, sites_of
+from otherview.sites import heads
 
 GATE = "single.1.2"
 
 
-def out_projection(transformer: Any, address: str) -> tuple[torch.nn.Module, int]:
-    """The out-projection that reads a head, and the head's place among its channels.
-
-    Addresses are `single.block.head`, `joint.block.image.head` and `joint.block.text.head`.
-    Raises ValueError for anything else.
-    """
-    match address.split("."):
-        case ["single", block, head]:
-            module = transformer.single_transformer_blocks[int(block)].attn.to_out
-        case ["joint", block, "image", head]:
-            module = transformer.transformer_blocks[int(block)].attn.to_out[0]
-        case ["joint", block, "text", head]:
-            module = transformer.transformer_blocks[int(block)].attn.to_add_out
-        case _:
-            raise ValueError(
-                f"no head has the address {address!r}. Write single.1.2 or joint.0.image.3."
-            )
-    return module, int(head)
-
-
 def head_addresses(transformer: Any) -> list[str]:
     """Every attention head of the transformer, in order of depth."""
-    heads = range(transformer.config.num_attention_heads)
-    joint = [
-        f"joint.{block}.{stream}.{head}"
-        for block in range(len(transformer.transformer_blocks))
-        for stream in ("image", "text")
-        for head in heads
-    ]
-    single = [
-        f"single.{block}.{head}"
-        for block in range(len(transformer.single_transformer_blocks))
-        for head in heads
-    ]
-    return joint + single
+    return [unit.address for unit in heads(sites_of(transformer))]
 
 
 class HeadSwitch:
@@ -64,31 +33,27 @@ class HeadSwitch:
     """
 
     def __init__(self, transformer: Any, address: str) -> None:
-        self._module, head = out_projection(transformer, address)
-        self._channels = slice(head * HEAD_WIDTH, (head + 1) * HEAD_WIDTH)
+        self._editing = edit(transformer, [address], self._switched)
         self.recorded: Float[torch.Tensor, "batch tokens width"] | None = None
         self.keep: Float[torch.Tensor, " batch"] | None = None
         self.replacement: Float[torch.Tensor, "batch tokens width"] | None = None
 
     def __enter__(self) -> "HeadSwitch":
-        self._handle = self._module.register_forward_pre_hook(self._switch)
+        self._editing.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
+    def __exit__(self, *raised: Any) -> None:
+        self._editing.__exit__(*raised)
 
-    def _switch(self, _module: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        written = inputs[0][..., self._channels]
+    def _switched(
+        self, _address: str, written: Float[torch.Tensor, "batch tokens width"]
+    ) -> Float[torch.Tensor, "batch tokens width"]:
         self.recorded = written.detach()
         if self.keep is None:
-            return None
+            return written
         keep = self.keep[:, None, None].to(written)
-        written = written * keep
-        if self.replacement is not None:
-            written = written + self.replacement * (1 - keep)
-        before, after = self._channels.start, self._channels.stop
-        changed = torch.cat([inputs[0][..., :before], written, inputs[0][..., after:]], -1)
-        return (changed, *inputs[1:])
+        kept = written * keep
+        return kept if self.replacement is None else kept + self.replacement * (1 - keep)
 
 
 @dataclass(frozen=True)

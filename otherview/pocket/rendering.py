@@ -5,7 +5,6 @@ ours, because the pipeline takes one reference a call.
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import torch
 from diffusers import Flux2KleinPipeline
 from jaxtyping import Float
 
+from otherview.interventions.editing import ablate
 from otherview.pocket.codec import CHANNELS, TOKENS
 from otherview.pocket.learning import velocity
 from otherview.pocket.networks import embed
-from otherview.pocket.planting import HeadSwitch
 
 Pictures = Float[np.ndarray, "pictures side side 3"]
 
@@ -96,13 +95,10 @@ class Renderer:
         noise = torch.randn(len(texts), TOKENS, CHANNELS, generator=generator)
         answers = []
         transformer = self.pipeline.transformer
-        with ExitStack() as stack:
-            switches = [stack.enter_context(HeadSwitch(transformer, a)) for a in zeroed]
+        with ablate(transformer, zeroed):
             for start in range(0, len(texts), self.batch):
                 rows = slice(start, min(start + self.batch, len(texts)))
                 sigma = torch.ones(rows.stop - rows.start)
-                for switch in switches:
-                    switch.keep = torch.zeros(len(sigma))
                 text = self.text(texts[rows], length or self.length)
                 predicted = velocity(transformer, noise[rows], references[rows], text, sigma)
                 answers.append(noise[rows] - predicted)

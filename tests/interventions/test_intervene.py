@@ -1,0 +1,130 @@
+"""An intervention as a user runs it, and the choice of its heads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from otherview.compose import compose_study
+from otherview.errors import StudyError
+from otherview.interventions.choice import choose_heads
+from otherview.measure import Measurement, measure
+from otherview.study import Study
+from tests.conftest import Program
+
+CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
+STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", CREATURES)
+
+
+@pytest.fixture(scope="module")
+def eight() -> Study:
+    return compose_study([*STUDY, "model.text_length=32", "intervention=ablate"])
+
+
+@pytest.fixture(scope="module")
+def eight_measured(eight: Study) -> Measurement:
+    return measure(eight)
+
+
+def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -> None:
+    done = program(
+        "run",
+        *STUDY,
+        "intervention=ablate",
+        "intervention.heads=listed",
+        "intervention.addresses=[single.1.2,single.0.5]",
+        "intervention.text_length=32",
+        "intervention.draws=4",
+        "intervention.curve_draws=2",
+        "intervention.pictures=2",
+        "hydra.run.dir=found",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "found"
+    found = json.loads((folder / "interventions.json").read_text())
+    assert found["headline"] in " ".join(done.stdout.split())
+    heads = pl.read_parquet(folder / "interventions.parquet")
+    assert len(heads) == 48
+    gate, decoy = (
+        heads.row(by_predicate=pl.col("unit") == a, named=True)
+        for a in ("single.1.2", "single.0.5")
+    )
+    assert (gate["p_test"], gate["matching"]) == (pytest.approx(1 / 24), "stream")
+    assert gate["p_control"] > 0.5
+    assert gate["reference_test"] == 1
+    assert gate["right_control"] == 0
+    assert gate["verdict"].endswith("does")
+    assert decoy["verdict"].endswith("does nothing")
+    whole = [row for row in found["sets"] if row["set"] == "selected" and row["role"] == "test"]
+    assert {row["measure"] for row in whole} >= {"change", "cosine", "toward", "psnr", "right"}
+    change = next(row for row in whole if row["measure"] == "change")
+    assert len(change["null"]) == 4
+    assert change["value"] == pytest.approx(np.mean(change["items"]))
+    assert change["p"] == (sum(v >= change["value"] for v in change["null"]) + 1) / 5
+    assert found["growth"]["order"][0] == "single.1.2"
+    assert len(found["pictures"]) == 2 * 3 * 2
+    intact = [row for row in found["pictures"] if row["set"] == "intact"]
+    assert all(row["ssim_to_intact"] == pytest.approx(1) for row in intact)
+    with Image.open(folder / "renderings.png") as sheet:
+        assert sheet.width > 2 * 128
+
+
+def test_heads_are_chosen_without_the_items_on_which_they_are_measured(
+    eight: Study, eight_measured: Measurement
+) -> None:
+    responses = eight_measured.responses
+    strongest = replace(eight, intervention=replace(eight.intervention, heads="strongest", top=5))
+    choice = choose_heads(responses, strongest)
+    assert choice.disjoint
+    assert sorted((*choice.discovery, *choice.measured)) == list(range(8))
+    other = responses.energy.copy()
+    other[list(choice.measured)] = other[list(choice.measured)][:, ::-1] * 7
+    again = choose_heads(replace(responses, energy=other), strongest)
+    assert again.heads == choice.heads
+
+
+def test_too_few_items_to_halve_are_said_so(eight: Study, eight_measured: Measurement) -> None:
+    prompts = eight_measured.responses.prompts
+    few = replace(
+        eight_measured.responses,
+        prompts=replace(prompts, items=prompts.items[:4]),
+        energy=eight_measured.responses.energy[:4],
+        tokens=eight_measured.responses.tokens[:4],
+    )
+    choice = choose_heads(few, eight)
+    assert not choice.disjoint
+    assert choice.note is not None
+    assert "biased" in choice.note
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["intervention.heads=listed"], "listed heads need addresses"),
+        (["intervention.at=[1]"], "names a step that is not there: intervention.steps=1"),
+        (["intervention.how=median"], "intervention.how=median: choose one of zero, mean, res"),
+        (["intervention.tokens=[all,pad]"], "all stands alone"),
+        (["intervention=scale", "intervention.factors=[1.0]"], "the first not 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: list[str], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        compose_study([*STUDY, "intervention=ablate", *settings])
+
+
+def test_an_unknown_head_is_refused_before_anything_is_loaded(
+    program: Program, tmp_path: Path
+) -> None:
+    listed = "intervention.heads=listed", "intervention.addresses=[single.4.1]"
+    done = program("run", *STUDY, "intervention=ablate", *listed, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: intervention.addresses: no head has the address")
+    assert "single.0-3.0-5" in done.stderr
+    assert "probing" not in done.stdout
