@@ -32,6 +32,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from otherview.errors import StudyError
 from otherview.study import Study
+from otherview.tracking.settings import Tracking
 
 _USER_ERRORS = (
     HydraException,
@@ -48,6 +49,8 @@ Config = DictConfig | Mapping[str, Any]
 RUN_SETTINGS = ("hydra", "tracking")
 """Names in a composed config that are no part of the study: where it runs, writes and is shown."""
 
+_SCHEMAS = {"tracking": Tracking}
+
 
 def configuration_folder() -> Path:
     """`otherview/conf` in a wheel, `conf` beside the package in a checkout."""
@@ -62,9 +65,15 @@ def study_from(config: Config) -> Study:
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
     and for everything that the dataclasses refuse.
     """
+    study = _checked(OmegaConf.structured(Study), _study_part(config))
+    assert isinstance(study, Study)
+    return study
+
+
+def _checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
+    """`part` as the objects of the dataclasses in `schema`; raises as study_from does."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Study), _study_part(config))
-        study = OmegaConf.to_object(merged)
+        return OmegaConf.to_object(OmegaConf.merge(schema, part))
     except ConfigKeyError as error:
         raise _unknown_setting(str(error.full_key)) from error
     except MissingMandatoryValue as error:
@@ -72,8 +81,6 @@ def study_from(config: Config) -> Study:
     except OmegaConfBaseException as error:
         reason = str(error.msg or error).splitlines()[0]
         raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
-    assert isinstance(study, Study)
-    return study
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
@@ -107,9 +114,21 @@ def identity(config: Config) -> str:
 
 
 def run_settings(config: Config) -> dict[str, Any]:
-    """What a composed config says beside the study, `hydra` apart."""
+    """What a composed config says beside the study, `hydra` apart: `tracking` as a Tracking.
+
+    Raises StudyError as study_from does.
+    """
     plain = _plain(config)
-    return {name: plain[name] for name in RUN_SETTINGS if name in plain}
+    given = {name: plain[name] for name in RUN_SETTINGS if name in plain}
+    schema = OmegaConf.create({name: OmegaConf.structured(_SCHEMAS[name]) for name in given})
+    return {str(name): value for name, value in _checked(schema, given).items()}
+
+
+def check_run_settings(config: Config) -> None:
+    """Raises StudyError where run_settings does, and where one asks for what is not installed."""
+    tracking = run_settings(config).get("tracking")
+    if tracking is not None:
+        tracking.check_installed()
 
 
 def _study_part(config: Config) -> dict[str, Any]:
@@ -133,6 +152,7 @@ def run_name(config: DictConfig) -> str:
 def point_name(config: DictConfig) -> str:
     """Directory of a point below that of its sweep: what is varied most, identity."""
     study_from(config)
+    check_run_settings(config)
     plain = plain_config(config)
     return f"{varied_name(plain)}-{identity(plain)}"
 
@@ -269,6 +289,8 @@ def _shortest(file: Path) -> str:
 
 def _unknown_setting(name: str) -> StudyError:
     known = list(_settings(Study))
+    for group, schema in _SCHEMAS.items():
+        known += _settings(schema, f"{group}.")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
     return StudyError(f"no setting is called {name}{hint}")

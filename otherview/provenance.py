@@ -15,7 +15,17 @@ from typing import Any
 
 import otherview
 
-VIEWS_OF_A_RESULT = ("console.py", "plan.py", "views.py", "report", "sweep", "tracking")
+VIEWS_OF_A_RESULT = (
+    "combine",
+    "console.py",
+    "plan.py",
+    "report",
+    "report.py",
+    "sweep",
+    "tracking",
+    "tracking.py",
+    "views.py",
+)
 """Parts of the package that change no number of a result."""
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "numba", "hydra-core")
 

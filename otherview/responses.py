@@ -51,7 +51,8 @@ class Responses:
             [[TOKEN_GROUPS[g] in unit.site.token_groups for g in groups] for unit in units]
         )
         channels = np.array([unit.stop - unit.start for unit in units])
-        return unit_responses(self.energy, self.tokens, groups, edges, seen, channels, response)
+        sums, seen_tokens = slice_sums(self.energy, groups), self.tokens[..., groups]
+        return unit_responses(sums, seen_tokens, edges, seen, channels, response)
 
     def differences(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
@@ -137,8 +138,12 @@ class Responses:
         return dataset
 
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
-        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes."""
-        self.to_dataset().assign_attrs(origin).to_netcdf(path, engine="h5netcdf")
+        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes.
+
+        The file is made in memory, because HDF5 crashes the process when the disk is full.
+        """
+        content = self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf")
+        path.write_bytes(content)
 
 
 def token_columns(tokens: str) -> list[int]:
@@ -146,27 +151,34 @@ def token_columns(tokens: str) -> list[int]:
     return list(range(len(TOKEN_GROUPS))) if tokens == "all" else [TOKEN_GROUPS.index(tokens)]
 
 
+def slice_sums(
+    energy: Float[np.ndarray, "items wordings slices all_groups"], groups: Sequence[int]
+) -> Float[np.ndarray, "items wordings slices"]:
+    """Sum of squares of every slice over the token groups `groups`, float64; NaN counts as 0."""
+    total = np.zeros(energy.shape[:3])
+    for group in groups:
+        of_group = energy[..., group].astype(np.float64)
+        of_group[np.isnan(of_group)] = 0.0
+        total += of_group
+    return total
+
+
 def unit_responses(
-    energy: Float[np.ndarray, "items wordings slices all_groups"],
-    tokens: Int[np.ndarray, "items wordings all_groups"],
-    groups: Sequence[int],
+    sums: Float[np.ndarray, "items wordings slices"],
+    tokens: Int[np.ndarray, "items wordings groups"],
     edges: Int[np.ndarray, "units 2"],
     seen: Bool[np.ndarray, "units groups"],
     channels: Int[np.ndarray, " units"],
     response: str,
 ) -> Float[np.ndarray, "items wordings units"]:
-    """RMS (or its logarithm) of units over the token groups `groups`, float64.
+    """RMS (or its logarithm) of units, float64, from `slice_sums` over the same token groups.
 
     A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those of the
     groups that `seen` says. NaN where it sees none of the tokens. Raises ValueError where units
     hold different numbers of slices.
     """
-    total = np.zeros((*energy.shape[:2], len(edges)))
-    for column, group in enumerate(groups):
-        of_group = energy[..., group].astype(np.float64)
-        of_group[np.isnan(of_group)] = 0.0
-        total += seen[:, column] * _sums_between(of_group, edges)
-    count = np.einsum("iwg,ug->iwu", tokens[..., list(groups)].astype(np.float64), seen)
+    total = _sums_between(sums, edges)
+    count = np.einsum("iwg,ug->iwu", tokens.astype(np.float64), seen)
     with np.errstate(divide="ignore", invalid="ignore"):
         rms = np.where(count > 0, np.sqrt(total / (count * channels)), np.nan)
         return np.asarray(np.log(rms) if response == "log_rms" else rms)

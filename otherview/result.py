@@ -23,14 +23,15 @@ from otherview.tables import null_table, unit_table
 
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
 TABLES = ("summary.json", "heads.parquet", "slices16.parquet", "nulls.parquet", *CONTROL_FILES)
+VIEWS = ("report.html", "examples.png")
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
-    """Writes `reference.png` and `responses.nc`, and removes the tables of an earlier run.
+    """Writes `reference.png` and `responses.nc`; removes tables and views of an earlier run.
 
     Those would be of other responses; `summary.json` goes first, as it is written last.
     """
-    for name in (*TABLES, *INTERVENTION_FILES):
+    for name in (*TABLES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
     with replacing(folder / "reference.png") as temporary:
         measurement.reference.save(temporary)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from otherview.compose import entry_point, run_settings, study_from
+from otherview.compose import check_run_settings, entry_point, run_settings, study_from
 from otherview.study import Study
 
 if TYPE_CHECKING:
@@ -97,8 +97,10 @@ def _make_result(
 
 
 def _task(config: DictConfig) -> None:
+    check_run_settings(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    run_study(study_from(config), folder, run_settings(config))
+    settings = run_settings(config)
+    run_study(study_from(config), folder, settings)
 
 
 if __name__ == "__main__":

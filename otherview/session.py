@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,7 +70,7 @@ class Session:
         self._dtype = model.dtype
         self._references = references
         self._encodings: dict[TextGroup, TextEncodings] = {}
-        self._expected: list[TextGroup] = []
+        self._expected: Counter[TextGroup] = Counter()
         self._pipeline: Any = None
         self._drawn: dict[str, Image] = {}
 
@@ -97,13 +98,14 @@ class Session:
 
     def expect(self, studies: Iterable[Study]) -> None:
         """Announces `studies`, in the order in which they will be measured."""
-        self._expected = list(dict.fromkeys(group for s in studies for group in _groups(s)))
+        self._expected = Counter(group for study in studies for group in _groups(study))
 
     def encodings(self, study: Study, progress: Progress | None = None) -> TextEncodings:
         """The encoded prompts of `study`, in their order."""
         from otherview.probe import TextEncodings
 
         self._encode(_groups(study), progress)
+        self._expected -= Counter(_groups(study))
         by_wording = [self._encodings[group] for group in _wording_groups(study)]
         places = [
             (by_wording[prompt.wording], prompt.item) for prompt in study_prompts(study).prompts

@@ -6,6 +6,7 @@ None may hurt a run: one that fails costs a line, which names the command that m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,33 @@ class View:
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
-VIEWS: tuple[View, ...] = ()
+def _track(folder: Path, settings: Settings) -> None:
+    """Without the setting, as from a notebook, nothing is tracked."""
+    if "tracking" in settings:
+        from otherview.track import track_run
+
+        track_run(folder, settings["tracking"])
+
+
+def _examples(folder: Path, _settings: Settings) -> None:
+    from otherview.examples import write_examples
+    from otherview.figures.files import NotInResultError
+
+    with suppress(NotInResultError):  # a large model draws nothing in one step
+        write_examples(folder)
+
+
+def _report(folder: Path, _settings: Settings) -> None:
+    from otherview.report import write_report
+
+    write_report(folder)
+
+
+VIEWS: tuple[View, ...] = (
+    View("examples", "python -m otherview.examples", _examples),
+    View("report", "python -m otherview.report", _report),
+    View("tracking", "python -m otherview.track", _track),
+)
 """In the order in which they are made."""
 
 

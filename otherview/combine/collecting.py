@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,8 @@ from otherview.atomic import replacing, write_json
 from otherview.combine.combined_summary import group_summary, model_comparison
 from otherview.combine.combined_tables import combined_table, join
 from otherview.combine.gathering import gather, passes
-from otherview.combine.groups import Group, family, group_points
-from otherview.combine.points import LeftOut, Point, find_points
+from otherview.combine.groups import Group, by_group, family, group_points
+from otherview.combine.points import LeftOut, Point, find_points, without_repeats
 from otherview.combine.reading import DamagedPointsError, layouts
 from otherview.combine.testing import Tested, tests_of
 from otherview.combine.unit_tables import collect_tables, write_sweep_table
@@ -54,12 +53,12 @@ def combine(
         tested: dict[str, dict[str, Tested]] = {}
         remaining: list[Point] = []
         done = _Counter(report, "reading points", len(used))
-        for group in group_points(used):
-            kept, found, dropped = _combined(group, scratch, done)
+        for members in by_group(used).values():
+            kept, found, dropped = _combined(members, scratch, done)
             left_out += dropped
             if kept is not None:
                 remaining += kept.points
-                tested[group.id] = found
+                tested[kept.id] = found
         if not remaining:
             raise StudyError(_nothing(directory, left_out))
         groups = group_points(sorted(remaining, key=lambda point: point.name))
@@ -71,18 +70,22 @@ def combine(
 
 
 def _combined(
-    group: Group, scratch: Path, done: _Counter
+    points: Sequence[Point], scratch: Path, done: _Counter
 ) -> tuple[Group | None, dict[str, Tested], list[LeftOut]]:
-    """A group without its damaged points, its tests, and those points."""
-    dropped: list[LeftOut] = []
-    kept: Group | None = group
-    while kept is not None:
+    """The group that the whole ones of `points` form, its tests, and the points left out.
+
+    A damaged point makes room for one that it repeats, so repeats are sought anew after each.
+    """
+    damaged: list[LeftOut] = []
+    while points:
+        kept, repeats = without_repeats(points)
+        (group,) = group_points(kept)
         try:
-            return kept, _tested(kept, scratch, done), dropped
+            return group, _tested(group, scratch, done), damaged + repeats
         except DamagedPointsError as error:
-            dropped += [LeftOut(name, reason) for name, reason in error.reasons.items()]
-            kept = _without(kept, set(error.reasons))
-    return None, {}, dropped
+            damaged += [LeftOut(name, reason) for name, reason in error.reasons.items()]
+            points = [point for point in points if point.name not in error.reasons]
+    return None, {}, damaged
 
 
 def _tested(group: Group, scratch: Path, done: _Counter) -> dict[str, Tested]:
@@ -91,16 +94,6 @@ def _tested(group: Group, scratch: Path, done: _Counter) -> dict[str, Tested]:
     done.expect((passes(group, of_group) - 1) * len(group.points))
     found = gather(group, of_group, tables, done.step)
     return {unit_set: tests_of(group, gathered) for unit_set, gathered in found.items()}
-
-
-def _without(group: Group, names: set[str]) -> Group | None:
-    """The group without the points of these names; None if nothing is left."""
-    contrasts = []
-    for contrast in group.contrasts:
-        points = tuple(point for point in contrast.points if point.name not in names)
-        if points:
-            contrasts.append(replace(contrast, points=points))
-    return replace(group, contrasts=tuple(contrasts)) if contrasts else None
 
 
 class _Counter:
@@ -123,14 +116,19 @@ def _summary(
 ) -> dict[str, Any]:
     summaries = [group_summary(group, tested[group.id]) for group in groups]
     points = sorted(
-        ((point, group.id) for group in groups for point in group.points),
-        key=lambda pair: pair[0].name,
+        (
+            (point, contrast.name, group.id)
+            for group in groups
+            for contrast in group.contrasts
+            for point in contrast.points
+        ),
+        key=lambda row: row[0].name,
     )
     summary: dict[str, Any] = {
         "format": FORMAT,
-        "studies": sorted({point.study.name for point, _ in points}),
+        "studies": sorted({point.study.name for point, _, _ in points}),
         "question": points[0][0].study.question,
-        "points": [_point(point, group) for point, group in points],
+        "points": [_point(*row) for row in points],
         "left_out": [
             {"point": left.point, "reason": left.reason}
             for left in sorted(left_out, key=lambda left: left.point)
@@ -151,13 +149,13 @@ def _summary(
     return summary
 
 
-def _point(point: Point, group: str) -> dict[str, Any]:
+def _point(point: Point, templates: str, group: str) -> dict[str, Any]:
     row = {
         "point": point.name,
         "group": group,
         "study": point.study.name,
         "model": point.study.model.name,
-        "templates": point.templates.name,
+        "templates": templates,
         "seed": point.seed,
         "finished": point.finished,
         "otherview": point.otherview,

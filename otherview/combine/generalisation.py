@@ -15,11 +15,7 @@ def generalises(group: Group, tested: Tested) -> list[dict[str, str]]:
         _items(group),
         _wordings(group, tested),
         _seeds(group),
-        _row(
-            "scenes",
-            "not tested",
-            f"One reference image: {group.study.scene.name}. Other scenes may give other units.",
-        ),
+        _scenes(group),
         _row(
             "models",
             "not tested",
@@ -34,7 +30,15 @@ def _row(over: str, answer: str, sentence: str) -> dict[str, str]:
 
 
 def _items(group: Group) -> dict[str, str]:
-    items = len(group.study.creatures.items)
+    items, alpha = len(group.study.creatures.items), group.study.nulls.alpha
+    smallest = 2.0 ** (1 - items)
+    if smallest > alpha:
+        return _row(
+            "items",
+            "not tested",
+            f"{items} items give at best p = {smallest:.3g}, above alpha = {alpha:g}: no unit can "
+            "be significant, whatever the number of seeds and templates.",
+        )
     return _row(
         "items",
         "tested",
@@ -60,6 +64,14 @@ def _wordings(group: Group, tested: Tested) -> dict[str, str]:
         f"{why} The tests over items say nothing of new wordings, however many items and seeds "
         "there are: any two wordings differ.",
     )
+
+
+def _scenes(group: Group) -> dict[str, str]:
+    scene = group.study.scene
+    image = "One reference image"
+    if scene.prompt is not None and len(group.balanced_seeds) > 1:
+        image = "One scene, of which each seed draws its own reference image"
+    return _row("scenes", "not tested", f"{image}: {scene.name}. Other scenes may differ.")
 
 
 def _seeds(group: Group) -> dict[str, str]:

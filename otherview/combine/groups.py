@@ -84,24 +84,30 @@ def common_seeds(contrasts: Sequence[Contrast]) -> list[int]:
     return sorted(set.intersection(*seeds)) if seeds else []
 
 
-def group_points(points: Sequence[Point]) -> list[Group]:
-    """The groups that `points` form, by title."""
-    by_group: dict[str, list[Point]] = {}
+def by_group(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """The points of every group, repeats included."""
+    grouped: dict[str, list[Point]] = {}
     for point in points:
-        by_group.setdefault(point.group, []).append(point)
+        grouped.setdefault(point.group, []).append(point)
+    return grouped
+
+
+def group_points(points: Sequence[Point]) -> list[Group]:
+    """The groups that `points`, no two with equal settings, form; by title."""
+    grouped = by_group(points)
     settings = {
         name: {
             **_flat(members[0].config.shared),
             "model.revision": members[0].model_revision,
         }
-        for name, members in by_group.items()
+        for name, members in grouped.items()
     }
     differing = _differing(list(settings.values()))
     differs = {name: {key: each.get(key) for key in differing} for name, each in settings.items()}
-    titles = {name: _title(by_group[name][0].study, differs[name]) for name in by_group}
+    titles = {name: _title(grouped[name][0].study, differs[name]) for name in grouped}
     uses = Counter(titles.values())
     groups = []
-    for name, members in by_group.items():
+    for name, members in grouped.items():
         title = titles[name] if uses[titles[name]] == 1 else f"{titles[name]} ({name})"
         groups.append(Group(name, title, differs[name], _contrasts(members)))
     return sorted(groups, key=lambda group: (group.title, group.id))

@@ -90,10 +90,7 @@ class UnusablePointError(ValueError):
 def find_points(
     directory: Path, folders: Sequence[Path] | None = None
 ) -> tuple[list[Point], list[LeftOut]]:
-    """The finished points directly below `directory`, or in `folders`, by name; and the rest.
-
-    Of two points with equal settings the one that finished last is used.
-    """
+    """The finished points directly below `directory`, or in `folders`, by name; and the rest."""
     if folders is None:
         folders = [
             folder
@@ -108,7 +105,7 @@ def find_points(
             points.append(reader.read(folder))
         except UnusablePointError as error:
             left_out.append(LeftOut(folder.name, str(error)))
-    return _without_repeats(points, left_out)
+    return points, left_out
 
 
 class _Reader:
@@ -227,22 +224,20 @@ def _disagreement(point: Point, summary: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _without_repeats(
-    points: Sequence[Point], left_out: list[LeftOut]
-) -> tuple[list[Point], list[LeftOut]]:
+def without_repeats(points: Sequence[Point]) -> tuple[list[Point], list[LeftOut]]:
+    """Of points with equal settings the one that finished last; and the others."""
     latest: dict[tuple[Any, ...], Point] = {}
     for point in points:
         key = _all_settings(point)
         if key not in latest or latest[key].finished < point.finished:
             latest[key] = point
-    kept = []
-    for point in points:
-        used = latest[_all_settings(point)]
-        if used is point:
-            kept.append(point)
-        else:
-            left_out.append(LeftOut(point.name, f"repeats {used.name}, which finished later"))
-    return kept, sorted(left_out, key=lambda left: left.point)
+    used = {point.name for point in latest.values()}
+    repeats = [
+        LeftOut(point.name, f"repeats {latest[_all_settings(point)].name}")
+        for point in points
+        if point.name not in used
+    ]
+    return list(latest.values()), repeats
 
 
 def _all_settings(point: Point) -> tuple[Any, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import h5py
 import numpy as np
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from otherview.combine.groups import Group
 from otherview.combine.points import Point
-from otherview.responses import token_columns, unit_responses
+from otherview.responses import slice_sums, token_columns, unit_responses
 
 ADDRESS = [
     "unit", "block_kind", "block", "stream", "channel_kind", "head", "channel_start",
@@ -37,16 +36,16 @@ class Layout:
     """Slices [first, last) of every unit."""
     seen: Bool[np.ndarray, "units groups"]
     """Token groups that a unit's site sees, of those that the response is read over."""
-
-    @property
-    def channels(self) -> Int[np.ndarray, " units"]:
-        start, stop = (self.units[f"channel_{end}"].to_numpy() for end in ("start", "stop"))
-        return np.asarray(stop - start)
+    channels: Int[np.ndarray, " units"]
 
     def part(self, start: int, stop: int) -> Layout:
         """Units [start, stop)."""
         return Layout(
-            self.unit_set, self.units[start:stop], self.edges[start:stop], self.seen[start:stop]
+            self.unit_set,
+            self.units[start:stop],
+            self.edges[start:stop],
+            self.seen[start:stop],
+            self.channels[start:stop],
         )
 
 
@@ -107,7 +106,8 @@ def _layout(point: Point, unit_set: str) -> Layout:
     )
     columns = token_columns(point.study.capture.tokens)
     seen = np.isfinite(energy[edges[:, 0]][:, columns])
-    return Layout(unit_set, table, edges, seen)
+    channels = (table["channel_stop"] - table["channel_start"]).to_numpy()
+    return Layout(unit_set, table, edges, seen, channels)
 
 
 def parts(layouts: Sequence[Layout], numbers_a_unit: int) -> Iterator[list[tuple[Layout, slice]]]:
@@ -168,20 +168,23 @@ def _read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
     last = max(int(layout.edges.max()) for layout in layouts)
     columns = token_columns(study.capture.tokens)
     with h5py.File(point.folder / "responses.nc") as file:
-        _check_origin(file, point)
+        seed = int(np.ravel(file.attrs["seed"])[0])
         energy = file["sum_of_squares"][:, :, first:last, :]
-        tokens = file["tokens"][...]
+        tokens = file["tokens"][...][..., columns]
+    if seed != point.seed:
+        raise ValueError(f"its seed is {seed} and that of the config {point.seed}")
     roles = study_roles(point)
     if energy.shape[:2] != (len(study.creatures.items), len(roles)):
         raise ValueError(
             f"it holds {energy.shape[0]} items under {energy.shape[1]} wordings; the config names "
             f"{len(study.creatures.items)} and {len(roles)}"
         )
+    sums = slice_sums(energy, columns)
     is_test = np.array([role == "test" for role in roles])
     found = []
     for layout in layouts:
         values = unit_responses(
-            energy, tokens, columns, layout.edges - first, layout.seen, layout.channels,
+            sums, tokens, layout.edges - first, layout.seen, layout.channels,
             study.capture.response,
         )  # fmt: skip
         found.append(
@@ -193,15 +196,6 @@ def _read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
 def study_roles(point: Point) -> list[str]:
     """Role of every wording of responses.nc, in its order."""
     return ["test"] * len(point.templates.test) + ["control"] * len(point.templates.control)
-
-
-def _check_origin(file: h5py.File, point: Point) -> None:
-    """Raises ValueError where responses.nc says that it is of another point."""
-    expected: dict[str, Any] = {"seed": point.seed, "model_revision": point.model_revision}
-    for name, value in expected.items():
-        said = np.ravel(file.attrs[name])[0]
-        if said != value:
-            raise ValueError(f"its {name} is {said} and that of the config {value}")
 
 
 def _check(layout: Layout, readings: Readings, means: Float[np.ndarray, " units"]) -> None:

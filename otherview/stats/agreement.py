@@ -68,10 +68,15 @@ def _pairs(array: Float[np.ndarray, "maps units"]) -> PairCorrelations:
     unit -= unit.mean(axis=1, keepdims=True)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     total, lowest, highest = 0.0, np.inf, -np.inf
-    for start in range(0, len(unit) - 1, ROWS):
-        rows = unit[start : start + ROWS]
-        correlations = np.clip(rows @ unit[start:].T, -1.0, 1.0)
-        later = correlations[np.triu_indices(len(rows), 1, correlations.shape[1])]
-        total += float(later.sum())
-        lowest, highest = min(lowest, float(later.min())), max(highest, float(later.max()))
-    return PairCorrelations(total / (len(unit) * (len(unit) - 1) // 2), lowest, highest)
+    for start in range(0, len(unit), ROWS):
+        rows, later = unit[start : start + ROWS], unit[start + ROWS :]
+        among = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
+        for correlations in (among, rows @ later.T):
+            if correlations.size:
+                total += float(correlations.sum())
+                lowest = min(lowest, float(correlations.min()))
+                highest = max(highest, float(correlations.max()))
+    mean = total / (len(unit) * (len(unit) - 1) // 2)
+    return PairCorrelations(
+        *(float(np.clip(value, -1.0, 1.0)) for value in (mean, lowest, highest))
+    )

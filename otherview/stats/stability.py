@@ -155,8 +155,7 @@ def discover_confirm(
     check_seed(seed)
     reduced = block_means(differences, blocks)
     n_blocks = check_halves(reduced)
-    order = np.random.default_rng(seed).permutation(n_blocks)
-    discovery, confirmation = np.sort(order[: n_blocks // 2]), np.sort(order[n_blocks // 2 :])
+    discovery, confirmation = discovery_halves(n_blocks, seed)
     t_discovery, p_discovery = t_and_p(reduced.values[discovery], threads)
     selected = benjamini_hochberg(p_discovery) <= alpha
     p_confirmation = np.full(len(selected), np.nan)
@@ -185,3 +184,11 @@ def discover_confirm(
         alpha=alpha,
         seed=seed,
     )
+
+
+def discovery_halves(
+    n_blocks: int, seed: int
+) -> tuple[Int[np.ndarray, " discovery"], Int[np.ndarray, " confirmation"]]:
+    """Indices of the blocks on which `discover_confirm` chooses units, and on which it tests."""
+    order = np.random.default_rng(seed).permutation(n_blocks)
+    return np.sort(order[: n_blocks // 2]), np.sort(order[n_blocks // 2 :])

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from otherview.compose import configuration_folder, run_settings
-from otherview.console import plain_console
+from otherview.console import plain_console, progress_bars
 from otherview.errors import StudyError
 from otherview.sweep.following import look
 from otherview.sweep.jobs import cancel, live_tasks
@@ -88,6 +88,7 @@ def _resume(given: argparse.Namespace) -> None:
 
 def _collect(given: argparse.Namespace) -> None:
     from otherview.combine import combine
+    from otherview.combine.printing import print_combined
     from otherview.views import make_views
 
     directory, console = _directory(given), plain_console()
@@ -95,8 +96,13 @@ def _collect(given: argparse.Namespace) -> None:
     done = standing.of("done")
     if not done:
         raise StudyError(f"no point of {directory} is done yet: there is nothing to combine")
-    combine(directory, [directory / point.folder for point in done])
-    console.print(f"{len(done)} of {len(standing.points)} points are combined in {directory}")
+    with progress_bars(console) as report:
+        combined = combine(directory, [directory / point.folder for point in done], report)
+    print_combined(combined, directory, console)
+    if len(done) < len(standing.points):
+        console.print(
+            f"{len(done)} of {len(standing.points)} planned points are done", style="yellow"
+        )
     make_views(directory, run_settings(done[-1].config), console)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,10 @@ class Point:
     cost: float = field(default=0.0)
     """Predicted floating-point operations."""
 
-    @property
+    @cached_property
     def study(self) -> Study:
         """The study that the frozen config describes."""
         return study_from(self.config)
-
-    @property
-    def where(self) -> str:
-        """`model.device` of the point."""
-        return str(self.config.get("model", {}).get("device"))
-
-    def plain(self) -> dict[str, Any]:
-        """The point as JSON takes it."""
-        return asdict(self)
 
 
 def compose_points(

@@ -157,12 +157,12 @@ def run_points(
             start = time.monotonic()
             try:
                 if session is None:
-                    session = _session(point, directory)
+                    session = Session(point.study.model, directory / HIDDEN / REFERENCES)
+                    session.expect(
+                        study for rest in group[index:] for study in with_controls(rest.study)
+                    )
                 if isinstance(session, Exception):
                     raise session
-                session.expect(
-                    study for rest in group[index:] for study in with_controls(rest.study)
-                )
                 _run_point(point, submission, session, report, console)
             except Exception as error:
                 session = session or error  # a model that cannot be had fails all of its points
@@ -179,15 +179,12 @@ def done_summary(point: Point, submission: Submission) -> dict[str, Any] | None:
     summary = whole_summary(folder)
     if summary is None or submission.launcher.get("rerun", "missing") == "missing":
         return summary
-    if (read_status(folder) or {}).get("submission") == submission.name:
+    status = read_status(folder) or {}
+    if status.get("state") == "finished" and status.get("submission") == submission.name:
         return summary
     if submission.launcher["rerun"] == "all":
         return None
     return summary if same_version(summary["provenance"], submission.code) else None
-
-
-def _session(point: Point, directory: Path) -> Session:
-    return Session(point.study.model, directory / HIDDEN / REFERENCES)
 
 
 def _run_point(

@@ -1,4 +1,4 @@
-"""A real Slurm on this machine: two virtual nodes with two fake GPUs each, on loopback, in a folder.
+"""A real Slurm on this machine: two virtual nodes with two fake GPUs each, on loopback.
 
 Needs Debian's slurmctld, slurmd, slurm-client and munge; no root, systemd, cgroups or accounting.
 """

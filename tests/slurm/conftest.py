@@ -68,7 +68,8 @@ class Sweep:
             master = loader.load_configuration(
                 "run", [*given, f"hydra.sweep.dir={self.directory}"], run_mode=RunMode.MULTIRUN
             )
-            points = [[*given, f"seed={seed}"] for seed in range(seeds)]
+            own = [override for override in given if not override.startswith("hydra.")]
+            points = [[*own, f"seed={seed}"] for seed in range(seeds)]
             launch(loader, master, points, chosen)
         return self.printed()
 

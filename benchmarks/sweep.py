@@ -1,0 +1,243 @@
+"""What a sweep costs beside its work: time a point, and the reading of ten thousand points.
+
+    python benchmarks/sweep.py
+
+Three comparisons, each with its peer or limit in the same run.
+
+A sweep of pocket in one process, against its limit: the bare transformer forwards of all points and
+one loading of the model. The tests' share is printed apart, since the limit has none; `--flips`
+sets their size. And against one process a point, of which a few are run.
+
+Composition of 1,000 points, against Hydra's own, of which a few are composed.
+
+`status` and `collect` on 10,000 finished points: copies of one small result under other names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from rich.console import Console
+from rich.table import Table
+
+from otherview import weights
+from otherview.compose import compose_study, configuration_folder, register_resolvers
+from otherview.cost import image_tokens
+from otherview.scene import open_reference
+from otherview.study import Study
+from otherview.sweep.points import Point, compose_points
+from otherview.sweep.submissions import freeze, read_submissions
+
+LARGEST_OF_LIMIT = 1.25
+LEAST_OF_PROCESSES = 5.0
+LEAST_OF_HYDRA = 3.0
+MOST_SECONDS, MOST_BYTES = 60.0, 1 << 30
+KITCHEN = ("+experiment=kitchen", "model=pocket", "capture=heads")
+ROUNDS_OF_FORWARDS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=40, help="points of the sweep (40)")
+    parser.add_argument("--processes", type=int, default=3, help="single processes timed (3)")
+    parser.add_argument("--flips", type=int, default=1000, help="sign patterns of the test (1000)")
+    parser.add_argument("--finished", type=int, default=10_000, help="finished points (10,000)")
+    parser.add_argument("--composed", type=int, default=1000, help="points composed (1,000)")
+    given = parser.parse_args()
+    table = Table(title="sweeps")
+    table.add_column("")
+    for heading in ("measured", "ratio or share", "goal"):
+        table.add_column(heading, justify="right")
+    table.add_column("reached")
+    with tempfile.TemporaryDirectory() as folder:
+        _time_points(table, Path(folder) / "sweep", given.points, given.processes, given.flips)
+        _time_composition(table, given.composed)
+        _time_reading(table, Path(folder) / "sweep", given.finished)
+    console = Console()
+    console.print(table)
+    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: int) -> None:
+    nulls = (f"nulls.sign_flips={flips}", "nulls.splits=1")
+    study = compose_study([*KITCHEN, *nulls])
+    loading, forwards = _limit(study)
+    limit = loading + points * forwards
+    seeds = f"seed={','.join(str(seed) for seed in range(points))}"
+    whole = _seconds("run", "-m", *KITCHEN, *nulls, seeds, f"hydra.sweep.dir={sweep}")
+    starting = _seconds("run", "--cfg", "job", *KITCHEN)
+    single = min(
+        _seconds("run", *KITCHEN, *nulls, f"seed={seed}", f"hydra.run.dir={sweep}-{seed}")
+        for seed in range(processes)
+    )
+    table.add_row("bare forwards of a point", f"{forwards:.2f} s")
+    table.add_row("one loading of the model", f"{loading:.2f} s")
+    table.add_row(f"limit: {points} points", f"{limit:.1f} s", "1.00", end_section=True)
+    table.add_row("start of Python and Hydra", f"{starting:.1f} s")
+    ratio = whole / limit
+    table.add_row(
+        f"sweep of {points} points, against the limit", f"{whole:.1f} s", f"{ratio:.2f}",
+        f"<= {LARGEST_OF_LIMIT}", _yes(ratio <= LARGEST_OF_LIMIT),
+    )  # fmt: skip
+    ratio = points * single / whole
+    table.add_row(
+        "a process a point, against the sweep", f"{single:.1f} s each", f"{ratio:.1f}",
+        f">= {LEAST_OF_PROCESSES:g}", _yes(ratio >= LEAST_OF_PROCESSES), end_section=True,
+    )  # fmt: skip
+
+
+def _limit(study: Study) -> tuple[float, float]:
+    """Seconds to load the model, and to run the bare forwards of one point."""
+    model = study.model
+    folder = weights.weights_folder(model)
+    device = weights.choose_device(model)
+    start = time.perf_counter()
+    encoder = weights.load_text_encoder(folder, device, model.dtype)
+    pipeline = weights.load_image_side(folder, device, model.dtype)
+    loading = time.perf_counter() - start
+    del encoder
+    size = open_reference(study.scene).size
+    image = image_tokens(model, (size[1], size[0]))
+    prompts = len(study.creatures.items) * 2
+    times = []
+    for _ in range(ROUNDS_OF_FORWARDS):
+        start = time.perf_counter()
+        _forwards(pipeline, prompts, model.batch_size, model.text_length, sum(vars(image).values()))
+        times.append(time.perf_counter() - start)
+    return loading, min(times)
+
+
+@torch.inference_mode()
+def _forwards(pipeline: Any, prompts: int, batch: int, text: int, image: int) -> None:
+    transformer = pipeline.transformer
+    config = transformer.config
+    for start in range(0, prompts, batch):
+        rows = min(batch, prompts - start)
+        transformer(
+            hidden_states=torch.zeros(rows, image, config.in_channels),
+            timestep=torch.ones(rows),
+            guidance=None,
+            encoder_hidden_states=torch.zeros(rows, text, config.joint_attention_dim),
+            txt_ids=torch.zeros(rows, text, 4),
+            img_ids=torch.zeros(rows, image, 4),
+            return_dict=False,
+        )
+
+
+def _time_composition(table: Table, points: int) -> None:
+    register_resolvers()
+    jobs = [
+        [*KITCHEN, f"templates={templates}", f"seed={seed}"]
+        for seed in range(points // 2)
+        for templates in ("viewpoint", "matched")
+    ]
+    few = jobs[:10]
+    with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("run", list(KITCHEN), run_mode=RunMode.MULTIRUN)
+        start = time.perf_counter()
+        compose_points(loader, master, jobs)
+        ours = (time.perf_counter() - start) / len(jobs)
+        start = time.perf_counter()
+        for overrides in few:
+            loader.load_sweep_config(master, overrides)
+        theirs = (time.perf_counter() - start) / len(few)
+    table.add_row(
+        f"composing, checking and naming {len(jobs):,} points", f"{ours * len(jobs):.1f} s"
+    )
+    table.add_row(
+        "Hydra composing a point, against ours", f"{theirs * 1000:.0f} ms each",
+        f"{theirs / ours:.1f}", f">= {LEAST_OF_HYDRA:g}", _yes(theirs >= LEAST_OF_HYDRA * ours),
+        end_section=True,
+    )  # fmt: skip
+
+
+def _time_reading(table: Table, sweep: Path, points: int) -> None:
+    """Copies a point's folder until there are `points`, and reads them all."""
+    submission = read_submissions(sweep)[0]
+    one = submission.points[0]
+    planned = [_renamed(one, number) for number in range(points)]
+    many = sweep.with_name("many")
+    for point in planned:
+        shutil.copytree(sweep / one.folder, many / point.folder)
+        config = many / point.folder / ".hydra" / "config.yaml"
+        config.write_text(
+            config.read_text().replace("\nseed: 0\n", f"\nseed: {point.config['seed']}\n")
+        )
+        summary = many / point.folder / "summary.json"
+        content = json.loads(summary.read_text()) | {"seed": point.config["seed"]}
+        summary.write_text(json.dumps(content))
+    freeze(many, planned, [list(range(points))], {"kind": "sequential", "rerun": "missing"})
+    for verb in ("status", "collect"):
+        seconds, size = _reading(verb, many)
+        fits = seconds <= MOST_SECONDS and size <= MOST_BYTES
+        table.add_row(
+            f"{verb} on {points:,} finished points", f"{seconds:.1f} s", f"{size / 2**20:.0f} MiB",
+            f"<= {MOST_SECONDS:.0f} s, 1 GiB", _yes(fits),
+        )  # fmt: skip
+
+
+def _renamed(point: Point, number: int) -> Point:
+    digits = f"{number:08x}"
+    return replace(
+        point,
+        folder=f"pocket-viewpoint-seed{number}-{digits}",
+        identity=digits,
+        config={**point.config, "seed": number},
+    )
+
+
+def _reading(verb: str, folder: Path) -> tuple[float, int]:
+    """Seconds and peak resident bytes of a command on a sweep."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "otherview.sweep", verb, str(folder)],
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    _, code, usage = os.wait4(process.pid, 0)
+    if code:
+        raise SystemExit(f"{verb} failed")
+    return time.perf_counter() - start, _bytes(usage)
+
+
+def _bytes(usage: resource.struct_rusage) -> int:
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _seconds(program: str, *arguments: str) -> float:
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", f"otherview.{program}", *arguments],
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.perf_counter() - start
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+
+
+def _yes(reached: bool) -> str:
+    return "yes" if reached else "no"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"use strict";
+(() => {
+  const table = document.querySelector("table.units");
+  if (!table) return;
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const headings = [...table.tHead.rows[0].cells];
+  const byUnit = new Map(rows.map((row) => [row.dataset.unit, row]));
+  const cells = new Map();
+  for (const cell of document.querySelectorAll("svg [data-unit]")) {
+    const unit = cell.dataset.unit;
+    cells.set(unit, [...(cells.get(unit) || []), cell]);
+  }
+
+  const hint = document.createElement("div");
+  hint.id = "hint";
+  hint.setAttribute("role", "status");
+  hint.hidden = true;
+  document.body.append(hint);
+  let lit = [];
+
+  const clear = () => {
+    for (const element of lit) element.classList.remove("lit");
+    lit = [];
+    hint.hidden = true;
+  };
+  const light = (unit) => {
+    clear();
+    lit = [byUnit.get(unit), ...(cells.get(unit) || [])].filter(Boolean);
+    for (const element of lit) element.classList.add("lit");
+  };
+  const show = (cell) => {
+    const row = byUnit.get(cell.dataset.unit);
+    if (!row) return;
+    light(cell.dataset.unit);
+    const name = document.createElement("b");
+    name.textContent = cell.dataset.unit;
+    const list = document.createElement("dl");
+    [...row.cells].slice(1).forEach((value, index) => {
+      const term = document.createElement("dt");
+      const number = document.createElement("dd");
+      term.textContent = headings[index + 1].textContent.trim();
+      number.textContent = value.textContent.trim();
+      list.append(term, number);
+    });
+    hint.replaceChildren(name, list);
+    hint.hidden = false;
+    const at = cell.getBoundingClientRect();
+    const left = Math.min(at.right + 10, document.documentElement.clientWidth - hint.offsetWidth - 8);
+    const below = at.bottom + 8 + hint.offsetHeight <= window.innerHeight;
+    hint.style.left = `${Math.max(8, left) + window.scrollX}px`;
+    hint.style.top = `${(below ? at.bottom + 8 : Math.max(4, at.top - hint.offsetHeight - 8)) + window.scrollY}px`;
+  };
+  const cellOf = (event) => (event.target.closest ? event.target.closest("svg [data-unit]") : null);
+  document.addEventListener("pointerover", (event) => {
+    const cell = cellOf(event);
+    if (cell) show(cell);
+    else if (event.target.closest && event.target.closest("table.units tbody tr"))
+      light(event.target.closest("tr").dataset.unit);
+    else clear();
+  });
+  document.addEventListener("click", (event) => {
+    const cell = cellOf(event);
+    if (cell) show(cell);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") clear();
+  });
+
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    if (cell.dataset.value === undefined) return null;
+    return cell.dataset.value === "" ? cell.textContent : Number(cell.dataset.value);
+  };
+  const compare = (one, other) =>
+    typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
+  headings.forEach((heading, column) => {
+    heading.querySelector("button").addEventListener("click", () => {
+      const first = heading.dataset.first;
+      const other = first === "ascending" ? "descending" : "ascending";
+      const order = heading.getAttribute("aria-sort") === first ? other : first;
+      for (const each of headings) each.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", order);
+      const sign = order === "ascending" ? 1 : -1;
+      rows.sort((one, two) => {
+        const [a, b] = [value(one, column), value(two, column)];
+        if (a === null || b === null) return (a === null) - (b === null);
+        return sign * compare(a, b);
+      });
+      body.append(...rows);
+    });
+  });
+
+  const words = document.querySelector("#unit-words");
+  const which = document.querySelector("#unit-which");
+  const number = document.querySelector("#unit-count");
+  const filter = () => {
+    const wanted = words.value.trim().toLowerCase();
+    let shown = 0;
+    for (const row of rows) {
+      const flagged = which.value === "" || row.dataset.flags.split(" ").includes(which.value);
+      row.hidden = !(flagged && row.dataset.unit.toLowerCase().includes(wanted));
+      shown += row.hidden ? 0 : 1;
+    }
+    number.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
+  };
+  words.addEventListener("input", filter);
+  which.addEventListener("change", filter);
+  filter();
+})();

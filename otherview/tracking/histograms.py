@@ -1,0 +1,45 @@
+"""Distributions in bins: at most as many as Weights & Biases takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+MOST_BINS = 512
+"""More are refused by wandb.Histogram."""
+NULL_BINS = 256
+T_BINS = 64
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """`weights[bins]` between `edges[bins + 1]`."""
+
+    weights: Float[np.ndarray, " bins"]
+    edges: Float[np.ndarray, " edges"]
+
+
+def null_histogram(rows: pl.DataFrame) -> Histogram:
+    """How many sign patterns gave a value, from the rows of `nulls.parquet` of one statistic.
+
+    Whole numbers have bins of their own, or of a whole number of them where they are many.
+    """
+    value, patterns = rows["value"].to_numpy(), rows["patterns"].to_numpy().astype(np.float64)
+    upper = rows["upper"].to_numpy()
+    centre = np.where(np.isnan(upper), value, (value + upper) / 2)
+    if np.all(centre == np.round(centre)):
+        low, high = centre.min(), centre.max()
+        width = max(1, int(np.ceil((high - low + 1) / MOST_BINS)))
+        edges = np.arange(low, high + width + 1, width) - 0.5
+    else:
+        edges = np.histogram_bin_edges(centre, bins=NULL_BINS)
+    return Histogram(np.histogram(centre, bins=edges, weights=patterns)[0], edges)
+
+
+def t_histogram(t: Float[np.ndarray, " units"]) -> Histogram:
+    """The distribution of t over units."""
+    weights, edges = np.histogram(t, bins=T_BINS)
+    return Histogram(weights.astype(np.float64), edges)

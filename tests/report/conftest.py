@@ -1,0 +1,83 @@
+"""Results to make reports of: one with hostile words, one of the real size, one of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from otherview.compose import compose_study
+from otherview.figures.files import ItemDifferences, RunResult, read_result
+from otherview.run import run_study
+from otherview.sites import hook_sites, units_of
+from otherview.study import Creatures, Study
+
+CHROMIUM = "/usr/bin/chromium"
+HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>bold</b> </style>")
+
+
+def small_study(items: tuple[str, ...], question: str, templates: str = "nouns") -> Study:
+    """A kitchen study on pocket with few items, and four wordings a role."""
+    study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={templates}"])
+    wordings = replace(
+        study.templates, test=study.templates.test[:4], control=study.templates.control[:4]
+    )
+    creatures = Creatures("few", list(items), axis="distance from <i>me</i>")
+    return replace(study, creatures=creatures, templates=wordings, question=question)
+
+
+@pytest.fixture(scope="session")
+def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose items and question are markup; its report was made by the run."""
+    folder = tmp_path_factory.mktemp("hostile")
+    items = (*HOSTILE, "an owl", "an ant", "a fly")
+    run_study(small_study(items, "</style><script>alert(3)</script>?"), folder, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_size(hostile_run: Path) -> RunResult:
+    """The result of a run with the 720 heads and 16,320 slices of FLUX.2 Klein 4B."""
+    result = read_result(hostile_run)
+    assert isinstance(result, RunResult)
+    config = compose_study(["+experiment=kitchen"]).model.architecture
+    tables, summary = {}, dict(result.summary)
+    generator = np.random.default_rng(0)
+    for unit_set, table in result.units.items():
+        units = units_of(hook_sites(config), unit_set)
+        rows = table[generator.integers(0, len(table), len(units))].with_columns(
+            unit=pl.Series([unit.address for unit in units]),
+            block_kind=pl.Series([unit.site.block_kind for unit in units]),
+            block=pl.Series([unit.site.block for unit in units]),
+            stream=pl.Series([unit.site.stream for unit in units]),
+            channel_kind=pl.Series([unit.channel_kind for unit in units]),
+            head=pl.Series([unit.head for unit in units]),
+        )
+        tables[unit_set] = rows
+        found = {**summary["results"][unit_set], "units": len(units)}
+        summary["results"] = {**summary["results"], unit_set: found}
+    heads = tuple(tables["heads"]["unit"])
+    items = tuple(f"creature number {place} with a long description" for place in range(30))
+    values = generator.normal(size=(30, len(heads)))
+    differences = ItemDifferences(items, heads, values)
+    return replace(result, summary=summary, units=tables, differences=differences)
+
+
+@pytest.fixture(scope="session")
+def sweep_folder() -> Path:
+    """A combined sweep of pocket and a null model over four templates and two seeds."""
+    return Path(__file__).parent / "sweep_of_pocket"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

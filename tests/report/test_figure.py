@@ -1,0 +1,82 @@
+"""Figures alone: python -m otherview.figure."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from otherview.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
+from otherview.figures.files import read_result
+from otherview.figures.numbers import count, percent, significant
+from otherview.figures.style import WIDTHS
+from tests.conftest import Program
+
+POINTS_A_MILLIMETRE = 72 / 25.4
+
+
+def test_a_pdf_has_the_width_of_a_column_and_embeds_its_type(
+    program: Program, hostile_run: Path, tmp_path: Path
+) -> None:
+    done = program("figure", str(hostile_run), "head-map", "--out", "fig.pdf", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    content = (tmp_path / "fig.pdf").read_bytes()
+    box = re.search(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)", content)
+    assert box is not None
+    assert float(box[1]) == pytest.approx(WIDTHS["column"] * POINTS_A_MILLIMETRE, abs=0.5)
+    assert b"/FontFile2" in content or any(
+        b"/FontFile2" in zlib.decompress(part)
+        for part in re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)
+        if part[:1] == b"x"
+    )
+
+
+def test_an_svg_needs_no_typeface_and_is_the_same_each_time(
+    hostile_run: Path, tmp_path: Path
+) -> None:
+    result = read_result(hostile_run)
+    for name in ("one.svg", "two.svg"):
+        save_figure(result, "nulls", tmp_path / name)
+    one = (tmp_path / "one.svg").read_bytes()
+    assert one == (tmp_path / "two.svg").read_bytes()
+    assert not list(ElementTree.fromstring(one).iter("{http://www.w3.org/2000/svg}text"))
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_figure_is_drawn_from_a_run_or_a_sweep(
+    figure: Figure, width: str, hostile_run: Path, sweep_folder: Path, tmp_path: Path
+) -> None:
+    name, drawn = figure.name, 0
+    for folder in (hostile_run, sweep_folder):
+        out = tmp_path / f"{folder.name}.png"
+        with suppress(NotInResultError):
+            save_figure(read_result(folder), name, out, WIDTHS[width])
+            drawn += 1
+            with Image.open(out) as image:
+                assert np.asarray(image.convert("L")).min() < 100
+    assert drawn or name in ("controls", "interventions")
+
+
+def test_an_unknown_figure_and_an_unknown_ending_are_refused(
+    hostile_run: Path, tmp_path: Path
+) -> None:
+    result = read_result(hostile_run)
+    with pytest.raises(ResultError, match="there are: head-map, nulls"):
+        save_figure(result, "headmap", tmp_path / "a.pdf")
+    with pytest.raises(ResultError, match=r"end the name in \.pdf, \.svg, \.png"):
+        save_figure(result, "head-map", tmp_path / "a.jpg")
+
+
+def test_numbers_are_written_for_readers() -> None:
+    assert [significant(value) for value in (1.9e-9, 0.05, 118.78, 0, 1e-4, -0.2)] == [
+        "1.9\u202f×\u202f10⁻⁹", "0.050", "120", "0", "0.00010", "−0.20",
+    ]  # fmt: skip
+    assert [count(value) for value in (16320, 0.1049, 61.25)] == ["16,320", "0.10", "61"]
+    assert [percent(value) for value in (0.75, 0.999, 0.004, 0)] == ["75%", "<100%", "0.4%", "0%"]

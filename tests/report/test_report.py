@@ -1,0 +1,132 @@
+"""The report from outside: one whole page, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from otherview.figures.files import ResultError, RunResult, read_result
+from otherview.report import report_html, write_report
+from otherview.report.of_run import run_command
+from otherview.run import run_study
+from tests.conftest import Program
+from tests.report.conftest import small_study
+
+
+class Page(HTMLParser):
+    """What a page refers to, and how deep its elements are nested at the end."""
+
+    VOID = ("meta", "link", "img", "input", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.cells = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.cells += any(name == "data-unit" for name, _ in attrs) and tag == "g"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_run_leaves_its_report(hostile_run: Path) -> None:
+    html = (hostile_run / "report.html").read_text(encoding="utf-8")
+    assert html == report_html(read_result(hostile_run))
+    assert Page(html).open == []
+
+
+def test_the_page_refers_to_nothing_outside_itself(hostile_run: Path) -> None:
+    page = Page(report_html(read_result(hostile_run)))
+    assert page.addresses
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+
+
+def test_a_result_of_the_real_size_stays_under_5_mb(real_size: RunResult) -> None:
+    html = report_html(real_size)
+    assert len(html.encode()) < 5_000_000
+    assert Page(html).cells == 2 * 720
+    assert "16,320" in html
+
+
+def test_few_items_and_one_wording_a_role_leave_out_what_was_not_computed(tmp_path: Path) -> None:
+    study = small_study(("a cat", "an owl"), "", templates="viewpoint")
+    run_study(replace(study, creatures=replace(study.creatures, axis=None)), tmp_path, {})
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="halves"' not in html
+    assert "role test</dt>" not in html
+    words = html.split("<script>")[0]
+    assert not re.search(r"\bnan\b|\bNone\b(?! of)|undefined", words)
+
+
+def test_the_command_repeats_the_run_in_a_shell(hostile_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(hostile_run, tmp_path / "run")
+    (tmp_path / "run" / ".hydra").mkdir()
+    override = "creatures.items=['a cat; rm -rf ~', \"$HOME\"]"
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text(json.dumps([override]))
+    result = read_result(tmp_path / "run")
+    assert isinstance(result, RunResult)
+    words = shlex.split(run_command(result))
+    assert words[:3] == ["python", "-m", "otherview.run"]
+    assert "rm -rf" in words[3]
+    assert len(words) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "summary.json").unlink(), "no finished result"),
+        (lambda folder: (folder / "summary.json").write_text("{"), "summary.json is damaged"),
+        (lambda folder: (folder / "heads.parquet").write_bytes(b"P"), "heads.parquet is damaged"),
+        (lambda folder: (folder / "nulls.parquet").unlink(), "nulls.parquet is missing"),
+        (lambda folder: (folder / "responses.nc").write_bytes(b"x"), "responses.nc is damaged"),
+        (lambda folder: (folder / "reference.png").write_bytes(b"x"), "reference.png is damaged"),
+    ],
+)  # fmt: skip
+def test_a_damaged_directory_is_one_line_and_leaves_the_old_report(
+    hostile_run: Path, tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(hostile_run, folder)
+    damage(folder)
+    before = (folder / "report.html").read_bytes()
+    with pytest.raises(ResultError, match=re.escape(said)) as raised:
+        write_report(folder)
+    assert "\n" not in str(raised.value)
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_the_command_line_ends_in_one_line(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    done = program("report", "run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: run holds no finished result: there is no summary.json and no combined.json in it\n"
+    )
+
+
+def test_a_sweep_is_shown_beside_its_null_model(sweep_folder: Path) -> None:
+    html = report_html(read_result(sweep_folder))
+    assert Page(html).open == []
+    assert "25 of 48 heads of pocket follow the role" in html
+    assert "pocket_random, a null model" in html
+    for name in ("head-map", "models", "agreement", "variance", "selectivity"):
+        assert f'id="figure-{name}"' in html

@@ -1,0 +1,112 @@
+"""Points: composed as Hydra would, named by what they are, dealt evenly."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otherview.compose import compose_study, plain_config
+from otherview.errors import StudyError
+from otherview.study import Study
+from otherview.sweep.checks import check_points
+from otherview.sweep.points import Point, compose_points, with_existing_folders
+from otherview.sweep.shares import deal
+from otherview.sweep.submissions import freeze, planned_points, read_submission, read_submissions
+from tests.sweep.conftest import Compose
+
+KITCHEN = ["+experiment=kitchen", "model=pocket"]
+
+
+def test_points_are_composed_as_hydra_composes_them(loader: Any, master: Any) -> None:
+    jobs = [
+        [*KITCHEN, "seed=3", "templates=nouns"],
+        [*KITCHEN, "seed=4", "templates=nouns", "capture.tokens=target"],
+        [*KITCHEN, "templates=matched", "templates.test=['as {creature}']", "nulls.flips=7"],
+        [*KITCHEN, "creatures.items=[a cat, an owl]", "~published", "+published=null"],
+        ["model=pocket_random", "+experiment=kitchen", "templates.name=mine"],
+    ]
+    points = compose_points(loader, master, jobs)
+    for point, overrides in zip(points, jobs, strict=True):
+        assert point.config == plain_config(loader.load_sweep_config(master, overrides))
+
+
+def test_identity_is_of_the_study_and_not_of_where_it_runs(compose: Compose) -> None:
+    same = [KITCHEN, [*KITCHEN, "seed=0"], [*KITCHEN, "model.device=cpu"]]
+    assert len(compose(same)) == 1
+    other = [[*KITCHEN, "model.batch_size=5"], [*KITCHEN, "nulls.alpha=0.01"]]
+    assert len({point.identity for point in compose([*same, *other])}) == 3
+
+
+def test_a_name_says_what_was_varied_and_keeps_the_folder_that_is_there(
+    compose: Compose, tmp_path: Path
+) -> None:
+    groups = [[*KITCHEN, f"capture.tokens={tokens}"] for tokens in ("target", "pad")]
+    points = compose(groups)
+    assert points[0].folder == f"pocket-viewpoint-seed0-tokens=target-{points[0].identity}"
+    (tmp_path / points[0].folder).mkdir()
+    (alone,) = with_existing_folders(compose(groups[:1]), tmp_path)
+    assert alone.folder == points[0].folder
+    (long,) = compose([[*KITCHEN, "templates.name=" + "very" * 60]])
+    assert len(long.folder) <= 120
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.text_length=20", "prompt of 2. tokens does not fit model.text_length=20"),
+        ("scene.image=no.png", "scene.image=no.png does not exist"),
+        ("model.path=nowhere", "model.path=nowhere is not the folder"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_starts(
+    compose: Compose, override: str, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        check_points(compose([KITCHEN, [*KITCHEN, override]]))
+
+
+def test_cost_grows_with_the_prompts(compose: Compose) -> None:
+    one, eight = check_points(compose([KITCHEN, [*KITCHEN, "templates=nouns"]]))
+    assert eight.cost == pytest.approx(8 * one.cost)
+
+
+def test_a_frozen_submission_reads_as_it_was_written(compose: Compose, tmp_path: Path) -> None:
+    points = check_points(compose([KITCHEN, [*KITCHEN, "seed=1"], ["+experiment=kitchen"]]))
+    frozen = freeze(tmp_path, points, [[0, 2], [1]], {"kind": "slurm", "workers": 2})
+    assert read_submission(frozen.file) == frozen
+    freeze(tmp_path, points[:1], [[0]], {"kind": "sequential"})
+    assert planned_points(read_submissions(tmp_path)) == points
+    frozen.file.write_text(frozen.file.read_text()[:-100])
+    with pytest.raises(StudyError, match="is no submission of a sweep"):
+        read_submissions(tmp_path)
+
+
+@settings(deadline=None)
+@given(costs=st.lists(st.floats(1, 1e15), min_size=1, max_size=30), tasks=st.integers(1, 12))
+def test_shares_hold_every_point_once_and_no_task_gets_far_more_than_its_part(
+    costs: list[float], tasks: int
+) -> None:
+    points = [_costing(cost) for cost in costs]
+    shares = deal(points, range(len(points)), tasks)
+    assert sorted(index for share in shares for index in share) == list(range(len(points)))
+    assert len(shares) == min(tasks, len(points))
+    assert all(shares)
+    largest = max(sum(costs[index] for index in share) for share in shares)
+    assert largest <= (sum(costs) / tasks + max(costs)) * 1.01
+
+
+def _costing(cost: float) -> Point:
+    """A point of which only its cost matters: all share one study, built once."""
+    point = Point("folder", "identity", [], {}, cost)
+    vars(point)["study"] = _study()
+    return point
+
+
+@cache
+def _study() -> Study:
+    return compose_study(KITCHEN)

@@ -1,0 +1,113 @@
+"""Sweeps on this machine, from outside: in one process, and in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from otherview.sweep.following import look
+from tests.conftest import THREE_CREATURES, Program
+from tests.slurm.cluster import until
+
+SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES, "nulls.splits=1")
+HERE = "hydra.sweep.dir=sweep"
+
+
+def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Path) -> None:
+    no_pads = ("model.text_length=23", "capture.tokens=pad,all", "seed=0,1")
+    done = program("run", "-m", *SMALL, *no_pads, cwd=tmp_path)
+    assert done.returncode == 1
+    directory = tmp_path / "multirun" / "kitchen"
+    assert "2 of 4 points failed" in done.stdout
+    assert f"python -m otherview.sweep collect {directory}" in done.stdout
+    standing = look(directory)
+    assert len(standing.of("done")) == 2
+    for point in standing.of("failed"):
+        assert "has no such tokens" in (directory / point.folder / "traceback.txt").read_text()
+        assert re.fullmatch(r"pocket-viewpoint-seed[01]-tokens=pad-[0-9a-f]{8}", point.folder)
+    told = program("sweep", "status", str(directory), cwd=tmp_path)
+    assert told.returncode == 0
+    assert "4 points: 2 done, 0 running, 2 failed, 0 missing" in told.stdout
+    assert "has no such tokens" in told.stdout
+
+
+def test_the_same_command_again_runs_only_what_is_missing(program: Program, tmp_path: Path) -> None:
+    first = program("run", "-m", *SMALL, "seed=0", HERE, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (folder,) = (tmp_path / "sweep").glob("pocket-*")
+    written = (folder / "summary.json").stat().st_mtime_ns
+    again = program("run", "-m", *SMALL, "seed=0,1", HERE, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "1 of 2 points are done already" in again.stdout
+    assert (folder / "summary.json").stat().st_mtime_ns == written
+    assert len(list((tmp_path / "sweep").glob("pocket-*"))) == 2
+
+
+def test_results_of_another_version_are_said_and_made_anew_when_asked(
+    program: Program, tmp_path: Path
+) -> None:
+    program("run", "-m", *SMALL, "seed=0", HERE, cwd=tmp_path)
+    (file,) = (tmp_path / "sweep").glob("pocket-*/summary.json")
+    summary = json.loads(file.read_text())
+    summary["provenance"]["libraries"]["torch"] = "2.0"
+    file.write_text(json.dumps(summary))
+    kept = program("run", "-m", *SMALL, "seed=0", HERE, cwd=tmp_path)
+    assert "made by another version" in kept.stdout
+    assert "nothing to start" in kept.stdout
+    outdated = "hydra.launcher.rerun=outdated"
+    anew = program("run", "-m", *SMALL, "seed=0", HERE, outdated, cwd=tmp_path)
+    assert anew.returncode == 0, anew.stdout + anew.stderr
+    assert json.loads(file.read_text())["provenance"]["libraries"]["torch"] != "2.0"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "answer"),
+    [
+        (["seed=0,x"], "seed: Value 'x'"),
+        (["sed=0,1"], "no setting is called sed; did you mean seed?"),
+        (["templates=viewpoint,none"], "no templates is called none"),
+        (["scene.image=no.png,otherview:pocket/kitchen.png"], "scene.image=no.png does not exist"),
+        (["hydra/launcher=slrum"], "no hydra/launcher is called slrum; there are: basic, local"),
+        (["hydra/launcher=slurm", "hydra.launcher.workers=0"], "hydra.launcher.workers=0"),
+        (["hydra.launcher.rerun=maybe"], "hydra.launcher.rerun=maybe: choose one of missing"),
+    ],
+)
+def test_what_is_wrong_with_any_point_is_one_line_before_anything_starts(
+    program: Program, tmp_path: Path, overrides: list[str], answer: str
+) -> None:
+    done = program("run", "-m", *SMALL, *overrides, HERE, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {answer}"), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_processes_of_their_own_share_the_points(program: Program, tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    local = ("hydra/launcher=local", "hydra.launcher.workers=2")
+    started = program("run", "-m", *SMALL, "seed=0,1", *local, HERE, cwd=tmp_path)
+    assert started.returncode == 0, started.stderr
+    assert "2 points in 2 tasks" in started.stdout
+    directory = tmp_path / "sweep"
+    until(lambda: len(look(directory).of("done")) == 2, "both points")
+    states = [look(directory).states[point.identity] for point in look(directory).points]
+    assert len({state.status["process"] for state in states}) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["status", "nowhere"], "nowhere is not the directory of a sweep"),
+        (["resume", "nowhere"], "nowhere is not the directory of a sweep"),
+    ],
+)
+def test_a_folder_that_is_no_sweep_is_said_in_one_line(
+    program: Program, tmp_path: Path, arguments: list[str], answer: str
+) -> None:
+    done = program("sweep", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert answer in done.stderr
+    assert done.stderr.count("\n") == 1

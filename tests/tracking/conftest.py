@@ -1,0 +1,61 @@
+"""One small result, and a server that it can be sent to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.conftest import Program
+from tests.tracking.loopback import KEY, Loopback, loopback_server
+
+ROWS = 16_320
+
+
+@pytest.fixture(scope="session")
+def result(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four creatures with four wordings a role; its slices are as many as on Klein 4B."""
+    cwd = tmp_path_factory.mktemp("result")
+    wordings = [f"Render this kitchen in the {noun} of {{creature}}" for noun in "abcdefgh"]
+    done = program(
+        "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3",
+        "creatures.items=[a cat,an owl,an ant,a fly]", "hydra.run.dir=small",
+        "templates.test=" + str(wordings[:4]), "templates.control=" + str(wordings[4:]),
+        cwd=cwd,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = cwd / "small"
+    slices = pl.read_parquet(folder / "slices16.parquet").select("unit", "t", "p_stepdown")
+    slices.sample(ROWS, with_replacement=True, seed=0).write_parquet(folder / "slices16.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One place for matplotlib's list of fonts: in a home of a test's own it is made anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("fonts")))
+        yield
+
+
+@pytest.fixture
+def folder(result: Path, tmp_path: Path) -> Path:
+    """A copy of the result, with few slices."""
+    copied = tmp_path / "copied"
+    shutil.copytree(result, copied)
+    slices = pl.read_parquet(copied / "slices16.parquet")
+    slices.head(20).write_parquet(copied / "slices16.parquet")
+    return copied
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback]:
+    """A server, and an environment in which wandb knows it, its key, and no home of a user."""
+    with loopback_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        yield server

@@ -1,0 +1,74 @@
+"""The dashboard as code: the same bytes each time, and panels of what runs really leave."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otherview import dashboard
+from otherview.tracking.record import run_record
+from tests.conftest import Program
+from tests.tracking.loopback import Loopback
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "golden"),
+    [([], "workspace.json"), (["--report", "kitchen"], "report.json")],
+)
+def test_show_prints_the_kept_bytes_without_network(
+    program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], golden: str
+) -> None:
+    """After a wanted change: python -m otherview.dashboard show [--report kitchen] > golden."""
+    shown = program("dashboard", "show", *arguments, cwd=tmp_path)
+    assert shown.stdout == (GOLDEN / golden).read_text(encoding="utf-8")
+    assert loopback.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"), [([], "project-view"), (["--report", "kitchen"], "runs")]
+)
+def test_push_saves_what_show_prints_and_pushing_again_replaces_it(
+    program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], kind: str
+) -> None:
+    for _ in range(2):
+        done = program("dashboard", "push", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{loopback.url}/loop/otherview")
+    first, again = loopback.views
+    assert first["name"] == again["name"]
+    assert first["type"] == kind
+    shown = program("dashboard", "show", "--entity", "loop", *arguments, cwd=tmp_path)
+    assert json.loads(again["spec"]) == json.loads(shown.stdout)
+
+
+def test_every_panel_of_a_run_shows_something_that_a_run_leaves(result: Path) -> None:
+    record = run_record(result)
+    known = {*record.values, *record.tables, *record.drawings, *record.pictures}
+    asked = {key for key in _keys(dashboard.QUESTIONS) if not key.startswith("sweep/")}
+    of_a_sweep, of_more_items = "heads/combined", "heads/split_half/replication"
+    assert asked - known == {of_a_sweep, of_more_items}
+    assert not record.values.keys() & record.tables.keys()
+
+
+def test_a_push_without_a_key_is_one_line(
+    program: Program, tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    done = program("dashboard", "push", cwd=tmp_path)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: not pushed: .*API key.*\n", done.stderr)
+    assert loopback.views == []
+
+
+def _keys(questions: tuple[dashboard.Question, ...]) -> set[str]:
+    found: set[Any] = set()
+    for question in questions:
+        found |= {*question.pictures, *question.tables}
+        found |= {metric for metrics in question.bars.values() for metric in metrics}
+    return found

@@ -1,0 +1,90 @@
+"""A server that fails costs a line: the result stays as it is, and the next run is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from otherview.tracking.record import identity_of
+from otherview.tracking.settings import Tracking
+from otherview.views import make_views
+from tests.tracking.loopback import Loopback
+
+
+def _viewed(folder: Path, patience: float = 3) -> str:
+    """What is printed when a run makes its views online."""
+    printed = StringIO()
+    tracking = Tracking(mode="online", patience=patience)
+    make_views(folder, {"tracking": tracking}, Console(file=printed, width=1000))
+    return printed.getvalue()
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _assert_one_warning(folder: Path, printed: str, reason: str) -> None:
+    assert printed.startswith("warning: no tracking: Weights & Biases")
+    assert reason in printed
+    assert printed.endswith(f"later: python -m otherview.track {folder}\n")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation"),
+    [
+        ("dies_at", "UpsertBucket"),
+        ("dies_at", "CommitArtifact"),
+        ("hangs_at", "upload"),
+        ("hangs_at", "stream"),
+    ],
+)
+def test_a_dying_or_hanging_server_costs_a_line_and_the_next_run_is_sent(
+    folder: Path, loopback: Loopback, fault: str, operation: str
+) -> None:
+    before = _hashes(folder)
+    setattr(loopback, fault, operation)
+    printed = _viewed(folder)
+    _assert_one_warning(folder, printed, "attempt(s)" if fault == "dies_at" else "no answer for")
+    assert _hashes(folder) == before
+    loopback.revive()
+    assert _viewed(folder, patience=60) == ""
+    run = identity_of(folder)
+    assert loopback.finished[run] == 0
+    assert loopback.artifact(f"result-{run}").state == "COMMITTED"
+
+
+def test_without_a_key_nothing_is_asked(
+    folder: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    _assert_one_warning(folder, _viewed(folder, patience=30), "No API key configured")
+    assert loopback.runs == {}
+
+
+def test_without_a_network_the_run_goes_on(
+    folder: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://192.0.2.1")  # reserved: nobody answers
+    _assert_one_warning(folder, _viewed(folder, patience=2), "opening the run")
+    assert loopback.operations == []
+
+
+def test_without_wandb_it_is_said_once_and_online_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from otherview import track
+    from otherview.errors import StudyError
+    from otherview.tracking import settings
+
+    monkeypatch.setattr(settings, "find_spec", lambda _: None)
+    track.track_run(folder, Tracking())
+    track.track_run(folder, Tracking())
+    assert capsys.readouterr().out.count("wandb is not installed") == 1
+    with pytest.raises(StudyError, match="tracking=online: wandb is not installed"):
+        Tracking(mode="online").check_installed()

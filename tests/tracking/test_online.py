@@ -1,0 +1,125 @@
+"""What arrives at a server when a result is sent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from otherview.tracking.process import send_result
+from otherview.tracking.record import identity_of
+from otherview.tracking.settings import Tracking
+from tests.tracking.conftest import ROWS
+from tests.tracking.loopback import KEY, Loopback, loopback_server
+
+ONLINE = Tracking(mode="online", patience=60)
+
+
+@pytest.fixture(scope="module")
+def sent(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Loopback]]:
+    """The whole result, sent once; its directory and the server."""
+    with pytest.MonkeyPatch.context() as patch, loopback_server() as server:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("WANDB_BASE_URL", server.url)
+        patch.setenv("WANDB_API_KEY", KEY)
+        patch.setenv("HOME", str(home))
+        folder = tmp_path_factory.mktemp("sweeps") / "kitchen" / "point"
+        shutil.copytree(result, folder)
+        (folder.parent / ".sweep").mkdir()
+        send_result(folder, ONLINE)
+        assert list(home.rglob("*")) == []  # wandb's files lie in the result's own directory
+        yield folder, server
+
+
+def _media(server: Loopback, run: str, key: str) -> bytes:
+    return server.files[run][server.rows(run)[0][key]["path"]]
+
+
+def test_every_row_of_the_unit_tables_arrives(sent: tuple[Path, Loopback]) -> None:
+    folder, server = sent
+    run = identity_of(folder)
+    table = json.loads(_media(server, run, "slices16/unit_table"))
+    units = pl.read_parquet(folder / "slices16.parquet")
+    assert len(table["data"]) == ROWS == units.height
+    assert [row[0] for row in table["data"]] == units["unit"].to_list()
+    (artifact,) = [one for one in server.artifacts if "slices16unit_table" in one.name]
+    assert artifact.state == "COMMITTED"
+    assert len(json.loads(artifact.files["slices16/unit_table.table.json"])["data"]) == ROWS
+
+
+def test_every_statistic_of_the_heads_arrives(sent: tuple[Path, Loopback]) -> None:
+    folder, server = sent
+    table = json.loads(_media(server, identity_of(folder), "heads/unit_table"))
+    heads = pl.read_parquet(folder / "heads.parquet")
+    assert table["columns"] == heads.columns
+    assert table["data"] == [list(row) for row in heads.rows()]
+
+
+def test_nulls_and_observed_arrive_as_histograms_with_pictures(
+    sent: tuple[Path, Loopback],
+) -> None:
+    folder, server = sent
+    run = identity_of(folder)
+    row = server.rows(run)[0]
+    nulls = pl.read_parquet(folder / "nulls.parquet").filter(unit_set="heads")
+    for statistic in ("count_3", "count_5", "max_abs_t"):
+        for null in ("published", "sign_flip"):
+            patterns = nulls.filter(statistic=statistic, null=null)["patterns"].sum()
+            histogram = row[f"heads/{statistic}/null_{null}"]
+            assert sum(histogram["values"]) == patterns
+            assert len(histogram["bins"]) == len(histogram["values"]) + 1
+        assert _media(server, run, f"heads/{statistic}/drawn").startswith(b"\x89PNG")
+    assert sum(row["heads/t/observed"]["values"]) == 48
+    assert _media(server, run, "heads/t/drawn").startswith(b"\x89PNG")
+    reference = _media(server, run, "scene/reference")
+    assert reference == (folder / "reference.png").read_bytes()
+
+
+def test_the_files_arrive_as_one_artifact(sent: tuple[Path, Loopback]) -> None:
+    folder, server = sent
+    artifact = server.artifact(f"result-{identity_of(folder)}")
+    assert artifact.state == "COMMITTED"
+    assert artifact.files.keys() >= {"summary.json", "responses.nc", ".hydra/config.yaml"}
+    for name, content in artifact.files.items():
+        assert content == (folder / name).read_bytes()
+    written = {path.name for path in folder.iterdir() if path.is_file()}
+    assert written <= artifact.files.keys()
+
+
+def test_the_run_says_what_it_is(sent: tuple[Path, Loopback]) -> None:
+    folder, server = sent
+    run = identity_of(folder)
+    ((known, given),) = server.runs.items()
+    assert known == run
+    assert given["groupName"] == "kitchen"
+    assert given["jobType"] == "run"
+    assert given["tags"] == ["kitchen", "pocket", "viewpoint"]
+    config = json.loads(given["config"])
+    assert config["seed"]["value"] == 3
+    assert config["model"]["value"]["name"] == "pocket"
+    assert "tracking" not in config
+    summary = json.loads((folder / "summary.json").read_text())["results"]["heads"]
+    assert server.summary[run]["heads/role_test/called"] == summary["role_test"]["called"]
+    assert server.finished == {run: 0}
+
+
+def test_no_file_holds_the_key(sent: tuple[Path, Loopback]) -> None:
+    folder, server = sent
+    assert any(server.keys)  # it was used
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert (folder / "wandb" / "send.log") in files
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def test_sending_again_makes_no_second_run(folder: Path, loopback: Loopback) -> None:
+    send_result(folder, ONLINE)
+    artifacts = len(loopback.artifacts)
+    send_result(folder, ONLINE)
+    assert len(loopback.runs) == 1
+    assert len(loopback.artifacts) == artifacts
+    assert [len(lines) for lines in loopback.history.values()] == [1]
+    assert len([*(folder / "wandb").glob("run-*")]) == 1
