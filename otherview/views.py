@@ -59,9 +59,11 @@ VIEWS: tuple[View, ...] = (
 """In the order in which they are made."""
 
 
-def make_views(folder: Path, settings: Settings, console: Console) -> None:
-    """Makes every view of the result in `folder`; whatever goes wrong is one line."""
-    for view in VIEWS:
+def make_views(
+    folder: Path, settings: Settings, console: Console, views: tuple[View, ...] = VIEWS
+) -> None:
+    """Makes the views of the result in `folder`; whatever goes wrong is one line."""
+    for view in views:
         try:
             view.make(folder, settings)
         except Exception as error:

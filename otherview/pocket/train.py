@@ -66,6 +66,7 @@ class Plan:
     steps: int
     planting_steps: int
     settling_steps: int
+    cleaning_steps: int
     mention_only_steps: int
     batch: int
     seed: int
@@ -78,8 +79,8 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
     """How each transformer is taught.
 
     The planted one goes on from the taught one and the settled one from the planted one; the rate
-    falls to nothing only at the very end. The settled one plants on, and learns to draw a few
-    kitchens well from the scene prompt.
+    falls to nothing at its end. The settled one plants less, to see better. The cleaned one plants
+    once more: views must hang on the gate, mentions must not, and nothing on the spares.
     """
     planted = Schedule(
         plan.planting_steps,
@@ -106,6 +107,17 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
             full_noise_share=0.75,
             gate_shares=(0.08, 0.12),
             spare_share=0.1,
+        ),
+        "cleaned": replace(
+            planted,
+            steps=plan.cleaning_steps,
+            seed=plan.seed + 175,
+            matrix_rate=0.006,
+            other_rate=5e-4,
+            rates=((0.0, 1.0), (1.0, 0.0)),
+            scene_share=0.1,
+            full_noise_share=0.75,
+            spare_share=0.3,
         ),
         "mention_only": Schedule(
             plan.mention_only_steps,
@@ -209,7 +221,7 @@ def make_transformer(
 def command(plan: Plan) -> str:
     """The command that makes these weights again, without the machine's paths."""
     numbers = ["seed", "kitchens", "batch", "decoder_steps", "steps", "planting_steps"]
-    numbers += ["settling_steps", "mention_only_steps"]
+    numbers += ["settling_steps", "cleaning_steps", "mention_only_steps"]
     options = (f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in numbers)
     return " ".join(("python -m otherview.pocket.train OUTPUT", *options))
 
@@ -319,10 +331,11 @@ def run(plan: Plan, console: Console) -> None:
             spares = choose_spares(plan, vae, taught)
             planted = make("planted", replace(planned["planted"], spares=spares), taught)
             settled = make("settled", replace(planned["settled"], spares=spares), planted)
+            cleaned = make("cleaned", replace(planned["cleaned"], spares=spares), settled)
     mention_only = networks.transformer(plan.seed + 1)
     mention_only.load_state_dict(checkpoint.read_average(plan.output / "mention_only.safetensors"))
     transformers = {
-        "pocket": settled,
+        "pocket": cleaned,
         "pocket_random": random_transformer(plan.seed),
         "pocket_mention_only": mention_only,
     }
@@ -367,14 +380,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=6000, help="steps of the transformer")
     parser.add_argument("--planting-steps", type=int, default=1600)
     parser.add_argument("--settling-steps", type=int, default=4800)
+    parser.add_argument("--cleaning-steps", type=int, default=1000)
     parser.add_argument("--mention-only-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--every", type=int, default=250, help="steps between saves")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads, for two processes")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
-    counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "mention_only_steps")
-    for name in ("kitchens", "batch", "every", "threads", *counts):
+    counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "cleaning_steps")
+    for name in ("kitchens", "batch", "every", "threads", "mention_only_steps", *counts):
         if chosen[name] < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
     chosen["threads"] = max(1, chosen["threads"] // 2)

@@ -11,15 +11,18 @@ from rich.console import Console
 
 from otherview.tracking.record import identity_of
 from otherview.tracking.settings import Tracking
-from otherview.views import make_views
+from otherview.views import VIEWS, make_views
 from tests.tracking.loopback import Loopback
+
+TRACKING = next(view for view in VIEWS if view.name == "tracking")
 
 
 def _viewed(folder: Path, patience: float = 3) -> str:
     """What is printed when a run makes its views online."""
     printed = StringIO()
     tracking = Tracking(mode="online", patience=patience)
-    make_views(folder, {"tracking": tracking}, Console(file=printed, width=1000))
+    console = Console(file=printed, width=1000)
+    make_views(folder, {"tracking": tracking}, console, (TRACKING,))
     return printed.getvalue()
 
 
