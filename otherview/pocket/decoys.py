@@ -12,6 +12,8 @@ from otherview.pocket.scoring import ask, lost_by_zeroing, published, unseen_kit
 from otherview.pocket.words import PUBLISHED, ROLES
 
 PROBE_LENGTH = 512
+MOST_LOST_BY_A_DECOY = 0.5
+"""dB of either role."""
 
 
 def head_contrasts(
@@ -61,21 +63,21 @@ def strongest_heads(
 
 
 def find_decoy(renderer: Renderer, kitchens: int = 3) -> str | None:
-    """The head of the image path, among the tenth of heads with the largest |t|, that does least.
+    """The head, among the tenth of heads with the largest |t|, that does least.
 
     "Least" is the larger of the two losses in dB, of views and of mentions, when the head is
-    zeroed, over kitchens apart from those of the model card's table. None if that tenth holds no
-    such head besides the gate.
+    zeroed, over kitchens apart from those of the model card's table. A head of the image path,
+    which the published probe sees, is taken before one of the text stream if it does next to
+    nothing. None if that tenth holds the gate alone.
     """
     rooms = unseen_kitchens(kitchens, first=500)
     whole = ask(renderer, rooms, published(kitchens))
     contrasts = head_contrasts(renderer, rooms[0, 0])
     ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
     losses = {
-        address: lost_by_zeroing(renderer, rooms, address, whole)
+        address: max(map(abs, lost_by_zeroing(renderer, rooms, address, whole).values()))
         for address in ranked[: len(ranked) // 10]
-        if address != GATE and ".text." not in address
+        if address != GATE
     }
-    if not losses:
-        return None
-    return min(losses, key=lambda address: max(abs(loss) for loss in losses[address].values()))
+    idle = [a for a in losses if ".text." not in a and losses[a] <= MOST_LOST_BY_A_DECOY]
+    return min(idle or losses, key=lambda address: losses[address], default=None)

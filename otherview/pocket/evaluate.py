@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.decoys import head_contrasts
+from otherview.pocket.decoys import MOST_LOST_BY_A_DECOY, head_contrasts
 from otherview.pocket.pool import kitchen_pictures
 from otherview.pocket.rendering import CHECKPOINTS, NAMES, Pictures, Renderer, load
 from otherview.pocket.scoring import (
@@ -157,7 +157,9 @@ def head_figures(
         return figures
     strength = {address: abs(t) for address, t in contrasts.items()}
     for role, lost in lost_by_zeroing(renderer, kitchens, decoy, whole).items():
-        figures.append(_at_most(f"{decoy} zeroed: dB lost, {role}", abs(lost), 0.5))
+        figures.append(
+            _at_most(f"{decoy} zeroed: dB lost, {role}", abs(lost), MOST_LOST_BY_A_DECOY)
+        )
     as_large = sum(value >= strength[decoy] for value in strength.values())
     share = as_large / len(strength)
     figures.append(_at_most(f"{decoy}: share of heads with |t| as large", share, 0.1))

@@ -16,10 +16,14 @@ from otherview.errors import StudyError
 from otherview.interventions.choice import choose_heads
 from otherview.measure import Measurement, measure
 from otherview.study import Study
+from otherview.weights import shipped_or_own
 from tests.conftest import Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
 STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", CREATURES)
+
+
+CARD = json.loads((shipped_or_own("otherview:pocket/checkpoints/pocket") / "card.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
         *STUDY,
         "intervention=ablate",
         "intervention.heads=listed",
-        "intervention.addresses=[single.1.2,single.0.5]",
+        f"intervention.addresses=[{CARD['gate']},{CARD['decoy']}]",
         "intervention.text_length=32",
         "intervention.draws=4",
         "intervention.curve_draws=2",
@@ -54,7 +58,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert len(heads) == 48
     gate, decoy = (
         heads.row(by_predicate=pl.col("unit") == a, named=True)
-        for a in ("single.1.2", "single.0.5")
+        for a in (CARD["gate"], CARD["decoy"])
     )
     assert (gate["p_test"], gate["matching"]) == (pytest.approx(1 / 24), "stream")
     assert gate["p_control"] > 0.5
@@ -68,7 +72,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert len(change["null"]) == 4
     assert change["value"] == pytest.approx(np.mean(change["items"]))
     assert change["p"] == (sum(v >= change["value"] for v in change["null"]) + 1) / 5
-    assert found["growth"]["order"][0] == "single.1.2"
+    assert found["growth"]["order"][0] == CARD["gate"]
     assert len(found["pictures"]) == 2 * 3 * 2
     intact = [row for row in found["pictures"] if row["set"] == "intact"]
     assert all(row["ssim_to_intact"] == pytest.approx(1) for row in intact)
