@@ -55,7 +55,8 @@ class Called:
     gate: dict[str, int]
     """Rank of the planted head by |t| and by the role test, from 1."""
     decoy: dict[str, bool]
-    """Whether the decoy passes |t| > 3, and whether the role test calls it."""
+    """Whether the decoy passes |t| > 3, and whether the role test calls it; empty where the
+    reading does not see it."""
 
 
 def main() -> None:
@@ -122,8 +123,9 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
     if "gate" in card:
         place = addresses.index(card["gate"])
         gate = {"t": _rank(one.published.t, place), "role": _rank(role.t, place)}
-        place = addresses.index(card["decoy"])
-        decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}
+        if card["decoy"] in addresses:
+            place = addresses.index(card["decoy"])
+            decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}
     return Called(
         model,
         reading,
