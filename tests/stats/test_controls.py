@@ -1,5 +1,6 @@
 """Shuffled labels and held-out wordings, on data whose truth is known."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_the_halves_share_no_creature_and_no_wording(monkeypatch: pytest.MonkeyP
         seen.append(set(part[:, :, 0].ravel().tolist()))
         return role_test(part, *arguments, **settings)
 
-    monkeypatch.setattr("otherview.stats.wording_split.role_test", spy)
+    module = import_module("otherview.stats.wording_split")
+    monkeypatch.setattr(module, "role_test", spy)
     wording_split(values, ROLES, 1, seed=8)
     first, second = seen
     assert len(first) == 8 * 8
