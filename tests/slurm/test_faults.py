@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,11 +100,14 @@ def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
 
 
 def test_a_point_that_never_ends_in_time_fails_in_the_end(sweep: Sweep, cluster: Cluster) -> None:
+    def started(attempt: int) -> bool:
+        running = sweep.look().of("running")
+        return bool(running) and sweep.status(running[0])["attempt"] == attempt
+
     sweep.start(seeds=1)
     for attempt in (1, 2, 3):
-        status = sweep.status(sweep.running())
-        assert status["attempt"] == attempt
-        cluster.command("scontrol", "requeue", status["job"])
+        until(partial(started, attempt), f"start {attempt}")
+        cluster.command("scontrol", "requeue", sweep.status(sweep.running())["job"])
         until(lambda: not sweep.look().of("running"), "the end of this start")
     until(lambda: sweep.look().of("failed"), "the failure")
     assert "stopped 3 times before its end" in sweep.call("status")[1]
