@@ -76,7 +76,8 @@ def test_selectivity_is_what_the_contrast_has_over_the_placebos(folder: Path) ->
 
     wanted = size("viewpoint") - (size("placebo_mention") + size("placebo_viewpoint")) / 2
     table = pl.read_parquet(folder / "controls_heads.parquet")
-    assert table["selectivity_viewpoint"].to_numpy() == pytest.approx(wanted.mean(0), rel=1e-4, abs=1e-6)
+    selectivity = table["selectivity_viewpoint"].to_numpy()
+    assert selectivity == pytest.approx(wanted.mean(0), rel=1e-4, abs=1e-6)
     assert "selectivity_placebo_mention" not in table.columns
 
 

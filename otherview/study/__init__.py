@@ -1,0 +1,32 @@
+"""The study: what is asked, of which model, with which words.
+
+Plain dataclasses, so that a notebook can build a study without Hydra. Each checks itself when it
+is made and raises StudyError, whose message names the value and whose `setting` names the field.
+"""
+
+from otherview.study.contrast import Controls, Creatures, Templates
+from otherview.study.intervention import Intervention
+from otherview.study.model import DTYPES, Model, Scene
+from otherview.study.published import Published, PublishedCount
+from otherview.study.reading import RESPONSES, TOKEN_GROUPS, UNIT_SETS, Capture, Nulls, Sampling
+from otherview.study.study import MOST_ITEMS_EXACT, Study
+
+__all__ = [
+    "DTYPES",
+    "MOST_ITEMS_EXACT",
+    "RESPONSES",
+    "TOKEN_GROUPS",
+    "UNIT_SETS",
+    "Capture",
+    "Controls",
+    "Creatures",
+    "Intervention",
+    "Model",
+    "Nulls",
+    "Published",
+    "PublishedCount",
+    "Sampling",
+    "Scene",
+    "Study",
+    "Templates",
+]

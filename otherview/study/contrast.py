@@ -1,0 +1,135 @@
+"""What varies: the items, and the wordings of the two roles."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from string import Formatter
+
+from otherview.errors import StudyError
+from otherview.study.checks import check_choice
+
+
+@dataclass
+class Creatures:
+    """The items: what the study varies and averages over."""
+
+    name: str
+    """Name in tables and titles."""
+
+    items: list[str]
+    """The words that take the placeholder's place, article included ("a cat")."""
+
+    placeholder: str = "creature"
+    """Name of the placeholder in the wordings, without braces."""
+
+    axis: str | None = None
+    """What the order of `items` means; then an item's rank is its place, from 1. Null: no order."""
+
+    def __post_init__(self) -> None:
+        setting = "creatures.items"
+        if not self.items:
+            raise StudyError("creatures.items is empty: name at least two", setting)
+        if len(self.items) < 2:
+            raise StudyError(
+                f"creatures.items has only {self.items[0]!r}: a paired test needs at least two",
+                setting,
+            )
+        for place, item in enumerate(self.items):
+            if not item.strip():
+                raise StudyError(f"creatures.items[{place}] is blank", setting)
+            if item in self.items[:place]:
+                raise StudyError(f"creatures.items names {item!r} twice", setting)
+
+    @property
+    def ranks(self) -> list[int] | None:
+        """Place of every item on the axis, from 1; None without an axis."""
+        return list(range(1, len(self.items) + 1)) if self.axis else None
+
+
+@dataclass
+class Templates:
+    """The contrast: the wordings of the two roles, each with a place for the item."""
+
+    name: str
+    """Name in directories, tables and titles."""
+
+    test: list[str]
+    """Wordings that ask for the operation in question (render from X's viewpoint)."""
+
+    control: list[str]
+    """Wordings that name the item without asking for it (render with X in the scene)."""
+
+    placebo: str | None = None
+    """Where both lists hold wordings of one role, that role: test or control."""
+
+    matched: bool = False
+    """Refuse wordings that differ in token count or in the item's position, by the model's own
+    tokenizer: such a difference is in every pair, and no sign flip removes it."""
+
+    def __post_init__(self) -> None:
+        if self.placebo is not None:
+            check_choice("templates.placebo", self.placebo, ("test", "control"))
+        seen: dict[str, str] = {}
+        for role in ("test", "control"):
+            setting = f"templates.{role}"
+            wordings: list[str] = getattr(self, role)
+            if not wordings:
+                raise StudyError(f"{setting} is empty: write at least one wording", setting)
+            for wording in wordings:
+                if wording in seen:
+                    raise StudyError(
+                        f"{setting} repeats a wording of {seen[wording]}: {wording!r}", setting
+                    )
+                seen[wording] = setting
+
+    def check_placeholder(self, placeholder: str, where: str = "") -> None:
+        """Raises StudyError where a wording lacks `{placeholder}` or has another one.
+
+        `where` stands in front of the message.
+        """
+        for role in ("test", "control"):
+            setting = f"templates.{role}"
+            for wording in getattr(self, role):
+                try:
+                    places = [place for place in Formatter().parse(wording) if place[1] is not None]
+                except ValueError as error:
+                    raise StudyError(
+                        f"{where}{setting}: {error} in {wording!r}", setting
+                    ) from error
+                names = [name for _, name, _, _ in places]
+                if any(spec or conversion for _, _, spec, conversion in places):
+                    raise StudyError(
+                        f"{where}{setting} formats its placeholder: {wording!r}. "
+                        f"Write the place of the item as {{{placeholder}}}",
+                        setting,
+                    )
+                unknown = [name for name in names if name != placeholder]
+                if unknown:
+                    raise StudyError(
+                        f"{where}{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
+                        f"Write the place of the item as {{{placeholder}}}",
+                        setting,
+                    )
+                if not names:
+                    raise StudyError(
+                        f"{where}{setting} has no {{{placeholder}}}: {wording!r}. "
+                        f"Write the place of the item as {{{placeholder}}}",
+                        setting,
+                    )
+
+
+@dataclass
+class Controls:
+    """Other contrasts that are measured beside the study's own, on the same model and scene."""
+
+    contrasts: dict[str, Templates]
+    """By name, which is that of a folder in the result: wordings of two roles, or placebos."""
+
+    def __post_init__(self) -> None:
+        for name in self.contrasts:
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise StudyError(
+                    f"controls.contrasts: {name!r} names a folder; use letters, digits, _ and -",
+                    "controls.contrasts",
+                )

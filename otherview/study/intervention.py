@@ -1,0 +1,133 @@
+"""What is done to heads after the study."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from otherview.errors import StudyError
+from otherview.study.checks import check_at_least, check_choice
+from otherview.study.reading import TOKEN_GROUPS
+
+
+@dataclass
+class Intervention:
+    """What is done to heads after the study, to see what they do. Without one: nothing."""
+
+    name: str = "none"
+    """Name in tables and titles."""
+
+    kind: str = "none"
+    """ablate, scale, patch, or none."""
+
+    how: str = "zero"
+    """ablate: zero; mean (over the measured creatures and both roles); or resample (what the head
+    writes for another creature under a role drawn at random)."""
+
+    factors: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5, 2.0])
+    """scale: what is multiplied onto a head's output; heads are compared at the first."""
+
+    donors: list[str] = field(default_factory=lambda: ["role"])
+    """patch: what the prompt that the output is taken from differs in: role (same creature), item
+    (another creature, same role), or both. Heads are compared at the first."""
+
+    heads: str = "selective"
+    """selective: those that the role test calls, or that differ family-wise where there is one
+    wording a role. strongest: largest |t|, whatever its p. listed: `addresses`."""
+
+    addresses: list[str] = field(default_factory=list)
+    """Heads, as joint.2.image.17, joint.2.text.3, single.11.17."""
+
+    top: int = 8
+    """Heads that are edited together, at most: the strongest ones."""
+
+    tokens: list[str] = field(default_factory=lambda: ["all"])
+    """Token groups in which heads are edited: text, pad, target, reference; or all."""
+
+    singles: str = "all"
+    """Heads that are edited alone: all, or those that match the chosen ones (matched)."""
+
+    draws: int = 100
+    """Random sets that the chosen set is held against, at most."""
+
+    curve_draws: int = 20
+    """Random sets for every other size and variant."""
+
+    growth: int = 8
+    """Heads up to which a set is grown greedily; 0 grows none."""
+
+    saturation: float = 0.05
+    """Growth ends where one more head adds less than this share of the effect."""
+
+    steps: int = 1
+    """Denoising steps of a measured rendering. 1 is the probe's own pass."""
+
+    guidance_scale: float = 1.0
+    """Guidance of a measured rendering; above 1 the transformer runs twice a step."""
+
+    at: list[int] = field(default_factory=list)
+    """Steps at which heads are edited, from 0; empty means every step."""
+
+    text_length: int | None = None
+    """Text positions of a measured pass; null takes those of the study."""
+
+    wordings: int = 1
+    """Wordings of each role that are measured: the first so many."""
+
+    pictures: int = 6
+    """Creatures on the contact sheet, at most."""
+
+    seed: int = 0
+    """Seed of the split of the creatures, of the random sets and of resampling."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("kind", ("none", "ablate", "scale", "patch")),
+            ("how", ("zero", "mean", "resample")),
+            ("heads", ("selective", "strongest", "listed")),
+            ("singles", ("all", "matched")),
+        ):
+            check_choice(f"intervention.{name}", getattr(self, name), choices)
+        for donor in self.donors:
+            check_choice("intervention.donors", donor, ("role", "item", "both"))
+        for group in self.tokens:
+            check_choice("intervention.tokens", group, (*TOKEN_GROUPS, "all"))
+        for name, least in (
+            ("top", 1), ("draws", 1), ("curve_draws", 1), ("growth", 0), ("saturation", 0),
+            ("steps", 1), ("guidance_scale", 1), ("wordings", 1), ("pictures", 1), ("seed", 0),
+        ):  # fmt: skip
+            check_at_least(f"intervention.{name}", getattr(self, name), least)
+        if self.text_length is not None:
+            check_at_least("intervention.text_length", self.text_length, 16)
+        self._check_lists()
+
+    def _check_lists(self) -> None:
+        for name in ("factors", "donors", "tokens", "at", "addresses"):
+            values = getattr(self, name)
+            if not values and name not in ("at", "addresses"):
+                raise StudyError(f"intervention.{name} is empty", f"intervention.{name}")
+            if len(set(values)) < len(values):
+                raise StudyError(
+                    f"intervention.{name}={list(values)} repeats a value", f"intervention.{name}"
+                )
+        if not all(math.isfinite(factor) for factor in self.factors) or self.factors[0] == 1:
+            raise StudyError(
+                f"intervention.factors={list(self.factors)}: give finite factors, the first not 1",
+                "intervention.factors",
+            )
+        if "all" in self.tokens and len(self.tokens) > 1:
+            raise StudyError(
+                f"intervention.tokens={list(self.tokens)}: all stands alone", "intervention.tokens"
+            )
+        if not all(0 <= step < self.steps for step in self.at):
+            raise StudyError(
+                f"intervention.at={list(self.at)} names a step that is not there: "
+                f"intervention.steps={self.steps}, counted from 0",
+                "intervention.at",
+            )
+        if (self.heads == "listed") != bool(self.addresses):
+            raise StudyError(
+                f"intervention.heads={self.heads} with {len(self.addresses)} "
+                "intervention.addresses: listed heads need addresses, and no others take them",
+                "intervention.addresses",
+            )

@@ -1,0 +1,45 @@
+"""What a publication reports of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from otherview.study.checks import check_choice
+from otherview.study.reading import UNIT_SETS
+
+
+@dataclass
+class PublishedCount:
+    """A row of a published table."""
+
+    threshold: float
+    """Units with |t| above this are counted."""
+    observed: int
+    null_mean: float
+    null_p99: float
+
+
+@dataclass
+class Published:
+    """Figures that a publication reports, shown beside a run of the same study."""
+
+    source: str
+    """Who reports them."""
+
+    where: dict[str, Any]
+    """Settings, by dotted name, with which they were made; other runs do not show them."""
+
+    unit_set: str
+    """What is counted as a head: heads or slices16."""
+
+    units: int
+    """Units in all."""
+
+    counts: list[PublishedCount]
+
+    max_abs_t: float
+    """Largest |t| over units."""
+
+    def __post_init__(self) -> None:
+        check_choice("published.unit_set", self.unit_set, UNIT_SETS)

@@ -1,0 +1,120 @@
+"""What is read of every pass, and against what it is held."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from otherview.errors import StudyError
+from otherview.study.checks import check_at_least, check_choice
+
+TOKEN_GROUPS = ("text", "pad", "target", "reference")
+UNIT_SETS = ("heads", "slices16")
+RESPONSES = ("rms", "log_rms")
+
+
+@dataclass
+class Capture:
+    """What is read from the attention out-projections' inputs."""
+
+    name: str
+    """Name in tables."""
+
+    units: list[str] = field(default_factory=lambda: ["heads"])
+    """heads: true attention heads of all streams. slices16: 16-channel slices of the image path,
+    MLP channels of single blocks included, which the published study counts as heads."""
+
+    tokens: str = "all"
+    """Token group of the response: text, pad, target, reference, or all (published)."""
+
+    response: str = "rms"
+    """rms (published), or log_rms: relative change, comparable between units of different size."""
+
+    def __post_init__(self) -> None:
+        if not self.units:
+            raise StudyError(
+                "capture.units is empty: choose heads, slices16 or both", "capture.units"
+            )
+        for unit_set in self.units:
+            check_choice("capture.units", unit_set, UNIT_SETS)
+        check_choice("capture.tokens", self.tokens, (*TOKEN_GROUPS, "all"))
+        check_choice("capture.response", self.response, RESPONSES)
+
+
+@dataclass
+class Sampling:
+    """How a probe pass is run."""
+
+    steps: int = 1
+    """Denoising steps of a probe pass. Only 1, as published, is measured today."""
+
+    guidance_scale: float = 1.0
+    """Above 1 the transformer runs twice a step, with and without the prompt: refused."""
+
+    noise: str = "same"
+    """same: one noise for every pass (published). per_item: the members of a pair share theirs."""
+
+    def __post_init__(self) -> None:
+        if self.steps != 1:
+            raise StudyError(
+                f"sampling.steps={self.steps}: a response is read from one transformer call; "
+                "use sampling.steps=1",
+                "sampling.steps",
+            )
+        if self.guidance_scale != 1.0:
+            raise StudyError(
+                f"sampling.guidance_scale={self.guidance_scale}: guidance runs the transformer "
+                "twice a step and mixes two prompts' responses; use sampling.guidance_scale=1",
+                "sampling.guidance_scale",
+            )
+        check_choice("sampling.noise", self.noise, ("same", "per_item"))
+
+
+@dataclass
+class Nulls:
+    """The null distributions against which the observed values are held."""
+
+    name: str
+    """Name in tables."""
+
+    thresholds: list[float] = field(default_factory=lambda: [3.0, 5.0])
+    """Values of |t| above which units are counted."""
+
+    flips: int = 200
+    """Random sign flips of whole pairs in the published reading."""
+
+    sign_flips: str | int = "auto"
+    """Sign patterns of the sign-flip test and the role test: exact, a number to draw, or auto
+    (exact where it is affordable)."""
+
+    alpha: float = 0.05
+    """Family-wise error rate, and false discovery rate where one is controlled."""
+
+    splits: int = 100
+    """Random half splits of the items for the stability of the t-map."""
+
+    label_shuffle: int = 0
+    """Repetitions of the tests with shuffled labels, a check of their error rate; 0 for none."""
+
+    wording_splits: int = 20
+    """Random halvings of items and wordings: is what one half calls called by the other?"""
+
+    def __post_init__(self) -> None:
+        check_at_least("nulls.flips", self.flips, 1)
+        check_at_least("nulls.splits", self.splits, 1)
+        check_at_least("nulls.label_shuffle", self.label_shuffle, 0)
+        check_at_least("nulls.wording_splits", self.wording_splits, 1)
+        if not 0 < self.alpha < 1:
+            raise StudyError(f"nulls.alpha={self.alpha} is not between 0 and 1", "nulls.alpha")
+        if isinstance(self.sign_flips, str):
+            check_choice("nulls.sign_flips", self.sign_flips, ("auto", "exact"))
+        else:
+            check_at_least("nulls.sign_flips", self.sign_flips, 1)
+        levels = self.thresholds
+        if not levels or not all(0 < level < math.inf for level in levels):
+            raise StudyError(
+                f"nulls.thresholds={list(levels)}: give one or more finite values above 0",
+                "nulls.thresholds",
+            )
+        if len(set(levels)) < len(levels):
+            raise StudyError(f"nulls.thresholds={list(levels)} repeats a value", "nulls.thresholds")

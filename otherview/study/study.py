@@ -1,0 +1,68 @@
+"""The study: what is asked, of which model, with which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from otherview.errors import StudyError
+from otherview.study.contrast import Controls, Creatures, Templates
+from otherview.study.intervention import Intervention
+from otherview.study.model import Model, Scene
+from otherview.study.published import Published
+from otherview.study.reading import Capture, Nulls, Sampling
+
+MOST_ITEMS_EXACT = 36
+"""Items of which all sign patterns can be taken."""
+
+
+@dataclass
+class Study:
+    """A whole study, as `conf/` composes it."""
+
+    name: str
+    """Name of the study; names its directory."""
+
+    model: Model
+    scene: Scene
+    creatures: Creatures
+    templates: Templates
+    capture: Capture
+    nulls: Nulls
+
+    question: str = ""
+    """What the study asks, in a sentence, for tables and reports."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+
+    controls: Controls | None = None
+    """Contrasts and placebos to measure beside the study's own."""
+
+    intervention: Intervention = field(default_factory=Intervention)
+
+    published: Published | None = None
+    """What a publication reports for this study, if it repeats one."""
+
+    seed: int = 0
+    """Seed of the noise, of the drawn reference image and of every draw of the statistics."""
+
+    def __post_init__(self) -> None:
+        self.templates.check_placeholder(self.creatures.placeholder)
+        for name, templates in (self.controls.contrasts if self.controls else {}).items():
+            templates.check_placeholder(self.creatures.placeholder, f"controls, {name}: ")
+        if not 0 <= self.seed < 2**63:
+            raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
+        items = len(self.creatures.items)
+        if self.nulls.sign_flips == "exact" and items > MOST_ITEMS_EXACT:
+            raise StudyError(
+                f"nulls.sign_flips=exact with {items} items means 2^{items - 1} sign patterns; "
+                "use auto or a number",
+                "nulls.sign_flips",
+            )
+
+    @property
+    def repeats_published(self) -> bool:
+        """Whether every setting that the published figures name is as it was."""
+        return self.published is not None and all(
+            attrgetter(setting)(self) == value for setting, value in self.published.where.items()
+        )
