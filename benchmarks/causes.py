@@ -142,8 +142,8 @@ def _planted_rows(found: dict[str, Any]) -> Sequence[Row]:
             decoy["verdict"] == "differs, does nothing",
         ),
         (
-            "rank correlation with specificity: |role t|",
-            f"{correlation['role_t']:.2f} over {correlation['heads']} heads",
+            "rank correlation with specificity: role test",
+            f"{correlation['role_min_f']:.2f} over {correlation['heads']} heads",
             "",
             None,
         ),
@@ -175,7 +175,7 @@ def _taught_rows(found: dict[str, Any]) -> Sequence[Row]:
             "p > 0.05",
             mentions["p"] > 0.05,
         ),
-        ("before planting, |role t|", _correlation(found, "role_t"), "", None),
+        ("before planting, role test", _correlation(found, "role_min_f"), "", None),
         ("before planting, published |t|", _correlation(found, "t"), "", None),
     )
 

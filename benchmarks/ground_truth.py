@@ -53,7 +53,7 @@ class Called:
     role: tuple[str, ...]
     """Heads that the role test calls."""
     gate: dict[str, int]
-    """Rank of the planted head by |t| and by the role test, from 1."""
+    """Rank of the planted head by |t| and by the role test's min F', from 1."""
     decoy: dict[str, bool]
     """Whether the decoy passes |t| > 3, and whether the role test calls it; empty where the
     reading does not see it."""
@@ -122,7 +122,7 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
     decoy: dict[str, bool] = {}
     if "gate" in card:
         place = addresses.index(card["gate"])
-        gate = {"t": _rank(one.published.t, place), "role": _rank(role.t, place)}
+        gate = {"t": _rank(one.published.t, place), "role": _rank(role.min_f, place)}
         if card["decoy"] in addresses:
             place = addresses.index(card["decoy"])
             decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}

@@ -269,14 +269,15 @@ def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     by_role = "role_test" in result
     table = Table(title=f"strongest {UNIT_SET_TITLES[unit_set]}")
     table.add_column("unit", no_wrap=True)
-    role_headings = ("role t", "role p", "fails over", "items t", "items p")
+    role_headings = ("min F'", "role t", "role p", "fails over", "items t", "items p")
     item_headings = ("t", "g, interval", "family-wise p", "confirmed")
     for heading in role_headings if by_role else item_headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result["strongest"]:
         t, p = _number(row, "t", ".2f"), f"{row['p_stepdown']:.2g}"
         if by_role:
-            role = [_number(row, "role_t", ".2f"), f"{row['role_p_maxt']:.2g}"]
+            role = [_number(row, "role_min_f", ",.0f"), _number(row, "role_t", ".1f")]
+            role.append(f"{row['role_p_maxt']:.2g}")
             table.add_row(row["unit"], *role, row["role_failed"] or DASH, t, p)
             continue
         interval = DASH

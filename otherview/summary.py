@@ -274,7 +274,7 @@ def _role_test(analysis: Analysis) -> dict[str, Any] | None:
 def role_summary(found: RoleTestResult, addresses: Sequence[str]) -> dict[str, Any]:
     """How a role test was done, and which units it calls; docs/result.md."""
     units = np.array(addresses)
-    strongest_first = np.argsort(-np.abs(np.nan_to_num(found.t)), kind="stable")
+    strongest_first = np.argsort(-np.nan_to_num(found.min_f), kind="stable")
     return {
         "called": int(found.called.sum()),
         "called_units": [str(units[index]) for index in strongest_first if found.called[index]],
@@ -316,9 +316,9 @@ def _strongest(analysis: Analysis, table: pl.DataFrame) -> list[dict[str, Any]]:
     """The units with the largest |t|, or first those that the role test calls."""
     order = [pl.col("t").abs()]
     if analysis.role is not None:
-        order = [pl.col("role_called"), pl.col("role_t").abs()]
+        order = [pl.col("role_called"), pl.col("role_min_f")]
     wanted = ["unit", "t", "p", "p_stepdown", "g", "g_low", "g_high", "confirmed", "trend_p_maxt"]
-    wanted += ["role_t", "role_p_maxt", "role_failed"]
+    wanted += ["role_min_f", "role_t", "role_p_maxt", "role_failed"]
     rows = (
         table.sort(order, descending=True, nulls_last=True)
         .head(STRONGEST_UNITS)

@@ -77,6 +77,7 @@ def _role_columns(analysis: Analysis) -> dict[str, object]:
         return {}
     return {
         "role_t": found.t,
+        "role_min_f": found.min_f,
         "role_p": found.p,
         "role_p_maxt": found.p_maxt,
         "role_called": found.called,

@@ -116,6 +116,7 @@ def _pooled_columns(tested: Tested) -> dict[str, object]:
     if tested.role is not None:
         columns |= {
             "role_t": tested.role.t,
+            "role_min_f": tested.role.min_f,
             "role_p": tested.role.p,
             "role_p_maxt": tested.role.p_maxt,
             "role_called": tested.role.called,
@@ -144,6 +145,7 @@ _OPTIONAL: dict[str, pl.DataType] = {
         for effect in EFFECTS
     },
     "role_t": pl.Float64(),
+    "role_min_f": pl.Float64(),
     "role_p": pl.Float64(),
     "role_p_maxt": pl.Float64(),
     "role_called": pl.Boolean(),

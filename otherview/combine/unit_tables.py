@@ -39,6 +39,7 @@ POINT_COLUMNS: dict[str, pl.DataType] = {
     "trend_slope": pl.Float64(),
     "trend_p_maxt": pl.Float64(),
     "role_t": pl.Float64(),
+    "role_min_f": pl.Float64(),
     "role_p": pl.Float64(),
     "role_p_maxt": pl.Float64(),
     "role_called": pl.Boolean(),

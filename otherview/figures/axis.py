@@ -29,7 +29,7 @@ def strongest_heads(heads: pl.DataFrame, number: int) -> list[str]:
     """Addresses by |t|, or those that follow the role first."""
     order = [pl.col("t").abs()]
     if "role_called" in heads.columns:
-        order = [pl.col("role_called"), pl.col("role_t").abs()]
+        order = [pl.col("role_called"), pl.col("role_min_f")]
     return heads.sort(order, descending=True, nulls_last=True)["unit"].head(number).to_list()
 
 

@@ -104,11 +104,11 @@ def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int,
 def _strength(
     values: Float[np.ndarray, "items wordings heads"], roles: Sequence[str], study: Study
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
-    """The t of every head, of the role where there are wordings enough, and whether it passes."""
+    """What ranks heads, and which of them pass: the role test's min F', or t with two wordings."""
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
     if len(roles) > 2:
         by_role = role_test(values, roles, alpha=nulls.alpha, flips=flips, seed=study.seed)
-        return by_role.t, by_role.called
+        return by_role.min_f, by_role.called
     is_test = np.array([role == "test" for role in roles])
     differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
     tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)

@@ -30,7 +30,7 @@ def print_interventions(content: dict[str, Any], console: Console) -> None:
         more = " ..." if len(heads) > 8 else ""
         console.print(f"{verdict}: {len(heads)} ({', '.join(heads[:8])}{more})")
     correlation = content["correlation"]
-    for name, title in (("role_t", "|role t|"), ("t", "published |t|")):
+    for name, title in (("role_min_f", "role test's min F'"), ("t", "published |t|")):
         if name in correlation:
             console.print(
                 f"rank correlation of {title} with specificity, over {correlation['heads']} heads: "

@@ -68,7 +68,7 @@ def single_table(
             "selected": unit.address in selected,
             "differs": statistics.get("differs"),
             "t": statistics.get("t"),
-            "role_t": statistics.get("role_t"),
+            "role_min_f": statistics.get("role_min_f"),
         }
         for measure in effects.measures:
             by_role = measured[unit.address][measure.name].mean(axis=1)
@@ -101,12 +101,12 @@ def single_table(
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
-    """Spearman's correlation of |t| and |role t| with specificity, over the heads that have them.
+    """Spearman's correlation with specificity: of |t|, and of min F' of the role test.
 
-    Absent are those with fewer than five heads, or without variance.
+    Over the heads that have them. Absent are those with fewer than five heads, or without variance.
     """
     found: dict[str, float | int] = {}
-    for name in ("t", "role_t"):
+    for name in ("t", "role_min_f"):
         rows = table.drop_nulls(name)
         if len(rows) < FEWEST_TO_CORRELATE:
             continue
@@ -118,16 +118,16 @@ def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
 
 
 def _statistics(analysis: Analysis) -> dict[str, dict[str, float | bool | None]]:
-    """By address: whether the head differs, its published t and its role t."""
+    """By address: whether the head differs, its published t and its min F' of the role test."""
     role, test = analysis.role, analysis.sign_flip
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
     found: dict[str, dict[str, float | bool | None]] = {}
     for place, unit in enumerate(analysis.units):
         t = float(analysis.published.t[place])
-        role_t = None if role is None else float(role.t[place])
+        min_f = None if role is None else float(role.min_f[place])
         found[unit.address] = {
             "differs": bool(differs[place]),
             "t": t if np.isfinite(t) else None,
-            "role_t": role_t if role_t is not None and np.isfinite(role_t) else None,
+            "role_min_f": min_f if min_f is not None and np.isfinite(min_f) else None,
         }
     return found

@@ -53,6 +53,10 @@ def _small(name: str) -> Callable[[Row], str]:
     return lambda row: ABSENT if row[name] is None else significant(row[name])
 
 
+def _rounded(name: str) -> Callable[[Row], str]:
+    return lambda row: ABSENT if row[name] is None else f"{row[name]:,.0f}"
+
+
 def _plain(name: str) -> Callable[[Row], float | None]:
     return lambda row: None if row[name] is None else float(row[name])
 
@@ -87,6 +91,8 @@ COLUMNS = (
            _small("trend_p_maxt"), _plain("trend_p_maxt")),
     Column("role t", "test wordings against control wordings", "role_t", _signed("role_t"),
            _plain("role_t")),
+    Column("min F'", "items and wordings together: what ranks heads in the role test",
+           "role_min_f", _rounded("role_min_f"), _plain("role_min_f")),
     Column("role p", "role labels permuted over wordings, corrected for all heads", "role_p_maxt",
            _small("role_p_maxt"), _plain("role_p_maxt")),
     Column("role", "follows the role, over wordings and items", "role_called",

@@ -61,6 +61,19 @@ class RoleTestResult:
     seed: int
 
     @property
+    def min_f(self) -> Float[np.ndarray, " units"]:
+        """min F' (Clark 1973): F over items times F over wordings, over their sum.
+
+        What ranks units over both samples; each F is a t squared. A t over wordings alone can be
+        huge where wordings differ in nothing, however much items do. NaN where either t is.
+        """
+        squares = np.square([self.items.t, self.t])
+        smaller, larger = squares.min(axis=0), squares.max(axis=0)
+        shared = np.divide(smaller, larger, out=np.zeros_like(larger), where=larger > 0)
+        found: Float[np.ndarray, " units"] = smaller / (1 + shared)
+        return found
+
+    @property
     def failed(self) -> list[Failure]:
         """Per unit which of the two failed; "" where it is called."""
         names: list[Failure] = ["", "wordings", "items", "both"]

@@ -30,6 +30,20 @@ def test_p_counts_every_relabelling(test: int, control: int) -> None:
     assert_allclose(result.p_maxt, [np.mean(largest >= seen - 1e-9) for seen in t[0]])
 
 
+def test_min_f_is_the_quasi_f_of_both_samples() -> None:
+    responses = np.random.default_rng(9).normal(size=(6, 8, 3))
+    responses[:, :4, 0] += 2
+    responses[..., 2] = 1.0  # no variance at all: no t, and so no F
+    is_test = np.array(roles(4, 4)) == "test"
+    difference = responses[:, is_test].mean(1) - responses[:, ~is_test].mean(1)
+    over_items = stats.ttest_1samp(difference[:, :2], 0).statistic ** 2
+    means = responses[..., :2].mean(0)
+    over_wordings = stats.ttest_ind(means[is_test], means[~is_test]).statistic ** 2
+    found = role_test(responses, roles(4, 4)).min_f
+    assert_allclose(found[:2], over_items * over_wordings / (over_items + over_wordings))
+    assert np.isnan(found[2])
+
+
 def test_the_order_of_wordings_is_free() -> None:
     responses = np.random.default_rng(1).normal(size=(6, 8, 4))
     order = np.random.default_rng(2).permutation(8)
