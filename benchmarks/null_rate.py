@@ -7,6 +7,11 @@ anew, the text encoder's too), and `pocket_mention_only` on another kitchen with
 on `pocket` with the role labels shuffled over wordings. Prints the share of seeds in which the role
 test calls any head, with its 95% interval, beside the nominal rate, and how many heads the
 published reading calls. A study is cut to every second creature and 64 text positions.
+
+The nominal rate is over draws of wordings. `pocket_mention_only` was trained with sixteen nouns, so
+that its seeds share one draw, which is right or wrong in all of them; its row says how often a head
+is called with just these. In the row below it the nouns are dealt anew to the two roles, which mean
+the same to this model.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from otherview.study import Study
 
 READINGS = {"RMS, all tokens": ("rms", "all"), "log RMS, target tokens": ("log_rms", "target")}
 FLIPS = 2000
+DEALT = "mention only, nouns dealt anew"
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,12 @@ def main() -> None:
         for model in arguments.models:
             known = {row.seed for row in rows if row.model == model}
             wanted = [seed for seed in range(arguments.seeds) if seed not in known]
-            for responses, roles, seed in SOURCES[model](wanted, Path(scratch), report):
-                rows += [_called(model, name, seed, responses, roles) for name in READINGS]
+            for drawn in SOURCES[model](wanted, Path(scratch), report):
+                rows += [
+                    _called(row, reading, drawn.seed, drawn.responses, roles)
+                    for row, roles in drawn.roles.items()
+                    for reading in READINGS
+                ]
                 if arguments.json:
                     arguments.json.write_text(json.dumps([asdict(row) for row in rows]) + "\n")
     _print(rows, Console())
@@ -94,7 +104,17 @@ def _kitchen(seed: int, scratch: Path) -> str:
     return f"scene.image={file}"
 
 
-Source = Iterator[tuple[Responses, list[str], int]]
+@dataclass(frozen=True)
+class Drawn:
+    """One study of a model that holds nothing."""
+
+    responses: Responses
+    seed: int
+    roles: dict[str, list[str]]
+    """Which wording stands for which role, by the row of the table that it belongs to."""
+
+
+Source = Iterator[Drawn]
 
 
 def _random(seeds: list[int], scratch: Path, report: Progress) -> Source:
@@ -107,7 +127,7 @@ def _random(seeds: list[int], scratch: Path, report: Progress) -> Source:
         pipeline.save_pretrained(folder, safe_serialization=True)
         study = _study("pocket_random", seed, f"model.path={folder}", _kitchen(seed, scratch))
         responses = measure(study).responses
-        yield responses, [str(role) for role in responses.prompts.roles], seed
+        yield Drawn(responses, seed, {"random weights": _roles(responses)})
 
 
 def _mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
@@ -116,16 +136,23 @@ def _mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
         report("mention only", done, len(seeds))
         study = _study("pocket_mention_only", seed, _kitchen(seed, scratch))
         responses = measure(study, session=session).responses
-        yield responses, [str(role) for role in responses.prompts.roles], seed
+        roles = _roles(responses)
+        dealt = list(np.random.default_rng(seed).permutation(roles))
+        yield Drawn(responses, seed, {"mention only": roles, DEALT: dealt})
 
 
 def _shuffled(seeds: list[int], scratch: Path, report: Progress) -> Source:
     study = _study("pocket", 0, _kitchen(0, scratch))
     responses = measure(study).responses
-    roles = [str(role) for role in responses.prompts.roles]
+    roles = _roles(responses)
     for done, seed in enumerate(seeds):
         report("shuffled labels", done, len(seeds))
-        yield responses, list(np.random.default_rng(seed).permutation(roles)), seed
+        shuffled = list(np.random.default_rng(seed).permutation(roles))
+        yield Drawn(responses, seed, {"shuffled labels": shuffled})
+
+
+def _roles(responses: Responses) -> list[str]:
+    return [str(role) for role in responses.prompts.roles]
 
 
 SOURCES: dict[str, Callable[[list[int], Path, Progress], Source]] = {
@@ -160,7 +187,7 @@ def _print(rows: list[Seed], console: Console) -> None:
         headings = ("seeds", "|t| > 3", "any called", "95% interval")
         for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
-        for model in SOURCES:
+        for model in ("random weights", "mention only", DEALT, "shuffled labels"):
             own = [row for row in rows if row.model == model and row.reading == reading]
             if not own:
                 continue
