@@ -22,12 +22,15 @@ from pathlib import Path
 
 import h5py
 import polars as pl
+import yaml
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from otherview.combine import combine
+from otherview.compose import study_from
+from otherview.study import settings_digest, settings_of
 
 TEMPLATES = ("viewpoint", "matched")
 SECONDS_A_POINT = 60 / 10_000
@@ -82,8 +85,10 @@ def _copy(point: Path, folder: Path, seed: int) -> None:
     shutil.copytree(point, folder)
     config = folder / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("\nseed: 0\n", f"\nseed: {seed}\n"))
+    settings = settings_of(study_from(yaml.safe_load(config.read_text())))
     summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps(summary | {"seed": seed}))
+    summary |= {"seed": seed, "settings": settings_digest(settings)}
+    (folder / "summary.json").write_text(json.dumps(summary))
     with h5py.File(folder / "responses.nc", "r+") as file:
         file.attrs["seed"] = seed
 

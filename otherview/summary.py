@@ -14,7 +14,7 @@ from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
 from otherview.stats import RoleTestResult, SignFlipResult
-from otherview.study import Study
+from otherview.study import Study, settings_digest, settings_of
 
 TOP_BLOCKS = 5
 STRONGEST_UNITS = 8
@@ -45,6 +45,7 @@ def summary_of(
         },
         "items": len(study.creatures.items),
         "seed": study.seed,
+        "settings": settings_digest(settings_of(study)),
         "reading": {
             "tokens": study.capture.tokens,
             "response": study.capture.response,

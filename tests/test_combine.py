@@ -266,6 +266,13 @@ def reseed(folder: Path) -> None:
     config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 7\n"))
 
 
+def end_earlier(folder: Path) -> None:
+    """Cut the config so that it still is one: its line on splits is gone, which have a default."""
+    path = folder / ".hydra" / "config.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "splits: 2" not in line))
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "responses": (lambda folder: cut(folder / "responses.nc"), "damaged: responses.nc: "),
     "table": (lambda folder: cut(folder / "heads.parquet"), "damaged: heads.parquet: "),
@@ -280,6 +287,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "other": (take_another_s_responses, "damaged: responses.nc: the mean difference of "),
     "seed": (reseed, "damaged: summary.json is not of .hydra/config.yaml: seed is 0 and not 7"),
+    "shorter": (end_earlier, "damaged: summary.json is not of .hydra/config.yaml: some setting"),
     "failed": (fail, "unfinished: failed: out of memory"),
     "whole": (lambda _: None, "repeats pocket-viewpoint-seed0-00000000"),
 }

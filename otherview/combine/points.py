@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from otherview.compose import RUN_SETTINGS, study_from
-from otherview.study import Study, Templates
+from otherview.study import Study, Templates, settings_digest, settings_of
 
 FILES_OF_A_POINT = (".hydra", "status.json", "responses.nc", "summary.json")
 VARIED = ("templates", "seed")
@@ -38,6 +38,8 @@ class Config:
 
     study: Study
     """Its `seed` is that of the first point that was read."""
+    settings: Mapping[str, Any]
+    """All settings of `study`, nested."""
     shared: Mapping[str, Any]
     """Settings, nested, in which the points of a group agree."""
     shared_text: str
@@ -185,7 +187,7 @@ def _config(text: str) -> Config:
         str(name): value for name, value in plain.items() if name not in (*RUN_SETTINGS, *VARIED)
     }
     shared["model"] = {name: v for name, v in shared["model"].items() if name != "device"}
-    return Config(study, shared, json.dumps(shared, sort_keys=True))
+    return Config(study, settings_of(study), shared, json.dumps(shared, sort_keys=True))
 
 
 def _point(folder: Path, config: Config, seed: int, summary: Mapping[str, Any]) -> Point:
@@ -221,6 +223,8 @@ def _disagreement(point: Point, summary: Mapping[str, Any]) -> str | None:
             return f"the {role} wordings differ"
     if set(summary.get("results", {})) != set(study.capture.units):
         return "results are of other units"
+    if summary.get("settings") != settings_digest({**point.config.settings, "seed": point.seed}):
+        return "some setting is not what it was; the config was changed or cut"
     return None
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from operator import attrgetter
+from typing import Any
 
 from otherview.errors import StudyError
 from otherview.study.contrast import Controls, Creatures, Templates
@@ -66,3 +70,15 @@ class Study:
         return self.published is not None and all(
             attrgetter(setting)(self) == value for setting, value in self.published.where.items()
         )
+
+
+def settings_of(study: Study) -> dict[str, Any]:
+    """Every setting of `study`, nested, as plain values; `model.device` left out."""
+    settings = asdict(study)
+    del settings["model"]["device"]
+    return settings
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Hash of all settings, to tell whether a result and a config belong together."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
