@@ -11,7 +11,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
 from threading import Thread
@@ -43,6 +43,7 @@ from otherview.pocket.learning import (
     teach,
     velocity,
 )
+from otherview.pocket.plan import Plan, command, schedules
 from otherview.pocket.planting import GATE
 from otherview.pocket.rendering import NAMES, Renderer
 from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
@@ -53,80 +54,6 @@ SPARES = 5
 
 Tell = Callable[[int, str], None]
 """Gets the step that was reached and a line on it, or no line."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run makes and how long it takes over it."""
-
-    output: Path
-    device: torch.device
-    kitchens: int
-    decoder_steps: int
-    steps: int
-    planting_steps: int
-    settling_steps: int
-    cleaning_steps: int
-    mention_only_steps: int
-    batch: int
-    seed: int
-    every: int
-    threads: int
-    """CPU threads of each of the two processes."""
-
-
-def schedules(plan: Plan) -> dict[str, Schedule]:
-    """How each transformer is taught.
-
-    The planted one goes on from the taught one and the settled one from the planted one; the rate
-    falls to nothing at its end. The settled one plants less, to see better. The cleaned one plants
-    once more: views must hang on the gate, mentions must not, and nothing on the spares.
-    """
-    planted = Schedule(
-        plan.planting_steps,
-        plan.batch,
-        plan.seed + 100,
-        matrix_rate=0.016,
-        other_rate=1.2e-3,
-        rates=((0.0, 1.0), (1.0, 0.7)),
-        lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
-        gate_shares=(0.2, 0.25),
-    )
-    return {
-        "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8))),
-        "planted": planted,
-        "settled": replace(
-            planted,
-            steps=plan.settling_steps,
-            seed=plan.seed + 150,
-            matrix_rate=0.011,
-            other_rate=8e-4,
-            rates=((0.0, 1.0), (1.0, 0.0)),
-            scene_share=0.12,
-            kinds=(0.68, 0.28, 0.04),
-            full_noise_share=0.75,
-            gate_shares=(0.08, 0.12),
-            spare_share=0.1,
-        ),
-        "cleaned": replace(
-            planted,
-            steps=plan.cleaning_steps,
-            seed=plan.seed + 175,
-            matrix_rate=0.006,
-            other_rate=5e-4,
-            rates=((0.0, 1.0), (1.0, 0.0)),
-            scene_share=0.1,
-            full_noise_share=0.75,
-            spare_share=0.3,
-        ),
-        "mention_only": Schedule(
-            plan.mention_only_steps,
-            plan.batch,
-            plan.seed + 200,
-            rates=((0.4, 1.0), (1.0, 0.0)),
-            merge_roles=True,
-        ),
-    }
 
 
 def make_codec(plan: Plan) -> Codec:
@@ -216,14 +143,6 @@ def make_transformer(
     teach(teacher, pictures, texts, stored, report, plan.every)
     transformer.load_state_dict(teacher.average)
     return transformer.cpu()
-
-
-def command(plan: Plan) -> str:
-    """The command that makes these weights again, without the machine's paths."""
-    numbers = ["seed", "kitchens", "batch", "decoder_steps", "steps", "planting_steps"]
-    numbers += ["settling_steps", "cleaning_steps", "mention_only_steps"]
-    options = (f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in numbers)
-    return " ".join(("python -m otherview.pocket.train OUTPUT", *options))
 
 
 def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
@@ -380,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=6000, help="steps of the transformer")
     parser.add_argument("--planting-steps", type=int, default=1600)
     parser.add_argument("--settling-steps", type=int, default=4800)
-    parser.add_argument("--cleaning-steps", type=int, default=1000)
+    parser.add_argument("--cleaning-steps", type=int, default=1500)
     parser.add_argument("--mention-only-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--every", type=int, default=250, help="steps between saves")
