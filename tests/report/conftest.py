@@ -68,12 +68,6 @@ def real_size(hostile_run: Path) -> RunResult:
     return replace(result, summary=summary, units=tables, differences=differences)
 
 
-@pytest.fixture(scope="session")
-def sweep_folder() -> Path:
-    """A combined sweep of pocket and a null model over four templates and two seeds."""
-    return Path(__file__).parent / "sweep_of_pocket"
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's chromium."""
