@@ -39,7 +39,7 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
     narrow = width < NARROW
     shape = (2, 1) if narrow else (1, 2)
     figure = canvas(width, (7.5 * len(rows) + 22) * (2 if narrow else 1))
-    called, shares = figure.subplots(*shape, sharey=True).ravel()
+    called, shares = figure.subplots(*shape, sharey=True, gridspec_kw={"wspace": 0.06}).ravel()
     _called(called, rows)
     _shares(shares, rows, groups, columns=2 if narrow else 4)
     names = [_name(row) for row in rows]

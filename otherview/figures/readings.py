@@ -7,7 +7,7 @@ from typing import Any
 from otherview.figures.files import RunResult
 from otherview.figures.nulls import NOUNS
 from otherview.figures.numbers import count, percent
-from otherview.figures.style import BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
+from otherview.figures.style import BLUE, INK, MUTED, NARROW, ORANGE, PAPER, RULE, Drawing, canvas
 
 SHAPES = {"heads": "o", "slices16": "s"}
 
@@ -56,7 +56,7 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
             axes.annotate(
                 f"{count(called)}  ({percent(called / units)})", (called / units, y),
                 xytext=(5, 0), textcoords="offset points", va="center_baseline", fontsize=6.5,
-                color=MUTED,
+                color=MUTED, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
             )  # fmt: skip
         axes.plot([], [], marker=SHAPES[unit_set], color=INK, linewidth=0, markersize=4.2,
                   markeredgewidth=0.9, label=f"{units:,} {NOUNS[unit_set]}",

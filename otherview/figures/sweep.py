@@ -92,8 +92,7 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
         if "pearson" in pair:
             i, j = names.index(pair["one"]), names.index(pair["other"])
             matrix[i, j] = matrix[j, i] = pair["pearson"]
-    side = min(width, 34 + 15.0 * len(names))
-    figure = canvas(side, side * 0.8)
+    figure = canvas(min(width, 110.0), 9.0 * len(names) + 28)
     axes = figure.subplots()
     for (row, column), value in np.ndenumerate(matrix):
         if column > row:
@@ -154,7 +153,7 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
     axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
     _share_axis(axes, "share of the heads that are called")
-    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else 2, borderaxespad=0.1,
+    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else 3 if len(groups) == 1 else 2, borderaxespad=0.1,
                   columnspacing=1.6)  # fmt: skip
     return Drawing(figure, _alt_models(groups, rows))
 
@@ -258,6 +257,7 @@ def draw_selectivity(result: SweepResult, width: float) -> Drawing:
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
     sizes = np.abs(rows["selectivity"].to_numpy())
     axes.set_xscale("symlog", linthresh=float(max(np.median(sizes), sizes.max() / 1e3, 1e-9)))
+    axes.margins(x=0.06)
     _few_ticks(axes, rows["selectivity"].to_numpy())
     axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.6)

@@ -62,19 +62,6 @@ def report_html(result: Result) -> str:
     return html
 
 
-def image_data(path: Path) -> str | None:
-    """A PNG as a data address; None where there is none.
-
-    Raises ResultError where it is no PNG.
-    """
-    if not path.is_file():
-        return None
-    content = path.read_bytes()
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ResultError(f"{path} is damaged: it is no PNG")
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
-
-
 def _environment(result: Result) -> Environment:
     environment = Environment(
         loader=PackageLoader("otherview.report", "templates"),
