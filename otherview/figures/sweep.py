@@ -153,8 +153,9 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
     axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
     _share_axis(axes, "share of the heads that are called")
-    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else 3 if len(groups) == 1 else 2, borderaxespad=0.1,
-                  columnspacing=1.6)  # fmt: skip
+    across = 3 if len(groups) == 1 else 2
+    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else across,
+                  borderaxespad=0.1, columnspacing=1.6)  # fmt: skip
     return Drawing(figure, _alt_models(groups, rows))
 
 

@@ -41,6 +41,22 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def controlled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with controls and an intervention."""
+    folder = tmp_path_factory.mktemp("controlled")
+    study = compose_study(
+        [
+            "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
+            "creatures.items=[an adult human,a cat,an owl,an ant]", "intervention.heads=strongest",
+            "intervention.text_length=32", "intervention.draws=4", "intervention.curve_draws=2",
+            "intervention.pictures=2",
+        ]
+    )  # fmt: skip
+    run_study(study, folder, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_size(hostile_run: Path) -> RunResult:
     """The result of a run with the 720 heads and 16,320 slices of FLUX.2 Klein 4B."""
     result = read_result(hostile_run)
