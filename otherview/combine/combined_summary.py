@@ -108,9 +108,7 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
             }
         }
     elif group.real:
-        result["role_note"] = (
-            role_note(group) or "No role test: no seed is common to all contrasts."
-        )
+        result["role_note"] = role_note(group) or NO_COMMON_SEED
     selective = _selectivity(group, tested, addresses)
     if selective:
         result["selectivity"] = selective

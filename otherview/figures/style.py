@@ -69,10 +69,10 @@ COLOURS |= {
     for level, pair in enumerate(zip(DIVERGING, _ramp(_STOPS["dark"]), strict=True))
 }
 
-INK, MUTED, RULE, PAPER, BLUE, ORANGE, BAND, ON_STRONG, ON_WEAK = (
+INK, MUTED, RULE, PAPER, BLUE, ORANGE, ON_STRONG, ON_WEAK = (
     COLOURS[name][0]
     for name in (
-        "ink", "muted", "rule", "paper", "blue", "orange", "band", "on-strong", "on-weak",
+        "ink", "muted", "rule", "paper", "blue", "orange", "on-strong", "on-weak",
     )
 )  # fmt: skip
 
