@@ -6,19 +6,10 @@ import numpy as np
 import polars as pl
 from matplotlib.ticker import MaxNLocator
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import significant
-from otherview.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW,
-    ORANGE,
-    RULE,
-    Drawing,
-    canvas,
-    clipped,
-)
+from otherview.figures.style import NARROW, Drawing, canvas, clipped
 
 PANELS_WIDE, PANELS_NARROW = 6, 3
 LETTER = 1.4

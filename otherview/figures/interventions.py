@@ -8,19 +8,10 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import plural, significant
-from otherview.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW,
-    ORANGE,
-    RULE,
-    Drawing,
-    canvas,
-    clipped,
-)
+from otherview.figures.style import NARROW, Drawing, canvas, clipped
 
 MOST_NAMED = 3
 ROLES = (("test", "wanted", ORANGE), ("control", "collateral", BLUE))

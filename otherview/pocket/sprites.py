@@ -1,7 +1,7 @@
 """How each creature looks when it stands in the kitchen: small drawings of ellipses and polygons.
 
-Every drawing has its own place in the fixed camera's picture, so that no two creatures are alike in shape, colours
-and place at once.
+Every drawing has its own place in the fixed camera's picture, so that no two creatures are alike in
+shape, colours and place at once.
 """
 
 from functools import cache

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from otherview.atomic import replacing
 from otherview.figures import draw
+from otherview.figures.colours import COLOURS
 from otherview.figures.files import (
     NotInResultError,
     Result,
@@ -20,7 +21,7 @@ from otherview.figures.files import (
     read_result,
 )
 from otherview.figures.numbers import count, percent, plural, signed, significant
-from otherview.figures.style import COLOURS, PAGE_WIDTHS, figure_style
+from otherview.figures.style import PAGE_WIDTHS, figure_style
 from otherview.figures.svg import inline_svg
 
 NAME = "report.html"
