@@ -142,7 +142,7 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
             panel.layout = wr.Layout(x=12 * (place % 2), y=8 * (place // 2), w=12, h=8)
         grid = wr.PanelGrid(runsets=[runset], panels=panels)
         blocks += [wr.H2(question.title), wr.P(question.answer), grid]
-    return _named_report()(
+    return _replacing_report()(
         project=project,
         entity=entity,
         title=f"{sweep}: does the model take the viewpoint?",
@@ -191,17 +191,16 @@ def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _named_report() -> Callable[..., Any]:
+def _replacing_report() -> Callable[..., Any]:
     """Report with a name of its own in the project, so that saving again replaces it."""
     import wandb_workspaces.reports.v2 as wr
 
-    class NamedReport(wr.Report):  # type: ignore[misc]
-        def _to_model(self) -> Any:
-            model = super()._to_model()
-            model.name = f"otherview-{_slug(self.description)}"
-            return model
+    def named(report: Any) -> Any:
+        model = wr.Report._to_model(report)
+        model.name = f"otherview-{_slug(report.description)}"
+        return model
 
-    return NamedReport
+    return type("ReplacingReport", (wr.Report,), {"_to_model": named})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

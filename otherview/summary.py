@@ -13,7 +13,15 @@ import polars as pl
 from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
-from otherview.stats import RoleTestResult, SignFlipResult
+from otherview.stats import (
+    DiscoverConfirmResult,
+    LabelShuffleResult,
+    RoleTestResult,
+    SignFlipResult,
+    SplitHalfResult,
+    TrendResult,
+    WordingSplitResult,
+)
 from otherview.study import Study, settings_digest, settings_of
 
 TOP_BLOCKS = 5
@@ -46,13 +54,7 @@ def summary_of(
         "items": len(study.creatures.items),
         "seed": study.seed,
         "settings": settings_digest(settings_of(study)),
-        "reading": {
-            "tokens": study.capture.tokens,
-            "response": study.capture.response,
-            "batch_size": study.model.batch_size,
-            "dtype": study.model.dtype,
-            "noise": study.sampling.noise,
-        },
+        "reading": reading_summary(study),
         "tokens": token_summary(study, measurement),
         "results": {
             analysis.unit_set: _result(analysis, tables[analysis.unit_set]) for analysis in analyses
@@ -70,6 +72,17 @@ def summary_of(
         assert study.published is not None
         summary["published_figures"] = asdict(study.published)
     return summary
+
+
+def reading_summary(study: Study) -> dict[str, Any]:
+    """What was read, and what else the responses depend on."""
+    return {
+        "tokens": study.capture.tokens,
+        "response": study.capture.response,
+        "batch_size": study.model.batch_size,
+        "dtype": study.model.dtype,
+        "noise": study.sampling.noise,
+    }
 
 
 def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
@@ -109,17 +122,21 @@ def _result(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         "top_blocks": _top_blocks(analysis, table),
         "strongest": _strongest(analysis, table),
     }
-    for name, found in (
-        ("split_half", _split_half(analysis)),
-        ("discover_confirm", _discover_confirm(analysis)),
-        ("trend", _trend(analysis)),
-        ("role_test", _role_test(analysis)),
-        ("text_distance", _text_distance(analysis)),
-        ("label_shuffle", _label_shuffle(analysis)),
-        ("wording_split", _wording_split(analysis)),
-    ):
-        if found is not None:
-            result[name] = found
+    addresses = [unit.address for unit in analysis.units]
+    if analysis.split_half is not None:
+        result["split_half"] = _split_half(analysis.split_half)
+    if analysis.discover_confirm is not None:
+        result["discover_confirm"] = _discover_confirm(analysis.discover_confirm)
+    if analysis.trend is not None:
+        result["trend"] = _trend(analysis.trend)
+    if analysis.role is not None:
+        result["role_test"] = role_summary(analysis.role, addresses)
+    if analysis.text_trend is not None and analysis.trend is not None:
+        result["text_distance"] = _text_distance(analysis.text_trend, analysis.trend)
+    if analysis.label_shuffle is not None:
+        result["label_shuffle"] = _label_shuffle(analysis.label_shuffle)
+    if analysis.wording_split is not None:
+        result["wording_split"] = _wording_split(analysis.wording_split, addresses)
     return result
 
 
@@ -175,10 +192,7 @@ def sign_flip_summary(test: SignFlipResult) -> dict[str, Any]:
     return summary
 
 
-def _split_half(analysis: Analysis) -> dict[str, Any] | None:
-    found = analysis.split_half
-    if found is None:
-        return None
+def _split_half(found: SplitHalfResult) -> dict[str, Any]:
     summary: dict[str, Any] = {"splits": len(found.correlation)}
     if np.isfinite(found.mean_correlation):
         summary["mean_correlation"] = found.mean_correlation
@@ -187,10 +201,7 @@ def _split_half(analysis: Analysis) -> dict[str, Any] | None:
     return summary
 
 
-def _discover_confirm(analysis: Analysis) -> dict[str, Any] | None:
-    found = analysis.discover_confirm
-    if found is None:
-        return None
+def _discover_confirm(found: DiscoverConfirmResult) -> dict[str, Any]:
     return {
         "discovery_items": len(found.discovery_blocks),
         "confirmation_items": len(found.confirmation_blocks),
@@ -199,10 +210,7 @@ def _discover_confirm(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
-def _trend(analysis: Analysis) -> dict[str, Any] | None:
-    found = analysis.trend
-    if found is None:
-        return None
+def _trend(found: TrendResult) -> dict[str, Any]:
     return {
         "permutations": found.n_permutations,
         "exact": found.exact,
@@ -211,10 +219,7 @@ def _trend(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
-def _text_distance(analysis: Analysis) -> dict[str, Any] | None:
-    found, graded = analysis.text_trend, analysis.trend
-    if found is None or graded is None:
-        return None
+def _text_distance(found: TrendResult, graded: TrendResult) -> dict[str, Any]:
     return {
         "familywise": int(found.significant.sum()),
         "smallest_p_maxt": float(found.p_maxt.min()),
@@ -222,10 +227,7 @@ def _text_distance(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
-def _label_shuffle(analysis: Analysis) -> dict[str, Any] | None:
-    found = analysis.label_shuffle
-    if found is None:
-        return None
+def _label_shuffle(found: LabelShuffleResult) -> dict[str, Any]:
     return {
         "over": found.over,
         "shuffles": len(found.called),
@@ -240,10 +242,7 @@ def _label_shuffle(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
-def _wording_split(analysis: Analysis) -> dict[str, Any] | None:
-    found = analysis.wording_split
-    if found is None:
-        return None
+def _wording_split(found: WordingSplitResult, addresses: Sequence[str]) -> dict[str, Any]:
     discovered, confirmed = found.discovered.mean(axis=0), found.confirmed.mean(axis=0)
     strongest = np.lexsort((-discovered, -confirmed))[:STRONGEST_UNITS]
     summary: dict[str, Any] = {
@@ -252,7 +251,7 @@ def _wording_split(analysis: Analysis) -> dict[str, Any] | None:
         "mean_confirmed": float(found.confirmed.sum(axis=1).mean()),
         "strongest": [
             {
-                "unit": analysis.units[index].address,
+                "unit": addresses[index],
                 "discovered": float(discovered[index]),
                 "confirmed": float(confirmed[index]),
             }
@@ -263,13 +262,6 @@ def _wording_split(analysis: Analysis) -> dict[str, Any] | None:
     if found.survival is not None:
         summary["survival"] = found.survival
     return summary
-
-
-def _role_test(analysis: Analysis) -> dict[str, Any] | None:
-    found = analysis.role
-    if found is None:
-        return None
-    return role_summary(found, [unit.address for unit in analysis.units])
 
 
 def role_summary(found: RoleTestResult, addresses: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from otherview.analysis import Analysis
-from otherview.stats import SignFlipResult
+from otherview.stats import RoleTestResult, SignFlipResult
 
 
 def unit_table(analysis: Analysis) -> pl.DataFrame:
@@ -32,6 +32,18 @@ def unit_table(analysis: Analysis) -> pl.DataFrame:
         "p": test.p,
         "p_strict": test.p_strict,
         "p_method": list(test.p_method),
+        **corrected_columns(test),
+    }
+    columns |= _half_columns(analysis)
+    columns |= _trend_columns(analysis)
+    if analysis.role is not None:
+        columns |= role_columns(analysis.role)
+    return null_where_not_finite(pl.DataFrame(columns))
+
+
+def corrected_columns(test: SignFlipResult) -> dict[str, object]:
+    """The columns of p values corrected for all units, of effect sizes, and what they find."""
+    return {
         "p_maxt": test.p_maxt,
         "p_stepdown": test.p_stepdown,
         "p_holm": test.p_holm,
@@ -43,10 +55,22 @@ def unit_table(analysis: Analysis) -> pl.DataFrame:
         "g_high": test.g_interval[:, 1],
         "familywise": test.p_stepdown <= test.alpha,
     }
-    columns |= _half_columns(analysis)
-    columns |= _trend_columns(analysis)
-    columns |= _role_columns(analysis)
-    table = pl.DataFrame(columns)
+
+
+def role_columns(found: RoleTestResult) -> dict[str, object]:
+    """The columns of a role test."""
+    return {
+        "role_t": found.t,
+        "role_min_f": found.min_f,
+        "role_p": found.p,
+        "role_p_maxt": found.p_maxt,
+        "role_called": found.called,
+        "role_failed": list(found.failed),
+    }
+
+
+def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:
+    """`table` with null for every number that is NaN or infinite: it was not computed."""
     numbers = [name for name, dtype in table.schema.items() if dtype == pl.Float64]
     return table.with_columns(
         pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in numbers
@@ -69,20 +93,6 @@ def _trend_columns(analysis: Analysis) -> dict[str, object]:
     if found is None:
         return {}
     return {"trend_slope": found.slope, "trend_p": found.p, "trend_p_maxt": found.p_maxt}
-
-
-def _role_columns(analysis: Analysis) -> dict[str, object]:
-    found = analysis.role
-    if found is None:
-        return {}
-    return {
-        "role_t": found.t,
-        "role_min_f": found.min_f,
-        "role_p": found.p,
-        "role_p_maxt": found.p_maxt,
-        "role_called": found.called,
-        "role_failed": list(found.failed),
-    }
 
 
 def null_table(analyses: Sequence[Analysis]) -> pl.DataFrame:

@@ -131,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tracked(folder: Path, chosen: Chosen, console: Console) -> int:
     from otherview.tracking.record import is_finished
+    from otherview.tracking.sweep_record import is_combined
 
     if not folder.is_dir():
         raise TrackingError(f"{folder} is no directory")
@@ -151,7 +152,8 @@ def _tracked(folder: Path, chosen: Chosen, console: Console) -> int:
         raise TrackingError(
             f"{failed} not sent; again: python -m otherview.track {folder} (nothing is sent twice)"
         )
-    console.print(f"{len(points)} runs tracked")
+    summary = " and the summary of the sweep" if is_combined(folder) else ""
+    console.print(f"{len(points)} runs{summary} tracked")
     return 0
 
 

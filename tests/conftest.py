@@ -71,3 +71,9 @@ def pocket_folder(small_study: Study) -> Path:
 def pocket_pipeline(pocket_folder: Path) -> Any:
     """The image side of the pocket pipeline, fresh for every test."""
     return weights.load_image_side(pocket_folder, "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def sweep_folder() -> Path:
+    """A combined sweep of pocket and a null model over four templates and two seeds."""
+    return Path(__file__).parent / "report" / "sweep_of_pocket"

@@ -14,9 +14,10 @@ from otherview.combine.gathering import role_wordings
 from otherview.combine.generalisation import generalises
 from otherview.combine.groups import Contrast, Group, common_seeds
 from otherview.combine.testing import Tested, role_note
+from otherview.controls.selectivity import selectivity_summary
 from otherview.stats import PairCorrelations, SignFlipResult, map_agreement
 from otherview.stats.variance import METHOD
-from otherview.summary import STRONGEST_UNITS, role_summary, sign_flip_summary
+from otherview.summary import STRONGEST_UNITS, reading_summary, role_summary, sign_flip_summary
 
 NO_COMMON_SEED = "No role test: no seed is common to all contrasts."
 NO_PLACEBO = "No selectivity: no placebo was swept. Add templates=placebo to the sweep."
@@ -34,13 +35,7 @@ def group_summary(group: Group, tested: Mapping[str, Tested]) -> dict[str, Any]:
         "model_revision": group.model_revision,
         "scene": study.scene.name,
         "creatures": study.creatures.name,
-        "reading": {
-            "tokens": study.capture.tokens,
-            "response": study.capture.response,
-            "batch_size": study.model.batch_size,
-            "dtype": study.model.dtype,
-            "noise": study.sampling.noise,
-        },
+        "reading": reading_summary(study),
         "items": list(study.creatures.items),
         "alpha": study.nulls.alpha,
         "thresholds": list(study.nulls.thresholds),
@@ -108,9 +103,7 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
             }
         }
     elif group.real:
-        result["role_note"] = (
-            role_note(group) or "No role test: no seed is common to all contrasts."
-        )
+        result["role_note"] = role_note(group) or NO_COMMON_SEED
     selective = _selectivity(group, tested, addresses)
     if selective:
         result["selectivity"] = selective
@@ -247,31 +240,12 @@ def _selectivity(group: Group, tested: Tested, addresses: list[str]) -> list[dic
         shared = common_seeds([contrast, *group.placebos])
         if not group.placebos or not shared:
             continue
-        sizes = tested.gathered.of_contrast[index]
-        placebos = tested.gathered.of_placebos[index]
-        by_item = sizes - placebos
-        mean, sd = by_item.mean(axis=0), by_item.std(axis=0, ddof=1)
         row: dict[str, Any] = {
             "templates": contrast.name,
             "placebos": [placebo.name for placebo in group.placebos],
             "seeds": len(shared),
-            "units": len(mean),
-            "above_placebo": int((mean > 0).sum()),
-            "strongest": [
-                {
-                    "unit": addresses[at],
-                    "mean": float(mean[at]),
-                    "sd": float(sd[at]),
-                    "items": float((by_item[:, at] > 0).mean()),
-                }
-                for at in np.argsort(-mean, kind="stable")[:STRONGEST_UNITS]
-                if mean[at] > 0
-            ],
+            **selectivity_summary(tested.gathered.selective(index), addresses),
         }
-        moved = placebos.mean(axis=0) > 0
-        if moved.any():
-            ratio = sizes.mean(axis=0)[moved] / placebos.mean(axis=0)[moved]
-            row["median_ratio"] = float(np.median(ratio))
         rows.append(row)
     return rows
 

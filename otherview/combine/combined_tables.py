@@ -11,6 +11,7 @@ from jaxtyping import Float
 from otherview.combine.groups import Group
 from otherview.combine.testing import Tested
 from otherview.stats import SignFlipResult
+from otherview.tables import corrected_columns, null_where_not_finite, role_columns
 
 EFFECTS = (
     "item", "template", "seed", "item:template", "item:seed", "template:seed", "residual",
@@ -33,11 +34,7 @@ def combined_table(group: Group, tested: Tested) -> pl.DataFrame:
         frames.append(_rows(group, tested, kind, contrast.name, columns))
     if tested.pooled is not None:
         frames.append(_rows(group, tested, "pooled", None, _pooled_columns(tested)))
-    table = pl.concat(frames, how="diagonal_relaxed")
-    numbers = [name for name, dtype in table.schema.items() if dtype == pl.Float64]
-    return table.with_columns(
-        pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in numbers
-    )
+    return null_where_not_finite(pl.concat(frames, how="diagonal_relaxed"))
 
 
 def join(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -71,28 +68,19 @@ def _test_columns(
         "degenerate": test.degenerate,
         "t": test.t,
         "p": test.p,
-        "p_maxt": test.p_maxt,
-        "p_stepdown": test.p_stepdown,
-        "p_holm": test.p_holm,
-        "q_bh": test.q_bh,
-        "q_by": test.q_by,
-        "dz": test.dz,
-        "g": test.g,
-        "g_low": test.g_interval[:, 0],
-        "g_high": test.g_interval[:, 1],
-        "familywise": test.p_stepdown <= test.alpha,
+        **corrected_columns(test),
         "difference_by_item": _lists(differences),
     }
 
 
 def _selectivity_columns(tested: Tested, index: int) -> dict[str, object]:
-    by_item = tested.gathered.of_contrast[index] - tested.gathered.of_placebos[index]
-    if not np.isfinite(by_item).any():
+    found = tested.gathered.selective(index)
+    if not np.isfinite(found.by_item).any():
         return {}
     return {
-        "selectivity": by_item.mean(axis=0),
-        "selectivity_by_item": _lists(by_item),
-        "selective_items": (by_item > 0).mean(axis=0),
+        "selectivity": found.mean,
+        "selectivity_by_item": _lists(found.by_item),
+        "selective_items": found.items_above,
     }
 
 
@@ -114,14 +102,7 @@ def _pooled_columns(tested: Tested) -> dict[str, object]:
                 f"{prefix}_{effect.replace(':', '_')}": values for effect, values in found.items()
             }
     if tested.role is not None:
-        columns |= {
-            "role_t": tested.role.t,
-            "role_min_f": tested.role.min_f,
-            "role_p": tested.role.p,
-            "role_p_maxt": tested.role.p_maxt,
-            "role_called": tested.role.called,
-            "role_failed": list(tested.role.failed),
-        }
+        columns |= role_columns(tested.role)
     return columns
 
 

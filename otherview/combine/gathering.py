@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from otherview.combine.groups import Contrast, Group, common_seeds
 from otherview.combine.reading import Layout, Readings, parts, read_points
+from otherview.controls.selectivity import Selectivity, selectivity
 from otherview.stats import VarianceComponents, variance_components
 
 FACTORS = ("item", "template", "seed")
@@ -43,6 +44,10 @@ class Gathered:
     variance: VarianceComponents | None = None
     """None where fewer than two factors vary."""
     _variance_parts: list[VarianceComponents] = field(default_factory=list, repr=False)
+
+    def selective(self, real: int) -> Selectivity:
+        """Selectivity of a contrast, by its place among those that are no placebos."""
+        return Selectivity(self.of_contrast[real], self.of_placebos[real])
 
 
 def role_wordings(group: Group) -> list[tuple[str, str]]:
@@ -177,10 +182,11 @@ def _reduce(
             found.balanced[index, :, place] = mean(contrast, seeds)
         shared = common_seeds([contrast, *group.placebos])
         if group.placebos and shared:
-            found.of_contrast[index, :, place] = np.abs(mean(contrast, shared))
-            found.of_placebos[index, :, place] = np.mean(
-                [np.abs(mean(placebo, shared)) for placebo in group.placebos], axis=0
+            of_part = selectivity(
+                mean(contrast, shared), [mean(placebo, shared) for placebo in group.placebos]
             )
+            found.of_contrast[index, :, place] = of_part.of_contrast
+            found.of_placebos[index, :, place] = of_part.of_placebos
     if len(group.real) * len(seeds) > 1:
         _split_variance(_balanced_places(group, places), cells, found)
 

@@ -12,10 +12,11 @@ from scipy.stats import spearmanr
 
 from otherview.analysis import Analysis
 from otherview.controls.contrasts import Tested
-from otherview.controls.selectivity import Selectivity, selectivity
+from otherview.controls.selectivity import Selectivity, selectivity, selectivity_summary
 from otherview.controls.token_shares import token_shares
 from otherview.study import TOKEN_GROUPS
-from otherview.summary import STRONGEST_UNITS, token_summary
+from otherview.summary import token_summary
+from otherview.tables import null_where_not_finite
 
 
 def controls_figures(tested: Sequence[Tested]) -> dict[str, Any]:
@@ -45,11 +46,7 @@ def controls_tables(tested: Sequence[Tested]) -> dict[str, pl.DataFrame]:
                 found = _selective(one, placebos, place)
                 columns[f"selectivity_{one.name}"] = found.mean
                 columns[f"selectivity_sd_{one.name}"] = found.sd
-        table = pl.DataFrame(columns)
-        numbers = [name for name, dtype in table.schema.items() if dtype == pl.Float64]
-        tables[own.unit_set] = table.with_columns(
-            pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in numbers
-        )
+        tables[own.unit_set] = null_where_not_finite(pl.DataFrame(columns))
     return tables
 
 
@@ -98,25 +95,8 @@ def _selectivity(one: Tested, placebos: Sequence[Tested]) -> dict[str, Any]:
     row["results"] = {}
     for place, analysis in enumerate(one.analyses):
         found = _selective(one, placebos, place)
-        mean, sd = found.mean, found.sd
-        strongest = np.argsort(-mean, kind="stable")[:STRONGEST_UNITS]
-        result: dict[str, Any] = {
-            "units": len(analysis.units),
-            "above_placebo": int((mean > 0).sum()),
-            "strongest": [
-                {
-                    "unit": analysis.units[index].address,
-                    "mean": float(mean[index]),
-                    "sd": float(sd[index]),
-                }
-                for index in strongest
-                if mean[index] > 0
-            ],
-        }
-        ratio = float(np.median(found.ratio[~np.isnan(found.ratio)]))
-        if np.isfinite(ratio):
-            result["median_ratio"] = ratio
-        row["results"][analysis.unit_set] = result
+        addresses = [unit.address for unit in analysis.units]
+        row["results"][analysis.unit_set] = selectivity_summary(found, addresses)
     return row
 
 

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from otherview.summary import STRONGEST_UNITS
+
 
 @dataclass(frozen=True)
 class Selectivity:
-    """Per item and unit; see `selectivity`."""
+    """Sizes of the differences under a contrast, and what the placebos give; see `selectivity`.
 
-    by_item: Float[np.ndarray, "items units"]
-    ratio: Float[np.ndarray, " units"]
-    """Mean absolute difference of the contrast over that of the placebos; infinite where the
-    placebos do nothing."""
+    NaN where there was nothing to compare.
+    """
+
+    of_contrast: Float[np.ndarray, "items units"]
+    of_placebos: Float[np.ndarray, "items units"]
+
+    @property
+    def by_item(self) -> Float[np.ndarray, "items units"]:
+        """How much larger the size of the difference is under the contrast."""
+        return np.asarray(self.of_contrast - self.of_placebos)
 
     @property
     def mean(self) -> Float[np.ndarray, " units"]:
@@ -25,6 +34,20 @@ class Selectivity:
     @property
     def sd(self) -> Float[np.ndarray, " units"]:
         return np.asarray(self.by_item.std(axis=0, ddof=1))
+
+    @property
+    def items_above(self) -> Float[np.ndarray, " units"]:
+        """Share of the items on which the contrast does more."""
+        return np.asarray((self.by_item > 0).mean(axis=0))
+
+    @property
+    def ratio(self) -> Float[np.ndarray, " units"]:
+        """Mean size of the contrast's differences over that of the placebos.
+
+        Infinite where the placebos do nothing, NaN where neither does anything.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.of_contrast.mean(axis=0) / self.of_placebos.mean(axis=0))
 
 
 def selectivity(
@@ -35,8 +58,30 @@ def selectivity(
     Selectivity after Hewitt & Liang 2019. Magnitudes, since the order of a placebo's two
     wordings means nothing. It describes; it is no test, since two pairs of wordings always differ.
     """
-    of_placebos = np.abs(np.stack(placebos)).mean(axis=0)
-    of_contrast = np.abs(contrast)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = of_contrast.mean(axis=0) / of_placebos.mean(axis=0)
-    return Selectivity(of_contrast - of_placebos, ratio)
+    return Selectivity(np.abs(contrast), np.abs(np.stack(placebos)).mean(axis=0))
+
+
+def selectivity_summary(found: Selectivity, addresses: Sequence[str]) -> dict[str, Any]:
+    """The figures of a contrast's selectivity over units; docs/combined.md.
+
+    `median_ratio` is absent where the placebos do nothing to half of the units.
+    """
+    mean, sd, items = found.mean, found.sd, found.items_above
+    summary: dict[str, Any] = {
+        "units": len(mean),
+        "above_placebo": int((mean > 0).sum()),
+        "strongest": [
+            {
+                "unit": addresses[index],
+                "mean": float(mean[index]),
+                "sd": float(sd[index]),
+                "items": float(items[index]),
+            }
+            for index in np.argsort(-mean, kind="stable")[:STRONGEST_UNITS]
+            if mean[index] > 0
+        ],
+    }
+    ratio = found.ratio[~np.isnan(found.ratio)]
+    if len(ratio) and np.isfinite(median := float(np.median(ratio))):
+        summary["median_ratio"] = median
+    return summary

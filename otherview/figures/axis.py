@@ -6,21 +6,14 @@ import numpy as np
 import polars as pl
 from matplotlib.ticker import MaxNLocator
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import significant
-from otherview.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW,
-    ORANGE,
-    RULE,
-    Drawing,
-    canvas,
-    clipped,
-)
+from otherview.figures.style import NARROW, Drawing, canvas, clipped
 
 PANELS_WIDE, PANELS_NARROW = 6, 3
+LETTER = 1.4
+"""Millimetres of a letter of the axis' name, about."""
 MOST_NAMED = 40
 """Items that can be named one below the other."""
 
@@ -46,7 +39,8 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
         raise NotInResultError("no head has a t")
     items = result.differences.items
     named = len(items) <= MOST_NAMED
-    figure = canvas(width, (3.5 if named else 1.2) * len(items) + (26 if narrow else 22))
+    height = (3.5 if named else 1.2) * len(items)
+    figure = canvas(width, height + (26 if narrow else 22))
     panels = figure.subplots(1, len(units), sharey=True, squeeze=False)[0]
     rows = np.arange(len(items))
     for axes, unit in zip(panels, units, strict=True):
@@ -73,10 +67,11 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
     if named:
         panels[0].set_yticks(rows, [clipped(item, length) for item in items], fontsize=6.5)
     axis = result.summary.get("axis")
-    if axis is not None and narrow:
-        figure.suptitle(f"↓ {clipped(axis, 60)}", x=0.01, ha="left", fontsize=7, color=MUTED)
+    written = clipped(axis or "", 60)
+    if axis is not None and (narrow or height < LETTER * len(written)):
+        figure.suptitle(f"↓ {written}", x=0.01, ha="left", fontsize=7, color=MUTED)
     elif axis is not None:
-        panels[0].set_ylabel(f"{clipped(axis, 60)} →", color=MUTED)
+        panels[0].set_ylabel(f"{written} →", color=MUTED)
         panels[0].yaxis.label.set_rotation(270)
         panels[0].yaxis.label.set_rotation_mode("anchor")
         panels[0].yaxis.labelpad = 10

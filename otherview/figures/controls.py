@@ -6,19 +6,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import count, percent
-from otherview.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW,
-    ORANGE,
-    RULE,
-    Drawing,
-    canvas,
-    clipped,
-)
+from otherview.figures.style import NARROW, Drawing, canvas, clipped, share_axis
 
 GROUP_COLOURS = {"text": INK, "pad": MUTED, "target": BLUE, "reference": ORANGE}
 
@@ -39,7 +30,7 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
     narrow = width < NARROW
     shape = (2, 1) if narrow else (1, 2)
     figure = canvas(width, (7.5 * len(rows) + 22) * (2 if narrow else 1))
-    called, shares = figure.subplots(*shape, sharey=True).ravel()
+    called, shares = figure.subplots(*shape, sharey=True, gridspec_kw={"wspace": 0.06}).ravel()
     _called(called, rows)
     _shares(shares, rows, groups, columns=2 if narrow else 4)
     names = [_name(row) for row in rows]
@@ -64,13 +55,7 @@ def _called(axes: Axes, rows: list[dict[str, Any]]) -> None:
                   label="family-wise" if place == 0 else None)  # fmt: skip
         axes.plot(share, place, "D", color=ORANGE, markersize=4.2, markerfacecolor="none",
                   label=f"|t| > {found['threshold']:g}" if place == 0 else None)  # fmt: skip
-    axes.set_xlim(0, 1.02)
-    axes.set_xticks([0, 0.5, 1], ["0", "50", "100%"])
-    axes.set_xlabel("share of the heads that are called")
-    axes.grid(axis="x", color=RULE, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    share_axis(axes, "share of the heads that are called", (0, 0.5, 1))
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, handletextpad=0.2,
                 columnspacing=1.2, borderaxespad=0.2)  # fmt: skip
 
@@ -88,11 +73,7 @@ def _shares(
             axes.barh(place, share, left=start, height=0.55, color=colour, alpha=0.85,
                       label=name if place == 0 else None)  # fmt: skip
             start += share
-    axes.set_xlim(0, 1.02)
-    axes.set_xticks([0, 0.5, 1], ["0", "50", "100%"])
-    axes.set_xlabel("share of the change, by token group")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    share_axis(axes, "share of the change, by token group", (0, 0.5, 1))
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, handlelength=0.8,
                 handletextpad=0.3, columnspacing=0.9, borderaxespad=0.2)  # fmt: skip
 

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from otherview.figures.colours import BLUE, MUTED, ORANGE, RULE
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import plural
-from otherview.figures.style import BLUE, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
+from otherview.figures.style import NARROW, Drawing, canvas
 
 _TICKS = [sign * tick for sign in (-1, 1) for tick in (3, 10, 30, 100, 300, 1000)]
 

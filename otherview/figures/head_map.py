@@ -12,22 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
+from otherview.figures.colours import DIVERGING, INK, LEVELS, MUTED, ON_STRONG, ON_WEAK, PAPER, RULE
 from otherview.figures.files import RunResult
 from otherview.figures.numbers import plural, signed
-from otherview.figures.style import (
-    DIVERGING,
-    INK,
-    LEVELS,
-    MUTED,
-    NARROW,
-    ON_STRONG,
-    ON_WEAK,
-    PAPER,
-    RULE,
-    Drawing,
-    axes_at,
-    free_canvas,
-)
+from otherview.figures.style import NARROW, Drawing, axes_at, free_canvas
 
 UNIT_MARK = "unit:"
 """Starts the id of the SVG group of a head's cell; the head's address follows."""

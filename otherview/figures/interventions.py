@@ -8,19 +8,10 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import NotInResultError, RunResult
 from otherview.figures.numbers import plural, significant
-from otherview.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW,
-    ORANGE,
-    RULE,
-    Drawing,
-    canvas,
-    clipped,
-)
+from otherview.figures.style import NARROW, Drawing, canvas, clipped
 
 MOST_NAMED = 3
 ROLES = (("test", "wanted", ORANGE), ("control", "collateral", BLUE))
@@ -41,6 +32,10 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     figure = canvas(width, 118 if narrow else 66)
     sets, single = figure.subplots(*((2, 1) if narrow else (1, 2))).ravel()
     _sets(sets, rows, measure)
+    between = ";\n" if narrow else "; "
+    sets.set_title(
+        f"Diamond: the chosen heads{between}grey: random heads of the same sites", fontsize=7
+    )
     _singles(single, heads, found)
     return Drawing(figure, _alt(rows, measure, heads))
 
@@ -73,7 +68,6 @@ def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> No
     axes.axvline(0, color=RULE, linewidth=0.8, zorder=0)
     unit = f" ({measure['unit']})" if measure.get("unit") else ""
     axes.set_xlabel(f"{clipped(measure['title'], 44)}{unit}")
-    axes.set_title("Diamond: the chosen heads; grey: random heads of the same sites", fontsize=7)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 

@@ -9,9 +9,10 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import RunResult
 from otherview.figures.numbers import count, power_of_ten, significant
-from otherview.figures.style import BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
+from otherview.figures.style import NARROW, Drawing, canvas
 
 NOUNS = {"heads": "heads", "slices16": "slices"}
 MOST_POINTS = 240

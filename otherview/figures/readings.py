@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, PAPER
 from otherview.figures.files import RunResult
 from otherview.figures.nulls import NOUNS
 from otherview.figures.numbers import count, percent
-from otherview.figures.style import BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
+from otherview.figures.style import NARROW, Drawing, canvas, share_axis
 
 SHAPES = {"heads": "o", "slices16": "s"}
 
@@ -56,7 +57,7 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
             axes.annotate(
                 f"{count(called)}  ({percent(called / units)})", (called / units, y),
                 xytext=(5, 0), textcoords="offset points", va="center_baseline", fontsize=6.5,
-                color=MUTED,
+                color=MUTED, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
             )  # fmt: skip
         axes.plot([], [], marker=SHAPES[unit_set], color=INK, linewidth=0, markersize=4.2,
                   markeredgewidth=0.9, label=f"{units:,} {NOUNS[unit_set]}",
@@ -68,13 +69,8 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
     if narrow:
         for row, (_, name) in enumerate(names):
             axes.text(0, row - 0.17, name, fontsize=7, va="baseline")
+    share_axis(axes, "share of the units that are called")
     axes.set_xlim(0, 1.18 if not narrow else 1.3)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100%"])
-    axes.set_xlabel("share of the units that are called")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=RULE, linewidth=0.5)
-    axes.set_axisbelow(True)
     figure.legend(loc="outside upper left", ncols=2 if narrow else 4, columnspacing=1.6,
                   borderaxespad=0.1)  # fmt: skip
     return Drawing(figure, _alt(tables, results))

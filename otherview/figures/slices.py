@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from otherview.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.figures.files import RunResult, table_of
 from otherview.figures.numbers import percent
-from otherview.figures.style import BLUE, INK, MUTED, NARROW, ORANGE, RULE, Drawing, canvas
+from otherview.figures.style import NARROW, Drawing, canvas
 
 KINDS = (("attention", "attention channels", BLUE, "o"), ("mlp", "MLP channels", ORANGE, "s"))
 

@@ -10,8 +10,9 @@ import io
 import re
 from xml.etree import ElementTree
 
+from otherview.figures.colours import COLOURS
 from otherview.figures.head_map import UNIT_MARK
-from otherview.figures.style import COLOURS, Drawing
+from otherview.figures.style import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"

@@ -10,23 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
+from otherview.figures.colours import BLUE, DIVERGING, INK, MUTED, ON_STRONG, ORANGE, PAPER, RULE
 from otherview.figures.files import NotInResultError, SweepResult, table_of
 from otherview.figures.head_map import CALLED, EVERYWHERE, map_of
 from otherview.figures.numbers import percent
-from otherview.figures.style import (
-    BLUE,
-    DIVERGING,
-    INK,
-    MUTED,
-    NARROW,
-    ON_STRONG,
-    ORANGE,
-    PAPER,
-    RULE,
-    Drawing,
-    canvas,
-    clipped,
-)
+from otherview.figures.style import NARROW, Drawing, canvas, clipped, share_axis
 
 FACTORS = {
     "item": ("item", BLUE, None),
@@ -92,8 +80,7 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
         if "pearson" in pair:
             i, j = names.index(pair["one"]), names.index(pair["other"])
             matrix[i, j] = matrix[j, i] = pair["pearson"]
-    side = min(width, 34 + 15.0 * len(names))
-    figure = canvas(side, side * 0.8)
+    figure = canvas(min(width, 110.0), 9.0 * len(names) + 28)
     axes = figure.subplots()
     for (row, column), value in np.ndenumerate(matrix):
         if column > row:
@@ -153,9 +140,10 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
               label=f"|t| > {threshold:g}")  # fmt: skip
     axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
-    _share_axis(axes, "share of the heads that are called")
-    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else 2, borderaxespad=0.1,
-                  columnspacing=1.6)  # fmt: skip
+    share_axis(axes, "share of the heads that are called")
+    across = 3 if len(groups) == 1 else 2
+    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else across,
+                  borderaxespad=0.1, columnspacing=1.6)  # fmt: skip
     return Drawing(figure, _alt_models(groups, rows))
 
 
@@ -214,7 +202,7 @@ def draw_variance(result: SweepResult, width: float) -> Drawing:
             start += share
     axes.set_yticks(range(len(groups)), [clipped(group["title"], 24) for group in groups])
     axes.set_ylim(len(groups) - 0.5, -0.5)
-    _share_axis(axes, "median share of the variance of a difference")
+    share_axis(axes, "median share of the variance of a difference")
     figure.legend(loc="outside upper left", ncols=3 if width < NARROW else 7, borderaxespad=0.1,
                   handlelength=1.1, columnspacing=1.1, handletextpad=0.4)  # fmt: skip
     said = [
@@ -258,6 +246,7 @@ def draw_selectivity(result: SweepResult, width: float) -> Drawing:
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
     sizes = np.abs(rows["selectivity"].to_numpy())
     axes.set_xscale("symlog", linthresh=float(max(np.median(sizes), sizes.max() / 1e3, 1e-9)))
+    axes.margins(x=0.06)
     _few_ticks(axes, rows["selectivity"].to_numpy())
     axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.6)
@@ -284,13 +273,3 @@ def _few_ticks(axes: Axes, values: np.ndarray) -> None:
             kept.append(tick)
     axes.set_xticks(kept, [f"{tick:g}".replace("-", "−") for tick in kept])
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _share_axis(axes: Axes, label: str) -> None:
-    axes.set_xlim(0, 1.02)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100%"])
-    axes.set_xlabel(label)
-    axes.grid(axis="x", color=RULE, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,15 @@ from otherview.interventions.verdicts import verdict
 from otherview.sites import Unit
 
 FEWEST_TO_CORRELATE = 5
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the study says of a head; None where it did not test it, or t is not finite."""
+
+    differs: bool | None = None
+    t: float | None = None
+    role_min_f: float | None = None
 
 
 def heads_to_edit(
@@ -57,7 +67,7 @@ def single_table(
     selected = {unit.address for unit in chosen}
     rows = []
     for unit in edited:
-        statistics = known.get(unit.address, {})
+        statistics = known.get(unit.address, Statistics())
         row: dict[str, object] = {
             "unit": unit.address,
             "block_kind": unit.site.block_kind,
@@ -66,9 +76,9 @@ def single_table(
             "head": unit.head,
             "variant": variant.name,
             "selected": unit.address in selected,
-            "differs": statistics.get("differs"),
-            "t": statistics.get("t"),
-            "role_min_f": statistics.get("role_min_f"),
+            "differs": statistics.differs,
+            "t": statistics.t,
+            "role_min_f": statistics.role_min_f,
         }
         for measure in effects.measures:
             by_role = measured[unit.address][measure.name].mean(axis=1)
@@ -90,7 +100,7 @@ def single_table(
         row |= {"median_test": median[0], "median_control": median[1]}
         row["specificity"] = float(own[0] - own[1])
         row["verdict"] = verdict(
-            statistics.get("differs"),  # type: ignore[arg-type]
+            statistics.differs,
             p=(p[0], p[1]),
             change=(float(own[0]), float(own[1])),
             median=(median[0], median[1]),
@@ -117,17 +127,19 @@ def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
     return found
 
 
-def _statistics(analysis: Analysis) -> dict[str, dict[str, float | bool | None]]:
+def _statistics(analysis: Analysis) -> dict[str, Statistics]:
     """By address: whether the head differs, its published t and its min F' of the role test."""
     role, test = analysis.role, analysis.sign_flip
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
-    found: dict[str, dict[str, float | bool | None]] = {}
+    found = {}
     for place, unit in enumerate(analysis.units):
-        t = float(analysis.published.t[place])
-        min_f = None if role is None else float(role.min_f[place])
-        found[unit.address] = {
-            "differs": bool(differs[place]),
-            "t": t if np.isfinite(t) else None,
-            "role_min_f": min_f if min_f is not None and np.isfinite(min_f) else None,
-        }
+        found[unit.address] = Statistics(
+            bool(differs[place]),
+            _finite(analysis.published.t[place]),
+            None if role is None else _finite(role.min_f[place]),
+        )
     return found
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

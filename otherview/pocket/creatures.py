@@ -1,11 +1,11 @@
 """The thirty creatures of the graded axis: where their eyes are and what they sense.
 
 The order is the order of distance from human perception. Camera and colour vision both depart
-further from the adult human's at every rank: `camera_departure` is strictly increasing, and the
-colour matrices are mixed so that `vision.colour_departure` is `COLOUR_STEP` times the rank.
+further from the adult human's at every rank: metres to the human camera, plus one for each 40
+degrees of view, strictly increase, and the colour matrices are mixed so that
+`vision.colour_departure` is `COLOUR_STEP` times the rank.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,12 +48,6 @@ class Creature:
     sense: Sense
     facet: int
     """Side of a compound eye's facet in pixels of 64; 1 for other eyes."""
-
-
-def camera_departure(camera: Camera, human: Camera) -> float:
-    """Distance of a camera from the human one: metres, plus one for each 40 degrees of view."""
-    metres = math.dist((camera.x, camera.height, camera.z), (human.x, human.height, human.z))
-    return metres + abs(camera.field_of_view - human.field_of_view) / 40
 
 
 _Row = tuple[str, tuple[float, float, float, float], Float[np.ndarray, "3 3"] | Sense, int]

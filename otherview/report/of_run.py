@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from otherview.figures.files import ResultError, RunResult
+from otherview.figures.files import RunResult
 from otherview.figures.nulls import NOUNS
 from otherview.figures.numbers import count, percent, signed
 from otherview.report.beyond import (
@@ -21,12 +17,12 @@ from otherview.report.beyond import (
     placebo_clause,
     verdict_rows,
 )
-from otherview.report.page import image_data
+from otherview.report.pictures import examples, image_data
 from otherview.report.reasons import captions, count_rows, reasons
 from otherview.report.unit_table import page_table
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 
 def run_page(result: RunResult) -> dict[str, Any]:
@@ -200,35 +196,3 @@ def _largest(found: dict[str, Any]) -> str:
     row = found["strongest"][0]
     effect = f", g = {signed(row['g'])}" if "g" in row else ""
     return f"; the strongest is {row['unit']}, t = {signed(row['t'], 1)}{effect}"
-
-
-def examples(folder: Path) -> list[dict[str, str]]:
-    """The renderings of `examples.png`, each with its prompt; empty where there are none.
-
-    The sheet names its prompts in a text chunk, row by row. Raises ResultError where it does not.
-    """
-    import PIL.Image
-
-    path = folder / "examples.png"
-    if image_data(path) is None:
-        return []
-    try:
-        with PIL.Image.open(path) as sheet:
-            rows = json.loads(sheet.info["prompts"])
-            side = (sheet.width // len(rows[0]), sheet.height // len(rows))
-            return [
-                {"prompt": str(prompt), "image": _cut(sheet, row, column, side)}
-                for row, prompts in enumerate(rows)
-                for column, prompt in enumerate(prompts)
-            ]
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ResultError(f"{path} is damaged: it does not name its prompts") from error
-
-
-def _cut(sheet: Image, row: int, column: int, side: tuple[int, int]) -> str:
-    width, height = side
-    corner = (column * width, row * height)
-    buffer = io.BytesIO()
-    box = (*corner, corner[0] + width, corner[1] + height)
-    sheet.crop(box).save(buffer, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

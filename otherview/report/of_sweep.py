@@ -1,5 +1,4 @@
-"""What the page of a combined sweep says: what holds over templates and seeds, null models "
-"beside."""
+"""What the page of a combined sweep says: what holds over templates, seeds and null models."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 from otherview.figures.files import SweepResult
 from otherview.figures.numbers import count, percent, plural, significant
 from otherview.figures.sweep import main_group, pooled_heads
-from otherview.report.page import image_data
+from otherview.report.pictures import examples, image_data
 from otherview.report.unit_table import page_table
 
 
@@ -28,6 +27,8 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "key_figures": _key_figures(found),
         "table": page_table(table),
         "reference": image_data(result.folder / first_point / "reference.png"),
+        "examples": examples(result.folder / first_point),
+        "count_rows": _count_rows(found),
         "contrast_rows": [_contrast_row(group, test) for test in found["contrasts"]],
         "model_rows": _model_rows(combined),
         "seed_rows": [
@@ -76,8 +77,16 @@ def sweep_answer(combined: dict[str, Any], group: dict[str, Any]) -> list[str]:
 
 
 def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    contrasts = [test for test in found["contrasts"] if "placebo" not in test]
     threshold = found["contrasts"][0]["counts"][0]["threshold"]
+    over = f"|t|\u00a0>\u00a0{threshold:g}"
     clauses = []
+    if contrasts:
+        largest = max(test["counts"][0]["observed"] for test in contrasts)
+        clauses.append(
+            f"{over} alone, as in the published reading, would call up to {count(largest)} "
+            f"({percent(largest / found['units'])}) under one template"
+        )
     for other in combined["groups"]:
         if other.get("null_of") != group["model"] or "heads" not in other["results"]:
             continue
@@ -90,7 +99,7 @@ def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, An
         )
         clauses.append(
             f"{other['model']}, a null model, has up to {count(largest)} of "
-            f"{count(null['units'])} heads with |t|\u00a0>\u00a0{threshold:g}{called}"
+            f"{count(null['units'])}{called}"
         )
     placebos = [test for test in found["contrasts"] if "placebo" in test]
     if placebos:
@@ -117,6 +126,25 @@ def _key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
         lowest = min(pair["pearson"] for pair in pairs)
         figures.append((f"{lowest:.2f}".replace("-", "−"), "lowest r of two templates’ t-maps"))
     return figures
+
+
+def _count_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Observed against null, a row a test and threshold: over all templates first."""
+    pooled = [("over all templates", found["pooled"])] if "pooled" in found else []
+    rows = []
+    for name, test in [*pooled, *((test["templates"], test) for test in found["contrasts"])]:
+        rows += [
+            [
+                name, f"{row['threshold']:g}",
+                f"{count(row['observed'])} ({percent(row['observed'] / found['units'])})",
+                f"{significant(row['null_mean'])} ± {significant(row['null_sd'])}",
+                count(row["null_p99"]), significant(row["p"]), count(row["true_discoveries"]),
+                f"{test['max_abs_t']:.1f}" if "max_abs_t" in test else "–",
+                f"{test['critical_t']:.2f}" if "critical_t" in test else "–",
+            ]
+            for row in test["counts"]
+        ]  # fmt: skip
+    return rows
 
 
 def _contrast_row(group: dict[str, Any], test: dict[str, Any]) -> list[str]:

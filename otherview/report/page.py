@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from otherview.atomic import replacing
 from otherview.figures import draw
+from otherview.figures.colours import COLOURS
 from otherview.figures.files import (
     NotInResultError,
     Result,
@@ -20,7 +21,7 @@ from otherview.figures.files import (
     read_result,
 )
 from otherview.figures.numbers import count, percent, plural, signed, significant
-from otherview.figures.style import COLOURS, PAGE_WIDTHS, figure_style
+from otherview.figures.style import PAGE_WIDTHS, figure_style
 from otherview.figures.svg import inline_svg
 
 NAME = "report.html"
@@ -60,19 +61,6 @@ def report_html(result: Result) -> str:
     if size > LARGEST_BYTES:
         raise ResultError(f"the report of {result.folder} would have {size:,} bytes: over 5 MB")
     return html
-
-
-def image_data(path: Path) -> str | None:
-    """A PNG as a data address; None where there is none.
-
-    Raises ResultError where it is no PNG.
-    """
-    if not path.is_file():
-        return None
-    content = path.read_bytes()
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ResultError(f"{path} is damaged: it is no PNG")
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def _environment(result: Result) -> Environment:

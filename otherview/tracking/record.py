@@ -24,8 +24,6 @@ from otherview.tracking.histograms import Histogram, null_histogram, t_histogram
 Value = float | int | bool | str
 TAG_LENGTH = 64
 """Longest tag that the server takes."""
-OWN_FOLDERS = ("wandb",)
-"""Folders in a result that hold what tracking wrote itself."""
 
 
 @dataclass

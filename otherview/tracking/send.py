@@ -12,10 +12,12 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -91,21 +93,23 @@ def send(task: Task, announce: Announcer) -> None:
     import wandb
 
     _replace_earlier(record.id)
-    _stage_relatively()
     _keep_all_rows(record)
     tracking, patience = task.tracking, task.tracking.patience
     announce.next("opening the run", READING if tracking.mode == "offline" else patience)
-    with wandb.init(
-        entity=tracking.entity,
-        project=tracking.project,
-        id=record.id,
-        name=record.name,
-        group=record.group,
-        job_type=record.job_type,
-        tags=record.tags,
-        config=record.config,
-        settings=_settings(tracking),
-    ) as run:
+    with (
+        _staging_relatively(),
+        wandb.init(
+            entity=tracking.entity,
+            project=tracking.project,
+            id=record.id,
+            name=record.name,
+            group=record.group,
+            job_type=record.job_type,
+            tags=record.tags,
+            config=record.config,
+            settings=_settings(tracking),
+        ) as run,
+    ):
         url = run.url if tracking.mode == "online" else None
         content: dict[str, Any] = dict(record.values)
         for name, table in record.tables.items():
@@ -180,11 +184,13 @@ def _replace_earlier(run_id: str) -> None:
     shutil.rmtree(OWN / "data", ignore_errors=True)
 
 
-def _stage_relatively() -> None:
-    """Lets the run name the files of its artifacts relative to the result's directory.
+@contextlib.contextmanager
+def _staging_relatively() -> Iterator[None]:
+    """Lets a run name the files of its artifacts relative to the result's directory.
 
     wandb stages copies under absolute paths, and `wandb sync` of a directory that was moved then
-    leaves the artifacts out without a word. There is no setting for it.
+    leaves the artifacts out without a word. It has no setting for that, and nothing public stands
+    between a logged table and its copy. Raises AttributeError where wandb no longer works so.
     """
     from wandb.sdk.artifacts.artifact import Artifact
 
@@ -196,7 +202,8 @@ def _stage_relatively() -> None:
             entry.local_path = os.path.relpath(entry.local_path)
         return entry
 
-    Artifact._add_local_file = relative  # type: ignore[method-assign]
+    with patch.object(Artifact, "_add_local_file", relative):
+        yield
 
 
 def _settings(tracking: Tracking) -> Any:

@@ -12,9 +12,6 @@ import polars as pl
 
 from otherview.tracking.record import Record, flattened, stable_id, tags
 
-COMBINED_FILES = ("combined.json", "sweep.parquet")
-SCALARS = (bool, int, float, str)
-
 
 def is_combined(folder: Path) -> bool:
     """Whether a folder holds a sweep's combined result."""

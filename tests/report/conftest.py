@@ -41,6 +41,22 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def controlled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with controls and an intervention."""
+    folder = tmp_path_factory.mktemp("controlled")
+    study = compose_study(
+        [
+            "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
+            "creatures.items=[an adult human,a cat,an owl,an ant]", "intervention.heads=strongest",
+            "intervention.text_length=32", "intervention.draws=4", "intervention.curve_draws=2",
+            "intervention.pictures=2",
+        ]
+    )  # fmt: skip
+    run_study(study, folder, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_size(hostile_run: Path) -> RunResult:
     """The result of a run with the 720 heads and 16,320 slices of FLUX.2 Klein 4B."""
     result = read_result(hostile_run)
@@ -66,12 +82,6 @@ def real_size(hostile_run: Path) -> RunResult:
     values = generator.normal(size=(30, len(heads)))
     differences = ItemDifferences(items, heads, values)
     return replace(result, summary=summary, units=tables, differences=differences)
-
-
-@pytest.fixture(scope="session")
-def sweep_folder() -> Path:
-    """A combined sweep of pocket and a null model over four templates and two seeds."""
-    return Path(__file__).parent / "sweep_of_pocket"
 
 
 @pytest.fixture(scope="module")

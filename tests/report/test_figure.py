@@ -51,17 +51,22 @@ def test_an_svg_needs_no_typeface_and_is_the_same_each_time(
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_figure_is_drawn_from_a_run_or_a_sweep(
-    figure: Figure, width: str, hostile_run: Path, sweep_folder: Path, tmp_path: Path
+    figure: Figure,
+    width: str,
+    hostile_run: Path,
+    controlled_run: Path,
+    sweep_folder: Path,
+    tmp_path: Path,
 ) -> None:
     name, drawn = figure.name, 0
-    for folder in (hostile_run, sweep_folder):
+    for folder in (hostile_run, controlled_run, sweep_folder):
         out = tmp_path / f"{folder.name}.png"
         with suppress(NotInResultError):
             save_figure(read_result(folder), name, out, WIDTHS[width])
             drawn += 1
             with Image.open(out) as image:
                 assert np.asarray(image.convert("L")).min() < 100
-    assert drawn or name in ("controls", "interventions")
+    assert drawn
 
 
 def test_an_unknown_figure_and_an_unknown_ending_are_refused(

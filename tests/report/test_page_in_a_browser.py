@@ -30,13 +30,14 @@ CUT_LETTERS = """() => {
 
 @pytest.fixture(scope="module")
 def files(
-    hostile_run: Path, real_size: RunResult, sweep_folder: Path,
+    hostile_run: Path, controlled_run: Path, real_size: RunResult, sweep_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:  # fmt: skip
     """Addresses of the reports, by name."""
     folder = tmp_path_factory.mktemp("pages")
     pages = {
         "run": report_html(read_result(hostile_run)),
+        "controlled": report_html(read_result(controlled_run)),
         "real size": report_html(real_size),
         "sweep": report_html(read_result(sweep_folder)),
     }
@@ -67,7 +68,7 @@ def page(browser: Browser) -> Iterator[Page]:
     assert said == []
 
 
-@pytest.mark.parametrize("name", ["run", "real size", "sweep"])
+@pytest.mark.parametrize("name", ["run", "controlled", "real size", "sweep"])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_is_cut_at_any_width(
     page: Page, files: dict[str, str], name: str, width: int
@@ -171,6 +172,14 @@ def test_the_table_shows_what_is_asked_for(page: Page, files: dict[str, str]) ->
     page.get_by_label("Show").select_option("familywise")
     flagged = page.locator('table.units tbody tr[data-flags~="familywise"]').count()
     assert visible.count() == flagged < 720
+
+
+def test_paper_shows_what_is_folded_on_the_screen(page: Page, files: dict[str, str]) -> None:
+    page.goto(files["sweep"])
+    wordings = page.get_by_text("Render this kitchen in the gaze of {creature}")
+    assert wordings.is_hidden()
+    page.emulate_media(media="print")
+    assert wordings.is_visible()
 
 
 def test_paper_is_light_and_has_no_controls(page: Page, files: dict[str, str]) -> None:

@@ -128,5 +128,11 @@ def test_a_sweep_is_shown_beside_its_null_model(sweep_folder: Path) -> None:
     assert Page(html).open == []
     assert "25 of 48 heads of pocket follow the role" in html
     assert "pocket_random, a null model" in html
+    assert "3 alone, as in the published reading, would call up to 39 (81%)" in html
     for name in ("head-map", "models", "agreement", "variance", "selectivity"):
         assert f'id="figure-{name}"' in html
+    rows = re.findall(r'<tr><th scope="row">over all templates</th>(.*?)</tr>', html)
+    assert [re.findall("<td>(.*?)</td>", row)[:2] for row in rows] == [
+        ["3", "38 (79%)"],
+        ["5", "34 (71%)"],
+    ]

@@ -151,6 +151,23 @@ class Loopback:
         found = self._named(given["name"])
         return {"project": {"artifact": None if found is None else self._whole(found)}}
 
+    def _artifact_membership_by_name(self, given: dict[str, Any]) -> dict[str, Any]:
+        found = self._named(given["name"])
+        if found is None:
+            return {"project": {"artifactCollectionMembership": None}}
+        whole = self._whole(found)
+        (alias,) = whole["aliases"]
+        membership = {
+            "__typename": "ArtifactCollectionMembership",
+            "id": f"membership-{found.id}",
+            "versionIndex": 0,
+            "createdAt": whole["createdAt"],
+            "aliases": [{key: alias[key] for key in ("__typename", "id", "alias")}],
+            "artifactCollection": alias["artifactCollection"],
+            "artifact": whole,
+        }
+        return {"project": {"artifactCollectionMembership": membership}}
+
     def _whole(self, artifact: Artifact) -> dict[str, Any]:
         project = {"id": "project", "internalId": "1", "name": artifact.project}
         owner = {"name": artifact.name, "project": {**project, "entity": {"name": ENTITY}}}

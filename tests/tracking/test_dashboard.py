@@ -11,6 +11,7 @@ import pytest
 
 from otherview import dashboard
 from otherview.tracking.record import run_record
+from otherview.tracking.sweep_record import sweep_record
 from tests.conftest import Program
 from tests.tracking.loopback import Loopback
 
@@ -47,13 +48,16 @@ def test_push_saves_what_show_prints_and_pushing_again_replaces_it(
     assert json.loads(again["spec"]) == json.loads(shown.stdout)
 
 
-def test_every_panel_of_a_run_shows_something_that_a_run_leaves(result: Path) -> None:
-    record = run_record(result)
-    known = {*record.values, *record.tables, *record.drawings, *record.pictures}
-    asked = {key for key in _keys(dashboard.QUESTIONS) if not key.startswith("sweep/")}
-    of_a_sweep, of_more_items = "heads/combined", "heads/split_half/replication"
-    assert asked - known == {of_a_sweep, of_more_items}
-    assert not record.values.keys() & record.tables.keys()
+def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
+    result: Path, kitchen_run: tuple[Path, Any], sweep_folder: Path
+) -> None:
+    """Four creatures cannot replicate, and one pair of wordings has no role: two runs are asked."""
+    records = [run_record(result), run_record(kitchen_run[0]), sweep_record(sweep_folder, [])]
+    logged: set[str] = set()
+    for record in records:
+        logged |= {*record.values, *record.tables, *record.drawings, *record.pictures}
+        assert not record.values.keys() & record.tables.keys()
+    assert _keys(dashboard.QUESTIONS) - logged == set()
 
 
 def test_a_push_without_a_key_is_one_line(

@@ -22,7 +22,8 @@ from tests.tracking.loopback import Loopback
 OFFLINE = Tracking(mode="offline", patience=60)
 
 
-def _wandb(*arguments: str, cwd: Path) -> str:
+def run_wandb(*arguments: str, cwd: Path) -> str:
+    """What wandb's own command prints; fails where it does."""
     done = subprocess.run(
         [sys.executable, "-m", "wandb", *arguments],
         cwd=cwd,
@@ -37,7 +38,7 @@ def _wandb(*arguments: str, cwd: Path) -> str:
 def _inspected(folder: Path) -> list[dict[str, Any]]:
     """The records of the only offline run in a result's directory."""
     (file,) = (folder / "wandb").glob("offline-run-*/*.wandb")
-    lines = _wandb("leet", "inspect", "--json", str(file), cwd=folder).splitlines()
+    lines = run_wandb("leet", "inspect", "--json", str(file), cwd=folder).splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -79,7 +80,7 @@ def test_a_moved_run_is_synced_whole(folder: Path, loopback: Loopback) -> None:
     run = identity_of(folder)
     moved = folder.rename(folder.with_name("moved"))
     (offline,) = (moved / "wandb").glob("offline-run-*")
-    _wandb("sync", str(offline.relative_to(moved)), cwd=moved)
+    run_wandb("sync", str(offline.relative_to(moved)), cwd=moved)
     assert list(loopback.runs) == [run]
     assert {artifact.state for artifact in loopback.artifacts} == {"COMMITTED"}
     files = loopback.artifact(f"result-{run}").files
