@@ -73,8 +73,25 @@ def _submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
         with executor.batch():
             jobs = [executor.submit(call) for call in calls]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-        raise StudyError(f"Slurm refused: {_refusal(error)}") from error
+        raise StudyError(
+            f"Slurm refused: {_refusal(error)}. Asked for: {_asked_for(launcher)}"
+        ) from error
     return Jobs("slurm", [jobs[0].job_id.split("_")[0]], len(calls), socket.gethostname())
+
+
+RESOURCES = (
+    "partition", "account", "qos", "time", "gres", "gpus_per_node", "cpus_per_task", "mem",
+    "constraint", "nodelist",
+)  # fmt: skip
+
+
+def _asked_for(launcher: Mapping[str, Any]) -> str:
+    """The settings that a cluster can refuse, as on the command line."""
+    return " ".join(
+        f"hydra.launcher.{name}={launcher[name]}"
+        for name in RESOURCES
+        if launcher.get(name) is not None
+    )
 
 
 def _refusal(error: BaseException) -> str:
