@@ -127,7 +127,8 @@ def _key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
              if not pair["placebo"] and "pearson" in pair]  # fmt: skip
     if pairs:
         lowest = min(pair["pearson"] for pair in pairs)
-        figures.append((f"{lowest:.2f}".replace("-", "−"), "lowest r of two templates’ t-maps"))
+        shown = f"{lowest:.2f}".replace("-", "−")
+        figures.append((shown, "lowest r of two templates’ t\u2011maps"))
     return figures
 
 
