@@ -41,7 +41,8 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
     tables = {unit_set: reading_rows(found) for unit_set, found in results.items()}
     names = list(dict.fromkeys((kind, name) for rows in tables.values() for kind, name, _ in rows))
     narrow = width < NARROW
-    figure = canvas(width, (10.0 if narrow else 6.4) * len(names) + 22)
+    step = (10.0 if narrow else 6.4) + 3.0 * (len(tables) - 1)
+    figure = canvas(width, step * len(names) + 22)
     axes = figure.subplots()
     first, apart = (0.12, 0.3) if narrow else (0.0 if len(tables) == 1 else -0.16, 0.32)
     for index, (unit_set, rows) in enumerate(tables.items()):
@@ -57,7 +58,8 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
             axes.annotate(
                 f"{count(called)}  ({percent(called / units)})", (called / units, y),
                 xytext=(5, 0), textcoords="offset points", va="center_baseline", fontsize=6.5,
-                color=MUTED, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
+                color=MUTED, zorder=1,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
         axes.plot([], [], marker=SHAPES[unit_set], color=INK, linewidth=0, markersize=4.2,
                   markeredgewidth=0.9, label=f"{units:,} {NOUNS[unit_set]}",
@@ -70,7 +72,7 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
         for row, (_, name) in enumerate(names):
             axes.text(0, row - 0.17, name, fontsize=7, va="baseline")
     share_axis(axes, "share of the units that are called")
-    axes.set_xlim(0, 1.18 if not narrow else 1.3)
+    axes.set_xlim(-0.012, 1.18 if not narrow else 1.3)
     figure.legend(loc="outside upper left", ncols=2 if narrow else 4, columnspacing=1.6,
                   borderaxespad=0.1)  # fmt: skip
     return Drawing(figure, _alt(tables, results))

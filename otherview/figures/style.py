@@ -102,7 +102,7 @@ def axes_at(figure: Canvas, left: float, top: float, width: float, height: float
 
 def share_axis(axes: Axes, label: str, ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)) -> None:
     """Makes the horizontal axis one of shares, in percent, and leaves the rows without a spine."""
-    axes.set_xlim(0, 1.02)
+    axes.set_xlim(-0.012, 1.02)  # a mark at 0 is whole
     axes.set_xticks(ticks, [f"{tick:.0%}" if tick == 1 else f"{100 * tick:g}" for tick in ticks])
     axes.set_xlabel(label)
     axes.grid(axis="x", color=RULE, linewidth=0.5)

@@ -91,7 +91,10 @@ def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, An
         if other.get("null_of") != group["model"] or "heads" not in other["results"]:
             continue
         null = other["results"]["heads"]
-        largest = max(test["counts"][0]["observed"] for test in null["contrasts"])
+        swept = [test for test in null["contrasts"] if "placebo" not in test]
+        if not swept:
+            continue
+        largest = max(test["counts"][0]["observed"] for test in swept)
         called = (
             f", and the role test calls {_none_or(null['role_test']['called']).lower()}"
             if "role_test" in null
@@ -124,7 +127,8 @@ def _key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
              if not pair["placebo"] and "pearson" in pair]  # fmt: skip
     if pairs:
         lowest = min(pair["pearson"] for pair in pairs)
-        figures.append((f"{lowest:.2f}".replace("-", "−"), "lowest r of two templates’ t-maps"))
+        shown = f"{lowest:.2f}".replace("-", "−")
+        figures.append((shown, "lowest r of two templates’ t\u2011maps"))
     return figures
 
 

@@ -33,6 +33,8 @@ CELLS_A_SECOND = 20_000.0
 """Of a table that is written as JSON twice; 250,000 on an idle machine."""
 BYTES_A_SECOND = 1e6
 """Uploads slower than this are given up."""
+FATAL = "ERROR+4"
+"""Level of what wandb cannot recover from, in its log."""
 OWN = Path("wandb")
 """Where wandb writes, in the result's directory."""
 
@@ -126,7 +128,19 @@ def send(task: Task, announce: Announcer) -> None:
         run.log(content, step=0)
         _log_artifact(run, record, tracking, announce)
         announce.next("finishing", patience + _bytes(OWN) / BYTES_A_SECOND)
+    _raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
     announce.sent(record, url)
+
+
+def _raise_what_was_given_up(log: Path) -> None:
+    """Raises RuntimeError where wandb gave up an upload for good.
+
+    It then finishes the run without an error, and says so nowhere but in its log.
+    """
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        said = json.loads(line)
+        if said["level"] == FATAL:
+            raise RuntimeError(said["msg"])
 
 
 def _log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announcer) -> None:
