@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
 from otherview import weights
 from otherview.compose import compose_study
 from otherview.measure import Measurement, measure
