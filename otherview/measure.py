@@ -61,7 +61,7 @@ def _measure(study: Study, report: Progress, session: Session | None) -> Measure
         session.pipeline,
         prompts,
         encodings,
-        reference,
+        session.reference_tokens(reference),
         height=study.model.height,
         width=study.model.width,
         batch_size=study.model.batch_size,

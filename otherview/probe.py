@@ -92,7 +92,7 @@ def probe(
     pipeline: Any,
     prompts: PromptSet,
     encodings: TextEncodings,
-    reference: Image,
+    reference: Image | ReferenceTokens,
     *,
     height: int,
     width: int,
@@ -101,7 +101,8 @@ def probe(
     noise: str = "same",
     progress: Progress | None = None,
 ) -> Responses:
-    """Responses of `pipeline`'s transformer to `prompts`, conditioned on the `reference` image.
+    """Responses of `pipeline`'s transformer to `prompts`, conditioned on the `reference` image,
+    or on what `encode_reference` made of it.
 
     One transformer call a prompt, at the first of one denoising step and guidance 1.
     `encodings` belong to `prompts.prompts`, in their order. `noise` is `same` for all passes, or
@@ -111,7 +112,7 @@ def probe(
     transformer = pipeline.transformer
     sites = hook_sites(transformer.config)
     device, dtype = pipeline.device, transformer.dtype
-    image = encode_reference(pipeline, reference)
+    image = reference_tokens(pipeline, reference)
     noises = Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
     text_length = len(encodings.embeddings[0])
@@ -178,6 +179,14 @@ class ReferenceTokens:
     ids: Tensor
 
 
+def reference_tokens(pipeline: Any, reference: Image | ReferenceTokens) -> ReferenceTokens:
+    """`reference` encoded, unless it is already."""
+    if isinstance(reference, ReferenceTokens):
+        return reference
+    return encode_reference(pipeline, reference)
+
+
+@torch.inference_mode()
 def encode_reference(pipeline: Any, reference: Image) -> ReferenceTokens:
     """The reference image as the pipeline's own call prepares it."""
     processor = pipeline.image_processor

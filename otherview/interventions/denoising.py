@@ -22,7 +22,7 @@ from torch import Tensor
 
 from otherview.capture import TokenLayout
 from otherview.interventions.editing import Editing, patch, record, scale
-from otherview.probe import Noises, TextEncodings, encode_reference
+from otherview.probe import Noises, ReferenceTokens, TextEncodings, reference_tokens
 
 KEPT_BYTES = 1 << 30
 """Head outputs of donors that are kept, at most; beyond it donors run anew for every edit."""
@@ -74,7 +74,7 @@ class Denoiser:
         pipeline: Any,
         encodings: TextEncodings,
         items: Sequence[int],
-        reference: Image,
+        reference: Image | ReferenceTokens,
         rendering: Rendering,
         empty: TextEncodings | None = None,
     ) -> None:
@@ -86,7 +86,7 @@ class Denoiser:
         self._encodings, self._items, self._empty = encodings, tuple(items), empty
         self._rendering = rendering
         with torch.inference_mode():
-            self._reference = encode_reference(pipeline, reference)
+            self._reference = reference_tokens(pipeline, reference)
             self._noises = Noises(
                 pipeline, rendering.height, rendering.width, rendering.seed, rendering.noise
             )

@@ -332,7 +332,8 @@ def _denoiser(study: Study, session: Session, reference: Image, report: Progress
         settings.steps, settings.guidance_scale,
     )  # fmt: skip
     items = [prompt.item for prompt in prompts.prompts]
-    return Denoiser(session.pipeline, encodings, items, reference, rendering, empty)
+    tokens = session.reference_tokens(reference)
+    return Denoiser(session.pipeline, encodings, items, tokens, rendering, empty)
 
 
 def _analysis_of_heads(
