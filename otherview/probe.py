@@ -16,6 +16,7 @@ from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from jaxtyping import Float
 from torch import Tensor
 
+from otherview.batches import halving
 from otherview.capture import NonFiniteActivationError, TokenLayout, capture
 from otherview.errors import StudyError
 from otherview.prompts import PromptSet, chat_text, check_lengths
@@ -26,6 +27,8 @@ from otherview.weights import TEXT_LAYERS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from otherview.unfinished import Unfinished
 
 Progress = Callable[[int, int], None]
 """Called with the prompts done and their number."""
@@ -100,13 +103,16 @@ def probe(
     seed: int = 0,
     noise: str = "same",
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Responses:
     """Responses of `pipeline`'s transformer to `prompts`, conditioned on the `reference` image,
     or on what `encode_reference` made of it.
 
     One transformer call a prompt, at the first of one denoising step and guidance 1.
     `encodings` belong to `prompts.prompts`, in their order. `noise` is `same` for all passes, or
-    `per_item`. Raises StudyError for an unknown or compiled transformer, and where an activation
+    `per_item`. A batch that does not fit into the device's memory is run in halves, and
+    so are those that follow. Every batch is kept in `unfinished`, and those that are there are not run again.
+    Raises StudyError for an unknown or compiled transformer, and where an activation
     is not finite, with its block and prompt.
     """
     transformer = pipeline.transformer
@@ -115,20 +121,16 @@ def probe(
     image = reference_tokens(pipeline, reference)
     noises = Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
-    text_length = len(encodings.embeddings[0])
-    energies, counts = [], []
+    energies, sizes = [], [batch_size]
     with capture(transformer, sites) as recorder:
-        for start in range(0, len(prompts.prompts), batch_size):
-            rows = range(start, min(start + batch_size, len(prompts.prompts)))
+
+        def run(rows: range) -> tuple[range, Float[np.ndarray, "rows slices groups"]]:
+            kept = unfinished.get(rows.start) if unfinished else None
+            if kept is not None:
+                return range(rows.start, rows.start + len(kept)), kept
             embeddings = torch.stack(encodings.embeddings[rows.start : rows.stop]).to(device, dtype)
             target = torch.cat([noises.of(prompts.prompts[row].item) for row in rows])
-            layout = TokenLayout(
-                tuple(encodings.tokens[row] for row in rows),
-                text_length,
-                noises.tokens,
-                image.latents.shape[1],
-            )
-            recorder.expect(layout)
+            recorder.expect(_layout(encodings, rows, noises.tokens, image))
             transformer(
                 hidden_states=torch.cat([target, image.latents.expand(len(rows), -1, -1)], 1),
                 timestep=timestep.expand(len(rows)),
@@ -139,24 +141,40 @@ def probe(
                 return_dict=False,
             )
             try:
-                energies.append(recorder.take())
+                energy = recorder.take()
             except NonFiniteActivationError as error:
                 prompt = prompts.prompts[rows[error.row]]
                 raise StudyError(
                     f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
                     "whether it is the precision"
                 ) from error
-            counts.append(layout.counts())
+            if unfinished:
+                unfinished.put(rows.start, energy)
+            return rows, energy
+
+        for rows, energy in halving(len(prompts.prompts), batch_size, run):
+            energies.append(energy)
+            if len(rows) < sizes[-1] and rows.stop < len(prompts.prompts):
+                sizes.append(len(rows))
             if progress:
                 progress(rows.stop, len(prompts.prompts))
+    layout = _layout(encodings, range(len(prompts.prompts)), noises.tokens, image)
     shape = (len(prompts.items), len(prompts.wordings))
     return Responses(
         prompts,
         tuple(sites),
         np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
-        np.concatenate(counts).reshape(*shape, len(TOKEN_GROUPS)),
+        layout.counts().reshape(*shape, len(TOKEN_GROUPS)),
         _text_distance(encodings, *shape),
+        tuple(sizes),
     )
+
+
+def _layout(
+    encodings: TextEncodings, rows: range, target: int, image: ReferenceTokens
+) -> TokenLayout:
+    tokens = encodings.tokens[rows.start : rows.stop]
+    return TokenLayout(tokens, len(encodings.embeddings[0]), target, int(image.latents.shape[1]))
 
 
 def _text_distance(

@@ -104,6 +104,10 @@ class Session:
         check_lengths(self.tokenizer, _scene_texts(study.scene), study.model.text_length)
         return prompts, places
 
+    def content(self) -> list[Any]:
+        """What of this session decides the bits of what it measures, as plain JSON."""
+        return [self._identity(*weights.PARTS), self._made_how]
+
     def expect(self, studies: Iterable[Study]) -> None:
         """Announces `studies`, in the order in which they will be measured."""
         self._expected = Counter(group for study in studies for group in _groups(study))

@@ -13,6 +13,7 @@ import polars as pl
 from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
+from otherview.responses import Responses
 from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
 
@@ -48,7 +49,7 @@ def summary_of(
         "reading": {
             "tokens": study.capture.tokens,
             "response": study.capture.response,
-            "batch_size": study.model.batch_size,
+            **batch_sizes(study, measurement.responses),
             "dtype": study.model.dtype,
             "noise": study.sampling.noise,
         },
@@ -69,6 +70,16 @@ def summary_of(
         assert study.published is not None
         summary["published_figures"] = asdict(study.published)
     return summary
+
+
+def batch_sizes(study: Study, responses: Responses) -> dict[str, Any]:
+    """Prompts of a transformer call, and to what a lack of device memory reduced it, where it did.
+
+    In low precision the last digits depend on it.
+    """
+    first, *reduced = responses.batch_sizes or (study.model.batch_size,)
+    sizes: dict[str, Any] = {"batch_size": first}
+    return sizes | {"batch_size_reduced_to": reduced} if reduced else sizes
 
 
 def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
