@@ -112,33 +112,52 @@ class Recorder:
                 f"{site.address} ran twice in one pass: guidance above 1 or more than one step "
                 "mixes responses; take() after every transformer call"
             )
-        text_length = layout.text_length if "text" in site.token_groups else 0
-        image_length = layout.target + layout.reference if "target" in site.token_groups else 0
+        text_length, image_length = positions(site, layout)
         if activation.shape[1] != text_length + image_length:
             raise RuntimeError(
                 f"{site.address} sees {activation.shape[1]} tokens, "
                 f"{text_length + image_length} were announced"
             )
-        by_slice = activation.view(*activation.shape[:2], -1, site.slice_width)
-        parts = []
-        if text_length:
-            per_token = _norm(by_slice[:, :text_length], (3,)).square()
-            parts.append(torch.bmm(self._text_masks(per_token), per_token))
-        if image_length:
-            target_end = text_length + layout.target
-            spans = by_slice[:, text_length:target_end], by_slice[:, target_end:]
-            parts.append(torch.stack([_norm(span, (1, 3)).square() for span in spans], dim=1))
-        self._energies[index] = torch.cat(parts, dim=1)
-
-    def _text_masks(self, like: Tensor) -> Tensor:
-        """Which positions are prompt and which pad, `[rows, 2, positions]`, made once a call."""
         if self._text_groups is None:
-            assert self._layout is not None
-            lengths = torch.tensor(self._layout.text_tokens).unsqueeze(1)
-            is_text = torch.arange(self._layout.text_length).unsqueeze(0) < lengths
-            masks = torch.stack([is_text, ~is_text], dim=1)
-            self._text_groups = masks.to(like.device, like.dtype)
-        return self._text_groups
+            self._text_groups = text_masks(layout, activation.device)
+        self._energies[index] = sums_of_squares(
+            activation, site.slice_width, text_length, layout.target, self._text_groups
+        )
+
+
+def positions(site: Site, layout: TokenLayout) -> tuple[int, int]:
+    """Text and image positions that a site sees."""
+    return (
+        layout.text_length if "text" in site.token_groups else 0,
+        layout.target + layout.reference if "target" in site.token_groups else 0,
+    )
+
+
+def text_masks(layout: TokenLayout, device: torch.device) -> Float[Tensor, "rows 2 positions"]:
+    """Which positions are prompt and which pad."""
+    lengths = torch.tensor(layout.text_tokens).unsqueeze(1)
+    is_text = torch.arange(layout.text_length).unsqueeze(0) < lengths
+    return torch.stack([is_text, ~is_text], dim=1).to(device, torch.float32)
+
+
+def sums_of_squares(
+    activation: Float[Tensor, "rows tokens channels"],
+    width: int,
+    text_length: int,
+    target: int,
+    masks: Float[Tensor, "rows 2 positions"],
+) -> Float[Tensor, "rows groups slices"]:
+    """Sum of squares of every slice of `width` channels and every token group, in float32."""
+    by_slice = activation.view(*activation.shape[:2], -1, width)
+    parts = []
+    if text_length:
+        per_token = _norm(by_slice[:, :text_length], (3,)).square()
+        parts.append(torch.bmm(masks, per_token))
+    if activation.shape[1] > text_length:
+        target_end = text_length + target
+        spans = by_slice[:, text_length:target_end], by_slice[:, target_end:]
+        parts.append(torch.stack([_norm(span, (1, 3)).square() for span in spans], dim=1))
+    return torch.cat(parts, dim=1)
 
 
 def _norm(values: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -180,7 +199,7 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
     ):
         raise StudyError(
             "the transformer is compiled, and hooks registered after torch.compile are ignored: "
-            "probe it before compiling"
+            "probe it before compiling, or let model.compile=true compile it"
         )
     modules = dict(transformer.named_modules())
     for site in sites:

@@ -69,7 +69,9 @@ def _measure(
     encodings = session.encodings(study, report)
     reference = session.reference(study, report)
     wordings = len(prompts.wordings)
-    kept = Unfinished(unfinished, _key(study, session, reference)) if unfinished else None
+    batch_size = session.batch_size(study, reference)
+    key = _key(study, session, reference, batch_size)
+    kept = Unfinished(unfinished, key) if unfinished else None
     responses = probe(
         session.pipeline,
         prompts,
@@ -77,7 +79,8 @@ def _measure(
         session.reference_tokens(reference),
         height=study.model.height,
         width=study.model.width,
-        batch_size=study.model.batch_size,
+        batch_size=batch_size,
+        compiled=study.model.compile,
         seed=study.seed,
         noise=study.sampling.noise,
         unfinished=kept,
@@ -86,13 +89,14 @@ def _measure(
     return Measurement(responses, reference, tuple(places), session.device, session.revision)
 
 
-def _key(study: Study, session: Session, reference: Image) -> str:
+def _key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
     """What decides the bits of a study's responses, batch by batch."""
     settings = asdict(study)
     del settings["model"]["device"]
     return content_key(
         study=settings,
         session=session.content(),
+        batch_size=batch_size,
         code=code_version(),
         reference=[reference.mode, reference.size, hashlib.sha256(reference.tobytes()).hexdigest()],
     )

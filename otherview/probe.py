@@ -18,6 +18,7 @@ from torch import Tensor
 
 from otherview.batches import halving
 from otherview.capture import NonFiniteActivationError, TokenLayout, capture
+from otherview.compiled import compiled_capture
 from otherview.errors import StudyError
 from otherview.prompts import PromptSet, chat_text, check_lengths
 from otherview.responses import Responses
@@ -102,6 +103,7 @@ def probe(
     batch_size: int = 4,
     seed: int = 0,
     noise: str = "same",
+    compiled: bool = False,
     progress: Progress | None = None,
     unfinished: Unfinished | None = None,
 ) -> Responses:
@@ -110,10 +112,11 @@ def probe(
 
     One transformer call a prompt, at the first of one denoising step and guidance 1.
     `encodings` belong to `prompts.prompts`, in their order. `noise` is `same` for all passes, or
-    `per_item`. A batch that does not fit into the device's memory is run in halves, and
-    so are those that follow. Every batch is kept in `unfinished`, and those that are there are not run again.
-    Raises StudyError for an unknown or compiled transformer, and where an activation
-    is not finite, with its block and prompt.
+    `per_item`. A batch that does not fit into the device's memory is run in halves, and so are
+    those that follow. With `compiled` the transformer's blocks are compiled while it is probed.
+    Every batch is kept in `unfinished`, and those that are there are not run
+    again. Raises StudyError for an unknown or compiled transformer, and where an activation is not
+    finite, with its block and prompt.
     """
     transformer = pipeline.transformer
     sites = hook_sites(transformer.config)
@@ -122,32 +125,42 @@ def probe(
     noises = Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
     energies, sizes = [], [batch_size]
-    with capture(transformer, sites) as recorder:
+    hooked = compiled_capture(transformer, sites) if compiled else capture(transformer, sites)
+    before = 0  # rows of the last call
+    with hooked as recorder:
 
         def run(rows: range) -> tuple[range, Float[np.ndarray, "rows slices groups"]]:
+            nonlocal before
             kept = unfinished.get(rows.start) if unfinished else None
             if kept is not None:
+                before = len(kept)
                 return range(rows.start, rows.start + len(kept)), kept
-            embeddings = torch.stack(encodings.embeddings[rows.start : rows.stop]).to(device, dtype)
-            target = torch.cat([noises.of(prompts.prompts[row].item) for row in rows])
-            recorder.expect(_layout(encodings, rows, noises.tokens, image))
+            last = rows.stop == len(prompts.prompts)
+            spare = max(0, before - len(rows)) if compiled and last else 0
+            before = 0
+            places = [*rows, *[rows[-1]] * spare]  # another number of rows is compiled anew
+            embeddings = torch.stack([encodings.embeddings[place] for place in places])
+            embeddings = embeddings.to(device, dtype)
+            target = torch.cat([noises.of(prompts.prompts[place].item) for place in places])
+            recorder.expect(_layout(encodings, places, noises.tokens, image))
             transformer(
-                hidden_states=torch.cat([target, image.latents.expand(len(rows), -1, -1)], 1),
-                timestep=timestep.expand(len(rows)),
+                hidden_states=torch.cat([target, image.latents.expand(len(places), -1, -1)], 1),
+                timestep=timestep.expand(len(places)),
                 guidance=None,
                 encoder_hidden_states=embeddings,
                 txt_ids=pipeline._prepare_text_ids(embeddings).to(device),
-                img_ids=torch.cat([noises.ids, image.ids], 1).expand(len(rows), -1, -1),
+                img_ids=torch.cat([noises.ids, image.ids], 1).expand(len(places), -1, -1),
                 return_dict=False,
             )
             try:
-                energy = recorder.take()
+                energy = recorder.take()[: len(rows)]
             except NonFiniteActivationError as error:
-                prompt = prompts.prompts[rows[error.row]]
+                prompt = prompts.prompts[places[error.row]]
                 raise StudyError(
                     f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
                     "whether it is the precision"
                 ) from error
+            before = len(places)
             if unfinished:
                 unfinished.put(rows.start, energy)
             return rows, energy
@@ -171,9 +184,9 @@ def probe(
 
 
 def _layout(
-    encodings: TextEncodings, rows: range, target: int, image: ReferenceTokens
+    encodings: TextEncodings, places: Sequence[int], target: int, image: ReferenceTokens
 ) -> TokenLayout:
-    tokens = encodings.tokens[rows.start : rows.stop]
+    tokens = tuple(encodings.tokens[place] for place in places)
     return TokenLayout(tokens, len(encodings.embeddings[0]), target, int(image.latents.shape[1]))
 
 

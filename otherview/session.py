@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from otherview import weights
 from otherview.atomic import replacing
+from otherview.attention import check_attention, set_attention
 from otherview.cache import arithmetic, open_cache, weights_identity
 from otherview.prompts import (
     PromptSet,
@@ -72,6 +73,8 @@ class Session:
         self.tokenizer = weights.load_tokenizer(self.folder)
         self._source = model_source(model)
         self._dtype = model.dtype
+        self._attention = model.attention
+        check_attention(model.attention)
         self._references = references
         self._cache = open_cache()
         self._encodings: dict[TextGroup, TextEncodings] = {}
@@ -129,7 +132,7 @@ class Session:
 
     def empty_prompt(self, study: Study, progress: Progress | None = None) -> TextEncodings:
         """The empty prompt, encoded as the prompts of `study` are: what guidance holds against."""
-        group = study.model.text_length, study.model.batch_size, ("",)
+        group = study.model.text_length, study.model.text_batch_size, ("",)
         self._encode([group], progress)
         return self._encodings[group]
 
@@ -168,7 +171,23 @@ class Session:
         """The pipeline without its text side, loaded when first asked for."""
         if self._pipeline is None:
             self._pipeline = weights.load_image_side(self.folder, self.device, self._dtype)
+            set_attention(self._pipeline.transformer, self._attention)
         return self._pipeline
+
+    def batch_size(self, study: Study, reference: Image) -> int:
+        """Prompts in a transformer call of `study`: what it says, or what is best here."""
+        model = study.model
+        if isinstance(model.batch_size, int):
+            return model.batch_size
+        from otherview.batch_size import find_batch_size
+        from otherview.cost import image_tokens
+
+        target = image_tokens(model, (model.height, model.width)).target
+        reference_length = int(self.reference_tokens(reference).latents.shape[1])
+        made_how = [self._made_how, self._attention]
+        return find_batch_size(
+            self.pipeline.transformer, target, reference_length, model.text_length, made_how
+        )
 
     def _shared_reference(self, study: Study, name: str, progress: Progress | None) -> Image:
         from PIL import Image
@@ -311,7 +330,7 @@ def open_session(study: Study) -> Session:
 def model_source(model: Model) -> tuple[str | None, ...]:
     """What decides which weights are loaded, how and where: equal sources share a session."""
     where = (model.path, None, None) if model.path else (None, model.repo, model.revision)
-    return (*where, model.dtype, model.device)
+    return (*where, model.dtype, model.device, model.attention)
 
 
 def _groups(study: Study) -> list[TextGroup]:
@@ -324,11 +343,11 @@ def _wording_groups(study: Study) -> list[TextGroup]:
     texts: list[list[str]] = [[] for _ in prompts.wordings]
     for prompt in prompts.prompts:
         texts[prompt.wording].append(prompt.text)
-    return [(study.model.text_length, study.model.batch_size, tuple(group)) for group in texts]
+    return [(study.model.text_length, study.model.text_batch_size, tuple(group)) for group in texts]
 
 
 def _scene_group(study: Study) -> TextGroup:
-    return study.model.text_length, study.model.batch_size, tuple(_scene_texts(study.scene))
+    return study.model.text_length, study.model.text_batch_size, tuple(_scene_texts(study.scene))
 
 
 def _scene_texts(scene: Scene) -> list[str]:
@@ -339,7 +358,7 @@ def _reference_name(study: Study, revision: str) -> str:
     """Name of a drawn reference image: a hash of all that it depends on."""
     model = {
         name: getattr(study.model, name)
-        for name in ("dtype", "height", "width", "text_length", "batch_size")
+        for name in ("dtype", "height", "width", "text_length", "text_batch_size", "attention")
     }
     content = [asdict(study.scene), model, study.seed, revision]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

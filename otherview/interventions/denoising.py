@@ -20,6 +20,7 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor
 
+from otherview.batches import halving
 from otherview.capture import TokenLayout
 from otherview.interventions.editing import Editing, patch, record, scale
 from otherview.probe import Noises, ReferenceTokens, TextEncodings, reference_tokens
@@ -95,10 +96,16 @@ class Denoiser:
 
     @torch.inference_mode()
     def displace(self, prompts: Sequence[int], edit: Edit | None = None) -> Latents:
-        """Displacement of every prompt in float32, on the host."""
+        """Displacement of every prompt in float32, on the host.
+
+        A batch that does not fit into the device's memory is run in halves.
+        """
+
+        def run(rows: range) -> tuple[range, Latents]:
+            return rows, self._displace(prompts[rows.start : rows.stop], edit)
+
         size = self._rendering.batch_size
-        batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        return torch.cat([self._displace(batch, edit) for batch in batches])
+        return torch.cat([moved for _, moved in halving(len(prompts), size, run)])
 
     @torch.inference_mode()
     def pictures(
