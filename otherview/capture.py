@@ -61,8 +61,9 @@ class NonFiniteActivationError(FloatingPointError):
 class Recorder:
     """Collects what the hooks of one transformer call leave; made by `capture`."""
 
-    def __init__(self, sites: Sequence[Site]) -> None:
+    def __init__(self, sites: Sequence[Site], device: torch.device) -> None:
         self._sites = list(sites)
+        self._device = device
         self._layout: TokenLayout | None = None
         self._text_groups: Tensor | None = None
         self._energies: dict[int, Tensor] = {}
@@ -70,7 +71,8 @@ class Recorder:
     def expect(self, layout: TokenLayout) -> None:
         """Announces the tokens of the next transformer call."""
         self._layout = layout
-        self._text_groups = None
+        # made here: a copy to the device inside the forward would make the host wait for it
+        self._text_groups = text_masks(layout, self._device)
         self._energies.clear()
 
     def take(self) -> Float[np.ndarray, "rows slices groups"]:
@@ -105,7 +107,7 @@ class Recorder:
     def record(self, index: int, activation: Tensor) -> None:
         """Reduces the `activation` `[rows, tokens, channels]` of site `index`, for its hook."""
         site, layout = self._sites[index], self._layout
-        if layout is None:
+        if layout is None or self._text_groups is None:
             raise RuntimeError("announce the tokens of a call with Recorder.expect before it")
         if index in self._energies:
             raise RuntimeError(
@@ -118,8 +120,6 @@ class Recorder:
                 f"{site.address} sees {activation.shape[1]} tokens, "
                 f"{text_length + image_length} were announced"
             )
-        if self._text_groups is None:
-            self._text_groups = text_masks(layout, activation.device)
         self._energies[index] = sums_of_squares(
             activation, site.slice_width, text_length, layout.target, self._text_groups
         )
@@ -151,7 +151,7 @@ def sums_of_squares(
     by_slice = activation.view(*activation.shape[:2], -1, width)
     parts = []
     if text_length:
-        per_token = _norm(by_slice[:, :text_length], (3,)).square()
+        per_token = _norm(by_slice[:, :text_length], (3,)).square_()
         parts.append(torch.bmm(masks, per_token))
     if activation.shape[1] > text_length:
         target_end = text_length + target
@@ -173,7 +173,7 @@ def capture(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[Recorder]
     config promises, and for a compiled transformer, which would ignore the hooks in silence.
     """
     check_sites(transformer, sites)
-    recorder = Recorder(sites)
+    recorder = Recorder(sites, next(transformer.parameters()).device)
     handles = []
     try:
         for index, site in enumerate(sites):

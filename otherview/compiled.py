@@ -21,7 +21,6 @@ from otherview.capture import (
     check_sites,
     positions,
     sums_of_squares,
-    text_masks,
 )
 from otherview.sites import Site
 
@@ -71,21 +70,20 @@ class CompiledRecorder(Recorder):
     """As `Recorder`, reading the buffers that compiled hooks fill."""
 
     def __init__(self, sites: Sequence[Site], linears: Sequence[nn.Module]) -> None:
-        super().__init__(sites)
+        super().__init__(sites, next(linears[0].parameters()).device)
         self._linears = list(linears)
 
     def expect(self, layout: TokenLayout) -> None:
         """Announces the tokens of the next transformer call; empties the buffers."""
         super().expect(layout)
-        device = next(self._linears[0].parameters()).device
-        masks = text_masks(layout, device)
+        device = self._device
         for site, linear in zip(self._sites, self._linears, strict=True):
             text_length, _ = positions(site, layout)
             shape = len(layout.text_tokens), len(site.token_groups), site.slices
             made = (
                 torch.zeros(shape, device=device),
                 torch.zeros((), dtype=torch.int64, device=device),
-                masks,
+                self._text_groups,
             )
             for name, buffer in zip(_BUFFERS, made, strict=True):
                 linear.register_buffer(name, buffer, persistent=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run_study(study: Study, folder: Path, settings: Settings) -> None:
-    """Measures, tests, writes the result into `folder`, makes its views and prints its tables.
+    """Measures, tests, writes the result into `folder`, prints its tables and makes its views.
 
     `settings` are those of the views.
     """
@@ -30,8 +30,8 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     console = plain_console()
     with progress_bars(console) as report:
         make_result(study, folder, report)
-    make_views(folder, settings, console)
     print_result(folder, console)
+    make_views(folder, settings, console)
 
 
 def make_result(
