@@ -63,7 +63,8 @@ def gpu_figures(small: bool, rounds: int, items: int) -> list[Figure]:
             )
             del transformer
             free_memory()
-            found += study_figures(label, study, batches, rounds)
+            least = None if small else 2.0 if side <= 512 else 1.5
+            found += study_figures(label, study, batches, rounds, least)
             free_memory()
         found += precision_figures(
             f"{size} at {64 if small else 512}",
