@@ -16,6 +16,7 @@ from otherview.provenance import provenance
 from otherview.responses import Responses
 from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
+from otherview.tables import rank_correlation
 
 TOP_BLOCKS = 5
 STRONGEST_UNITS = 8
@@ -98,14 +99,11 @@ def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
 
 def _text_axis(measurement: Measurement) -> dict[str, Any]:
     """How the study's axis goes with the items' distances in the text encoder."""
-    from scipy.stats import spearmanr
-
     responses = measurement.responses
+    ranks = responses.prompts.ranks
     axis: dict[str, Any] = {"distances": responses.text_distance.tolist()}
-    if len(responses.prompts.items) > 2 and np.ptp(responses.text_distance):
-        axis["spearman"] = float(
-            spearmanr(responses.prompts.ranks, responses.text_distance).statistic
-        )
+    if ranks is not None and len(ranks) > 2 and np.ptp(responses.text_distance):
+        axis["spearman"] = rank_correlation(ranks, responses.text_distance)
     return axis
 
 
