@@ -44,16 +44,17 @@ LOADING = (
     "Flux2KleinPipeline.from_pretrained({folder!r}, local_files_only=True)\n"
 )
 WEIGHTS = (
-    "import resource, sys, torch\n"
+    "import re, torch\n"
     "from pathlib import Path\n"
     "from diffusers import Flux2KleinPipeline, AutoencoderKLFlux2, Flux2Transformer2DModel\n"
     "from otherview import weights\n"
-    "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+    "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+    "before = peak()\n"
     "pipeline = weights.load_image_side(Path({folder!r}), 'cpu', 'float32')\n"
     "total = sum(p.nbytes for m in (pipeline.transformer, pipeline.vae) for p in m.parameters())\n"
-    "checksum = sum(float(p.sum()) for p in pipeline.transformer.parameters())\n"
-    "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-    "print((after - before) * 1024 / total)\n"
+    "for p in (*pipeline.transformer.parameters(), *pipeline.vae.parameters()):\n"
+    "    p.detach().sum()\n"
+    "print((peak() - before) * 1024 / total)\n"
 )
 
 

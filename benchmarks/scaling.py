@@ -222,6 +222,13 @@ def _plot(measured: Measured, file: Path) -> None:
             place.set_title(f"$n^{{{exponent(points, what):.2f}}}$", fontsize=10)
             place.set_xticks(values, [f"{value:g}" for value in values], fontsize=7)
             place.minorticks_off()
+            heights = [point[what] / unit for point in points]
+            ends = [min(heights), max(heights)]
+            place.set_yticks(
+                ends,
+                [f"{height:,.3g}" if height < 100 else f"{height:,.0f}" for height in ends],
+                fontsize=7,
+            )
             if row:
                 place.set_xlabel(varied)
         axes[0][0].set_ylabel("CPU seconds")
