@@ -61,11 +61,13 @@ def _subjects() -> dict[str, Callable[[], object]]:
     prompts = study_prompts(study)
     texts = [prompt.text for prompt in prompts.prompts]
 
+    batch_size = model.text_batch_size
+
     def whole() -> None:
-        encodings = encode_texts(encoder, tokenizer, texts, model.text_length, model.batch_size)
+        encodings = encode_texts(encoder, tokenizer, texts, model.text_length, batch_size)
         probe(
             pipeline, prompts, encodings, reference,
-            height=model.height, width=model.width, batch_size=model.batch_size,
+            height=model.height, width=model.width, batch_size=batch_size,
         )  # fmt: skip
 
     plain_pipeline = _whole_pipeline(folder)

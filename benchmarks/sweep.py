@@ -117,7 +117,9 @@ def _limit(study: Study) -> tuple[float, float]:
     times = []
     for _ in range(ROUNDS_OF_FORWARDS):
         start = time.perf_counter()
-        _forwards(pipeline, prompts, model.batch_size, model.text_length, sum(vars(image).values()))
+        _forwards(
+            pipeline, prompts, model.text_batch_size, model.text_length, sum(vars(image).values())
+        )
         times.append(time.perf_counter() - start)
     return loading, min(times)
 
@@ -236,7 +238,12 @@ def _seconds(program: str, *arguments: str) -> float:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    checkout = str(Path(__file__).resolve().parent.parent)
+    return {
+        **os.environ,
+        "PYTHONPATH": checkout,
+        "OTHERVIEW_CACHE": "off",
+    }  # else runs would differ
 
 
 def _yes(reached: bool) -> str:

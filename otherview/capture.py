@@ -61,8 +61,9 @@ class NonFiniteActivationError(FloatingPointError):
 class Recorder:
     """Collects what the hooks of one transformer call leave; made by `capture`."""
 
-    def __init__(self, sites: Sequence[Site]) -> None:
+    def __init__(self, sites: Sequence[Site], device: torch.device) -> None:
         self._sites = list(sites)
+        self._device = device
         self._layout: TokenLayout | None = None
         self._text_groups: Tensor | None = None
         self._energies: dict[int, Tensor] = {}
@@ -70,7 +71,8 @@ class Recorder:
     def expect(self, layout: TokenLayout) -> None:
         """Announces the tokens of the next transformer call."""
         self._layout = layout
-        self._text_groups = None
+        # made here: a copy to the device inside the forward would make the host wait for it
+        self._text_groups = text_masks(layout, self._device)
         self._energies.clear()
 
     def take(self) -> Float[np.ndarray, "rows slices groups"]:
@@ -105,40 +107,57 @@ class Recorder:
     def record(self, index: int, activation: Tensor) -> None:
         """Reduces the `activation` `[rows, tokens, channels]` of site `index`, for its hook."""
         site, layout = self._sites[index], self._layout
-        if layout is None:
+        if layout is None or self._text_groups is None:
             raise RuntimeError("announce the tokens of a call with Recorder.expect before it")
         if index in self._energies:
             raise RuntimeError(
                 f"{site.address} ran twice in one pass: guidance above 1 or more than one step "
                 "mixes responses; take() after every transformer call"
             )
-        text_length = layout.text_length if "text" in site.token_groups else 0
-        image_length = layout.target + layout.reference if "target" in site.token_groups else 0
+        text_length, image_length = positions(site, layout)
         if activation.shape[1] != text_length + image_length:
             raise RuntimeError(
                 f"{site.address} sees {activation.shape[1]} tokens, "
                 f"{text_length + image_length} were announced"
             )
-        by_slice = activation.view(*activation.shape[:2], -1, site.slice_width)
-        parts = []
-        if text_length:
-            per_token = _norm(by_slice[:, :text_length], (3,)).square()
-            parts.append(torch.bmm(self._text_masks(per_token), per_token))
-        if image_length:
-            target_end = text_length + layout.target
-            spans = by_slice[:, text_length:target_end], by_slice[:, target_end:]
-            parts.append(torch.stack([_norm(span, (1, 3)).square() for span in spans], dim=1))
-        self._energies[index] = torch.cat(parts, dim=1)
+        self._energies[index] = sums_of_squares(
+            activation, site.slice_width, text_length, layout.target, self._text_groups
+        )
 
-    def _text_masks(self, like: Tensor) -> Tensor:
-        """Which positions are prompt and which pad, `[rows, 2, positions]`, made once a call."""
-        if self._text_groups is None:
-            assert self._layout is not None
-            lengths = torch.tensor(self._layout.text_tokens).unsqueeze(1)
-            is_text = torch.arange(self._layout.text_length).unsqueeze(0) < lengths
-            masks = torch.stack([is_text, ~is_text], dim=1)
-            self._text_groups = masks.to(like.device, like.dtype)
-        return self._text_groups
+
+def positions(site: Site, layout: TokenLayout) -> tuple[int, int]:
+    """Text and image positions that a site sees."""
+    return (
+        layout.text_length if "text" in site.token_groups else 0,
+        layout.target + layout.reference if "target" in site.token_groups else 0,
+    )
+
+
+def text_masks(layout: TokenLayout, device: torch.device) -> Float[Tensor, "rows 2 positions"]:
+    """Which positions are prompt and which pad."""
+    lengths = torch.tensor(layout.text_tokens).unsqueeze(1)
+    is_text = torch.arange(layout.text_length).unsqueeze(0) < lengths
+    return torch.stack([is_text, ~is_text], dim=1).to(device, torch.float32)
+
+
+def sums_of_squares(
+    activation: Float[Tensor, "rows tokens channels"],
+    width: int,
+    text_length: int,
+    target: int,
+    masks: Float[Tensor, "rows 2 positions"],
+) -> Float[Tensor, "rows groups slices"]:
+    """Sum of squares of every slice of `width` channels and every token group, in float32."""
+    by_slice = activation.view(*activation.shape[:2], -1, width)
+    parts = []
+    if text_length:
+        per_token = _norm(by_slice[:, :text_length], (3,)).square_()
+        parts.append(torch.bmm(masks, per_token))
+    if activation.shape[1] > text_length:
+        target_end = text_length + target
+        spans = by_slice[:, text_length:target_end], by_slice[:, target_end:]
+        parts.append(torch.stack([_norm(span, (1, 3)).square() for span in spans], dim=1))
+    return torch.cat(parts, dim=1)
 
 
 def _norm(values: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -154,7 +173,7 @@ def capture(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[Recorder]
     config promises, and for a compiled transformer, which would ignore the hooks in silence.
     """
     check_sites(transformer, sites)
-    recorder = Recorder(sites)
+    recorder = Recorder(sites, next(transformer.parameters()).device)
     handles = []
     try:
         for index, site in enumerate(sites):
@@ -180,7 +199,7 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
     ):
         raise StudyError(
             "the transformer is compiled, and hooks registered after torch.compile are ignored: "
-            "probe it before compiling"
+            "probe it before compiling, or let model.compile=true compile it"
         )
     modules = dict(transformer.named_modules())
     for site in sites:

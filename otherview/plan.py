@@ -64,10 +64,13 @@ def print_plan(study: Study) -> None:
         f"\ntokens a pass       {study.model.text_length} text and pad + {tokens.target:,} target "
         f"+ {tokens.reference:,} reference"
     )
-    batches = -(-calls // study.model.batch_size)
-    console.print(
-        f"transformer calls   {calls} prompts, in {batches} batches of {study.model.batch_size}"
+    size = study.model.batch_size
+    batches = (
+        "batches as large as is best on the device"
+        if isinstance(size, str)
+        else (f"{-(-calls // size)} batches of {size}")
     )
+    console.print(f"transformer calls   {calls} prompts, in {batches}")
     if study.scene.prompt is not None:
         twice = study.scene.guidance_scale > 1
         drawn = study.scene.steps * (2 if twice else 1)

@@ -16,7 +16,9 @@ from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from jaxtyping import Float
 from torch import Tensor
 
+from otherview.batches import halving
 from otherview.capture import NonFiniteActivationError, TokenLayout, capture
+from otherview.compiled import compiled_capture
 from otherview.errors import StudyError
 from otherview.prompts import PromptSet, chat_text, check_lengths
 from otherview.responses import Responses
@@ -26,6 +28,8 @@ from otherview.weights import TEXT_LAYERS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from otherview.unfinished import Unfinished
 
 Progress = Callable[[int, int], None]
 """Called with the prompts done and their number."""
@@ -92,70 +96,98 @@ def probe(
     pipeline: Any,
     prompts: PromptSet,
     encodings: TextEncodings,
-    reference: Image,
+    reference: Image | ReferenceTokens,
     *,
     height: int,
     width: int,
     batch_size: int = 4,
     seed: int = 0,
     noise: str = "same",
+    compiled: bool = False,
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Responses:
-    """Responses of `pipeline`'s transformer to `prompts`, conditioned on the `reference` image.
+    """Responses of `pipeline`'s transformer to `prompts`, conditioned on the `reference` image,
+    or on what `encode_reference` made of it.
 
     One transformer call a prompt, at the first of one denoising step and guidance 1.
     `encodings` belong to `prompts.prompts`, in their order. `noise` is `same` for all passes, or
-    `per_item`. Raises StudyError for an unknown or compiled transformer, and where an activation
-    is not finite, with its block and prompt.
+    `per_item`. A batch that does not fit into the device's memory is run in halves, and so are
+    those that follow. With `compiled` the transformer's blocks are compiled while it is probed.
+    Every batch is kept in `unfinished`, and those that are there are not run
+    again. Raises StudyError for an unknown or compiled transformer, and where an activation is not
+    finite, with its block and prompt.
     """
     transformer = pipeline.transformer
     sites = hook_sites(transformer.config)
     device, dtype = pipeline.device, transformer.dtype
-    image = encode_reference(pipeline, reference)
+    image = reference_tokens(pipeline, reference)
     noises = Noises(pipeline, height, width, seed, noise)
     timestep = _only_timestep(pipeline, noises.tokens)
-    text_length = len(encodings.embeddings[0])
-    energies, counts = [], []
-    with capture(transformer, sites) as recorder:
-        for start in range(0, len(prompts.prompts), batch_size):
-            rows = range(start, min(start + batch_size, len(prompts.prompts)))
-            embeddings = torch.stack(encodings.embeddings[rows.start : rows.stop]).to(device, dtype)
-            target = torch.cat([noises.of(prompts.prompts[row].item) for row in rows])
-            layout = TokenLayout(
-                tuple(encodings.tokens[row] for row in rows),
-                text_length,
-                noises.tokens,
-                image.latents.shape[1],
-            )
-            recorder.expect(layout)
+    energies, sizes = [], [batch_size]
+    hooked = compiled_capture(transformer, sites) if compiled else capture(transformer, sites)
+    before = 0  # rows of the last call
+    with hooked as recorder:
+
+        def run(rows: range) -> tuple[range, Float[np.ndarray, "rows slices groups"]]:
+            nonlocal before
+            kept = unfinished.get(rows.start) if unfinished else None
+            if kept is not None:
+                before = len(kept)
+                return range(rows.start, rows.start + len(kept)), kept
+            last = rows.stop == len(prompts.prompts)
+            spare = max(0, before - len(rows)) if compiled and last else 0
+            before = 0
+            places = [*rows, *[rows[-1]] * spare]  # another number of rows is compiled anew
+            embeddings = torch.stack([encodings.embeddings[place] for place in places])
+            embeddings = embeddings.to(device, dtype)
+            target = torch.cat([noises.of(prompts.prompts[place].item) for place in places])
+            recorder.expect(_layout(encodings, places, noises.tokens, image))
             transformer(
-                hidden_states=torch.cat([target, image.latents.expand(len(rows), -1, -1)], 1),
-                timestep=timestep.expand(len(rows)),
+                hidden_states=torch.cat([target, image.latents.expand(len(places), -1, -1)], 1),
+                timestep=timestep.expand(len(places)),
                 guidance=None,
                 encoder_hidden_states=embeddings,
                 txt_ids=pipeline._prepare_text_ids(embeddings).to(device),
-                img_ids=torch.cat([noises.ids, image.ids], 1).expand(len(rows), -1, -1),
+                img_ids=torch.cat([noises.ids, image.ids], 1).expand(len(places), -1, -1),
                 return_dict=False,
             )
             try:
-                energies.append(recorder.take())
+                energy = recorder.take()[: len(rows)]
             except NonFiniteActivationError as error:
-                prompt = prompts.prompts[rows[error.row]]
+                prompt = prompts.prompts[places[error.row]]
                 raise StudyError(
                     f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
                     "whether it is the precision"
                 ) from error
-            counts.append(layout.counts())
+            before = len(places)
+            if unfinished:
+                unfinished.put(rows.start, energy)
+            return rows, energy
+
+        for rows, energy in halving(len(prompts.prompts), batch_size, run):
+            energies.append(energy)
+            if len(rows) < sizes[-1] and rows.stop < len(prompts.prompts):
+                sizes.append(len(rows))
             if progress:
                 progress(rows.stop, len(prompts.prompts))
+    layout = _layout(encodings, range(len(prompts.prompts)), noises.tokens, image)
     shape = (len(prompts.items), len(prompts.wordings))
     return Responses(
         prompts,
         tuple(sites),
         np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
-        np.concatenate(counts).reshape(*shape, len(TOKEN_GROUPS)),
+        layout.counts().reshape(*shape, len(TOKEN_GROUPS)),
         _text_distance(encodings, *shape),
+        tuple(sizes),
     )
+
+
+def _layout(
+    encodings: TextEncodings, places: Sequence[int], target: int, image: ReferenceTokens
+) -> TokenLayout:
+    tokens = tuple(encodings.tokens[place] for place in places)
+    return TokenLayout(tokens, len(encodings.embeddings[0]), target, int(image.latents.shape[1]))
 
 
 def _text_distance(
@@ -178,6 +210,14 @@ class ReferenceTokens:
     ids: Tensor
 
 
+def reference_tokens(pipeline: Any, reference: Image | ReferenceTokens) -> ReferenceTokens:
+    """`reference` encoded, unless it is already."""
+    if isinstance(reference, ReferenceTokens):
+        return reference
+    return encode_reference(pipeline, reference)
+
+
+@torch.inference_mode()
 def encode_reference(pipeline: Any, reference: Image) -> ReferenceTokens:
     """The reference image as the pipeline's own call prepares it."""
     processor = pipeline.image_processor

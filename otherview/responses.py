@@ -36,6 +36,8 @@ class Responses:
     text_distance: Float[np.ndarray, " items"]
     """How far an item's prompts are from the first item's in what the transformer is conditioned
     on: RMS over channels, of the means over text tokens and wordings."""
+    batch_sizes: tuple[int, ...] = ()
+    """Prompts of a transformer call, then those to which a lack of memory reduced it."""
 
     def read(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"

@@ -18,7 +18,7 @@ from otherview.controls.figures import controls_figures, controls_tables
 from otherview.interventions import FILES as INTERVENTION_FILES
 from otherview.measure import Measurement
 from otherview.study import Study
-from otherview.summary import summary_of
+from otherview.summary import batch_sizes, summary_of
 from otherview.tables import null_table, unit_table
 
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
@@ -111,7 +111,7 @@ def _origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
         "model": study.model.name,
         "model_revision": measurement.model_revision,
         "dtype": study.model.dtype,
-        "batch_size": study.model.batch_size,
+        "batch_size": batch_sizes(study, measurement.responses)["batch_size"],
         "seed": study.seed,
         "noise": study.sampling.noise,
         "scene": study.scene.name,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run_study(study: Study, folder: Path, settings: Settings) -> None:
-    """Measures, tests, writes the result into `folder`, makes its views and prints its tables.
+    """Measures, tests, writes the result into `folder`, prints its tables and makes its views.
 
     `settings` are those of the views.
     """
@@ -30,8 +30,8 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     console = plain_console()
     with progress_bars(console) as report:
         make_result(study, folder, report)
-    make_views(folder, settings, console)
     print_result(folder, console)
+    make_views(folder, settings, console)
 
 
 def make_result(
@@ -46,9 +46,12 @@ def make_result(
 
     `session` is a loaded model to go on with. `status` says more in `status.json`.
     `made_meanwhile` is asked before anything is written: where it gives a summary, another process
-    has made this result, which then stays. What goes wrong is raised, after `status.json` was told.
+    has made this result, which then stays. Batches of responses are kept as they come until the
+    result is whole, so that a run that is started again after a kill goes on where it was. What
+    goes wrong is raised, after `status.json` was told.
     """
     from otherview.result import write_status
+    from otherview.unfinished import remove_unfinished
 
     more = dict(status or {})
     write_status(folder, "running", **more)
@@ -61,6 +64,7 @@ def make_result(
         with suppress(OSError):  # the disk may be full
             write_status(folder, "failed", str(error), **more)
         raise
+    remove_unfinished(folder)
     write_status(folder, "finished", **more)
     return summary
 
@@ -78,19 +82,23 @@ def _make_result(
     from otherview.measure import measure
     from otherview.result import write_analyses, write_controls, write_measurement
     from otherview.session import open_session
+    from otherview.unfinished import FOLDER
 
     if session is None:
         session = open_session(study)
         session.expect(with_controls(study))
     check_intervention(study, session)
-    measurement = measure(study, report, session)
+    unfinished = folder / FOLDER
+    measurement = measure(study, report, session, unfinished / "own")
     if (summary := made_meanwhile()) is not None:
         return summary
     write_measurement(folder, study, measurement)
     analyses = analyse(measurement.responses, study, report)
     if study.controls is not None:
         own = Tested(study.templates.name, study, measurement, analyses)
-        write_controls(folder, [own, *measure_controls(study, session, report)])
+        write_controls(
+            folder, [own, *measure_controls(study, session, report, unfinished / "controls")]
+        )
     if study.intervention.kind != "none":
         intervene(study, session, measurement, folder, analyses, report)
     return write_analyses(folder, study, measurement, analyses)

@@ -8,11 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otherview import weights
 from otherview.atomic import replacing
+from otherview.attention import check_attention, set_attention
+from otherview.cache import arithmetic, open_cache, weights_identity
 from otherview.prompts import (
     PromptSet,
     TokenPlace,
@@ -27,8 +30,9 @@ from otherview.study import Model, Scene, Study
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
-    from otherview.probe import TextEncodings
+    from otherview.probe import ReferenceTokens, TextEncodings
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, what of it is done, and its whole."""
@@ -53,7 +57,8 @@ class Session:
             measure(study, session=session)
 
     The text encoder and the image side are never on the device together. Studies that are
-    expected have their prompts encoded while the encoder is loaded for the first of them.
+    expected have their prompts encoded while the encoder is loaded for the first of them. What was
+    encoded or drawn before, by any process, is taken from the cache on disk (otherview.cache).
     """
 
     def __init__(self, model: Model, references: Path | None = None) -> None:
@@ -68,11 +73,17 @@ class Session:
         self.tokenizer = weights.load_tokenizer(self.folder)
         self._source = model_source(model)
         self._dtype = model.dtype
+        self._attention = model.attention
+        check_attention(model.attention)
         self._references = references
+        self._cache = open_cache()
         self._encodings: dict[TextGroup, TextEncodings] = {}
         self._expected: Counter[TextGroup] = Counter()
         self._pipeline: Any = None
+        self._encoder: Any = None
+        self._identities: dict[tuple[str, ...], list[Any]] = {}
         self._drawn: dict[str, Image] = {}
+        self._latents: dict[str, ReferenceTokens] = {}
 
     def serves(self, model: Model) -> bool:
         """Whether `model` means the weights, precision and device of this session."""
@@ -96,6 +107,10 @@ class Session:
         check_lengths(self.tokenizer, _scene_texts(study.scene), study.model.text_length)
         return prompts, places
 
+    def content(self) -> list[Any]:
+        """What of this session decides the bits of what it measures, as plain JSON."""
+        return [self._identity(*weights.PARTS), self._made_how]
+
     def expect(self, studies: Iterable[Study]) -> None:
         """Announces `studies`, in the order in which they will be measured."""
         self._expected = Counter(group for study in studies for group in _groups(study))
@@ -117,7 +132,7 @@ class Session:
 
     def empty_prompt(self, study: Study, progress: Progress | None = None) -> TextEncodings:
         """The empty prompt, encoded as the prompts of `study` are: what guidance holds against."""
-        group = study.model.text_length, study.model.batch_size, ("",)
+        group = study.model.text_length, study.model.text_batch_size, ("",)
         self._encode([group], progress)
         return self._encodings[group]
 
@@ -130,12 +145,49 @@ class Session:
             self._drawn[name] = self._shared_reference(study, name, progress)
         return self._drawn[name]
 
+    def reference_tokens(self, image: Image) -> ReferenceTokens:
+        """The reference `image` as the transformer takes it, encoded once."""
+        from otherview.probe import ReferenceTokens, encode_reference
+
+        pixels = hashlib.sha256(image.tobytes()).hexdigest()
+        if pixels not in self._latents:
+            content = {
+                "kind": "reference latents",
+                "image": [image.mode, image.size, pixels],
+                "weights": self._identity("vae"),
+                **self._made_how,
+            }
+            kept = self._cache.get(**content)
+            if kept is None:
+                tokens = encode_reference(self.pipeline, image)
+                kept = {"latents": tokens.latents.cpu(), "ids": tokens.ids.cpu()}
+                self._cache.put(kept, **content)
+            latents, ids = (kept[name].to(self.device) for name in ("latents", "ids"))
+            self._latents[pixels] = ReferenceTokens(latents, ids)
+        return self._latents[pixels]
+
     @property
     def pipeline(self) -> Any:
         """The pipeline without its text side, loaded when first asked for."""
         if self._pipeline is None:
             self._pipeline = weights.load_image_side(self.folder, self.device, self._dtype)
+            set_attention(self._pipeline.transformer, self._attention)
         return self._pipeline
+
+    def batch_size(self, study: Study, reference: Image) -> int:
+        """Prompts in a transformer call of `study`: what it says, or what is best here."""
+        model = study.model
+        if isinstance(model.batch_size, int):
+            return model.batch_size
+        from otherview.batch_size import find_batch_size
+        from otherview.cost import image_tokens
+
+        target = image_tokens(model, (model.height, model.width)).target
+        reference_length = int(self.reference_tokens(reference).latents.shape[1])
+        made_how = [self._made_how, self._attention]
+        return find_batch_size(
+            self.pipeline.transformer, target, reference_length, model.text_length, made_how
+        )
 
     def _shared_reference(self, study: Study, name: str, progress: Progress | None) -> Image:
         from PIL import Image
@@ -144,6 +196,27 @@ class Session:
         if file is not None and file.is_file():
             with Image.open(file) as opened:
                 return opened.convert("RGB")
+        image = self._kept_reference(study, name, progress)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary:
+                image.save(temporary)
+        return image
+
+    def _kept_reference(self, study: Study, name: str, progress: Progress | None) -> Image:
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        content = {
+            "kind": "reference image",
+            "name": name,
+            "weights": self._identity(*weights.PARTS),
+            **self._made_how,
+        }
+        kept = self._cache.get(**content)
+        if kept is not None:
+            return Image.fromarray(kept["pixels"].numpy())
         group = _scene_group(study)
         self._encode([group], progress)
         if progress:
@@ -154,41 +227,84 @@ class Session:
         )
         if progress:
             progress("drawing the reference", 1, 1)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as temporary:
-                image.save(temporary)
+        self._cache.put({"pixels": torch.from_numpy(np.array(image.convert("RGB")))}, **content)
         return image
 
     def _encode(self, groups: Sequence[TextGroup], progress: Progress | None) -> None:
         """Encodes what of `groups` is unknown, and with it what of the expected studies fits."""
         if all(group in self._encodings for group in groups):
             return
-        from otherview.probe import encode_texts
-
-        self._pipeline = None
         self._forget_all_but(groups)
-        _free(self.device)
         missing = [group for group in (*groups, *self._expected) if group not in self._encodings]
         missing = list(dict.fromkeys(missing))
         total = sum(len(texts) for _, _, texts in missing)
-        encoder = weights.load_text_encoder(self.folder, self.device, self._dtype)
         done = 0
-        for group in missing:
-            if group not in groups and self._kept_bytes() > KEPT_BYTES:
-                break
-            text_length, batch_size, texts = group
+        try:
+            for group in missing:
+                if group not in groups and self._kept_bytes() > KEPT_BYTES:
+                    break
 
-            def report(encoded: int, _all: int, before: int = done) -> None:
-                if progress:
-                    progress("encoding prompts", before + encoded, total)
+                def report(encoded: int, before: int = done) -> None:
+                    if progress:
+                        progress("encoding prompts", before + encoded, total)
 
-            self._encodings[group] = encode_texts(
-                encoder, self.tokenizer, texts, text_length, batch_size, report
-            )
-            done += len(texts)
-        del encoder
-        _free(self.device)
+                self._encodings[group] = self._encoded(group, report)
+                done += len(group[-1])
+        finally:
+            if self._encoder is not None:
+                self._encoder = None
+                _free(self.device)
+
+    def _encoded(self, group: TextGroup, report: Callable[[int], None]) -> TextEncodings:
+        """A group batch by batch, since an encoding depends on its batch and on nothing else."""
+        from otherview.probe import TextEncodings
+
+        text_length, batch_size, texts = group
+        embeddings: list[Tensor] = []
+        tokens: list[int] = []
+        for start in range(0, len(texts), batch_size):
+            batch = self._encoded_batch(texts[start : start + batch_size], text_length)
+            embeddings += batch["embeddings"].unbind()
+            tokens += batch["tokens"].tolist()
+            report(len(tokens))
+        return TextEncodings(tuple(embeddings), tuple(tokens))
+
+    def _encoded_batch(self, texts: tuple[str, ...], text_length: int) -> dict[str, Tensor]:
+        """A batch from the cache, else from the text encoder, which is loaded for the first."""
+        import torch
+
+        from otherview.probe import encode_texts
+
+        content = {
+            "kind": "text encodings",
+            "texts": texts,
+            "text_length": text_length,
+            "weights": self._identity("text_encoder", "tokenizer"),
+            **self._made_how,
+        }
+        kept = self._cache.get(**content)
+        if kept is None:
+            if self._encoder is None:
+                self._pipeline = None
+                _free(self.device)
+                self._encoder = weights.load_text_encoder(self.folder, self.device, self._dtype)
+            made = encode_texts(self._encoder, self.tokenizer, texts, text_length, len(texts))
+            kept = {
+                "embeddings": torch.stack(made.embeddings),
+                "tokens": torch.tensor(made.tokens),
+            }
+            self._cache.put(kept, **content)
+        return kept
+
+    @cached_property
+    def _made_how(self) -> dict[str, Any]:
+        return {"dtype": self._dtype, "arithmetic": arithmetic(self.device)}
+
+    def _identity(self, *parts: str) -> list[Any]:
+        """What the weights of `parts` are, looked at once."""
+        if parts not in self._identities:
+            self._identities[parts] = weights_identity(self.folder, *parts)
+        return self._identities[parts]
 
     def _forget_all_but(self, groups: Sequence[TextGroup]) -> None:
         """Makes room: what no expected study uses goes, and all else if that is too little."""
@@ -214,7 +330,7 @@ def open_session(study: Study) -> Session:
 def model_source(model: Model) -> tuple[str | None, ...]:
     """What decides which weights are loaded, how and where: equal sources share a session."""
     where = (model.path, None, None) if model.path else (None, model.repo, model.revision)
-    return (*where, model.dtype, model.device)
+    return (*where, model.dtype, model.device, model.attention)
 
 
 def _groups(study: Study) -> list[TextGroup]:
@@ -227,11 +343,11 @@ def _wording_groups(study: Study) -> list[TextGroup]:
     texts: list[list[str]] = [[] for _ in prompts.wordings]
     for prompt in prompts.prompts:
         texts[prompt.wording].append(prompt.text)
-    return [(study.model.text_length, study.model.batch_size, tuple(group)) for group in texts]
+    return [(study.model.text_length, study.model.text_batch_size, tuple(group)) for group in texts]
 
 
 def _scene_group(study: Study) -> TextGroup:
-    return study.model.text_length, study.model.batch_size, tuple(_scene_texts(study.scene))
+    return study.model.text_length, study.model.text_batch_size, tuple(_scene_texts(study.scene))
 
 
 def _scene_texts(scene: Scene) -> list[str]:
@@ -242,7 +358,7 @@ def _reference_name(study: Study, revision: str) -> str:
     """Name of a drawn reference image: a hash of all that it depends on."""
     model = {
         name: getattr(study.model, name)
-        for name in ("dtype", "height", "width", "text_length", "batch_size")
+        for name in ("dtype", "height", "width", "text_length", "text_batch_size", "attention")
     }
     content = [asdict(study.scene), model, study.seed, revision]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -13,6 +13,7 @@ import polars as pl
 from otherview.analysis import Analysis
 from otherview.measure import Measurement
 from otherview.provenance import provenance
+from otherview.responses import Responses
 from otherview.stats import (
     DiscoverConfirmResult,
     LabelShuffleResult,
@@ -23,6 +24,7 @@ from otherview.stats import (
     WordingSplitResult,
 )
 from otherview.study import Study, settings_digest, settings_of
+from otherview.tables import rank_correlation
 
 TOP_BLOCKS = 5
 STRONGEST_UNITS = 8
@@ -54,7 +56,7 @@ def summary_of(
         "items": len(study.creatures.items),
         "seed": study.seed,
         "settings": settings_digest(settings_of(study)),
-        "reading": reading_summary(study),
+        "reading": reading_summary(study) | batch_sizes(study, measurement.responses),
         "tokens": token_summary(study, measurement),
         "results": {
             analysis.unit_set: _result(analysis, tables[analysis.unit_set]) for analysis in analyses
@@ -85,6 +87,16 @@ def reading_summary(study: Study) -> dict[str, Any]:
     }
 
 
+def batch_sizes(study: Study, responses: Responses) -> dict[str, Any]:
+    """Prompts of a transformer call, and to what a lack of device memory reduced it, where it did.
+
+    In low precision the last digits depend on it.
+    """
+    first, *reduced = responses.batch_sizes or (study.model.batch_size,)
+    sizes: dict[str, Any] = {"batch_size": first}
+    return sizes | {"batch_size_reduced_to": reduced} if reduced else sizes
+
+
 def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     """Whether the members of the pairs have as many tokens and hold the item at the same place."""
     prompts = measurement.responses.prompts.prompts
@@ -101,14 +113,11 @@ def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
 
 def _text_axis(measurement: Measurement) -> dict[str, Any]:
     """How the study's axis goes with the items' distances in the text encoder."""
-    from scipy.stats import spearmanr
-
     responses = measurement.responses
+    ranks = responses.prompts.ranks
     axis: dict[str, Any] = {"distances": responses.text_distance.tolist()}
-    if len(responses.prompts.items) > 2 and np.ptp(responses.text_distance):
-        axis["spearman"] = float(
-            spearmanr(responses.prompts.ranks, responses.text_distance).statistic
-        )
+    if ranks is not None and len(ranks) > 2 and np.ptp(responses.text_distance):
+        axis["spearman"] = rank_correlation(ranks, responses.text_distance)
     return axis
 
 

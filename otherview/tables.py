@@ -6,9 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from otherview.analysis import Analysis
 from otherview.stats import RoleTestResult, SignFlipResult
+
+
+def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
+    """Spearman's correlation, mean ranks for ties; by polars, since scipy.stats takes long to load.
+
+    NaN where either is constant.
+    """
+    pair = pl.DataFrame({"one": np.asarray(one), "other": np.asarray(other)})
+    return float(pair.select(pl.corr("one", "other", method="spearman")).item())
 
 
 def unit_table(analysis: Analysis) -> pl.DataFrame:

@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parent
 TEXT_LAYERS = (9, 18, 27)
 """Hidden states of the text encoder that FLUX.2 Klein is conditioned on."""
 _PIPELINE = "Flux2KleinPipeline"
-_PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
-_DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in _PARTS)]
+PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
+_DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in PARTS)]
 
 
 def shipped_or_own(path: str) -> Path:
@@ -62,7 +62,7 @@ def is_complete(folder: Path) -> bool:
     """Whether every part of the pipeline is in `folder`, with all shards of its weights."""
     if not (folder / "model_index.json").is_file():
         return False
-    if not all((folder / part).is_dir() for part in _PARTS):
+    if not all((folder / part).is_dir() for part in PARTS):
         return False
     return all(_has_weights(folder / part) for part in ("text_encoder", "transformer", "vae"))
 

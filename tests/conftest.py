@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ from otherview.study import Study
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps text encodings and reference latents out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTHERVIEW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,13 @@ from otherview.study import Study
 from tests.conftest import THREE_CREATURES
 
 
+@pytest.fixture(autouse=True)
+def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for every test."""
+    monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each part of a model was loaded."""
@@ -58,13 +65,14 @@ def test_expected_studies_load_every_part_once_and_keep_their_bits(
 
 
 def test_an_unexpected_study_is_encoded_when_it_comes(
-    small_study: Study, loads: Counter[str]
+    small_study: Study, loads: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(small_study.model)
     measure(small_study, session=session)
     other = replace(small_study, templates=replace(small_study.templates, test=["as {creature}"]))
     measured = measure(other, session=session)
     assert loads["load_text_encoder"] == 2
+    monkeypatch.setenv("OTHERVIEW_CACHE", "off")
     np.testing.assert_array_equal(measured.responses.energy, measure(other).responses.energy)
 
 
@@ -92,6 +100,7 @@ def test_a_reference_is_drawn_once_a_seed_and_shared_through_its_folder(
         "otherview.session.draw_reference", lambda *_: pytest.fail("drawn a second time")
     )
     np.testing.assert_array_equal(Session(study.model, tmp_path).reference(matched), first)
+    np.testing.assert_array_equal(Session(study.model).reference(matched), first)  # the cache's
 
 
 def test_a_session_refuses_a_study_of_another_model(small_study: Study) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from otherview.analysis import Analysis, analyse
 from otherview.measure import Measurement, Progress, measure
@@ -45,13 +46,19 @@ def with_controls(study: Study) -> list[Study]:
 
 
 def measure_controls(
-    study: Study, session: Session, progress: Progress | None = None
+    study: Study,
+    session: Session,
+    progress: Progress | None = None,
+    unfinished: Path | None = None,
 ) -> list[Tested]:
-    """Measures and tests every control of `study`, in the order in which they are written."""
+    """Measures and tests every control of `study`, in the order in which they are written.
+
+    `unfinished` is a folder in which batches are kept as they come.
+    """
     tested = []
     for name, control in control_studies(study).items():
         report = _named(progress, name) if progress else None
-        measurement = measure(control, report, session)
+        measurement = measure(control, report, session, unfinished and unfinished / name)
         analyses = analyse(measurement.responses, control, report)
         tested.append(Tested(name, control, measurement, analyses))
     return tested

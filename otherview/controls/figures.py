@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import spearmanr
 
 from otherview.analysis import Analysis
 from otherview.controls.contrasts import Tested
@@ -16,7 +15,7 @@ from otherview.controls.selectivity import Selectivity, selectivity, selectivity
 from otherview.controls.token_shares import token_shares
 from otherview.study import TOKEN_GROUPS
 from otherview.summary import token_summary
-from otherview.tables import null_where_not_finite
+from otherview.tables import null_where_not_finite, rank_correlation
 
 
 def controls_figures(tested: Sequence[Tested]) -> dict[str, Any]:
@@ -121,6 +120,6 @@ def _agreement(one: Tested, other: Tested) -> dict[str, Any]:
     for mine, theirs in zip(one.analyses, other.analyses, strict=True):
         both = np.isfinite(mine.published.t) & np.isfinite(theirs.published.t)
         if both.sum() > 2:
-            r = spearmanr(mine.published.t[both], theirs.published.t[both]).statistic
-            results[mine.unit_set] = {"units": int(both.sum()), "r": float(r)}
+            r = rank_correlation(mine.published.t[both], theirs.published.t[both])
+            results[mine.unit_set] = {"units": int(both.sum()), "r": r}
     return {"one": one.name, "other": other.name, "results": results}

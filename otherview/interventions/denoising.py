@@ -20,9 +20,10 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor
 
+from otherview.batches import halving
 from otherview.capture import TokenLayout
 from otherview.interventions.editing import Editing, patch, record, scale
-from otherview.probe import Noises, TextEncodings, encode_reference
+from otherview.probe import Noises, ReferenceTokens, TextEncodings, reference_tokens
 
 KEPT_BYTES = 1 << 30
 """Head outputs of donors that are kept, at most; beyond it donors run anew for every edit."""
@@ -74,7 +75,7 @@ class Denoiser:
         pipeline: Any,
         encodings: TextEncodings,
         items: Sequence[int],
-        reference: Image,
+        reference: Image | ReferenceTokens,
         rendering: Rendering,
         empty: TextEncodings | None = None,
     ) -> None:
@@ -86,7 +87,7 @@ class Denoiser:
         self._encodings, self._items, self._empty = encodings, tuple(items), empty
         self._rendering = rendering
         with torch.inference_mode():
-            self._reference = encode_reference(pipeline, reference)
+            self._reference = reference_tokens(pipeline, reference)
             self._noises = Noises(
                 pipeline, rendering.height, rendering.width, rendering.seed, rendering.noise
             )
@@ -95,10 +96,16 @@ class Denoiser:
 
     @torch.inference_mode()
     def displace(self, prompts: Sequence[int], edit: Edit | None = None) -> Latents:
-        """Displacement of every prompt in float32, on the host."""
+        """Displacement of every prompt in float32, on the host.
+
+        A batch that does not fit into the device's memory is run in halves.
+        """
+
+        def run(rows: range) -> tuple[range, Latents]:
+            return rows, self._displace(prompts[rows.start : rows.stop], edit)
+
         size = self._rendering.batch_size
-        batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        return torch.cat([self._displace(batch, edit) for batch in batches])
+        return torch.cat([moved for _, moved in halving(len(prompts), size, run)])
 
     @torch.inference_mode()
     def pictures(

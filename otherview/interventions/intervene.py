@@ -327,12 +327,14 @@ def _denoiser(study: Study, session: Session, reference: Image, report: Progress
     guided = settings.guidance_scale > 1
     empty = session.empty_prompt(measured, report) if guided else None
     model = study.model
+    batch_size = session.batch_size(measured, reference)
     rendering = Rendering(
-        model.height, model.width, model.batch_size, study.seed, study.sampling.noise,
-        settings.steps, settings.guidance_scale,
+        model.height, model.width, batch_size, study.seed, study.sampling.noise, settings.steps,
+        settings.guidance_scale,
     )  # fmt: skip
     items = [prompt.item for prompt in prompts.prompts]
-    return Denoiser(session.pipeline, encodings, items, reference, rendering, empty)
+    tokens = session.reference_tokens(reference)
+    return Denoiser(session.pipeline, encodings, items, tokens, rendering, empty)
 
 
 def _analysis_of_heads(

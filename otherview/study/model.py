@@ -9,6 +9,7 @@ from otherview.errors import StudyError
 from otherview.study.checks import check_at_least, check_choice
 
 DTYPES = ("bfloat16", "float16", "float32")
+TEXT_BATCH = 4
 
 
 @dataclass
@@ -45,8 +46,15 @@ class Model:
     token_pixels: int = 16
     """Side of the square of pixels that one image token stands for."""
 
-    batch_size: int = 4
-    """Prompts in one transformer call. In low precision it can change the last digits."""
+    batch_size: int | str = 4
+    """Prompts in one transformer call, or auto: found once a device by trying. It can change the
+    last digits, in low precision the more."""
+
+    compile: bool = False
+    """Whether the blocks of the transformer are compiled for the measured passes."""
+
+    attention: str = "native"
+    """Attention of the transformer, by its name in diffusers: native, flash, _native_cudnn, ..."""
 
     architecture: dict[str, Any] = field(default_factory=dict)
     """The transformer's own config as far as plans need it; checked against the loaded weights."""
@@ -71,9 +79,12 @@ class Model:
             ("height", 64),
             ("width", 64),
             ("text_length", 16),
-            ("batch_size", 1),
         ):
             check_at_least(f"model.{name}", getattr(self, name), least)
+        if isinstance(self.batch_size, str):
+            check_choice("model.batch_size", self.batch_size, ("auto", "1, 2, 3, ..."))
+        else:
+            check_at_least("model.batch_size", self.batch_size, 1)
         for name in ("height", "width"):
             if getattr(self, name) % self.token_pixels:
                 raise StudyError(
@@ -81,6 +92,11 @@ class Model:
                     f"{self.token_pixels} pixels of a token",
                     f"model.{name}",
                 )
+
+    @property
+    def text_batch_size(self) -> int:
+        """Prompts that are encoded together: the same on every machine, `batch_size=auto` too."""
+        return TEXT_BATCH if isinstance(self.batch_size, str) else self.batch_size
 
 
 @dataclass

@@ -1,0 +1,353 @@
+"""A model against its own limits: hooks, whole study, plain script, precision.
+
+On a CPU the time is that of the process and not the clock's, so that other work on the machine
+counts less; on a GPU the clock's, with the device waited for. Everything is timed in turns, and
+each figure is the best of its rounds.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from figures import Figure, at_least, at_most, reported
+
+from otherview import weights
+from otherview.attention import set_attention
+from otherview.batch_size import bare_call
+from otherview.batches import free_memory
+from otherview.capture import TokenLayout, capture
+from otherview.compiled import compiled_capture
+from otherview.cost import ImageTokens, forward_flops, image_tokens
+from otherview.errors import StudyError
+from otherview.measure import measure
+from otherview.probe import encode_texts, probe
+from otherview.prompts import study_prompts
+from otherview.session import Session
+from otherview.sites import heads, hook_sites
+from otherview.study import Study
+
+TEXT_TOKENS = 30
+"""Tokens of a prompt where none is tokenised."""
+
+
+def best_seconds(
+    subjects: Mapping[str, Callable[[], object]], device: str, rounds: int
+) -> dict[str, float]:
+    """Best time of every subject, in turns, after one call each to warm up.
+
+    A subject that does not fit into the device's memory is left out.
+    """
+    clock = time.perf_counter if device.startswith("cuda") else time.process_time
+    best: dict[str, float] = {}
+    left_out = set()
+    for round_ in range(rounds + 1):
+        for name, subject in subjects.items():
+            if name in left_out:
+                continue
+            try:
+                start = clock()
+                subject()
+                wait_for(device)
+                taken = clock() - start
+            except torch.OutOfMemoryError:
+                left_out.add(name)
+                free_memory()
+                continue
+            if round_:
+                best[name] = min(taken, best.get(name, float("inf")))
+    return {name: seconds for name, seconds in best.items() if name not in left_out}
+
+
+def wait_for(device: str) -> None:
+    """Waits until the device has done what was asked of it."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def hook_figures(
+    name: str, transformer: Any, image: ImageTokens, text_length: int, rows: int, rounds: int
+) -> list[Figure]:
+    """Time and device memory of a forward with capture, against the same forward without."""
+    device = str(transformer.device)
+    cuda = device.startswith("cuda")
+    sites = hook_sites(transformer.config)
+    call = bare_call(transformer, rows, image.target + image.reference, text_length)
+    layout = TokenLayout((TEXT_TOKENS,) * rows, text_length, image.target, image.reference)
+    peaks: dict[str, int] = {}
+    waits: dict[str, int] = {}
+
+    @torch.inference_mode()
+    def bare() -> None:
+        with _counted_waits(device, waits, "bare"):
+            _peak_of(call, device, peaks, "bare")
+
+    @torch.inference_mode()
+    def captured() -> None:
+        with capture(transformer, sites) as recorder:
+            recorder.expect(layout)
+            with _counted_waits(device, waits, "captured"):
+                _peak_of(call, device, peaks, "captured")
+            recorder.take()
+
+    best = best_seconds({"bare": bare, "captured": captured}, device, rounds)
+    goal = 1.01 if cuda else 1.03
+    ratio = best["captured"] / best["bare"]
+    found = [at_most(f"{name}: forward with capture / without", ratio, goal, device)]
+    if cuda:
+        widest = max(site.channels for site in sites)
+        tokens = text_length + image.target + image.reference
+        activation = rows * tokens * widest * transformer.dtype.itemsize
+        share = (peaks["captured"] - peaks["bare"]) / activation
+        found.append(
+            at_most(f"{name}: device memory of capture / an activation", share, 0.01, device)
+        )
+        added = waits["captured"] - waits["bare"]
+        found.append(at_most(f"{name}: host waits that capture adds", added, 0, device))
+    return found
+
+
+def _peak_of(call: Callable[[], object], device: str, peaks: dict[str, int], name: str) -> None:
+    if not device.startswith("cuda"):
+        call()
+        return
+    torch.cuda.reset_peak_memory_stats(device)
+    call()
+    peaks[name] = torch.cuda.max_memory_allocated(device)
+
+
+@contextmanager
+def _counted_waits(device: str, waits: dict[str, int], name: str) -> Iterator[None]:
+    """Counts how often the host waits for a CUDA device, as torch's debug mode sees it."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    waits[name] = sum("synchroniz" in str(warning.message) for warning in seen)
+
+
+def study_figures(
+    name: str, study: Study, batches: tuple[int, ...], rounds: int, least_of_plain: float | None
+) -> list[Figure]:
+    """A whole study, loading left out, against its limit and against a plain script."""
+    model = study.model
+    session = Session(model)
+    device, folder, tokenizer = session.device, session.folder, session.tokenizer
+    prompts = study_prompts(study)
+    texts = [prompt.text for prompt in prompts.prompts]
+    reference = session.reference(study)
+    image = image_tokens(model, (reference.height, reference.width))
+    size = model.text_batch_size
+    encoder = weights.load_text_encoder(folder, device, model.dtype)
+    stock = weights.load_text_encoder(folder, device, model.dtype)
+    stock.set_attn_implementation("sdpa")
+    pipeline = session.pipeline
+    plain = _plain_pipeline(folder, device, model.dtype)
+
+    def whole() -> None:
+        encodings = encode_texts(encoder, tokenizer, texts, model.text_length, size)
+        probe(
+            pipeline, prompts, encodings, reference,
+            height=model.height, width=model.width, batch_size=size,
+        )  # fmt: skip
+
+    subjects: dict[str, Callable[[], object]] = {
+        "whole": whole,
+        "plain": lambda: _plain_script(plain, texts, reference, study),
+    }
+    tokens = image.target + image.reference
+    for batch in batches:
+        calls = [min(batch, len(texts) - start) for start in range(0, len(texts), batch)]
+        subjects[f"text {batch}"] = _bare_texts(stock, tokenizer, texts, model, batch)
+        subjects[f"forward {batch}"] = _bare_forwards(pipeline.transformer, calls, tokens, model)
+    best = best_seconds(subjects, device, rounds)
+    text = min(best[f"text {b}"] for b in batches if f"text {b}" in best)
+    forward = min(best[f"forward {b}"] for b in batches if f"forward {b}" in best)
+    cuda = device.startswith("cuda")
+    at_goal = 1.05 if cuda else 1.10
+    per_batch = ", ".join(
+        f"{batch}: {best[f'forward {batch}'] / len(texts):.3g} s"
+        for batch in batches
+        if f"forward {batch}" in best
+    )
+    return [
+        at_most(f"{name}: whole study / limit", best["whole"] / (text + forward), at_goal, device),
+        _against_plain(name, best["plain"] / best["whole"], least_of_plain, device),
+        reported(
+            f"{name}: share of the limit that is text", f"{text / (text + forward):.0%}", device
+        ),
+        reported(f"{name}: bare forward of a prompt, by batch", per_batch, device),
+    ]
+
+
+def _against_plain(name: str, ratio: float, least: float | None, device: str) -> Figure:
+    name = f"{name}: plain script / whole study"
+    if least is None:
+        return reported(name, f"{ratio:.2f}", device)
+    return at_least(name, ratio, least, device)
+
+
+def _bare_texts(
+    encoder: Any, tokenizer: Any, texts: list[str], model: Any, batch: int
+) -> Callable[[], None]:
+    inputs = [
+        tokenizer(
+            texts[start : start + batch],
+            return_tensors="pt",
+            padding="max_length",
+            max_length=model.text_length,
+        ).to(encoder.device)
+        for start in range(0, len(texts), batch)
+    ]
+
+    @torch.inference_mode()
+    def run() -> None:
+        for rows in inputs:
+            encoder(**rows, use_cache=False)
+
+    return run
+
+
+def _bare_forwards(
+    transformer: Any, calls: list[int], tokens: int, model: Any
+) -> Callable[[], None]:
+    @torch.inference_mode()
+    def run() -> None:
+        by_rows = {
+            rows: bare_call(transformer, rows, tokens, model.text_length) for rows in set(calls)
+        }
+        for rows in calls:
+            by_rows[rows]()
+
+    return run
+
+
+def _plain_pipeline(folder: Path, device: str, dtype: str) -> Any:
+    from diffusers import Flux2KleinPipeline
+
+    pipeline = Flux2KleinPipeline.from_pretrained(
+        folder, local_files_only=True, dtype=getattr(torch, dtype)
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _plain_script(pipeline: Any, texts: list[str], reference: Any, study: Study) -> None:
+    """A pipeline call a prompt, with hooks that copy every activation to float32."""
+    kept = []
+
+    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        copy = inputs[0].detach().to(torch.float32, copy=True)
+        slices = copy.reshape(*copy.shape[:2], -1, 16)
+        kept.append(slices.pow(2).mean(dim=(1, 3)).sqrt().cpu())
+
+    handles = [
+        pipeline.transformer.get_submodule(site.module).register_forward_pre_hook(hook)
+        for site in hook_sites(pipeline.transformer.config)
+    ]
+    for text in texts:
+        pipeline(
+            prompt=text,
+            image=reference,
+            height=study.model.height,
+            width=study.model.width,
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=torch.Generator().manual_seed(0),
+        )
+    for handle in handles:
+        handle.remove()
+
+
+def precision_figures(name: str, study: Study) -> list[Figure]:
+    """What bfloat16 does to t over heads, on the same weights."""
+    by_dtype = {}
+    device = ""
+    for dtype in ("float32", "bfloat16"):
+        measured = measure(replace(study, model=replace(study.model, dtype=dtype)))
+        device = measured.device
+        responses = measured.responses
+        differences = responses.differences(heads(responses.sites))
+        spread = differences.std(axis=0, ddof=1) / np.sqrt(len(differences))
+        by_dtype[dtype] = differences.mean(axis=0) / spread
+        free_memory()
+    exact, low = by_dtype["float32"], by_dtype["bfloat16"]
+    change = np.abs(low - exact)
+    crossed = int(((np.abs(exact) > 3) != (np.abs(low) > 3)).sum())
+    text = (
+        f"median {np.median(change):.3g}, largest {change.max():.3g} (|t| up to "
+        f"{np.abs(exact).max():.3g}); {crossed} of {len(exact)} heads cross |t| = 3; "
+        f"r = {np.corrcoef(exact, low)[0, 1]:.5f}"
+    )
+    return [reported(f"{name}: change of t, bfloat16 against float32", text, device)]
+
+
+def peak_figures(
+    name: str, transformer: Any, image: ImageTokens, text_length: int, batches: tuple[int, ...],
+    rounds: int, *, compiled: bool,
+) -> list[Figure]:  # fmt: skip
+    """Share of the device's matrix peak that forwards reach, by attention, batch and compiling.
+
+    The peak is that of a product of large square matrices in the same precision, in the same run.
+    """
+    device, dtype = str(transformer.device), transformer.dtype
+    cuda = device.startswith("cuda")
+    side = 8192 if cuda else 1024
+    left = torch.randn(side, side, device=device).to(dtype)
+    product = best_seconds({"product": lambda: left @ left}, device, 2 * rounds)["product"]
+    peak = 2 * side**3 / product
+    flops = forward_flops(transformer.config, text_length, image)
+    tokens = image.target + image.reference
+    found = [reported(f"{name}: matrix product of {side}", f"{peak / 1e12:.3g} TFLOP/s", device)]
+    sites = hook_sites(transformer.config)
+    attentions = ("native", "_native_cudnn", "_native_flash") if cuda else ("native",)
+    for attention in attentions:
+        for blocks in ("eager", "compiled") if compiled else ("eager",):
+            for rows in batches:
+                text = _share(transformer, sites, attention, blocks, rows, tokens, text_length,
+                              image, flops, peak, rounds)  # fmt: skip
+                label = f"{name}: share of peak, {attention} attention, {blocks}, batch {rows}"
+                found.append(reported(label, text, device))
+    set_attention(transformer, "native")
+    return found
+
+
+def _share(
+    transformer: Any, sites: Any, attention: str, blocks: str, rows: int, tokens: int,
+    text_length: int, image: ImageTokens, flops: float, peak: float, rounds: int,
+) -> str:  # fmt: skip
+    device = str(transformer.device)
+    layout = TokenLayout((TEXT_TOKENS,) * rows, text_length, image.target, image.reference)
+    try:
+        set_attention(transformer, attention)
+    except StudyError as error:
+        return f"cannot be used here: {error}"
+    call = bare_call(transformer, rows, tokens, text_length)
+    hooked = compiled_capture(transformer, sites) if blocks == "compiled" else nullcontext()
+    with torch.inference_mode(), hooked as recorder:
+
+        def run() -> None:
+            if recorder is not None:
+                recorder.expect(layout)
+            call()
+
+        try:
+            best = best_seconds({"forward": run}, device, rounds)
+        except RuntimeError as error:
+            return f"failed: {str(error).splitlines()[0]}"
+    if "forward" not in best:
+        return "out of memory"
+    return f"{rows * flops / best['forward'] / peak:.1%}"

@@ -1,0 +1,173 @@
+"""Compiled blocks and other attentions: the same responses, one graph a kind of block, no break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+
+from otherview.capture import TokenLayout, capture
+from otherview.compiled import compiled_capture
+from otherview.compose import (
+    compose_study,
+    configuration_folder,
+    identity,
+    register_resolvers,
+)
+from otherview.errors import StudyError
+from otherview.measure import Measurement, measure
+from otherview.session import Session
+from otherview.sites import hook_sites
+from otherview.study import Study
+
+# torch's compiler still imports its own deprecated torch.jit
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+LAYOUT = TokenLayout((5, 9, 7), 20, 16, 8)
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Compiles by tracing alone, which takes seconds where code generation takes a minute.
+
+    Gives torch's counters.
+    """
+    from torch._dynamo.utils import counters
+
+    traced_only = partial(compiled_capture, backend="aot_eager")
+    monkeypatch.setattr("otherview.probe.compiled_capture", traced_only)
+    torch.compiler.reset()
+    counters.clear()
+    yield counters
+    torch.compiler.reset()
+
+
+@pytest.fixture
+def transformer() -> Any:
+    """Two joint and twelve single blocks of random weights: more than torch compiles one by one."""
+    from diffusers import Flux2Transformer2DModel
+
+    torch.manual_seed(0)
+    made = Flux2Transformer2DModel(
+        in_channels=16, num_layers=2, num_single_layers=12, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=32, axes_dims_rope=(4, 4, 4, 4),
+        timestep_guidance_channels=32, guidance_embeds=False,
+    )  # fmt: skip
+    return made.eval()
+
+
+def sites_of(transformer: Any) -> Any:
+    return hook_sites({**transformer.config, "_class_name": "Flux2Transformer2DModel"})
+
+
+@torch.inference_mode()
+def call(transformer: Any, seed: int = 0) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    transformer(
+        hidden_states=torch.randn(3, 24, 16, generator=draw),
+        timestep=torch.ones(3),
+        guidance=None,
+        encoder_hidden_states=torch.randn(3, 20, 32, generator=draw),
+        txt_ids=torch.zeros(3, 20, 4),
+        img_ids=torch.zeros(3, 24, 4),
+        return_dict=False,
+    )
+
+
+def energies(transformer: Any, hooked: Any) -> list[np.ndarray]:
+    """Sums of squares of two passes under `hooked`."""
+    taken = []
+    with hooked as recorder:
+        for seed in (0, 1):
+            recorder.expect(LAYOUT)
+            call(transformer, seed)
+            taken.append(recorder.take())
+    return taken
+
+
+def test_hooks_are_compiled_into_one_graph_for_each_kind_of_block(
+    transformer: Any, traced: Any
+) -> None:
+    sites = sites_of(transformer)
+    eager = energies(transformer, capture(transformer, sites))
+    compiled = energies(transformer, compiled_capture(transformer, sites, backend="aot_eager"))
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5)
+    assert traced["stats"]["unique_graphs"] == 2
+    assert not traced["graph_break"]
+
+
+def test_afterwards_nothing_is_compiled_and_no_hook_is_left(transformer: Any, traced: Any) -> None:
+    sites = sites_of(transformer)
+    names = [name for name, _ in transformer.named_buffers()]
+    eager = energies(transformer, capture(transformer, sites))
+    energies(transformer, compiled_capture(transformer, sites, backend="aot_eager"))
+    assert [name for name, _ in transformer.named_buffers()] == names
+    assert not any(module._forward_pre_hooks for module in transformer.modules())
+    np.testing.assert_array_equal(energies(transformer, capture(transformer, sites)), eager)
+    assert traced["stats"]["unique_graphs"] == 2
+
+
+def test_two_passes_before_take_are_refused(transformer: Any, traced: Any) -> None:
+    sites = sites_of(transformer)
+    with compiled_capture(transformer, sites, backend="aot_eager") as recorder:
+        recorder.expect(LAYOUT)
+        call(transformer)
+        call(transformer)
+        with pytest.raises(RuntimeError, match=r"joint\.0\.image ran 2 times in one pass"):
+            recorder.take()
+        recorder.expect(LAYOUT)
+        with pytest.raises(RuntimeError, match=r"did not reach joint\.0\.image"):
+            recorder.take()
+    assert traced["stats"]["unique_graphs"] == 2
+
+
+def test_a_study_measured_with_compiled_blocks(
+    small_study: Study, small_measurement: Measurement, traced: Any, tmp_path: Path
+) -> None:
+    model = replace(small_study.model, compile=True, batch_size=4)
+    study = replace(small_study, model=model)
+    measured = measure(study, unfinished=tmp_path).responses
+    np.testing.assert_allclose(measured.energy, small_measurement.responses.energy, rtol=1e-4)
+    assert traced["stats"]["unique_graphs"] == 2  # the last batch of two is filled up to four
+    (tmp_path / "0000004.safetensors").unlink()
+    again = measure(study, unfinished=tmp_path).responses
+    np.testing.assert_array_equal(again.energy, measured.energy)
+
+
+def test_another_attention_gives_the_same_responses(
+    small_study: Study, small_measurement: Measurement
+) -> None:
+    model = replace(small_study.model, attention="_native_math")
+    session = Session(model)
+    measured = measure(replace(small_study, model=model), session=session).responses
+    processor = session.pipeline.transformer.single_transformer_blocks[0].attn.processor
+    assert processor._attention_backend.value == "_native_math"
+    np.testing.assert_allclose(measured.energy, small_measurement.responses.energy, rtol=1e-4)
+    assert not session.serves(small_study.model)
+
+
+@pytest.mark.parametrize("name", ["flsh", "xformers"])
+def test_an_attention_that_cannot_be_used_is_refused_before_weights_are_loaded(
+    small_study: Study, name: str
+) -> None:
+    with pytest.raises(StudyError, match=rf"model\.attention={name} cannot be used here"):
+        Session(replace(small_study.model, attention=name))
+
+
+def test_both_are_settings_and_part_of_the_identity() -> None:
+    study = compose_study(["+experiment=kitchen", "model.compile=true", "model.attention=flash"])
+    assert (study.model.compile, study.model.attention) == (True, "flash")
+    settings: list[list[str]] = [[], ["model.compile=true"], ["model.attention=flash"]]
+    register_resolvers()
+    with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        digits = {
+            identity(hydra.compose("study", ["+experiment=kitchen", *overrides]))
+            for overrides in settings
+        }
+    assert len(digits) == 3
