@@ -30,7 +30,7 @@ from rich.table import Table
 
 from otherview.combine import combine
 from otherview.compose import study_from
-from otherview.study import settings_digest, settings_of
+from otherview.study import settings_of
 
 TEMPLATES = ("viewpoint", "matched")
 SECONDS_A_POINT = 60 / 10_000
@@ -87,7 +87,7 @@ def _copy(point: Path, folder: Path, seed: int) -> None:
     config.write_text(config.read_text().replace("\nseed: 0\n", f"\nseed: {seed}\n"))
     settings = settings_of(study_from(yaml.safe_load(config.read_text())))
     summary = json.loads((folder / "summary.json").read_text())
-    summary |= {"seed": seed, "settings": settings_digest(settings)}
+    summary |= {"seed": seed, "settings": settings}
     (folder / "summary.json").write_text(json.dumps(summary))
     with h5py.File(folder / "responses.nc", "r+") as file:
         file.attrs["seed"] = seed

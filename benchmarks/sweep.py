@@ -39,7 +39,7 @@ from otherview import weights
 from otherview.compose import compose_study, configuration_folder, register_resolvers
 from otherview.cost import image_tokens
 from otherview.scene import open_reference
-from otherview.study import Study, settings_digest, settings_of
+from otherview.study import Study, settings_of
 from otherview.sweep.points import Point, compose_points
 from otherview.sweep.submissions import freeze, read_submissions
 
@@ -177,7 +177,7 @@ def _time_reading(table: Table, sweep: Path, points: int) -> None:
     many = sweep.with_name("many")
     for point in planned:
         shutil.copytree(sweep / one.folder, many / point.folder)
-        digest = settings_digest(settings_of(point.study))
+        settings = settings_of(point.study)
         config = many / point.folder / ".hydra" / "config.yaml"
         config.write_text(
             config.read_text().replace("\nseed: 0\n", f"\nseed: {point.config['seed']}\n")
@@ -185,7 +185,7 @@ def _time_reading(table: Table, sweep: Path, points: int) -> None:
         summary = many / point.folder / "summary.json"
         content = json.loads(summary.read_text()) | {
             "seed": point.config["seed"],
-            "settings": digest,
+            "settings": settings,
         }
         summary.write_text(json.dumps(content))
     freeze(many, planned, [list(range(points))], {"kind": "sequential", "rerun": "missing"})

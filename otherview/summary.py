@@ -23,7 +23,7 @@ from otherview.stats import (
     TrendResult,
     WordingSplitResult,
 )
-from otherview.study import Study, settings_digest, settings_of
+from otherview.study import Study, settings_of
 from otherview.tables import rank_correlation
 
 TOP_BLOCKS = 5
@@ -55,7 +55,7 @@ def summary_of(
         },
         "items": len(study.creatures.items),
         "seed": study.seed,
-        "settings": settings_digest(settings_of(study)),
+        "settings": settings_of(study),
         "reading": reading_summary(study) | batch_sizes(study, measurement.responses),
         "tokens": token_summary(study, measurement),
         "results": {

@@ -287,7 +287,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "other": (take_another_s_responses, "damaged: responses.nc: the mean difference of "),
     "seed": (reseed, "damaged: summary.json is not of .hydra/config.yaml: seed is 0 and not 7"),
-    "shorter": (end_earlier, "damaged: summary.json is not of .hydra/config.yaml: some setting"),
+    "shorter": (end_earlier, "damaged: summary.json is not of .hydra/config.yaml: nulls.splits"),
     "failed": (fail, "unfinished: failed: out of memory"),
     "whole": (lambda _: None, "repeats pocket-viewpoint-seed0-00000000"),
 }
@@ -396,7 +396,7 @@ def test_the_printed_result_leads_with_the_answer(sweep: Path, combined: dict[st
     called = combined["groups"][0]["results"]["heads"]["role_test"]["called"]
     assert f"{called} of 48 heads follow the role over items and over 9 + 9 wordings" in text
     for wanted in (
-        "placebo_mention (placebo)", "item x template", "pocket_random (null of pocket)",
+        "placebo_mention (placebo)", "item x template", "null models: pocket_random. ",
         "scenes: not tested", str(sweep),
     ):  # fmt: skip
         assert wanted in text

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from otherview.compose import RUN_SETTINGS, study_from
-from otherview.study import Study, Templates, settings_digest, settings_of
+from otherview.study import Study, Templates, settings_of
 
 FILES_OF_A_POINT = (".hydra", "status.json", "responses.nc", "summary.json")
 VARIED = ("templates", "seed")
@@ -131,6 +131,7 @@ class _Reader:
             config = self._configs[rest]
             seed = int(seed_lines[0].removeprefix("seed:")) if seed_lines else config.study.seed
             point = _point(folder, config, seed, summary)
+            other = _disagreement(point, summary)
         except UnusablePointError:
             raise
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -138,7 +139,6 @@ class _Reader:
             raise UnusablePointError(f"damaged: .hydra/config.yaml: {reason}") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise UnusablePointError(f"damaged: summary.json lacks {error}") from error
-        other = _disagreement(point, summary)
         if other:
             raise UnusablePointError(f"damaged: summary.json is not of .hydra/config.yaml: {other}")
         return point
@@ -223,8 +223,28 @@ def _disagreement(point: Point, summary: Mapping[str, Any]) -> str | None:
             return f"the {role} wordings differ"
     if set(summary.get("results", {})) != set(study.capture.units):
         return "results are of other units"
-    if summary.get("settings") != settings_digest({**point.config.settings, "seed": point.seed}):
-        return "some setting is not what it was; the config was changed or cut"
+    settings = {**point.config.settings, "seed": point.seed}
+    changed = _changed(summary["settings"], settings)
+    if changed:
+        return f"{changed} is not what the result was made with; the config was changed or cut"
+    return None
+
+
+def _changed(made_with: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
+    """The first setting of a result that has another value in `settings`, by its dotted name.
+
+    Settings that came after the result was made say nothing against it.
+    """
+    if made_with == settings:
+        return None
+    for name, value in made_with.items():
+        other = settings.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            inner = _changed(value, other)
+            if inner:
+                return f"{name}.{inner}"
+        elif other != value:
+            return name
     return None
 
 

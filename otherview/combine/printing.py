@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from otherview.console import DASH, UNIT_SET_TITLES
 
@@ -173,29 +174,28 @@ def agreement_table(unit_set: str, result: dict[str, Any]) -> Table:
 def models_table(models: list[dict[str, Any]]) -> Table:
     """Models side by side, those of one contrast below each other; of the first unit set only."""
     unit_set = models[0]["unit_set"]
-    table = Table(title=f"the same contrasts on other models, {UNIT_SET_TITLES[unit_set]}")
-    for heading in ("templates", "model"):
-        table.add_column(heading, no_wrap=True)
+    shown = [comparison for comparison in models if comparison["unit_set"] == unit_set]
+    nulls = {row["model"] for comparison in shown for row in comparison["rows"] if "null_of" in row}
+    note = f"null models: {', '.join(sorted(nulls))}. " if nulls else ""
+    table = Table(
+        title=f"the same contrasts on other models, {UNIT_SET_TITLES[unit_set]}",
+        caption=f"{note}differ: family-wise over items",
+    )
+    table.add_column("", no_wrap=True)
     thresholds = [count["threshold"] for count in models[0]["rows"][0]["above"]]
-    for heading in (
-        *(f"|t| > {threshold:g}" for threshold in thresholds),
-        "family-wise", "in every", "role test",
-    ):  # fmt: skip
-        table.add_column(heading, justify="right")
-    for comparison in models:
-        if comparison["unit_set"] != unit_set:
-            continue
-        over = comparison.get("templates", "all contrasts")
-        for index, row in enumerate(comparison["rows"]):
-            null = f" (null of {row['null_of']})" if "null_of" in row else ""
+    above = [f"|t| > {threshold:g}" for threshold in thresholds]
+    for heading in (*above, "differ", "in every", "role test"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for comparison in shown:
+        table.add_row(Text(comparison.get("templates", "all contrasts"), style="bold"))
+        for row in comparison["rows"]:
             table.add_row(
-                "" if index else over,
-                f"{row['model']}{null}",
-                *(f"{count['observed']:,} ({count['share']:.0%})" for count in row["above"]),
+                Text(f"  {row['model']}"),
+                *(f"{count['observed']:,}" for count in row["above"]),
                 f"{row['familywise']:,}",
                 *(_cell(row, name, ",") for name in ("in_every_template", "role_called")),
-                end_section=index == len(comparison["rows"]) - 1,
             )
+        table.add_section()
     return table
 
 

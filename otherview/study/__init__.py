@@ -9,7 +9,7 @@ from otherview.study.intervention import Intervention
 from otherview.study.model import DTYPES, Model, Scene
 from otherview.study.published import Published, PublishedCount
 from otherview.study.reading import RESPONSES, TOKEN_GROUPS, UNIT_SETS, Capture, Nulls, Sampling
-from otherview.study.study import MOST_ITEMS_EXACT, Study, settings_digest, settings_of
+from otherview.study.study import MOST_ITEMS_EXACT, Study, settings_of
 
 __all__ = [
     "DTYPES",
@@ -29,6 +29,5 @@ __all__ = [
     "Scene",
     "Study",
     "Templates",
-    "settings_digest",
     "settings_of",
 ]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -77,8 +74,3 @@ def settings_of(study: Study) -> dict[str, Any]:
     settings = asdict(study)
     del settings["model"]["device"]
     return settings
-
-
-def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Hash of all settings, to tell whether a result and a config belong together."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
