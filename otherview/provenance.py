@@ -18,12 +18,14 @@ import otherview
 VIEWS_OF_A_RESULT = (
     "combine",
     "console.py",
+    "dashboard.py",
+    "figure.py",
+    "figures",
     "plan.py",
     "report",
-    "report.py",
     "sweep",
+    "track.py",
     "tracking",
-    "tracking.py",
     "views.py",
 )
 """Parts of the package that change no number of a result."""
