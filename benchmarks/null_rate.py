@@ -183,7 +183,7 @@ def _print(rows: list[Seed], console: Console) -> None:
             title=f"nothing to find ({reading})",
             caption="seeds in which the role test calls any head; nominal 5%",
         )
-        table.add_column("model", no_wrap=True)
+        table.add_column("model")
         headings = ("seeds", "|t| > 3", "any called", "95% interval")
         for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
@@ -199,7 +199,7 @@ def _print(rows: list[Seed], console: Console) -> None:
                 str(len(own)),
                 f"{share:.0%} of {own[0].heads}",
                 f"{wrong / len(own):.1%}",
-                f"{interval.low:.1%} to {interval.high:.1%}",
+                f"{100 * interval.low:.1f} to {interval.high:.1%}",
             )
         console.print(table)
 
