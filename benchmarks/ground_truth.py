@@ -54,6 +54,9 @@ class Called:
     """Heads that the role test calls."""
     gate: dict[str, int]
     """Rank of the planted head by |t| and by the role test's min F', from 1."""
+    gate_held_out: tuple[int, int] | None
+    """Of how many random halvings of creatures and nouns the role test calls the planted head on
+    both halves; None without a planted head."""
     decoy: dict[str, bool]
     """Whether the decoy passes |t| > 3, and whether the role test calls it; empty where the
     reading does not see it."""
@@ -120,8 +123,12 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
     passing = np.abs(one.published.t) > 3
     gate: dict[str, int] = {}
     decoy: dict[str, bool] = {}
+    held_out = None
     if "gate" in card:
         place = addresses.index(card["gate"])
+        assert several.wording_split is not None
+        confirmed = several.wording_split.confirmed[:, place]
+        held_out = int(confirmed.sum()), len(confirmed)
         gate = {"t": _rank(one.published.t, place), "role": _rank(role.min_f, place)}
         if card["decoy"] in addresses:
             place = addresses.index(card["decoy"])
@@ -134,6 +141,7 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
         _familywise(several),
         tuple(address for address, called in zip(addresses, role.called, strict=True) if called),
         gate,
+        held_out,
         decoy,
     )
 
@@ -178,6 +186,12 @@ def _print(rows: list[Called], console: Console) -> None:
         for row in rows:
             if row.reading == reading and row.role:
                 console.print(f"{row.model}: role test calls {', '.join(row.role)}")
+            if row.reading == reading and row.gate_held_out:
+                times, splits = row.gate_held_out
+                console.print(
+                    f"{row.model}: the gate is called on half of the creatures under half of the "
+                    f"nouns, and again on the other halves, in {times} of {splits} halvings"
+                )
     console.print(
         "|t| > 3: heads selective for the published pair of wordings. items: heads that differ "
         "over items, family-wise, with eight nouns a role. role test: over items and over "
