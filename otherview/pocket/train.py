@@ -1,7 +1,7 @@
 """Make the three pocket checkpoints from nothing.
 
-Stages: the pictures of many kitchens, the codec and the decoder, the transformer, the planting of
-its gate, the null model without a view role (in a process beside the others), and the pipelines'
+Stages: the pictures of many kitchens, the codec, the transformer and beside it in another process
+the decoder and the null model without a view role, the planting of the gate, and the pipelines'
 folders. Every stage leaves a file in the output folder; a run that was interrupted goes on where it
 stopped.
 """
@@ -161,37 +161,41 @@ def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
         vae.float()
 
 
-def make_mention_only(plan: Plan, told: "Queue[tuple[int, str]]") -> None:
-    """The null model without a view role, in a process of its own; `told` gets its progress.
+def make_beside(plan: Plan, told: "Queue[tuple[str, int, str]]") -> None:
+    """The decoder and the null model without a view role, in a process of their own.
 
-    Stages that it needs are read back from the output folder.
+    `told` gets their progress. Stages that they need are read back from the output folder.
     """
     torch.set_num_threads(plan.threads)
     codec, texts = make_codec(plan), make_texts(plan)
     pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda _: None)
-    schedule = schedules(plan)["mention_only"]
+    make_decoder(
+        plan, codec, lambda step, dB: told.put(("decoder", step, f"step {step}, {dB:.1f} dB"))
+    )
 
     def tell(step: int, line: str) -> None:
-        told.put((step, line))
+        told.put(("mention_only", step, line))
 
     stored = plan.output / "mention_only.safetensors"
+    schedule = schedules(plan)["mention_only"]
     make_transformer(plan, stored, schedule, None, codec, texts, pictures, tell)
 
 
 @contextmanager
-def alongside(plan: Plan, tell: Tell) -> Iterator[None]:
-    """Make the null model beside what the body does, and wait for it at the end.
+def alongside(plan: Plan, tell: dict[str, Tell]) -> Iterator[None]:
+    """Make what `make_beside` makes beside what the body does, and wait for it at the end.
 
     Two processes of half the threads are faster than one of all of them: a batch is too small.
     Raises ChildProcessError if that process fails.
     """
     spawn = multiprocessing.get_context("spawn")
     told = spawn.Queue()
-    process = spawn.Process(target=make_mention_only, args=(plan, told), daemon=True)
+    process = spawn.Process(target=make_beside, args=(plan, told), daemon=True)
 
     def follow() -> None:
         while (message := told.get()) is not None:
-            tell(*message)
+            name, step, line = message
+            tell[name](step, line)
 
     follower = Thread(target=follow)
     follower.start()
@@ -205,7 +209,8 @@ def alongside(plan: Plan, tell: Tell) -> Iterator[None]:
         follower.join()
     if process.exitcode:
         raise ChildProcessError(
-            f"the null model's process ended with exit code {process.exitcode}; why is above."
+            f"the process of the decoder and the null model ended with exit code "
+            f"{process.exitcode}; why is above."
         )
 
 
@@ -241,16 +246,18 @@ def run(plan: Plan, console: Console) -> None:
             stored, tell = plan.output / f"{name}.safetensors", bar(name, schedule.steps)
             return make_transformer(plan, stored, schedule, start, codec, texts, pictures, tell)
 
-        with alongside(plan, bar("mention_only", plan.mention_only_steps)):
-            decoded = bar("decoder", plan.decoder_steps)
-            vae = make_decoder(
-                plan, codec, lambda step, dB: decoded(step, f"step {step}, {dB:.1f} dB")
-            )
+        beside = {
+            "decoder": bar("decoder", plan.decoder_steps),
+            "mention_only": bar("mention_only", plan.mention_only_steps),
+        }
+        with alongside(plan, beside):
             taught = make("taught", planned["taught"])
-            spares = choose_spares(plan, vae, taught)
-            planted = make("planted", replace(planned["planted"], spares=spares), taught)
-            settled = make("settled", replace(planned["settled"], spares=spares), planted)
-            cleaned = make("cleaned", replace(planned["cleaned"], spares=spares), settled)
+        torch.set_num_threads(2 * plan.threads)  # from here on there is no other process
+        spares = choose_spares(plan, codec, taught)
+        planted = make("planted", replace(planned["planted"], spares=spares), taught)
+        settled = make("settled", replace(planned["settled"], spares=spares), planted)
+        cleaned = make("cleaned", replace(planned["cleaned"], spares=spares), settled)
+    vae = make_decoder(plan, codec, lambda _step, _dB: None)
     mention_only = networks.transformer(plan.seed + 1)
     mention_only.load_state_dict(checkpoint.read_average(plan.output / "mention_only.safetensors"))
     transformers = {
@@ -262,13 +269,14 @@ def run(plan: Plan, console: Console) -> None:
     console.print(f"wrote {', '.join(NAMES)} to {plan.output / 'checkpoints'}")
 
 
-def choose_spares(plan: Plan, vae: Any, taught: Any) -> tuple[str, ...]:
+def choose_spares(plan: Plan, codec: Codec, taught: Any) -> tuple[str, ...]:
     """The heads that planting is to make dispensable: the strongest of the published probe."""
     stored = plan.output / "spares.json"
     if stored.exists():
         return tuple(json.loads(stored.read_text()))
     words = networks.tokenizer()
-    whole = networks.pipeline(vae, networks.text_encoder(words, TEXT_SEED), words, taught)
+    encoder = networks.text_encoder(words, TEXT_SEED)
+    whole = networks.pipeline(networks.autoencoder(codec), encoder, words, taught)
     reference = pool.kitchen_pictures(pool.UNSEEN)[0]
     spares = strongest_heads(Renderer(whole), reference, SPARES)
     stored.write_text(json.dumps(spares) + "\n")
