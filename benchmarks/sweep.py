@@ -47,7 +47,7 @@ LARGEST_OF_LIMIT = 1.25
 LEAST_OF_PROCESSES = 5.0
 LEAST_OF_HYDRA = 3.0
 MOST_SECONDS, MOST_BYTES = 60.0, 1 << 30
-KITCHEN = ("+experiment=kitchen", "model=pocket", "capture=heads")
+KITCHEN = ("+experiment=kitchen", "model=pocket", "capture=heads", "tracking=off")
 ROUNDS_OF_FORWARDS = 2
 
 
@@ -59,23 +59,33 @@ def main() -> None:
     parser.add_argument("--finished", type=int, default=10_000, help="finished points (10,000)")
     parser.add_argument("--composed", type=int, default=1000, help="points composed (1,000)")
     given = parser.parse_args()
-    table = Table(title="sweeps")
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = Path(folder) / "sweep"
+        points = _table("points")
+        _time_points(points, sweep, given.points, given.processes, given.flips)
+        console.print(points)
+        composition = _table("composition")
+        _time_composition(composition, given.composed)
+        console.print(composition)
+        finished = _table("finished points")
+        _time_reading(finished, sweep, given.finished)
+        console.print(finished)
+    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title)
     table.add_column("")
     for heading in ("measured", "ratio or share", "goal"):
         table.add_column(heading, justify="right")
     table.add_column("reached")
-    with tempfile.TemporaryDirectory() as folder:
-        _time_points(table, Path(folder) / "sweep", given.points, given.processes, given.flips)
-        _time_composition(table, given.composed)
-        _time_reading(table, Path(folder) / "sweep", given.finished)
-    console = Console()
-    console.print(table)
-    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    return table
 
 
 def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: int) -> None:
     nulls = (f"nulls.sign_flips={flips}", "nulls.splits=1")
-    study = compose_study([*KITCHEN, *nulls])
+    study = compose_study([*KITCHEN[:-1], *nulls])
     loading, forwards = _limit(study)
     limit = loading + points * forwards
     seeds = f"seed={','.join(str(seed) for seed in range(points))}"
@@ -176,7 +186,7 @@ def _time_reading(table: Table, sweep: Path, points: int) -> None:
     planned = [_renamed(one, number) for number in range(points)]
     many = sweep.with_name("many")
     for point in planned:
-        shutil.copytree(sweep / one.folder, many / point.folder)
+        shutil.copytree(sweep / one.folder, many / point.folder, symlinks=True)
         settings = settings_of(point.study)
         config = many / point.folder / ".hydra" / "config.yaml"
         config.write_text(
