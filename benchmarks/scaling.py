@@ -102,8 +102,17 @@ def _in_a_process(varied: str, value: int) -> dict[str, float]:
 def _point(varied: str, value: int) -> dict[str, float]:
     quiet()
     seconds = _study_seconds(value) if varied == "pairs" else _forward_seconds(varied, value)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "bytes": peak * (1 if sys.platform == "darwin" else 1024)}
+    return {"seconds": seconds, "bytes": _peak_bytes()}
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process. On Linux, getrusage counts the parent's as well."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024)
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def _study_seconds(pairs: int) -> float:
