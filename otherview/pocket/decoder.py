@@ -83,7 +83,7 @@ def teach_decoder(
         noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(step))
         decoded = vae.decode((given + spread * noise).to(device)).sample
         target = target.to(device)
-        _loss(decoded, target).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(_loss(decoded, target))
         share = step / schedule.steps
         rate = min(1.0, (step + 1) / 20) * min(1.0, (1 - share) / 0.8) + 0.005
         peaks = (schedule.matrix_rate, schedule.other_rate)

@@ -262,7 +262,7 @@ class Teacher:
             if batch.interventions is not None:
                 self._intervene(batch, batch.interventions, stack)
             losses = self._losses(batch)
-            losses.mean().backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(losses.mean())
         torch.nn.utils.clip_grad_norm_(self._others, 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
