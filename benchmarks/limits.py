@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from figures import Figure, at_least, at_most, reported
+from plain_script import plain_script
 
 from otherview import weights
 from otherview.attention import set_attention
@@ -166,7 +167,7 @@ def study_figures(
 
     subjects: dict[str, Callable[[], object]] = {
         "whole": whole,
-        "plain": lambda: _plain_script(plain, texts, reference, study),
+        "plain": lambda: plain_script(plain, texts, reference, study.model),
     }
     tokens = image.target + image.reference
     for batch in batches:
@@ -243,33 +244,6 @@ def _plain_pipeline(folder: Path, device: str, dtype: str) -> Any:
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
-
-
-def _plain_script(pipeline: Any, texts: list[str], reference: Any, study: Study) -> None:
-    """A pipeline call a prompt, with hooks that copy every activation to float32."""
-    kept = []
-
-    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        copy = inputs[0].detach().to(torch.float32, copy=True)
-        slices = copy.reshape(*copy.shape[:2], -1, 16)
-        kept.append(slices.pow(2).mean(dim=(1, 3)).sqrt().cpu())
-
-    handles = [
-        pipeline.transformer.get_submodule(site.module).register_forward_pre_hook(hook)
-        for site in hook_sites(pipeline.transformer.config)
-    ]
-    for text in texts:
-        pipeline(
-            prompt=text,
-            image=reference,
-            height=study.model.height,
-            width=study.model.width,
-            num_inference_steps=1,
-            guidance_scale=1.0,
-            generator=torch.Generator().manual_seed(0),
-        )
-    for handle in handles:
-        handle.remove()
 
 
 def precision_figures(name: str, study: Study) -> list[Figure]:

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from plain_script import plain_script
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,7 +28,6 @@ from otherview.compose import compose_study
 from otherview.probe import encode_texts, probe
 from otherview.prompts import study_prompts
 from otherview.scene import open_reference
-from otherview.sites import hook_sites
 
 BATCHES = (3, 6, 10, 30)
 LARGEST_OF_LIMIT = 1.15
@@ -73,7 +73,7 @@ def _subjects() -> dict[str, Callable[[], object]]:
     plain_pipeline = _whole_pipeline(folder)
     subjects: dict[str, Callable[[], object]] = {
         "probe": whole,
-        "plain": partial(_plain_script, plain_pipeline, texts, reference),
+        "plain": partial(plain_script, plain_pipeline, texts, reference, model),
     }
     for batch in BATCHES:
         inputs = _tokens(tokenizer, texts, model.text_length, batch)
@@ -94,31 +94,6 @@ def _whole_pipeline(folder: Any) -> Any:
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-def _plain_script(pipeline: Any, texts: list[str], reference: Any) -> list[torch.Tensor]:
-    kept = []
-
-    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        copy = inputs[0].detach().to(torch.float32, copy=True)
-        slices = copy.reshape(*copy.shape[:2], -1, 16)
-        kept.append(slices.pow(2).mean(dim=(1, 3)).sqrt().cpu())
-
-    handles = [
-        pipeline.transformer.get_submodule(site.module).register_forward_pre_hook(hook)
-        for site in hook_sites(pipeline.transformer.config)
-    ]
-    for text in texts:
-        pipeline(
-            prompt=text,
-            image=reference,
-            num_inference_steps=1,
-            guidance_scale=1.0,
-            generator=torch.Generator().manual_seed(0),
-        )
-    for handle in handles:
-        handle.remove()
-    return kept
 
 
 def _tokens(tokenizer: Any, texts: list[str], length: int, batch: int) -> list[Any]:
