@@ -12,13 +12,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from figures import Figure, at_least, at_most, reported
-from plain_script import plain_script
+from plain_script import plain_script, whole_pipeline
 
 from otherview import weights
 from otherview.attention import set_attention
@@ -156,7 +155,7 @@ def study_figures(
     stock = weights.load_text_encoder(folder, device, model.dtype)
     stock.set_attn_implementation("sdpa")
     pipeline = session.pipeline
-    plain = _plain_pipeline(folder, device, model.dtype)
+    plain = whole_pipeline(folder, device, model.dtype)
 
     def whole() -> None:
         encodings = encode_texts(encoder, tokenizer, texts, model.text_length, size)
@@ -234,16 +233,6 @@ def _bare_forwards(
             by_rows[rows]()
 
     return run
-
-
-def _plain_pipeline(folder: Path, device: str, dtype: str) -> Any:
-    from diffusers import Flux2KleinPipeline
-
-    pipeline = Flux2KleinPipeline.from_pretrained(
-        folder, local_files_only=True, dtype=getattr(torch, dtype)
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
 
 
 def precision_figures(name: str, study: Study) -> list[Figure]:

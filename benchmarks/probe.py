@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from plain_script import plain_script
+from plain_script import plain_script, whole_pipeline
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -70,7 +70,7 @@ def _subjects() -> dict[str, Callable[[], object]]:
             height=model.height, width=model.width, batch_size=batch_size,
         )  # fmt: skip
 
-    plain_pipeline = _whole_pipeline(folder)
+    plain_pipeline = whole_pipeline(folder)
     subjects: dict[str, Callable[[], object]] = {
         "probe": whole,
         "plain": partial(plain_script, plain_pipeline, texts, reference, model),
@@ -80,20 +80,6 @@ def _subjects() -> dict[str, Callable[[], object]]:
         subjects[f"text {batch}"] = partial(_bare_text, stock_encoder, inputs)
         subjects[f"forward {batch}"] = partial(_bare_forwards, pipeline, len(texts), batch)
     return subjects
-
-
-def _whole_pipeline(folder: Any) -> Any:
-    from diffusers import Flux2KleinPipeline
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    pipeline = Flux2KleinPipeline.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def _tokens(tokenizer: Any, texts: list[str], length: int, batch: int) -> list[Any]:

@@ -5,8 +5,9 @@
 Three comparisons, each with its peer or limit in the same run.
 
 A sweep of pocket in one process, against its limit: the bare transformer forwards of all points and
-one loading of the model. The tests' share is printed apart, since the limit has none; `--flips`
-sets their size. And against one process a point, of which a few are run.
+one loading of the model; the limit has no tests, whose size `--flips` sets. And against one process
+a point, of which a few are run: a plain script, which is what one would have without otherview, and
+otherview's own single run, page included.
 
 Composition of 1,000 points, against Hydra's own, of which a few are composed.
 
@@ -95,6 +96,10 @@ def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: 
         _seconds("run", *KITCHEN, *nulls, f"seed={seed}", f"hydra.run.dir={sweep}-{seed}")
         for seed in range(processes)
     )
+    script = str(Path(__file__).with_name("plain_script.py"))
+    plain = min(
+        _run_seconds(script, str(seed), f"{sweep}-plain-{seed}.npz") for seed in range(processes)
+    )
     table.add_row("bare forwards of a point", f"{forwards:.2f} s")
     table.add_row("one loading of the model", f"{loading:.2f} s")
     table.add_row(f"limit: {points} points", f"{limit:.1f} s", "1.00", end_section=True)
@@ -104,10 +109,14 @@ def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: 
         f"sweep of {points} points, against the limit", f"{whole:.1f} s", f"{ratio:.2f}",
         f"<= {LARGEST_OF_LIMIT}", _yes(ratio <= LARGEST_OF_LIMIT),
     )  # fmt: skip
-    ratio = points * single / whole
+    ratio = points * plain / whole
     table.add_row(
-        "a process a point, against the sweep", f"{single:.1f} s each", f"{ratio:.1f}",
-        f">= {LEAST_OF_PROCESSES:g}", _yes(ratio >= LEAST_OF_PROCESSES), end_section=True,
+        "a plain script a point, against the sweep", f"{plain:.1f} s each", f"{ratio:.1f}",
+        f">= {LEAST_OF_PROCESSES:g}", _yes(ratio >= LEAST_OF_PROCESSES),
+    )  # fmt: skip
+    table.add_row(
+        "a single run a point, against the sweep", f"{single:.1f} s each",
+        f"{points * single / whole:.1f}", end_section=True,
     )  # fmt: skip
 
 
@@ -237,9 +246,14 @@ def _bytes(usage: resource.struct_rusage) -> int:
 
 
 def _seconds(program: str, *arguments: str) -> float:
+    return _run_seconds("-m", f"otherview.{program}", *arguments)
+
+
+def _run_seconds(*command: str) -> float:
+    """Wall seconds of a Python process."""
     start = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", f"otherview.{program}", *arguments],
+        [sys.executable, *command],
         env=_environment(),
         stdout=subprocess.DEVNULL,
         check=True,

@@ -5,7 +5,7 @@ None may hurt a run: one that fails costs a line, which names the command that m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,12 @@ def _track(folder: Path, settings: Settings) -> None:
 
 def _examples(folder: Path, _settings: Settings) -> None:
     from otherview.examples import write_examples
-    from otherview.figures.files import NotInResultError
+    from otherview.figures.files import NotInResultError, SweepResult, read_result
+    from otherview.report.of_sweep import first_point
 
+    result = read_result(folder)
+    if isinstance(result, SweepResult):  # its page shows those of a point
+        folder = folder / first_point(result)
     with suppress(NotInResultError):  # a large model draws nothing in one step
         write_examples(folder)
 
@@ -51,21 +55,32 @@ def _report(folder: Path, _settings: Settings) -> None:
     write_report(folder)
 
 
-VIEWS: tuple[View, ...] = (
+PAGES: tuple[View, ...] = (
     View("examples", "python -m otherview.examples", _examples),
     View("report", "python -m otherview.report", _report),
-    View("tracking", "python -m otherview.track", _track),
 )
-"""In the order in which they are made."""
+"""What is there to look at, in the order in which it is made."""
+TRACKING: tuple[View, ...] = (View("tracking", "python -m otherview.track", _track),)
 
 
 def make_views(
-    folder: Path, settings: Settings, console: Console, views: tuple[View, ...] = VIEWS
+    folder: Path,
+    settings: Settings,
+    console: Console,
+    views: Sequence[View] = (*PAGES, *TRACKING),
 ) -> None:
     """Makes the views of the result in `folder`; whatever goes wrong is one line."""
+    for warning in attempt_views(folder, settings, views):
+        console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def attempt_views(folder: Path, settings: Settings, views: Sequence[View]) -> list[str]:
+    """Makes the views and returns what went wrong, a line a view that was not made."""
+    warnings = []
     for view in views:
         try:
             view.make(folder, settings)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            console.print(f"warning: no {view.name}: {reason}; later: {view.command} {folder}")
+            warnings.append(f"no {view.name}: {reason}; later: {view.command} {folder}")
+    return warnings

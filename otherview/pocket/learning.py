@@ -5,7 +5,7 @@ on the seed and the step alone, so that an interrupted run goes on as if it had 
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from jaxtyping import Bool, Float, Int
 from otherview.pocket import checkpoint
 from otherview.pocket.codec import CHANNELS, COMPONENTS, TOKENS, Codec
 from otherview.pocket.creatures import CREATURES
+from otherview.pocket.dropping import draw_dropped, drop_heads
 from otherview.pocket.optimiser import Muon
 from otherview.pocket.planting import (
     GATE,
     HeadSwitch,
     Interventions,
     draw_interventions,
+    head_addresses,
 )
 from otherview.pocket.pool import Pool
 from otherview.pocket.words import PLAIN, SCENE, prompts
@@ -63,6 +65,8 @@ class Schedule:
     """Heads that planting makes dispensable: decoys to be."""
     spare_share: float = 0.2
     """Share of samples in which a spare is switched off, so that nothing hangs on it."""
+    head_dropout: float = 0.0
+    """Largest share of all heads that a sample may miss; each draws its own, from none."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,8 @@ class Teacher:
         with ExitStack() as stack:
             if batch.interventions is not None:
                 self._intervene(batch, batch.interventions, stack)
+            if self.schedule.head_dropout:
+                stack.enter_context(self._dropping(len(batch.target)))
             losses = self._losses(batch)
             torch.autograd.backward(losses.mean())
         torch.nn.utils.clip_grad_norm_(self._others, 1.0)
@@ -314,6 +320,12 @@ class Teacher:
             spare = stack.enter_context(HeadSwitch(self.transformer, address))
             kept = draws.random(len(plan.zeroed)) >= self.schedule.spare_share
             spare.keep = torch.from_numpy(kept).float().to(self.device)
+
+    def _dropping(self, batch: int) -> AbstractContextManager[None]:
+        draws = np.random.default_rng([self.schedule.seed, self.step, 2])
+        heads = len(head_addresses(self.transformer))
+        dropped = draw_dropped(draws, batch, heads, self.schedule.head_dropout)
+        return drop_heads(self.transformer, dropped)
 
     def _set_rates(self) -> None:
         plan = self.schedule

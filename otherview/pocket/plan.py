@@ -23,6 +23,7 @@ class Plan:
     settling_steps: int
     cleaning_steps: int
     mention_only_steps: int
+    unplanted_steps: int
     batch: int
     seed: int
     every: int
@@ -73,6 +74,13 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
             scene_share=0.1,
             full_noise_share=0.75,
             spare_share=0.3,
+        ),
+        "unplanted": Schedule(
+            plan.unplanted_steps,
+            plan.batch,
+            plan.seed + 250,
+            rates=((0.5, 1.0), (1.0, 0.0)),
+            head_dropout=0.25,
         ),
         "mention_only": Schedule(
             plan.mention_only_steps,

@@ -17,7 +17,7 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
     combined, group = result.combined, main_group(result)
     found = group["results"]["heads"]
     table = pooled_heads(result)
-    first_point = next(row["point"] for row in combined["points"] if row["group"] == group["id"])
+    pictured = result.folder / first_point(result)
     return {
         "title": f"{', '.join(combined['studies'])}: {plural(len(combined['points']), 'point')}",
         "combined": combined,
@@ -26,8 +26,8 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "answer": sweep_answer(combined, group),
         "key_figures": _key_figures(found),
         "table": page_table(table),
-        "reference": image_data(result.folder / first_point / "reference.png"),
-        "examples": examples(result.folder / first_point),
+        "reference": image_data(pictured / "reference.png"),
+        "examples": examples(pictured),
         "count_rows": _count_rows(found),
         "contrast_rows": [_contrast_row(group, test) for test in found["contrasts"]],
         "model_rows": _model_rows(combined),
@@ -43,6 +43,13 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
              "models.pdf"]
         ),
     }  # fmt: skip
+
+
+def first_point(result: SweepResult) -> str:
+    """Folder of the point whose pictures the page shows."""
+    group = main_group(result)["id"]
+    rows = (row for row in result.combined["points"] if row["group"] == group)
+    return str(next(rows)["point"])
 
 
 def sweep_answer(combined: dict[str, Any], group: dict[str, Any]) -> list[str]:

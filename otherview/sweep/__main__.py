@@ -1,4 +1,4 @@
-"""Looks after a sweep: python -m otherview.sweep status|resume|collect|cancel DIR"""
+"""Looks after a sweep: python -m otherview.sweep status|resume|collect|pages|cancel DIR"""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         (_status, "counts what is done, runs, failed or is missing, and says where and why"),
         (_resume, "starts what is missing, also what a machine's failure ended"),
         (_collect, "combines all finished points: sweep.parquet, combined.json"),
+        (_pages, "makes report.html of every finished point that has none"),
         (_cancel, "ends the sweep's jobs; what is done stays"),
     ):
         command = commands.add_parser(run.__name__[1:], help=about, description=about)
@@ -104,6 +105,23 @@ def _collect(given: argparse.Namespace) -> None:
             f"{len(done)} of {len(standing.points)} planned points are done", style="yellow"
         )
     make_views(directory, run_settings(done[-1].config), console)
+
+
+def _pages(given: argparse.Namespace) -> None:
+    from otherview.sweep.viewing import PAGE, make_pages
+
+    directory, console = _directory(given), plain_console()
+    done = [directory / point.folder for point in look(directory).of("done")]
+    without = [folder for folder in done if not (folder / PAGE).is_file()]
+    warnings = []
+    if without:
+        with progress_bars(console) as report:
+            warnings = make_pages(without, report)
+    for warning in warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+    console.print(f"{len(without) - len(warnings)} pages made, of {len(done)} finished points")
+    if warnings:
+        raise StudyError(f"{len(warnings)} pages could not be made")
 
 
 def _cancel(given: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from otherview.cost import study_flops
@@ -24,7 +24,7 @@ def check_points(points: Sequence[Point]) -> list[Point]:
     where the model's tokenizer is on this machine.
     """
     known = _Known()
-    return [replace(point, cost=known.cost(point.study)) for point in points]
+    return [point.changed(cost=known.cost(point.study)) for point in points]
 
 
 class _Known:

@@ -17,6 +17,7 @@ from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
 from otherview.sweep.states import PointState, state_of
 from otherview.sweep.submissions import HIDDEN, Submission, freeze
+from otherview.sweep.viewing import PAGE
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -167,6 +168,8 @@ def _finish(
     console.print(point_table(directory, points))
     console.print(f"points in {directory}", soft_wrap=True)
     console.print(f"combine: python -m otherview.sweep collect {directory}", soft_wrap=True)
+    if any(not (directory / point.folder / PAGE).is_file() for point in points):
+        console.print(f"pages:   python -m otherview.sweep pages {directory}", soft_wrap=True)
     if failed:
         console.print(
             f"{len(failed)} of {len(points)} points failed; each has its traceback.txt: "
@@ -200,7 +203,7 @@ def _submit(
     console.print(
         f"{len(todo)} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"
     )
-    for verb in ("status", "resume", "collect", "cancel"):
+    for verb in ("status", "resume", "collect", "pages", "cancel"):
         console.print(f"  {verb:<8}python -m otherview.sweep {verb} {directory}", soft_wrap=True)
     console.print(f"  {'logs':<8}{submission.logs}/*/*_log.out", soft_wrap=True)
     if launcher.get("wait"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,13 @@ class Point:
         """The study that the frozen config describes."""
         return study_from(self.config)
 
+    def changed(self, **fields: Any) -> Point:
+        """The point with other values of `fields`, none of which decides its study."""
+        point = replace(self, **fields)
+        if "study" in vars(self):
+            vars(point)["study"] = self.study  # building one takes as long as naming a point
+        return point
+
 
 def compose_points(
     loader: ConfigLoaderImpl, master: DictConfig, job_overrides: Sequence[Sequence[str]]
@@ -56,10 +63,10 @@ def compose_points(
     points: dict[str, Point] = {}
     for overrides, config in _compose(loader, master, job_overrides):
         plain = plain_config(config)
-        study_from(plain)
         digits = identity(plain)
         name = _folder(varied_name(plain), [o for o in overrides if _key(o) in swept], digits)
         point = Point(name, digits, list(overrides), plain)
+        vars(point)["study"] = study_from(plain)
         points.setdefault(digits, point)
     return list(points.values())
 
@@ -125,7 +132,4 @@ def with_existing_folders(points: Sequence[Point], directory: Path) -> list[Poin
     if directory.is_dir():
         names = (entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
         existing = {name.rpartition("-")[2]: name for name in names}
-    return [
-        Point(existing.get(p.identity, p.folder), p.identity, p.overrides, p.config, p.cost)
-        for p in points
-    ]
+    return [point.changed(folder=existing.get(point.identity, point.folder)) for point in points]

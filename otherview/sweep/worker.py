@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from otherview.atomic import remove_partial, replacing
-from otherview.compose import run_settings
 from otherview.controls.contrasts import with_controls
 from otherview.provenance import code_version, same_version
 from otherview.result import read_status, whole_summary, write_status
@@ -29,6 +28,7 @@ from otherview.session import Session, model_source
 from otherview.sweep.points import Point
 from otherview.sweep.states import BEAT
 from otherview.sweep.submissions import HIDDEN, REFERENCES, Submission, read_submission
+from otherview.sweep.viewing import PointViews, views_beside
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,31 +145,46 @@ def run_points(
     `report` gets the progress of each, and may raise Stopped. `say` gets a line a point. Returns
     what failed; none stops the others.
     """
-    directory, failures = submission.directory, []
+    failures: list[Failure] = []
     sources = [model_source(point.study.model) for point in points]
-    for source in dict.fromkeys(sources):
-        group = [point for point, its in zip(points, sources, strict=True) if its == source]
-        group = [point for point in group if not done_summary(point, submission)]
-        session: Session | Exception | None = None
-        for index, point in enumerate(group):
-            if done_summary(point, submission):  # another task did it meanwhile
-                continue
-            start = time.monotonic()
-            try:
-                if session is None:
-                    session = Session(point.study.model, directory / HIDDEN / REFERENCES)
-                    session.expect(
-                        study for rest in group[index:] for study in with_controls(rest.study)
-                    )
-                if isinstance(session, Exception):
-                    raise session
-                _run_point(point, submission, session, report, console)
-            except Exception as error:
-                session = session or error  # a model that cannot be had fails all of its points
-                failures.append(Failure(point, _leave_traceback(point, submission, error)))
-                say(f"failed {point.folder}: {failures[-1].reason}")
-            else:
-                say(f"done   {point.folder} ({time.monotonic() - start:.1f} s)")
+    with views_beside(submission.directory, submission.launcher, console, report) as views:
+        for source in dict.fromkeys(sources):
+            group = [point for point, its in zip(points, sources, strict=True) if its == source]
+            failures += _run_group(group, submission, report, say, views)
+    return failures
+
+
+def _run_group(
+    points: Sequence[Point],
+    submission: Submission,
+    report: Report,
+    say: Callable[[str], None],
+    views: PointViews,
+) -> list[Failure]:
+    """Runs those of `points` that are not done; all are of one model, which is loaded once."""
+    directory, failures = submission.directory, []
+    group = [point for point in points if not done_summary(point, submission)]
+    session: Session | Exception | None = None
+    for index, point in enumerate(group):
+        if done_summary(point, submission):  # another task did it meanwhile
+            continue
+        start = time.monotonic()
+        try:
+            if session is None:
+                session = Session(point.study.model, directory / HIDDEN / REFERENCES)
+                session.expect(
+                    study for rest in group[index:] for study in with_controls(rest.study)
+                )
+            if isinstance(session, Exception):
+                raise session
+            _run_point(point, submission, session, report)
+        except Exception as error:
+            session = session or error  # a model that cannot be had fails all of its points
+            failures.append(Failure(point, _leave_traceback(point, submission, error)))
+            say(f"failed {point.folder}: {failures[-1].reason}")
+        else:
+            views.add(point)
+            say(f"done   {point.folder} ({time.monotonic() - start:.1f} s)")
     return failures
 
 
@@ -187,11 +202,8 @@ def done_summary(point: Point, submission: Submission) -> dict[str, Any] | None:
     return summary if same_version(summary["provenance"], submission.code) else None
 
 
-def _run_point(
-    point: Point, submission: Submission, session: Session, report: Report, console: Console
-) -> None:
+def _run_point(point: Point, submission: Submission, session: Session, report: Report) -> None:
     from otherview.run import make_result
-    from otherview.views import make_views
 
     folder = submission.directory / point.folder
     began = time.time()
@@ -216,7 +228,6 @@ def _run_point(
         )
     (folder / "traceback.txt").unlink(missing_ok=True)
     remove_partial(folder, began)
-    make_views(folder, run_settings(point.config), console)
 
 
 def _origin(submission: Submission, attempt: int) -> dict[str, Any]:

@@ -11,10 +11,8 @@ from rich.console import Console
 
 from otherview.tracking.record import identity_of
 from otherview.tracking.settings import Tracking
-from otherview.views import VIEWS, make_views
+from otherview.views import TRACKING, make_views
 from tests.tracking.loopback import Loopback
-
-TRACKING = next(view for view in VIEWS if view.name == "tracking")
 
 
 def _viewed(folder: Path, patience: float = 3) -> str:
@@ -22,7 +20,7 @@ def _viewed(folder: Path, patience: float = 3) -> str:
     printed = StringIO()
     tracking = Tracking(mode="online", patience=patience)
     console = Console(file=printed, width=1000)
-    make_views(folder, {"tracking": tracking}, console, (TRACKING,))
+    make_views(folder, {"tracking": tracking}, console, TRACKING)
     return printed.getvalue()
 
 
