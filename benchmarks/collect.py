@@ -22,15 +22,12 @@ from pathlib import Path
 
 import h5py
 import polars as pl
-import yaml
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from otherview.combine import combine
-from otherview.compose import study_from
-from otherview.study import settings_of
 
 TEMPLATES = ("viewpoint", "matched")
 SECONDS_A_POINT = 60 / 10_000
@@ -63,7 +60,7 @@ def make_points(folder: Path, points: int) -> None:
         copies = range(1, points // len(TEMPLATES))
         for seed in track(copies, f"copying {templates}", transient=True):
             name = f"pocket-{templates}-seed{seed}-{len(TEMPLATES) * seed + number:08x}"
-            _copy(first, folder / name, seed)
+            copy_point(first, folder / name, seed)
 
 
 def _measured_point(folder: Path, templates: str) -> None:
@@ -81,16 +78,16 @@ def _measured_point(folder: Path, templates: str) -> None:
     write_analyses(folder, study, measurement, analyse(measurement.responses, study))
 
 
-def _copy(point: Path, folder: Path, seed: int) -> None:
+def copy_point(point: Path, folder: Path, seed: int) -> None:
+    """Copies a finished point of seed 0 so that every file says another seed."""
     shutil.copytree(point, folder)
     config = folder / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("\nseed: 0\n", f"\nseed: {seed}\n"))
-    settings = settings_of(study_from(yaml.safe_load(config.read_text())))
     summary = json.loads((folder / "summary.json").read_text())
-    summary |= {"seed": seed, "settings": settings}
+    summary |= {"seed": seed, "settings": {**summary["settings"], "seed": seed}}
     (folder / "summary.json").write_text(json.dumps(summary))
     with h5py.File(folder / "responses.nc", "r+") as file:
-        file.attrs["seed"] = seed
+        file.attrs.modify("seed", [seed])  # in its place, so that the file keeps its size
 
 
 def _combine(folder: Path) -> None:

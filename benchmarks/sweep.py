@@ -19,8 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +29,7 @@ from typing import Any
 
 import hydra
 import torch
+from collect import copy_point
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from rich.console import Console
@@ -40,7 +39,7 @@ from otherview import weights
 from otherview.compose import compose_study, configuration_folder, register_resolvers
 from otherview.cost import image_tokens
 from otherview.scene import open_reference
-from otherview.study import Study, settings_of
+from otherview.study import Study
 from otherview.sweep.points import Point, compose_points
 from otherview.sweep.submissions import freeze, read_submissions
 
@@ -48,6 +47,16 @@ LARGEST_OF_LIMIT = 1.25
 LEAST_OF_PROCESSES = 5.0
 LEAST_OF_HYDRA = 3.0
 MOST_SECONDS, MOST_BYTES = 60.0, 1 << 30
+READING = (
+    "import re, sys\n"
+    "from pathlib import Path\n"
+    "from otherview.sweep.__main__ import main\n"
+    "code = main(sys.argv[1:])\n"
+    "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
+    "sys.stderr.write(peak)\n"
+    "sys.exit(code)\n"
+)
+"""A command on a sweep, and its own peak of memory, without that of its parent."""
 KITCHEN = ("+experiment=kitchen", "model=pocket", "capture=heads", "tracking=off")
 ROUNDS_OF_FORWARDS = 2
 
@@ -195,18 +204,7 @@ def _time_reading(table: Table, sweep: Path, points: int) -> None:
     planned = [_renamed(one, number) for number in range(points)]
     many = sweep.with_name("many")
     for point in planned:
-        shutil.copytree(sweep / one.folder, many / point.folder, symlinks=True)
-        settings = settings_of(point.study)
-        config = many / point.folder / ".hydra" / "config.yaml"
-        config.write_text(
-            config.read_text().replace("\nseed: 0\n", f"\nseed: {point.config['seed']}\n")
-        )
-        summary = many / point.folder / "summary.json"
-        content = json.loads(summary.read_text()) | {
-            "seed": point.config["seed"],
-            "settings": settings,
-        }
-        summary.write_text(json.dumps(content))
+        copy_point(sweep / one.folder, many / point.folder, point.config["seed"])
     freeze(many, planned, [list(range(points))], {"kind": "sequential", "rerun": "missing"})
     for verb in ("status", "collect"):
         seconds, size = _reading(verb, many)
@@ -215,6 +213,9 @@ def _time_reading(table: Table, sweep: Path, points: int) -> None:
             f"{verb} on {points:,} finished points", f"{seconds:.1f} s", f"{size / 2**20:.0f} MiB",
             f"<= {MOST_SECONDS:.0f} s, 1 GiB", _yes(fits),
         )  # fmt: skip
+    left_out = json.loads((many / "combined.json").read_text())["left_out"]
+    if left_out:
+        raise SystemExit(f"{len(left_out)} points were not combined: {left_out[0]['reason']}")
 
 
 def _renamed(point: Point, number: int) -> Point:
@@ -230,19 +231,15 @@ def _renamed(point: Point, number: int) -> Point:
 def _reading(verb: str, folder: Path) -> tuple[float, int]:
     """Seconds and peak resident bytes of a command on a sweep."""
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "otherview.sweep", verb, str(folder)],
+    done = subprocess.run(
+        [sys.executable, "-c", READING, verb, str(folder)],
         env=_environment(),
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=True,
+        text=True,
     )
-    _, code, usage = os.wait4(process.pid, 0)
-    if code:
-        raise SystemExit(f"{verb} failed")
-    return time.perf_counter() - start, _bytes(usage)
-
-
-def _bytes(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return time.perf_counter() - start, int(done.stderr.split()[-1]) * 1024
 
 
 def _seconds(program: str, *arguments: str) -> float:

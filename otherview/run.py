@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from otherview.study import Study
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from otherview.measure import Measurement
     from otherview.session import Progress, Session
     from otherview.views import Settings
 
@@ -39,24 +41,105 @@ def make_result(
     folder: Path,
     report: Progress,
     session: Session | None = None,
-    status: Mapping[str, Any] | None = None,
-    made_meanwhile: Callable[[], dict[str, Any] | None] = lambda: None,
 ) -> dict[str, Any]:
     """Measures, tests and writes the result into `folder`; returns the content of `summary.json`.
 
-    `session` is a loaded model to go on with. `status` says more in `status.json`.
-    `made_meanwhile` is asked before anything is written: where it gives a summary, another process
-    has made this result, which then stays. Batches of responses are kept as they come until the
+    `session` is a loaded model to go on with. Batches of responses are kept as they come until the
     result is whole, so that a run that is started again after a kill goes on where it was. What
     goes wrong is raised, after `status.json` was told.
     """
+    return measure_study(study, folder, report, session).finish(report)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A study whose passes are done; what is left is to test it and to write its result."""
+
+    study: Study
+    folder: Path
+    measurement: Measurement
+    session: Session
+    status: Mapping[str, Any]
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether finishing runs the model again, for controls or interventions."""
+        return self.study.controls is not None or self.study.intervention.kind != "none"
+
+    def finish(
+        self,
+        report: Progress,
+        made_meanwhile: Callable[[], dict[str, Any] | None] = lambda: None,
+    ) -> dict[str, Any]:
+        """Tests and writes; returns the content of `summary.json`.
+
+        `made_meanwhile` is asked before anything is written: where it gives a summary, another
+        process has made this result, which then stays.
+        """
+        from otherview.result import write_status
+        from otherview.unfinished import remove_unfinished
+
+        with _told(self.folder, self.status):
+            summary = made_meanwhile() or self._written(report)
+        remove_unfinished(self.folder)
+        write_status(self.folder, "finished", **self.status)
+        return summary
+
+    def _written(self, report: Progress) -> dict[str, Any]:
+        from otherview.analysis import analyse
+        from otherview.controls.contrasts import Tested, measure_controls
+        from otherview.interventions.intervene import intervene
+        from otherview.result import write_analyses, write_controls, write_measurement
+        from otherview.unfinished import FOLDER
+
+        study, folder, measurement = self.study, self.folder, self.measurement
+        write_measurement(folder, study, measurement)
+        analyses = analyse(measurement.responses, study, report)
+        if study.controls is not None:
+            own = Tested(study.templates.name, study, measurement, analyses)
+            kept = folder / FOLDER / "controls"
+            write_controls(folder, [own, *measure_controls(study, self.session, report, kept)])
+        if study.intervention.kind != "none":
+            intervene(study, self.session, measurement, folder, analyses, report)
+        return write_analyses(folder, study, measurement, analyses)
+
+
+def measure_study(
+    study: Study,
+    folder: Path,
+    report: Progress,
+    session: Session | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> Measured:
+    """Runs the passes of `study`, whose result is to be written into `folder`.
+
+    `status` says more in `status.json`, which is told what goes wrong before that is raised.
+    """
+    from otherview.controls.contrasts import with_controls
+    from otherview.interventions.intervene import check_intervention
+    from otherview.measure import measure
     from otherview.result import write_status
-    from otherview.unfinished import remove_unfinished
+    from otherview.session import open_session
+    from otherview.unfinished import FOLDER
 
     more = dict(status or {})
     write_status(folder, "running", **more)
+    with _told(folder, more):
+        if session is None:
+            session = open_session(study)
+            session.expect(with_controls(study))
+        check_intervention(study, session)
+        measurement = measure(study, report, session, folder / FOLDER / "own")
+    return Measured(study, folder, measurement, session, more)
+
+
+@contextmanager
+def _told(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
+    """Tells `status.json` how the block ended, where it did not end well."""
+    from otherview.result import write_status
+
     try:
-        summary = _make_result(study, folder, report, session, made_meanwhile)
+        yield
     except KeyboardInterrupt:
         write_status(folder, "interrupted", **more)
         raise
@@ -64,44 +147,6 @@ def make_result(
         with suppress(OSError):  # the disk may be full
             write_status(folder, "failed", str(error), **more)
         raise
-    remove_unfinished(folder)
-    write_status(folder, "finished", **more)
-    return summary
-
-
-def _make_result(
-    study: Study,
-    folder: Path,
-    report: Progress,
-    session: Session | None,
-    made_meanwhile: Callable[[], dict[str, Any] | None],
-) -> dict[str, Any]:
-    from otherview.analysis import analyse
-    from otherview.controls.contrasts import Tested, measure_controls, with_controls
-    from otherview.interventions.intervene import check_intervention, intervene
-    from otherview.measure import measure
-    from otherview.result import write_analyses, write_controls, write_measurement
-    from otherview.session import open_session
-    from otherview.unfinished import FOLDER
-
-    if session is None:
-        session = open_session(study)
-        session.expect(with_controls(study))
-    check_intervention(study, session)
-    unfinished = folder / FOLDER
-    measurement = measure(study, report, session, unfinished / "own")
-    if (summary := made_meanwhile()) is not None:
-        return summary
-    write_measurement(folder, study, measurement)
-    analyses = analyse(measurement.responses, study, report)
-    if study.controls is not None:
-        own = Tested(study.templates.name, study, measurement, analyses)
-        write_controls(
-            folder, [own, *measure_controls(study, session, report, unfinished / "controls")]
-        )
-    if study.intervention.kind != "none":
-        intervene(study, session, measurement, folder, analyses, report)
-    return write_analyses(folder, study, measurement, analyses)
 
 
 def _task(config: DictConfig) -> None:

@@ -130,7 +130,7 @@ def _say_what_is_there(
 
 
 def _run_here(submission: Submission, console: Console) -> None:
-    from otherview.sweep.worker import run_points
+    from otherview.sweep.running import run_points
 
     points = submission.share(0)
     columns = (
@@ -146,13 +146,10 @@ def _run_here(submission: Submission, console: Console) -> None:
         def report(stage: str, done: int, total: int) -> None:
             if stage not in stages:
                 stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, total=total)
+            bars.update(stages[stage], completed=done, total=total, visible=done < total)
 
         def say(line: str) -> None:
             bars.advance(sweep)
-            for task in stages.values():
-                bars.remove_task(task)
-            stages.clear()
             bars.console.print(line, soft_wrap=True)
 
         failures = run_points(points, submission, report, say, console)

@@ -31,8 +31,8 @@ class PointState:
     """missing: never begun, or begun and abandoned (`reason` says how)."""
     status: Mapping[str, Any]
     """The content of `status.json`, empty where there is none."""
-    summary: Mapping[str, Any] | None = None
-    """The content of `summary.json` of a point that is done."""
+    outdated: bool = False
+    """Whether it is done by another version of the code or of a library."""
     reason: str = ""
     """Last line of the error of a failed point; what became of one that is missing."""
 
@@ -40,13 +40,6 @@ class PointState:
     def machine_failed(self) -> bool:
         """Whether a failure was the machine's, so that another try is worth it."""
         return self.state == "failed" and self.status.get("cause") == "machine"
-
-    @property
-    def outdated(self) -> bool:
-        """Whether it is done by another version of the code or of a library."""
-        return self.summary is not None and not same_version(
-            self.summary.get("provenance", {}), code_version()
-        )
 
 
 def state_of(point: Point, directory: Path, live_jobs: Collection[str] | None = None) -> PointState:
@@ -59,7 +52,8 @@ def state_of(point: Point, directory: Path, live_jobs: Collection[str] | None = 
     summary = whole_summary(folder)
     status = read_status(folder) or {}
     if summary is not None:
-        return PointState("done", status, summary)
+        outdated = not same_version(summary.get("provenance", {}), code_version())
+        return PointState("done", status, outdated)
     if status.get("state") == "failed":
         lines = str(status.get("error", "")).strip().splitlines()
         return PointState("failed", status, reason=lines[-1] if lines else "no reason was left")

@@ -1,46 +1,25 @@
-"""What a task does: one model after the other, and with each the points of the task's share."""
+"""What a task does: its share of the points, and stopping when it is asked to."""
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from omegaconf import OmegaConf
-
-from otherview.atomic import remove_partial, replacing
-from otherview.controls.contrasts import with_controls
 from otherview.provenance import code_version, same_version
-from otherview.result import read_status, whole_summary, write_status
-from otherview.session import Session, model_source
-from otherview.sweep.points import Point
-from otherview.sweep.states import BEAT
-from otherview.sweep.submissions import HIDDEN, REFERENCES, Submission, read_submission
-from otherview.sweep.viewing import PointViews, views_beside
+from otherview.sweep.running import job_id, run_points
+from otherview.sweep.submissions import Submission, read_submission
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-MOST_ATTEMPTS = 3
-"""Times that a point may be stopped before its end; then it counts as failed."""
 LONGEST_GRACE = 600.0
 """Seconds that a task which Slurm is about to end waits for its end."""
 LOCAL_REQUEUE = 144
 """Exit code at which submitit's local executor starts a task again."""
-
-Report = Callable[[str, int, int], None]
 
 
 class Stopped(KeyboardInterrupt):
@@ -49,14 +28,6 @@ class Stopped(KeyboardInterrupt):
 
 class PointsFailedError(RuntimeError):
     """Points of a share failed; each left its traceback in its folder."""
-
-
-@dataclass
-class Failure:
-    """A point that failed, and why in one line."""
-
-    point: Point
-    reason: str
 
 
 class Share:
@@ -131,175 +102,6 @@ def run_share(submission: Submission, task: int, stop: _StopRequest) -> None:
             f"{len(failures)} of {len(points)} points failed: "
             + "; ".join(f"{f.point.folder}: {f.reason}" for f in failures)
         )
-
-
-def run_points(
-    points: Sequence[Point],
-    submission: Submission,
-    report: Report,
-    say: Callable[[str], None],
-    console: Console,
-) -> list[Failure]:
-    """Runs those of `points` that are not done, with one loaded model at a time.
-
-    `report` gets the progress of each, and may raise Stopped. `say` gets a line a point. Returns
-    what failed; none stops the others.
-    """
-    failures: list[Failure] = []
-    sources = [model_source(point.study.model) for point in points]
-    with views_beside(submission.directory, submission.launcher, console, report) as views:
-        for source in dict.fromkeys(sources):
-            group = [point for point, its in zip(points, sources, strict=True) if its == source]
-            failures += _run_group(group, submission, report, say, views)
-    return failures
-
-
-def _run_group(
-    points: Sequence[Point],
-    submission: Submission,
-    report: Report,
-    say: Callable[[str], None],
-    views: PointViews,
-) -> list[Failure]:
-    """Runs those of `points` that are not done; all are of one model, which is loaded once."""
-    directory, failures = submission.directory, []
-    group = [point for point in points if not done_summary(point, submission)]
-    session: Session | Exception | None = None
-    for index, point in enumerate(group):
-        if done_summary(point, submission):  # another task did it meanwhile
-            continue
-        start = time.monotonic()
-        try:
-            if session is None:
-                session = Session(point.study.model, directory / HIDDEN / REFERENCES)
-                session.expect(
-                    study for rest in group[index:] for study in with_controls(rest.study)
-                )
-            if isinstance(session, Exception):
-                raise session
-            _run_point(point, submission, session, report)
-        except Exception as error:
-            session = session or error  # a model that cannot be had fails all of its points
-            failures.append(Failure(point, _leave_traceback(point, submission, error)))
-            say(f"failed {point.folder}: {failures[-1].reason}")
-        else:
-            views.add(point)
-            say(f"done   {point.folder} ({time.monotonic() - start:.1f} s)")
-    return failures
-
-
-def done_summary(point: Point, submission: Submission) -> dict[str, Any] | None:
-    """The summary of a point that `submission` need not run (again): its `rerun` decides."""
-    folder = submission.directory / point.folder
-    summary = whole_summary(folder)
-    if summary is None or submission.launcher.get("rerun", "missing") == "missing":
-        return summary
-    status = read_status(folder) or {}
-    if status.get("state") == "finished" and status.get("submission") == submission.name:
-        return summary
-    if submission.launcher["rerun"] == "all":
-        return None
-    return summary if same_version(summary["provenance"], submission.code) else None
-
-
-def _run_point(point: Point, submission: Submission, session: Session, report: Report) -> None:
-    from otherview.run import make_result
-
-    folder = submission.directory / point.folder
-    began = time.time()
-    status = read_status(folder) or {}
-    cut_short = status.get("state") in ("running", "interrupted")
-    again = cut_short and status.get("submission") == submission.name
-    attempt = int(status.get("attempt", 1)) + 1 if again else 1
-    if attempt > MOST_ATTEMPTS:
-        raise RuntimeError(
-            f"stopped {MOST_ATTEMPTS} times before its end: give tasks more time "
-            "(hydra.launcher.time) or memory"
-        )
-    _write_hydra_files(folder, point)
-    with _signs_of_life(folder):
-        make_result(
-            point.study,
-            folder,
-            report,
-            session,
-            _origin(submission, attempt),
-            lambda: done_summary(point, submission),
-        )
-    (folder / "traceback.txt").unlink(missing_ok=True)
-    remove_partial(folder, began)
-
-
-def _origin(submission: Submission, attempt: int) -> dict[str, Any]:
-    origin: dict[str, Any] = {"submission": submission.name, "attempt": attempt}
-    job = job_id(os.environ)
-    return origin if job is None else {**origin, "job": job}
-
-
-def job_id(environment: Mapping[str, str]) -> str | None:
-    """The Slurm job of this process, as `array_task` or a number; None outside Slurm."""
-    if "SLURM_ARRAY_JOB_ID" in environment:
-        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
-    return environment.get("SLURM_JOB_ID") if "SUBMITIT_EXECUTOR" in environment else None
-
-
-def _write_hydra_files(folder: Path, point: Point) -> None:
-    """The composed config and the overrides, where Hydra writes them for a single run."""
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
-        with replacing(folder / ".hydra" / name) as temporary:
-            temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
-
-
-@contextmanager
-def _signs_of_life(folder: Path) -> Iterator[None]:
-    """Touches `status.json` now and then, so that others see that the point still runs."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(BEAT):
-            with suppress(OSError):
-                os.utime(folder / "status.json")
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
-    """Puts the traceback into the point's folder and the log; returns its last line."""
-    text = "".join(traceback.format_exception(error))
-    sys.stderr.write(f"{point.folder}\n{text}")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    folder = submission.directory / point.folder
-    more = {"cause": "machine"} if _is_machine_s(error) else {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_status(folder, "failed", reason, **_origin(submission, 1), **more)
-        with replacing(folder / "traceback.txt") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as unwritable:
-        sys.stderr.write(f"the traceback could not be left in {folder}: {unwritable}\n")
-    return reason
-
-
-def _is_machine_s(error: BaseException) -> bool:
-    """Whether an error is the machine's and not the study's: no memory, no disk, no device."""
-    import torch
-
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
-    causes = [error, error.__cause__, error.__context__]
-    return any(
-        isinstance(cause, (MemoryError, torch.OutOfMemoryError))
-        or (isinstance(cause, OSError) and cause.errno in full)
-        or "No space left on device" in str(cause)
-        for cause in causes
-        if cause is not None
-    )
 
 
 def _requeue() -> None:

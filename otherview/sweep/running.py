@@ -1,0 +1,270 @@
+"""Runs points in this process: one model after the other, and with each its points.
+
+A point is measured in the calling thread; it is tested and written in another one, beside the
+measuring of the next, so that a GPU does not wait for statistics; its views are made in a third.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from otherview.atomic import remove_partial, replacing
+from otherview.controls.contrasts import with_controls
+from otherview.provenance import same_version
+from otherview.result import read_status, whole_summary, write_status
+from otherview.session import Session, model_source
+from otherview.sweep.points import Point
+from otherview.sweep.states import BEAT
+from otherview.sweep.submissions import HIDDEN, REFERENCES, Submission
+from otherview.sweep.viewing import PointViews, views_beside
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from otherview.run import Measured
+
+MOST_ATTEMPTS = 3
+"""Times that a point may be stopped before its end; then it counts as failed."""
+
+Report = Callable[[str, int, int], None]
+Say = Callable[[str], None]
+
+
+@dataclass
+class Failure:
+    """A point that failed, and why in one line."""
+
+    point: Point
+    reason: str
+
+
+def run_points(
+    points: Sequence[Point],
+    submission: Submission,
+    report: Report,
+    say: Say,
+    console: Console,
+) -> list[Failure]:
+    """Runs those of `points` that are not done, with one loaded model at a time.
+
+    `report` gets the progress of each, and may raise KeyboardInterrupt to stop. `say` gets a line a
+    point, from another thread. Returns what failed; none stops the others.
+    """
+    sources = [model_source(point.study.model) for point in points]
+    with (
+        views_beside(submission.directory, submission.launcher, console, report) as views,
+        _Runner(submission, report, say, views) as runner,
+    ):
+        for source in dict.fromkeys(sources):
+            group = [point for point, its in zip(points, sources, strict=True) if its == source]
+            runner.run([point for point in group if not done_summary(point, submission)])
+    return runner.failures
+
+
+class _Runner:
+    """Measures points of one model after those of another, and has each finished beside the next.
+
+    A single thread finishes, since its kernels are not to run twice at once, and not more than one
+    measured point waits for it.
+    """
+
+    def __init__(self, submission: Submission, report: Report, say: Say, views: PointViews) -> None:
+        self._submission, self._report, self._say, self._views = submission, report, say, views
+        self._thread = ThreadPoolExecutor(1, "results")
+        self._finishing: Future[None] | None = None
+        self.failures: list[Failure] = []
+
+    def __enter__(self) -> _Runner:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """What was measured is written, however the block ends."""
+        self._thread.shutdown()
+
+    def run(self, points: Sequence[Point]) -> None:
+        """Runs `points`, which are of one model: it is loaded once."""
+        session: Session | Exception | None = None
+        for index, point in enumerate(points):
+            if self._done(point):  # another task did it meanwhile
+                continue
+            start = time.monotonic()
+            try:
+                if session is None:
+                    session = self._open(points[index:])
+                if isinstance(session, Exception):
+                    raise session
+                measured = self._measured(point, session)
+            except Exception as error:
+                session = session or error  # a model that cannot be had fails all of its points
+                self._fail(point, error)
+            else:
+                self._finish_beside(point, measured, start)
+        self._await()
+
+    def _open(self, points: Sequence[Point]) -> Session:
+        references = self._submission.directory / HIDDEN / REFERENCES
+        session = Session(points[0].study.model, references)
+        session.expect(study for point in points for study in with_controls(point.study))
+        return session
+
+    def _measured(self, point: Point, session: Session) -> Measured:
+        from otherview.run import measure_study
+
+        folder = self._folder(point)
+        attempt = self._attempt(folder)
+        _write_hydra_files(folder, point)
+        with _signs_of_life(folder):
+            return measure_study(
+                point.study, folder, self._report, session, _origin(self._submission, attempt)
+            )
+
+    def _finish_beside(self, point: Point, measured: Measured, start: float) -> None:
+        self._await()
+        report = self._report if measured.needs_model else _silent
+        self._finishing = self._thread.submit(self._finish, point, measured, report, start)
+        if measured.needs_model:
+            self._await()
+
+    def _finish(self, point: Point, measured: Measured, report: Report, start: float) -> None:
+        began = time.time()
+        try:
+            with _signs_of_life(measured.folder):
+                measured.finish(report, lambda: self._done(point))
+            (measured.folder / "traceback.txt").unlink(missing_ok=True)
+            remove_partial(measured.folder, began)
+        except Exception as error:
+            self._fail(point, error)
+            return
+        self._views.add(point)
+        self._say(f"done   {point.folder} ({time.monotonic() - start:.1f} s)")
+
+    def _await(self) -> None:
+        """Until the point before is finished; raises what stopped it, not what failed in it."""
+        if self._finishing is not None:
+            self._finishing.result()
+
+    def _attempt(self, folder: Path) -> int:
+        """Which attempt at a point this is; raises RuntimeError after too many."""
+        status = read_status(folder) or {}
+        cut_short = status.get("state") in ("running", "interrupted")
+        again = cut_short and status.get("submission") == self._submission.name
+        attempt = int(status.get("attempt", 1)) + 1 if again else 1
+        if attempt > MOST_ATTEMPTS:
+            raise RuntimeError(
+                f"stopped {MOST_ATTEMPTS} times before its end: give tasks more time "
+                "(hydra.launcher.time) or memory"
+            )
+        return attempt
+
+    def _fail(self, point: Point, error: Exception) -> None:
+        self.failures.append(Failure(point, _leave_traceback(point, self._submission, error)))
+        self._say(f"failed {point.folder}: {self.failures[-1].reason}")
+
+    def _done(self, point: Point) -> dict[str, Any] | None:
+        return done_summary(point, self._submission)
+
+    def _folder(self, point: Point) -> Path:
+        return self._submission.directory / point.folder
+
+
+def done_summary(point: Point, submission: Submission) -> dict[str, Any] | None:
+    """The summary of a point that `submission` need not run (again): its `rerun` decides."""
+    folder = submission.directory / point.folder
+    summary = whole_summary(folder)
+    if summary is None or submission.launcher.get("rerun", "missing") == "missing":
+        return summary
+    status = read_status(folder) or {}
+    if status.get("state") == "finished" and status.get("submission") == submission.name:
+        return summary
+    if submission.launcher["rerun"] == "all":
+        return None
+    return summary if same_version(summary["provenance"], submission.code) else None
+
+
+def _origin(submission: Submission, attempt: int) -> dict[str, Any]:
+    origin: dict[str, Any] = {"submission": submission.name, "attempt": attempt}
+    job = job_id(os.environ)
+    return origin if job is None else {**origin, "job": job}
+
+
+def job_id(environment: Mapping[str, str]) -> str | None:
+    """The Slurm job of this process, as `array_task` or a number; None outside Slurm."""
+    if "SLURM_ARRAY_JOB_ID" in environment:
+        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+    return environment.get("SLURM_JOB_ID") if "SUBMITIT_EXECUTOR" in environment else None
+
+
+def _write_hydra_files(folder: Path, point: Point) -> None:
+    """The composed config and the overrides, where Hydra writes them for a single run."""
+    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
+        with replacing(folder / ".hydra" / name) as temporary:
+            temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
+
+
+@contextmanager
+def _signs_of_life(folder: Path) -> Iterator[None]:
+    """Touches `status.json` now and then, so that others see that the point still runs."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            with suppress(OSError):
+                os.utime(folder / "status.json")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
+    """Puts the traceback into the point's folder and the log; returns its last line."""
+    text = "".join(traceback.format_exception(error))
+    sys.stderr.write(f"{point.folder}\n{text}")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    folder = submission.directory / point.folder
+    more = {"cause": "machine"} if _is_machine_s(error) else {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_status(folder, "failed", reason, **_origin(submission, 1), **more)
+        with replacing(folder / "traceback.txt") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as unwritable:
+        sys.stderr.write(f"the traceback could not be left in {folder}: {unwritable}\n")
+    return reason
+
+
+def _is_machine_s(error: BaseException) -> bool:
+    """Whether an error is the machine's and not the study's: no memory, no disk, no device."""
+    import torch
+
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+    causes = [error, error.__cause__, error.__context__]
+    return any(
+        isinstance(cause, (MemoryError, torch.OutOfMemoryError))
+        or (isinstance(cause, OSError) and cause.errno in full)
+        or "No space left on device" in str(cause)
+        for cause in causes
+        if cause is not None
+    )
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Reports nothing: the bars are those of the point that is measured."""
