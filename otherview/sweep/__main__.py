@@ -119,9 +119,10 @@ def _pages(given: argparse.Namespace) -> None:
             warnings = make_pages(without, report)
     for warning in warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
-    console.print(f"{len(without) - len(warnings)} pages made, of {len(done)} finished points")
-    if warnings:
-        raise StudyError(f"{len(warnings)} pages could not be made")
+    failed = sum(not (folder / PAGE).is_file() for folder in without)
+    console.print(f"pages made: {len(without) - failed}; finished points: {len(done)}")
+    if failed:
+        raise StudyError(f"{failed} of {len(without)} pages could not be made")
 
 
 def _cancel(given: argparse.Namespace) -> None:

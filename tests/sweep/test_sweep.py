@@ -46,6 +46,27 @@ def test_the_same_command_again_runs_only_what_is_missing(program: Program, tmp_
     assert len(list((tmp_path / "sweep").glob("pocket-*"))) == 2
 
 
+def test_points_get_their_pages_when_asked(program: Program, tmp_path: Path) -> None:
+    ran = program("run", "-m", *SMALL, "seed=0,1", "tracking=off", HERE, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    directory = tmp_path / "sweep"
+    assert f"pages:   python -m otherview.sweep pages {directory}" in ran.stdout
+    assert not list(directory.glob("*/report.html"))
+    (whole, damaged) = sorted(directory.glob("pocket-*"))
+    (damaged / "nulls.parquet").write_bytes(b"x" * (damaged / "nulls.parquet").stat().st_size)
+    made = program("sweep", "pages", str(directory), cwd=tmp_path)
+    assert made.returncode == 1
+    assert made.stderr == "error: 1 of 2 pages could not be made\n"
+    assert f"no report: {damaged / 'nulls.parquet'} is damaged" in made.stdout
+    assert "pages made: 1; finished points: 2" in made.stdout
+    assert "</html>" in (whole / "report.html").read_text()
+    drawn = (whole / "report.html").stat().st_mtime_ns
+    again = ("seed=0,1,2", "tracking=off", "hydra.launcher.pages=true", HERE)
+    assert program("run", "-m", *SMALL, *again, cwd=tmp_path).returncode == 0
+    assert len(list(directory.glob("*/report.html"))) == 2  # of the new point, too
+    assert (whole / "report.html").stat().st_mtime_ns == drawn
+
+
 def test_results_of_another_version_are_said_and_made_anew_when_asked(
     program: Program, tmp_path: Path
 ) -> None:
