@@ -32,7 +32,9 @@ WANTED_RATIO = 3.0
 TAUGHT = "taught.safetensors"
 
 
-def causes(model: str, text_length: int, draws: int, report: Progress) -> dict[str, Any]:
+def causes(
+    model: str, text_length: int, draws: int, report: Progress, *overrides: str
+) -> dict[str, Any]:
     """The figures of a shipped checkpoint or of a pipeline's folder.
 
     `text_length` is that of the edited passes; heads are chosen at the study's own.
@@ -49,6 +51,7 @@ def causes(model: str, text_length: int, draws: int, report: Progress) -> dict[s
             f"intervention.text_length={text_length}",
             f"intervention.draws={draws}",
             "intervention.growth=0",
+            *overrides,
         ]
     )
     session = open_session(study)
@@ -62,7 +65,9 @@ def causes(model: str, text_length: int, draws: int, report: Progress) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         found = intervene(study, session, measurement, Path(folder), analyses, report)
         heads = pl.read_parquet(Path(folder) / "interventions.parquet")
-    heads = heads.with_columns(t=pl.col("unit").replace_strict(t, return_dtype=pl.Float64))
+    heads = heads.with_columns(
+        t=pl.col("unit").replace_strict(t, default=None, return_dtype=pl.Float64)
+    )
     selected = {
         (row["role"], row["measure"]): {key: row[key] for key in ("value", "null_mean", "p")}
         for row in found["sets"]

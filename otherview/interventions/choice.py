@@ -31,7 +31,7 @@ class Choice:
     """The chosen heads and the items of either half."""
 
     rule: str
-    """role test, family-wise, strongest or listed."""
+    """role test, family-wise, strongest or listed; and in which direction, if not in either."""
     heads: tuple[Unit, ...]
     """Strongest first."""
     found: int
@@ -83,6 +83,9 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
     rule = "role test" if len(responses.prompts.roles) > 2 else "family-wise"
     if settings.heads == "strongest":
         rule, passes = "strongest", np.isfinite(strength)
+    if settings.direction != "either":
+        rule = f"{rule}, more under the {settings.direction} role"
+        passes &= strength > 0 if settings.direction == "test" else strength < 0
     order = np.argsort(-np.abs(np.nan_to_num(strength)), kind="stable")
     ranked = [pool[index] for index in order if passes[index]]
     return Choice(rule, tuple(ranked[: settings.top]), len(ranked), discovery, measured, note)
@@ -104,11 +107,14 @@ def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int,
 def _strength(
     values: Float[np.ndarray, "items wordings heads"], roles: Sequence[str], study: Study
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
-    """What ranks heads, and which of them pass: the role test's min F', or t with two wordings."""
+    """What ranks heads, and which of them pass: the role test's min F', or t with two wordings.
+
+    Positive where a head writes more under the test role.
+    """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
     if len(roles) > 2:
         by_role = role_test(values, roles, alpha=nulls.alpha, flips=flips, seed=study.seed)
-        return by_role.min_f, by_role.called
+        return by_role.min_f * np.sign(by_role.difference), by_role.called
     is_test = np.array([role == "test" for role in roles])
     differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
     tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)

@@ -8,6 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 DASH = "-"
+CORRELATED = {
+    "signed_role_min_f": "signed min F' of the role test",
+    "role_min_f": "min F' of the role test",
+    "signed_t": "published t",
+    "t": "published |t|",
+}
+"""What is correlated with specificity, as it is printed."""
 
 
 def print_interventions(content: dict[str, Any], console: Console) -> None:
@@ -30,7 +37,7 @@ def print_interventions(content: dict[str, Any], console: Console) -> None:
         more = " ..." if len(heads) > 8 else ""
         console.print(f"{verdict}: {len(heads)} ({', '.join(heads[:8])}{more})")
     correlation = content["correlation"]
-    for name, title in (("role_min_f", "role test's min F'"), ("t", "published |t|")):
+    for name, title in CORRELATED.items():
         if name in correlation:
             console.print(
                 f"rank correlation of {title} with specificity, over {correlation['heads']} heads: "

@@ -25,6 +25,7 @@ class Statistics:
     differs: bool | None = None
     t: float | None = None
     role_min_f: float | None = None
+    role_difference: float | None = None
 
 
 def heads_to_edit(
@@ -79,6 +80,7 @@ def single_table(
             "differs": statistics.differs,
             "t": statistics.t,
             "role_min_f": statistics.role_min_f,
+            "role_difference": statistics.role_difference,
         }
         for measure in effects.measures:
             by_role = measured[unit.address][measure.name].mean(axis=1)
@@ -113,22 +115,29 @@ def single_table(
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
     """Spearman's correlation with specificity: of |t|, and of min F' of the role test.
 
-    Over the heads that have them. Absent are those with fewer than five heads, or without variance.
+    Both also with the sign of the difference between the roles, since specificity has one: a head
+    on which the control role hangs has a negative one. Over the heads that have them. Absent are
+    those with fewer than five heads, or without variance.
     """
+    strengths = {
+        "t": pl.col("t").abs(),
+        "role_min_f": pl.col("role_min_f"),
+        "signed_t": pl.col("t"),
+        "signed_role_min_f": pl.col("role_min_f") * pl.col("role_difference").sign(),
+    }
     found: dict[str, float | int] = {}
-    for name in ("t", "role_min_f"):
-        rows = table.drop_nulls(name)
+    for name, strength in strengths.items():
+        rows = table.select(strength.alias(name), "specificity").drop_nulls()
         if len(rows) < FEWEST_TO_CORRELATE:
             continue
-        strength = rows[name].abs().to_numpy()
-        correlation = float(spearmanr(strength, rows["specificity"].to_numpy()).statistic)
+        correlation = float(spearmanr(rows[name], rows["specificity"]).statistic)
         if np.isfinite(correlation):
             found |= {name: correlation, "heads": len(rows)}
     return found
 
 
 def _statistics(analysis: Analysis) -> dict[str, Statistics]:
-    """By address: whether the head differs, its published t and its min F' of the role test."""
+    """By address: what the study says of the head."""
     role, test = analysis.role, analysis.sign_flip
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
     found = {}
@@ -137,6 +146,7 @@ def _statistics(analysis: Analysis) -> dict[str, Statistics]:
             bool(differs[place]),
             _finite(analysis.published.t[place]),
             None if role is None else _finite(role.min_f[place]),
+            None if role is None else _finite(role.difference[place]),
         )
     return found
 

@@ -41,6 +41,10 @@ class Intervention:
     top: int = 8
     """Heads that are edited together, at most: the strongest ones."""
 
+    direction: str = "either"
+    """Role under which chosen heads write more: test, control, or either. Listed heads are taken
+    as they are."""
+
     tokens: list[str] = field(default_factory=lambda: ["all"])
     """Token groups in which heads are edited: text, pad, target, reference; or all."""
 
@@ -85,6 +89,7 @@ class Intervention:
             ("kind", ("none", "ablate", "scale", "patch")),
             ("how", ("zero", "mean", "resample")),
             ("heads", ("selective", "strongest", "listed")),
+            ("direction", ("either", "test", "control")),
             ("singles", ("all", "matched")),
         ):
             check_choice(f"intervention.{name}", getattr(self, name), choices)

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from otherview.compose import configuration_folder, run_settings
+from otherview.compose import run_settings
 from otherview.console import plain_console, progress_bars
 from otherview.errors import StudyError
 from otherview.sweep.following import look
 from otherview.sweep.jobs import cancel, live_tasks
-from otherview.sweep.launch import check_settings, start
+from otherview.sweep.launch import check_settings, default_settings, start
 from otherview.sweep.tables import print_standing
 
 
@@ -148,7 +148,7 @@ def _launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]
     launcher = dict(before)
     for name, value in pairs:
         if name == "launcher":
-            launcher = _launcher_file(str(value))
+            launcher = default_settings(str(value))
     for name, value in pairs:
         if name == "launcher":
             continue
@@ -165,16 +165,6 @@ def _pair(setting: str) -> tuple[str, Any]:
     if not equals:
         raise StudyError(f"{setting}: give a setting of the launcher as name=value")
     return name.removeprefix("hydra/").removeprefix("hydra.launcher."), yaml.safe_load(value)
-
-
-def _launcher_file(name: str) -> dict[str, Any]:
-    folder = configuration_folder() / "hydra" / "launcher"
-    there = sorted(file.stem for file in folder.glob("*.yaml"))
-    if name not in there:
-        raise StudyError(f"no launcher is called {name}; there are: {', '.join(there)}")
-    settings: dict[str, Any] = yaml.safe_load((folder / f"{name}.yaml").read_text())
-    del settings["_target_"]
-    return settings
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from otherview.errors import StudyError
 from otherview.sweep.submissions import Jobs, Submission
 from otherview.sweep.worker import Share
 
-OWN_SETTINGS = ("kind", "rerun", "wait", "workers", "python")
+OWN_SETTINGS = ("kind", "rerun", "pages", "wait", "workers", "python")
 """Settings of a launcher that are not sbatch's."""
 LONGEST_LOCAL_MINUTES = 60 * 24 * 365
 _ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from otherview.compose import configuration_folder
 from otherview.console import plain_console
 from otherview.errors import StudyError
 from otherview.sweep.checks import check_points
@@ -52,12 +54,24 @@ def launch(
     start(directory, points, settings, console)
 
 
+def default_settings(name: str) -> dict[str, Any]:
+    """The settings of conf/hydra/launcher/`name`.yaml; raises StudyError where there is none."""
+    folder = configuration_folder() / "hydra" / "launcher"
+    there = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in there:
+        raise StudyError(f"no launcher is called {name}; there are: {', '.join(there)}")
+    settings: dict[str, Any] = yaml.safe_load((folder / f"{name}.yaml").read_text())
+    del settings["_target_"]
+    return settings
+
+
 def check_settings(launcher: Mapping[str, Any]) -> None:
     """Raises StudyError for settings of a launcher that mean nothing."""
-    for name, choices in (("kind", KINDS), ("rerun", RERUN)):
+    for name, choices in (("kind", KINDS), ("rerun", RERUN), ("pages", (False, True))):
         if launcher.get(name) not in choices:
             raise StudyError(
-                f"hydra.launcher.{name}={launcher.get(name)}: choose one of {', '.join(choices)}"
+                f"hydra.launcher.{name}={launcher.get(name)}: choose one of "
+                f"{', '.join(str(choice).lower() for choice in choices)}"
             )
 
 

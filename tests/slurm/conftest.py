@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from otherview.compose import configuration_folder, register_resolvers
 from otherview.sweep.__main__ import main
 from otherview.sweep.following import Standing, look
-from otherview.sweep.launch import launch
+from otherview.sweep.launch import default_settings, launch
 from otherview.sweep.points import Point
 from tests.conftest import THREE_CREATURES
 from tests.slurm.cluster import SEARCH_PATH, Cluster, missing_programs, until
@@ -59,9 +59,11 @@ class Sweep:
     def start(self, *overrides: str, seeds: int = 3, kind: str = "slurm", **settings: Any) -> str:
         """Launches points, a seed each; returns what was printed."""
         register_resolvers()
-        chosen = {"kind": kind, "rerun": "missing", "wait": False, "workers": 1, **settings}
+        chosen = {**default_settings(kind), "workers": 1}
         if kind == "slurm":
-            chosen = {"cpus_per_task": 1, "mem": "1GB", "time": 30, "signal_delay_s": 60, **chosen}
+            small = {"gpus_per_node": None, "cpus_per_task": 1, "mem": "1GB"}
+            chosen |= {**small, "time": 30, "signal_delay_s": 60}
+        chosen |= settings
         given = [*SMALL, *SMALLEST_NULLS, *overrides]
         with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
