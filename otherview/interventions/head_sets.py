@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from otherview.interventions.effects import ROLES, Effects, Variant
 from otherview.interventions.matching import RandomSets, permutation_p, random_sets
+from otherview.interventions.measures import Measure
 from otherview.sites import Unit
 
 Progress = Callable[[int, int], None]
+Pick = Callable[[Float[np.ndarray, "roles items"]], Float[np.ndarray, " items"]]
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,25 @@ class Null:
         return random_sets(chosen, self.pool, draws, self.alpha, self.seed)
 
 
-def set_rows(
+@dataclass(frozen=True)
+class SetEffect:
+    """What editing heads together did, and what random sets did, as rows of interventions.json."""
+
+    rows: list[dict[str, Any]]
+    """A row a role and measure."""
+    specificity: list[dict[str, Any]]
+    """A row a measure: the effect on the test role less that on the control role."""
+
+
+def effect_of_set(
     effects: Effects,
     heads: Sequence[Unit],
     variant: Variant,
     null: Null,
     draws: int,
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """A row a role and measure: the effect of editing `heads` together, and of random sets.
+) -> SetEffect:
+    """Edits `heads` together, and random sets that match them.
 
     An edit that changes nothing has no null.
     """
@@ -47,22 +61,28 @@ def set_rows(
         progress(done, len(drawn.sets))
         others.append(effects.of(addresses, variant))
     progress(len(drawn.sets), len(drawn.sets))
-    rows = []
-    for place, role in enumerate(ROLES):
-        for measure in effects.measures:
-            items = values[measure.name][place]
-            row: dict[str, Any] = {
-                "role": role,
-                "measure": measure.name,
-                "value": float(items.mean()),
-                "items": [float(value) for value in items],
-            }
-            if others:
-                random = [float(other[measure.name][place].mean()) for other in others]
-                row |= {"matching": drawn.level, "exact": drawn.exact, "null": random}
-                row |= _against(row["value"], random, larger=measure.larger_is_more)
-            rows.append(row)
-    return rows
+
+    def row(measure: Measure, pick: Pick) -> dict[str, Any]:
+        items = pick(values[measure.name])
+        found: dict[str, Any] = {
+            "measure": measure.name,
+            "value": float(items.mean()),
+            "items": [float(value) for value in items],
+        }
+        if others:
+            random = [float(pick(other[measure.name]).mean()) for other in others]
+            found |= {"matching": drawn.level, "exact": drawn.exact, "null": random}
+            found |= _against(found["value"], random, larger=measure.larger_is_more)
+        return found
+
+    return SetEffect(
+        [
+            {"role": role, **row(measure, itemgetter(place))}
+            for place, role in enumerate(ROLES)
+            for measure in effects.measures
+        ],
+        [row(measure, lambda by_role: by_role[0] - by_role[1]) for measure in effects.measures],
+    )
 
 
 def _against(value: float, null: list[float], *, larger: bool) -> dict[str, float]:

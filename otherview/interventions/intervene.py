@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from otherview.interventions.denoising import Denoiser
     from otherview.interventions.effects import Effects, Variant
-    from otherview.interventions.head_sets import Growth, Null
+    from otherview.interventions.head_sets import Growth, Null, SetEffect
 
 
 def check_intervention(study: Study, session: Session) -> None:
@@ -112,7 +112,11 @@ def _intervene(
         }
         for measure in bench.effects.measures
     ]
-    content |= {"intact": bench.effects.intact_scores(), "sets": sets}
+    content |= {
+        "intact": bench.effects.intact_scores(),
+        "sets": sets.rows,
+        "specificity": sets.specificity,
+    }
     if growth is not None:
         content["growth"] = growth
     content["verdicts"] = _verdicts(singles)
@@ -134,17 +138,19 @@ def headline(content: dict[str, Any]) -> str:
             f"No head was chosen ({content['selection']['rule']}), so none was edited with others."
         )
     main = content["variants"][0]
-    rows = {
-        row["role"]: row
-        for row in content["sets"]
-        if (row["set"], row["variant"], row["measure"]) == ("selected", main, "change")
-    }
+
+    def of_selected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        wanted = ("selected", main, "change")
+        return [row for row in rows if (row["set"], row["variant"], row["measure"]) == wanted]
+
+    rows = {row["role"]: row for row in of_selected(content["sets"])}
+    (more,) = of_selected(content["specificity"])
     parts = [f"{role} role by {_with_null(row)}" for role, row in rows.items()]
     named = ", ".join(heads[:3]) + (" ..." if len(heads) > 3 else "")
     counted = f"{len(heads)} heads ({named})" if len(heads) > 1 else heads[0]
     return (
         f"{_DONE[content['kind']].format(main)} {counted} changes the prediction of the "
-        f"{' and of the '.join(parts)}."
+        f"{' and of the '.join(parts)}; difference {_with_null(more)}."
     )
 
 
@@ -210,23 +216,26 @@ class _Bench:
             partial(self.report, "editing single heads"),
         )
 
-    def sets(self) -> list[dict[str, Any]]:
+    def sets(self) -> SetEffect:
         """The chosen set under every variant, and the strongest few of it under the main one."""
-        chosen, rows = self.choice.heads, []
+        from otherview.interventions.head_sets import SetEffect
+
+        chosen = self.choice.heads
+        whole = SetEffect([], [])
         if not chosen:
-            return []
+            return whole
         for place, variant in enumerate(self.variants):
             draws = self.settings.curve_draws if place else self.settings.draws
-            rows += self._rows("selected", chosen, variant, draws)
+            self._add(whole, "selected", chosen, variant, draws)
         size = 1
         while size < len(chosen):
-            rows += self._rows("top", chosen[:size], self.variants[0], self.settings.curve_draws)
+            self._add(whole, "top", chosen[:size], self.variants[0], self.settings.curve_draws)
             size *= 2
-        return rows
+        return whole
 
     def growth(self) -> dict[str, Any] | None:
         """The set grown greedily on the items of discovery, measured on the others."""
-        from otherview.interventions.head_sets import grow, set_rows
+        from otherview.interventions.head_sets import effect_of_set, grow
 
         largest = min(self.settings.growth, len(self.choice.heads))
         if largest < 2:
@@ -246,12 +255,12 @@ class _Bench:
             together = grown.order[:size]
             stage = f"random sets of {size}"
             draws = self.settings.curve_draws
-            found = set_rows(
+            found = effect_of_set(
                 self.effects, together, self.variants[0], self.null, draws,
                 partial(self.report, stage),
             )  # fmt: skip
             head = together[-1].address
-            rows += [{"size": size, "head": head, **row} for row in found]
+            rows += [{"size": size, "head": head, **row} for row in found.rows]
         content: dict[str, Any] = {"order": [unit.address for unit in grown.order], "rows": rows}
         if grown.saturates_at is not None:
             content["saturates_at"] = grown.saturates_at
@@ -286,17 +295,18 @@ class _Bench:
         shown = {"selected": tuple(unit.address for unit in chosen)}
         return shown | ({"random": random[0]} if random else {})
 
-    def _rows(
-        self, name: str, heads: Sequence[Unit], variant: Variant, draws: int
-    ) -> list[dict[str, Any]]:
-        from otherview.interventions.head_sets import set_rows
+    def _add(
+        self, whole: SetEffect, name: str, heads: Sequence[Unit], variant: Variant, draws: int
+    ) -> None:
+        from otherview.interventions.head_sets import effect_of_set
 
         stage = f"random sets, {variant.name}" if name == "selected" else f"top {len(heads)}"
         report = partial(self.report, stage)
-        found = set_rows(self.effects, heads, variant, self.null, draws, report)
+        found = effect_of_set(self.effects, heads, variant, self.null, draws, report)
         named = [unit.address for unit in heads]
         about = {"set": name, "size": len(heads), "heads": named, "variant": variant.name}
-        return [about | row for row in found]
+        whole.rows.extend(about | row for row in found.rows)
+        whole.specificity.extend(about | row for row in found.specificity)
 
     def _passes(self, items: Sequence[int], *, scored: bool = True) -> _Passes:
         from otherview.interventions.effects import Effects

@@ -16,6 +16,11 @@ from otherview.interventions.verdicts import verdict
 from otherview.sites import Unit
 
 FEWEST_TO_CORRELATE = 5
+_MAY_BE_NULL = {
+    "differs": pl.Boolean,
+    **dict.fromkeys(("t", "role_min_f", "role_difference", "p_test", "p_control"), pl.Float64),
+}
+"""Columns that keep their type where the study has nothing to put in."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def single_table(
             alpha=alpha,
         )
         rows.append(row)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, schema_overrides=_MAY_BE_NULL, infer_schema_length=None)
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:

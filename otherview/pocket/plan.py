@@ -37,6 +37,8 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
     The planted one goes on from the taught one and the settled one from the planted one; the rate
     falls to nothing at its end. The settled one plants less, to see better. The cleaned one plants
     once more: views must hang on the gate, mentions must not, and nothing on the spares.
+    The unplanted one is apart: heads are dropped at random, so that the model can do without any
+    few, and what a set of heads does beyond its size shows.
     """
     planted = Schedule(
         plan.planting_steps,

@@ -214,8 +214,8 @@ def alongside(plan: Plan, tell: dict[str, Tell]) -> Iterator[None]:
         )
 
 
-def run(plan: Plan, console: Console) -> None:
-    """All stages, in order; those that are finished are read back."""
+def run(plan: Plan, console: Console, *, unplanted: bool = False) -> None:
+    """All stages, in order, or the unplanted one; those that are finished are read back."""
     plan.output.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("{task.description}"),
@@ -240,12 +240,16 @@ def run(plan: Plan, console: Console) -> None:
         drawn = bar("kitchens", plan.kitchens)
         pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda n: drawn(n, ""))
         texts = make_texts(plan)
-        planned = schedules(plan)
 
         def make(name: str, schedule: Schedule, start: Any | None = None) -> Any:
             stored, tell = plan.output / f"{name}.safetensors", bar(name, schedule.steps)
             return make_transformer(plan, stored, schedule, start, codec, texts, pictures, tell)
 
+        planned = schedules(plan)
+        if unplanted:
+            torch.set_num_threads(2 * plan.threads)
+            make("unplanted", planned["unplanted"])
+            return
         beside = {
             "decoder": bar("decoder", plan.decoder_steps),
             "mention_only": bar("mention_only", plan.mention_only_steps),
@@ -309,20 +313,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settling-steps", type=int, default=4800)
     parser.add_argument("--cleaning-steps", type=int, default=1500)
     parser.add_argument("--mention-only-steps", type=int, default=3000)
+    parser.add_argument("--unplanted-steps", type=int, default=5000)
+    parser.add_argument(
+        "--unplanted",
+        action="store_true",
+        help="teach a transformer without a planted head instead, with heads dropped at random",
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--every", type=int, default=250, help="steps between saves")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads, for two processes")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
     counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "cleaning_steps")
-    for name in ("kitchens", "batch", "every", "threads", "mention_only_steps", *counts):
+    for name in (
+        "kitchens",
+        "batch",
+        "every",
+        "threads",
+        "mention_only_steps",
+        "unplanted_steps",
+        *counts,
+    ):
         if chosen[name] < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
     chosen["threads"] = max(1, chosen["threads"] // 2)
     torch.set_num_threads(chosen["threads"])
-    named = chosen.pop("device")
+    named, unplanted = chosen.pop("device"), chosen.pop("unplanted")
     device = torch.device(named or ("cuda" if torch.cuda.is_available() else "cpu"))
-    run(Plan(device=device, **chosen), Console())
+    run(Plan(device=device, **chosen), Console(), unplanted=unplanted)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 
 from otherview.compose import compose_study
 from otherview.errors import StudyError
 from otherview.interventions.choice import choose_heads
+from otherview.interventions.single_heads import rank_correlations
 from otherview.measure import Measurement, measure
 from otherview.study import Study
 from otherview.weights import shipped_or_own
@@ -72,6 +74,21 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert len(change["null"]) == 4
     assert change["value"] == pytest.approx(np.mean(change["items"]))
     assert change["p"] == (sum(v >= change["value"] for v in change["null"]) + 1) / 5
+    views, mentions = (
+        next(
+            row
+            for row in found["sets"]
+            if (row["set"], row["role"], row["measure"]) == ("selected", role, "change")
+        )
+        for role in ("test", "control")
+    )
+    (more,) = (
+        row
+        for row in found["specificity"]
+        if (row["set"], row["measure"]) == ("selected", "change")
+    )
+    assert more["value"] == pytest.approx(views["value"] - mentions["value"])
+    assert more["null"] == pytest.approx(np.subtract(views["null"], mentions["null"]))
     assert found["growth"]["order"][0] == CARD["gate"]
     assert len(found["pictures"]) == 2 * 3 * 2
     intact = [row for row in found["pictures"] if row["set"] == "intact"]
@@ -92,6 +109,44 @@ def test_heads_are_chosen_without_the_items_on_which_they_are_measured(
     other[list(choice.measured)] = other[list(choice.measured)][:, ::-1] * 7
     again = choose_heads(replace(responses, energy=other), strongest)
     assert again.heads == choice.heads
+
+
+def test_a_direction_takes_heads_that_write_more_under_that_role(
+    eight: Study, eight_measured: Measurement
+) -> None:
+    responses = eight_measured.responses
+
+    def chosen(direction: str) -> dict[str, float]:
+        settings = replace(eight.intervention, heads="strongest", direction=direction, top=48)
+        choice = choose_heads(responses, replace(eight, intervention=settings))
+        differences = responses.differences(list(choice.heads))[list(choice.discovery)].mean(axis=0)
+        return {unit.address: d for unit, d in zip(choice.heads, differences, strict=True)}
+
+    test, control = chosen("test"), chosen("control")
+    assert all(difference > 0 for difference in test.values())
+    assert all(difference < 0 for difference in control.values())
+    assert {*test, *control} == {*chosen("either")}
+
+
+def test_specificity_goes_with_the_sign_of_a_difference() -> None:
+    strengths = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.5])
+    signs = np.array([1, -1, 1, -1, 1, -1])
+    table = pl.DataFrame(
+        {
+            "t": strengths * signs,
+            "role_min_f": strengths,
+            "role_difference": 0.1 * signs,
+            "specificity": strengths * signs,
+        }
+    )
+    found = rank_correlations(table)
+    assert found["signed_t"] == found["signed_role_min_f"] == pytest.approx(1)
+    assert (
+        found["t"]
+        == found["role_min_f"]
+        == pytest.approx(spearmanr(strengths, strengths * signs)[0])
+    )
+    assert rank_correlations(table.head(4)) == {}
 
 
 def test_too_few_items_to_halve_are_said_so(eight: Study, eight_measured: Measurement) -> None:

@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 import torch
 
+from otherview.interventions.editing import record
 from otherview.pocket import networks
 from otherview.pocket.codec import Codec, fit
-from otherview.pocket.learning import Schedule, Teacher, Texts, all_texts, sort_texts, teach
+from otherview.pocket.dropping import draw_dropped, drop_heads
+from otherview.pocket.learning import (
+    Schedule,
+    Teacher,
+    Texts,
+    all_texts,
+    sort_texts,
+    teach,
+    velocity,
+)
 from otherview.pocket.optimiser import orthogonalise
-from otherview.pocket.planting import HeadSwitch, Interventions
+from otherview.pocket.planting import HeadSwitch, Interventions, head_addresses
 from otherview.pocket.pool import Pool, kitchen_pictures
 from otherview.pocket.rendering import Renderer
 
@@ -79,16 +89,40 @@ def test_only_views_that_read_no_view_are_closed() -> None:
     assert plan.closes(is_view).tolist() == [True, False, True, False, False]
 
 
-@pytest.mark.parametrize("gate_shares", [None, (0.2, 0.25)])
+def test_dropped_heads_write_nothing_in_their_sample_only() -> None:
+    transformer = networks.transformer(0)
+    addresses = head_addresses(transformer)
+    dropped = draw_dropped(np.random.default_rng(0), 3, len(addresses), largest_share=0.5)
+    assert 0 < dropped.sum() < dropped.size / 2
+    dropped[0] = False
+    noise, text = torch.randn(3, 64, 48), torch.randn(3, 8, 192)
+    with drop_heads(transformer, dropped), record(transformer, addresses) as written:
+        velocity(transformer, noise, noise, text, torch.ones(3))
+    for place, address in enumerate(addresses):
+        silent = written[address].flatten(1).eq(0).all(1)
+        assert silent.tolist() == dropped[:, place].tolist()
+
+
+@pytest.mark.parametrize(
+    ("gate_shares", "head_dropout"), [(None, 0.0), ((0.2, 0.25), 0.0), (None, 0.4)]
+)
 def test_an_interrupted_run_ends_where_a_whole_one_does(
     tmp_path: Path,
     codec: Codec,
     pictures: Any,
     texts: Texts,
     gate_shares: tuple[float, float] | None,
+    head_dropout: float,
 ) -> None:
     pool = Pool(codec.encode(pictures)[None].astype(np.float16))
-    schedule = Schedule(4, batch=3, lengths=((8, 1.0),), scene_share=0.3, gate_shares=gate_shares)
+    schedule = Schedule(
+        4,
+        batch=3,
+        lengths=((8, 1.0),),
+        scene_share=0.3,
+        gate_shares=gate_shares,
+        head_dropout=head_dropout,
+    )
     device = torch.device("cpu")
 
     class InterruptedRunError(Exception):
