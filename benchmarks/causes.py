@@ -1,7 +1,8 @@
 """What heads do, where the truth is known: part of benchmarks/ground_truth.py.
 
 Heads are chosen by the role test over eight nouns a role on half of the creatures; they are zeroed,
-one by one and together, and measured on the other half under the first noun of each role.
+one by one and together, and measured on the other half under the first noun of each role. Beside
+them stand those heads that cost views most by themselves: what no choice can be expected to beat.
 """
 
 from __future__ import annotations
@@ -17,19 +18,30 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from otherview.analysis import analyse
+from otherview.analysis import Analysis, analyse
 from otherview.atomic import write_json
 from otherview.compose import compose_study
 from otherview.interventions.intervene import check_intervention, intervene
-from otherview.measure import Progress, measure
+from otherview.interventions.shown import CORRELATED
+from otherview.interventions.single_heads import rank_correlations
+from otherview.measure import Measurement, Progress, measure
 from otherview.session import open_session
+from otherview.study import Study
 from otherview.weights import shipped_or_own
 
 STORED = Path(__file__).with_name("before_planting.json")
-"""Figures of the model before planting, whose weights are not shipped."""
+"""Figures of models without a planted head, whose weights are not shipped."""
+UNPLANTED = {
+    "taught": "taught, before planting",
+    "unplanted": "taught with heads dropped",
+}
+"""Stages of training without a planted head, and how they are called here."""
+SELECTIVE = ("capture.tokens=target", "intervention.direction=test")
+"""Heads that are selective for views write more for them, where the picture is made."""
 WANTED_RATIO = 3.0
 """What the strongest heads before planting should cost views, over what random sets cost."""
-TAUGHT = "taught.safetensors"
+READINGS = {"all": "all tokens", "target": "target tokens"}
+SIZE = 8
 
 
 def causes(
@@ -50,6 +62,7 @@ def causes(
             "intervention=ablate",
             f"intervention.text_length={text_length}",
             f"intervention.draws={draws}",
+            f"intervention.top={SIZE}",
             "intervention.growth=0",
             *overrides,
         ]
@@ -57,32 +70,36 @@ def causes(
     session = open_session(study)
     check_intervention(study, session)
     measurement = measure(study, report, session)
-    analyses = analyse(measurement.responses, study, report)
     # |t| as it is published: one pair of wordings, not the mean over the nouns
     pair = replace(study, templates=compose_study(["+experiment=kitchen"]).templates)
-    published = analyse(measure(pair, report, session).responses, pair, report)[0].published
-    t = {unit.address: float(t) for unit, t in zip(analyses[0].units, published.t, strict=True)}
-    with tempfile.TemporaryDirectory() as folder:
-        found = intervene(study, session, measurement, Path(folder), analyses, report)
-        heads = pl.read_parquet(Path(folder) / "interventions.parquet")
-    heads = heads.with_columns(
-        t=pl.col("unit").replace_strict(t, default=None, return_dtype=pl.Float64)
-    )
-    selected = {
-        (row["role"], row["measure"]): {key: row[key] for key in ("value", "null_mean", "p")}
-        for row in found["sets"]
-        if row["set"] == "selected"
-    }
+    measured_pair = measure(pair, report, session)
+
+    def edit(changed: Study) -> tuple[dict[str, Any], pl.DataFrame]:
+        analyses = analyse(measurement.responses, changed, report)
+        with tempfile.TemporaryDirectory() as folder:
+            found = intervene(changed, session, measurement, Path(folder), analyses, report)
+            return found, pl.read_parquet(Path(folder) / "interventions.parquet")
+
+    found, heads = edit(study)
+    costliest = heads.top_k(SIZE, by="psnr_test")["unit"].to_list()
+    listed = replace(
+        study.intervention,
+        heads="listed", addresses=costliest, direction="either", singles="matched",
+    )  # fmt: skip
+    best, _ = edit(replace(study, intervention=listed))
     return {
         "selection": found["selection"],
         "text_length": text_length,
         "draws": draws,
-        "selected": {
-            role: {measure: row for (of, measure), row in selected.items() if of == role}
-            for role in ("test", "control")
-        },
+        "selected": _effects(found),
+        "costliest": {"heads": costliest, **_effects(best)},
         "verdicts": found["verdicts"],
-        "correlation": _correlations(heads),
+        "correlation": {
+            tokens: rank_correlations(
+                _with_statistics(heads, measurement, measured_pair, study, pair, tokens)
+            )
+            for tokens in READINGS
+        },
         "heads": heads.select(
             "unit", "p_test", "p_control", "change_test", "change_control", "verdict"
         ).to_dicts(),
@@ -90,16 +107,62 @@ def causes(
     }
 
 
+def _effects(found: dict[str, Any]) -> dict[str, Any]:
+    """Of the chosen set: by role (and of the difference of both), by measure."""
+    kept = ("value", "null_mean", "p")
+    by_role: dict[str, Any] = {"test": {}, "control": {}, "difference": {}}
+    for row in (*found["sets"], *found["specificity"]):
+        if row["set"] == "selected":
+            of = row.get("role", "difference")
+            by_role[of][row["measure"]] = {name: row[name] for name in kept}
+    return by_role
+
+
+def _with_statistics(
+    heads: pl.DataFrame,
+    nouns: Measurement,
+    pair: Measurement,
+    study: Study,
+    study_of_pair: Study,
+    tokens: str,
+) -> pl.DataFrame:
+    """What heads do, beside what the statistics over `tokens` say of them."""
+
+    def analysis(measured: Measurement, of: Study) -> Analysis:
+        capture = replace(of.capture, tokens=tokens)
+        return analyse(measured.responses, replace(of, capture=capture))[0]
+
+    role, published = analysis(nouns, study), analysis(pair, study_of_pair)
+    assert role.role is not None
+    found = pl.DataFrame(
+        {
+            "unit": [unit.address for unit in role.units],
+            "role_min_f": role.role.min_f,
+            "role_difference": role.role.difference,
+            "t": published.published.t,
+        }
+    )
+    return heads.select("unit", "specificity").join(found, on="unit").fill_nan(None)
+
+
 def before_planting(stages: Path, text_length: int, draws: int, report: Progress) -> dict[str, Any]:
-    """The figures of the taught stage in `stages`, stored for those who have no such folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        _assemble(stages, Path(folder))
-        found = causes(folder, text_length, draws, report)
-    write_json(STORED, found)
-    return found
+    """The figures of the stages in `stages`, stored for those who have no such folder."""
+    there = [name for name in UNPLANTED if (stages / f"{name}.safetensors").is_file()]
+    if not there:
+        raise SystemExit(
+            f"--before-planting {stages}: there is no {' or '.join(UNPLANTED)}.safetensors; name "
+            "the folder that `python -m otherview.pocket.train` wrote"
+        )
+    stored = stored_before_planting()
+    for name in there:
+        with tempfile.TemporaryDirectory() as folder:
+            _assemble(stages, name, Path(folder))
+            stored[name] = causes(folder, text_length, draws, report, *SELECTIVE)
+    write_json(STORED, stored)
+    return stored
 
 
-def print_causes(planted: dict[str, Any] | None, taught: dict[str, Any] | None) -> None:
+def print_causes(planted: dict[str, Any] | None, unplanted: dict[str, Any]) -> None:
     """The figures beside what is wanted of them."""
     console = Console()
     table = Table(title="interventions: heads zeroed, on creatures that did not choose them")
@@ -107,15 +170,15 @@ def print_causes(planted: dict[str, Any] | None, taught: dict[str, Any] | None) 
         table.add_column(heading)
     for name, measured, wanted, met in (
         *(_planted_rows(planted) if planted else ()),
-        *(_taught_rows(taught) if taught else ()),
+        *(row for stage, found in unplanted.items() for row in _unplanted_rows(stage, found)),
     ):
         table.add_row(name, measured, wanted, "" if met is None else "met" if met else "missed")
     console.print(table)
 
 
-def stored_before_planting() -> dict[str, Any] | None:
-    """What `before_planting` stored, if it was ever run."""
-    return dict(json.loads(STORED.read_text())) if STORED.is_file() else None
+def stored_before_planting() -> dict[str, Any]:
+    """What `before_planting` stored, by stage; empty if it was never run."""
+    return dict(json.loads(STORED.read_text())) if STORED.is_file() else {}
 
 
 Row = tuple[str, str, str, bool | None]
@@ -125,7 +188,6 @@ def _planted_rows(found: dict[str, Any]) -> Sequence[Row]:
     card = _card("pocket")
     heads = {row["unit"]: row for row in found["heads"]}
     gate, decoy = heads[card["gate"]], heads[card["decoy"]]
-    correlation = found["correlation"]
     return (
         (
             f"gate {card['gate']} zeroed: change of views",
@@ -146,54 +208,52 @@ def _planted_rows(found: dict[str, Any]) -> Sequence[Row]:
             "differs, does nothing",
             decoy["verdict"] == "differs, does nothing",
         ),
-        (
-            "rank correlation with specificity: role test",
-            f"{correlation['role_min_f']:.2f} over {correlation['heads']} heads",
-            "",
-            None,
-        ),
-        (
-            "rank correlation with specificity: published |t|",
-            f"{correlation['t']:.2f} over {correlation['heads']} heads",
-            "",
-            None,
-        ),
+        *_correlation_rows("pocket", found),
     )
 
 
-def _taught_rows(found: dict[str, Any]) -> Sequence[Row]:
-    views, mentions = (found["selected"][role]["psnr"] for role in ("test", "control"))
+def _unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
+    name, size = UNPLANTED[stage], len(found["selection"]["heads"])
+    chosen, best = found["selected"], found["costliest"]
+    views, mentions, more = (chosen[of]["psnr"] for of in ("test", "control", "difference"))
+    limit = best["test"]["psnr"]
     ratio = views["value"] / views["null_mean"]
-    size = len(found["selection"]["heads"])
     return (
         (
-            f"before planting, {size} strongest zeroed: dB that views lose",
-            f"{views['value']:.2f}, random sets {views['null_mean']:.2f}, {ratio:.1f} x, "
-            f"p = {views['p']:.3f}",
+            f"{name}, {size} strongest zeroed: dB that views lose",
+            f"{_against(views)}, {ratio:.1f} x",
             f">= {WANTED_RATIO:g} x",
             ratio >= WANTED_RATIO,
         ),
         (
-            f"before planting, {size} strongest zeroed: dB that mentions lose",
-            f"{mentions['value']:.2f}, random sets {mentions['null_mean']:.2f}, "
-            f"p = {mentions['p']:.3f}",
+            f"{name}, the {len(best['heads'])} that cost most, found by their cost",
+            f"{_against(limit)}, {limit['value'] / limit['null_mean']:.1f} x",
+            "",
+            None,
+        ),
+        (
+            f"{name}, {size} strongest zeroed: dB that mentions lose",
+            _against(mentions),
             "p > 0.05",
             mentions["p"] > 0.05,
         ),
-        ("before planting, role test", _correlation(found, "role_min_f"), "", None),
-        ("before planting, published |t|", _correlation(found, "t"), "", None),
+        (f"{name}, dB that views lose more than mentions", _against(more), "", None),
+        *_correlation_rows(name, found),
     )
 
 
-def _correlation(found: dict[str, Any], name: str) -> str:
-    correlation = found["correlation"]
-    return f"{correlation[name]:.2f} over {correlation['heads']} heads"
+def _against(effect: dict[str, float]) -> str:
+    return f"{effect['value']:.2f}, random sets {effect['null_mean']:.2f}, p = {effect['p']:.3f}"
 
 
-def _correlations(heads: pl.DataFrame) -> dict[str, float | int]:
-    from otherview.interventions.single_heads import rank_correlations
-
-    return rank_correlations(heads)
+def _correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
+    """Rank correlations with specificity, a row a reading."""
+    rows: list[Row] = []
+    for tokens, title in READINGS.items():
+        of = found["correlation"][tokens]
+        told = ", ".join(f"{CORRELATED[key]} {of[key]:.2f}" for key in CORRELATED if key in of)
+        rows.append((f"{name}, {title}: rank correlation with specificity", told, "", None))
+    return rows
 
 
 def _card(model: str) -> dict[str, str]:
@@ -202,20 +262,14 @@ def _card(model: str) -> dict[str, str]:
     return dict(json.loads((shipped_or_own(path) / "card.json").read_text()))
 
 
-def _assemble(stages: Path, folder: Path) -> None:
-    """A pipeline of the taught transformer and of the parts that planting leaves alone."""
+def _assemble(stages: Path, stage: str, folder: Path) -> None:
+    """A pipeline of a stage's transformer and of the parts that training it leaves alone."""
     from otherview.pocket import checkpoint, networks
     from otherview.pocket.rendering import load
 
-    taught = stages / TAUGHT
-    if not taught.is_file():
-        raise SystemExit(
-            f"--before-planting {stages}: there is no {TAUGHT}; name the folder that "
-            "`python -m otherview.pocket.train` wrote"
-        )
     own = stages / "checkpoints" / "pocket"
     pipeline = load(own if own.is_dir() else "pocket")
     transformer = networks.transformer(seed=0)
-    transformer.load_state_dict(checkpoint.read_average(taught))
+    transformer.load_state_dict(checkpoint.read_average(stages / f"{stage}.safetensors"))
     pipeline.register_modules(transformer=transformer.eval())
     pipeline.save_pretrained(folder, safe_serialization=True)

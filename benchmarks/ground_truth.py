@@ -9,8 +9,9 @@ of `pocket` are zeroed, to see which of them do anything.
 
     python benchmarks/ground_truth.py --before-planting OUTPUT
 
-also zeroes heads of the model before its gate was planted, from the folder that
-`python -m otherview.pocket.train OUTPUT` wrote, and stores the figures in before_planting.json.
+also zeroes heads of models without a planted head and stores the figures in before_planting.json:
+of the model before its gate was planted (`python -m otherview.pocket.train OUTPUT`), and of one
+that was taught with heads dropped at random (the same with `--unplanted`).
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ def main() -> None:
             }
             rows += [_called(model, reading, measured) for reading in READINGS]
         edited = arguments.text_length, arguments.draws
-        planted = taught = None
+        planted, unplanted = None, stored_before_planting()
         if "pocket" in arguments.models:
             planted = causes("pocket", *edited, _named(report, "pocket edited"))
         if arguments.before_planting:
             named = _named(report, "before planting")
-            taught = before_planting(arguments.before_planting, *edited, named)
+            unplanted = before_planting(arguments.before_planting, *edited, named)
     _print(rows, console)
-    print_causes(planted, taught or stored_before_planting())
+    print_causes(planted, unplanted)
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n")
 

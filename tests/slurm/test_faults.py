@@ -107,6 +107,8 @@ def test_a_point_that_never_ends_in_time_fails_in_the_end(sweep: Sweep, cluster:
     sweep.start(seeds=1)
     for attempt in (1, 2, 3):
         until(partial(started, attempt), f"start {attempt}")
+        process = sweep.status(sweep.running())["process"]
+        os.kill(process, signal.SIGSTOP)  # still measuring when Slurm's signal comes
         cluster.command("scontrol", "requeue", sweep.status(sweep.running())["job"])
         until(lambda: not sweep.look().of("running"), "the end of this start")
     until(lambda: sweep.look().of("failed"), "the failure")
