@@ -78,6 +78,7 @@ class Session:
         self._references = references
         self._cache = open_cache()
         self._encodings: dict[TextGroup, TextEncodings] = {}
+        self._places: dict[tuple[PromptSet, int], list[TokenPlace]] = {}
         self._expected: Counter[TextGroup] = Counter()
         self._pipeline: Any = None
         self._encoder: Any = None
@@ -101,11 +102,18 @@ class Session:
         if study.scene.image is not None:
             open_reference(study.scene)
         hook_sites(weights.transformer_config(study.model, self.folder))
-        places = token_places(self.tokenizer, prompts.prompts, study.model.text_length)
+        places = self._token_places(prompts, study.model.text_length)
         if study.templates.matched:
             check_matched(prompts, places)
         check_lengths(self.tokenizer, _scene_texts(study.scene), study.model.text_length)
         return prompts, places
+
+    def _token_places(self, prompts: PromptSet, text_length: int) -> list[TokenPlace]:
+        """Looked at once: points of a sweep that differ in the seed share their prompts."""
+        key = prompts, text_length
+        if key not in self._places:
+            self._places[key] = token_places(self.tokenizer, prompts.prompts, text_length)
+        return self._places[key]
 
     def content(self) -> list[Any]:
         """What of this session decides the bits of what it measures, as plain JSON."""

@@ -125,11 +125,14 @@ class _Runner:
 
         folder = self._folder(point)
         attempt = self._attempt(folder)
-        _write_hydra_files(folder, point)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = self._thread.submit(_write_hydra_files, folder, point)
         with _signs_of_life(folder):
-            return measure_study(
+            measured = measure_study(
                 point.study, folder, self._report, session, _origin(self._submission, attempt)
             )
+        files.result()
+        return measured
 
     def _finish_beside(self, point: Point, measured: Measured, start: float) -> None:
         self._await()
@@ -209,7 +212,7 @@ def job_id(environment: Mapping[str, str]) -> str | None:
 
 def _write_hydra_files(folder: Path, point: Point) -> None:
     """The composed config and the overrides, where Hydra writes them for a single run."""
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
         with replacing(folder / ".hydra" / name) as temporary:
             temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
