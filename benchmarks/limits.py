@@ -66,6 +66,26 @@ def best_seconds(
     return {name: seconds for name, seconds in best.items() if name not in left_out}
 
 
+def paired_ratio(
+    one: Callable[[], object], other: Callable[[], object], device: str, rounds: int
+) -> float:
+    """Median over rounds of the wall time of `one` over that of `other`, run side by side.
+
+    A machine whose speed drifts slows both of a round; the order changes from round to round.
+    """
+    ratios = []
+    for round_ in range(-1, rounds):  # the first warms up
+        seconds = {}
+        for subject in (one, other) if round_ % 2 else (other, one):
+            start = time.perf_counter()
+            subject()
+            wait_for(device)
+            seconds[subject] = time.perf_counter() - start
+        if round_ >= 0:
+            ratios.append(seconds[one] / seconds[other])
+    return float(np.median(ratios))
+
+
 def wait_for(device: str) -> None:
     """Waits until the device has done what was asked of it."""
     if device.startswith("cuda"):
@@ -97,9 +117,8 @@ def hook_figures(
                 _peak_of(call, device, peaks, "captured")
             recorder.take()
 
-    best = best_seconds({"bare": bare, "captured": captured}, device, rounds)
     goal = 1.01 if cuda else 1.03
-    ratio = best["captured"] / best["bare"]
+    ratio = paired_ratio(captured, bare, device, rounds)
     found = [at_most(f"{name}: forward with capture / without", ratio, goal, device)]
     if cuda:
         widest = max(site.channels for site in sites)

@@ -83,7 +83,7 @@ def pocket_figures(rounds: int) -> list[Figure]:
     folder = weights.weights_folder(model)
     transformer = weights.load_image_side(folder, "cpu", "float32").transformer
     image = image_tokens(model, (64, 64))
-    found = hook_figures("pocket", transformer, image, model.text_length, 6, 10 * rounds)
+    found = hook_figures("pocket", transformer, image, model.text_length, 6, 30 * rounds)
     found += study_figures("pocket", study, (3, 6, 12), rounds, 2.0)
     return found + precision_figures("pocket", study)
 
@@ -97,7 +97,7 @@ def middle_figures(rounds: int) -> list[Figure]:
         study = study_of("middle", folder, 256, "float32", 2, *drawn)
         image = image_tokens(study.model, (256, 256))
         transformer = random_transformer("middle", "cpu", "float32")
-        found = hook_figures("middle", transformer, image, 512, 2, 2 * rounds)
+        found = hook_figures("middle", transformer, image, 512, 2, 6 * rounds)
         del transformer
         found += study_figures("middle", study, (1, 4), rounds, None)
         found.append(_weights_figure(folder))
