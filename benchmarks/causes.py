@@ -237,7 +237,12 @@ def _unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
             "p > 0.05",
             mentions["p"] > 0.05,
         ),
-        (f"{name}, dB that views lose more than mentions", _against(more), "", None),
+        (
+            f"{name}, {size} strongest zeroed: dB that views lose more than mentions",
+            _against(more),
+            "p <= 0.05",
+            more["p"] <= 0.05,
+        ),
         *_correlation_rows(name, found),
     )
 
