@@ -145,7 +145,7 @@ def _directory(given: argparse.Namespace) -> Path:
 def _launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """The launcher's settings of before, or of another launcher, with those that are given."""
     pairs = [_pair(setting) for setting in settings]
-    launcher = dict(before)
+    launcher = {**default_settings(before["kind"]), **before}  # frozen by an older version, maybe
     for name, value in pairs:
         if name == "launcher":
             launcher = default_settings(str(value))
