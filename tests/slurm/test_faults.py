@@ -104,11 +104,12 @@ def test_a_point_that_never_ends_in_time_fails_in_the_end(sweep: Sweep, cluster:
         running = sweep.look().of("running")
         return bool(running) and sweep.status(running[0])["attempt"] == attempt
 
-    sweep.start(seeds=1)
+    eight = "creatures.items=[a cat,an owl,an ant,a fly,a moth,a frog,a snake,a rabbit]"
+    sweep.start("templates=nouns", eight, seeds=1)  # 128 prompts, so that it is still measuring
     for attempt in (1, 2, 3):
         until(partial(started, attempt), f"start {attempt}")
         process = sweep.status(sweep.running())["process"]
-        os.kill(process, signal.SIGSTOP)  # still measuring when Slurm's signal comes
+        os.kill(process, signal.SIGSTOP)
         cluster.command("scontrol", "requeue", sweep.status(sweep.running())["job"])
         until(lambda: not sweep.look().of("running"), "the end of this start")
     until(lambda: sweep.look().of("failed"), "the failure")
