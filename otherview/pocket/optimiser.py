@@ -5,7 +5,8 @@ some thirty times slower than float32; matrices of one shape are done in one bat
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -40,7 +41,12 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]  # the base class also takes a closure
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Moves every weight that has a gradient; returns what `closure`, if given, gives."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for weight in group["params"]:
@@ -59,3 +65,4 @@ class Muon(torch.optim.Optimizer):
                 steps = orthogonalise(torch.stack(directions))
                 for weight, step in zip(weights, steps, strict=True):
                     weight.add_(step.view_as(weight), alpha=-size)
+        return loss
