@@ -12,7 +12,7 @@ from otherview.prompts import TokenPlace
 from otherview.provenance import code_version
 from otherview.responses import Responses
 from otherview.session import Progress as Progress
-from otherview.session import Session, open_session
+from otherview.session import Session, open_session, silent
 from otherview.study import Study
 from otherview.tensor_files import content_key
 from otherview.unfinished import Unfinished
@@ -49,7 +49,7 @@ def measure(
     import torch
 
     try:
-        return _measure(study, progress or _silent, session, unfinished)
+        return _measure(study, progress or silent, session, unfinished)
     except torch.OutOfMemoryError as error:
         raise StudyError(
             f"out of device memory with model.batch_size={study.model.batch_size}, halved down to "
@@ -100,7 +100,3 @@ def _key(study: Study, session: Session, reference: Image, batch_size: int) -> s
         code=code_version(),
         reference=[reference.mode, reference.size, hashlib.sha256(reference.tobytes()).hexdigest()],
     )
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Reports nothing."""

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with the stage, what of it is done, and its whole."""
 
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
 TextGroup = tuple[int, int, tuple[str, ...]]
 """Texts that are encoded together: text length, batch size, texts.
 

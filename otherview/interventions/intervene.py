@@ -27,7 +27,7 @@ from otherview.interventions.headline import headline
 from otherview.interventions.variants import Grid, variants_of
 from otherview.measure import Measurement
 from otherview.responses import Responses
-from otherview.session import Progress, Session
+from otherview.session import Progress, Session, silent
 from otherview.sites import Unit, hook_sites
 from otherview.study import Study
 
@@ -75,7 +75,7 @@ def intervene(
     import torch
 
     try:
-        return _intervene(study, session, measurement, folder, analyses, progress or _silent)
+        return _intervene(study, session, measurement, folder, analyses, progress or silent)
     except torch.OutOfMemoryError as error:
         raise StudyError(
             f"out of device memory with model.batch_size={study.model.batch_size} while heads are "
@@ -364,7 +364,3 @@ def _correlation(singles: pl.DataFrame) -> dict[str, float | int]:
     from otherview.interventions.single_heads import rank_correlations
 
     return {} if singles.is_empty() else rank_correlations(singles)
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Reports nothing."""

@@ -324,16 +324,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads, for two processes")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
-    counts = ("decoder_steps", "steps", "planting_steps", "settling_steps", "cleaning_steps")
-    for name in (
-        "kitchens",
-        "batch",
-        "every",
-        "threads",
-        "mention_only_steps",
-        "unplanted_steps",
-        *counts,
-    ):
+    counts = [name for name in chosen if name.endswith("_steps") or name == "steps"]
+    for name in ("kitchens", "batch", "every", "threads", *counts):
         if chosen[name] < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
     chosen["threads"] = max(1, chosen["threads"] // 2)

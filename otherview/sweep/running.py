@@ -25,7 +25,7 @@ from otherview.atomic import remove_partial, replacing
 from otherview.controls.contrasts import with_controls
 from otherview.provenance import same_version
 from otherview.result import read_status, whole_summary, write_status
-from otherview.session import Session, model_source
+from otherview.session import Progress, Session, model_source, silent
 from otherview.sweep.points import Point
 from otherview.sweep.states import BEAT
 from otherview.sweep.submissions import HIDDEN, REFERENCES, Submission
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 MOST_ATTEMPTS = 3
 """Times that a point may be stopped before its end; then it counts as failed."""
 
-Report = Callable[[str, int, int], None]
 Say = Callable[[str], None]
 
 
@@ -54,7 +53,7 @@ class Failure:
 def run_points(
     points: Sequence[Point],
     submission: Submission,
-    report: Report,
+    report: Progress,
     say: Say,
     console: Console,
 ) -> list[Failure]:
@@ -81,7 +80,9 @@ class _Runner:
     measured point waits for it.
     """
 
-    def __init__(self, submission: Submission, report: Report, say: Say, views: PointViews) -> None:
+    def __init__(
+        self, submission: Submission, report: Progress, say: Say, views: PointViews
+    ) -> None:
         self._submission, self._report, self._say, self._views = submission, report, say, views
         self._thread = ThreadPoolExecutor(1, "results")
         self._finishing: Future[None] | None = None
@@ -100,7 +101,7 @@ class _Runner:
         for index, point in enumerate(points):
             if self._done(point):  # another task did it meanwhile
                 continue
-            start = time.monotonic()
+            start = time.time()
             try:
                 if session is None:
                     session = self._open(points[index:])
@@ -131,28 +132,27 @@ class _Runner:
             measured = measure_study(
                 point.study, folder, self._report, session, _origin(self._submission, attempt)
             )
-        files.result()
+            files.result()  # not before the point before is finished
         return measured
 
     def _finish_beside(self, point: Point, measured: Measured, start: float) -> None:
         self._await()
-        report = self._report if measured.needs_model else _silent
+        report = self._report if measured.needs_model else silent
         self._finishing = self._thread.submit(self._finish, point, measured, report, start)
         if measured.needs_model:
             self._await()
 
-    def _finish(self, point: Point, measured: Measured, report: Report, start: float) -> None:
-        began = time.time()
+    def _finish(self, point: Point, measured: Measured, report: Progress, start: float) -> None:
         try:
             with _signs_of_life(measured.folder):
                 measured.finish(report, lambda: self._done(point))
             (measured.folder / "traceback.txt").unlink(missing_ok=True)
-            remove_partial(measured.folder, began)
+            remove_partial(measured.folder, start)
         except Exception as error:
             self._fail(point, error)
             return
         self._views.add(point)
-        self._say(f"done   {point.folder} ({time.monotonic() - start:.1f} s)")
+        self._say(f"done   {point.folder} ({time.time() - start:.1f} s)")
 
     def _await(self) -> None:
         """Until the point before is finished; raises what stopped it, not what failed in it."""
@@ -267,7 +267,3 @@ def _is_machine_s(error: BaseException) -> bool:
         for cause in causes
         if cause is not None
     )
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Reports nothing: the bars are those of the point that is measured."""
