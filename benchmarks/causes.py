@@ -18,16 +18,16 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from otherview.analysis import Analysis, analyse
-from otherview.atomic import write_json
-from otherview.compose import compose_study
-from otherview.interventions.intervene import check_intervention, intervene
-from otherview.interventions.shown import CORRELATED
-from otherview.interventions.single_heads import rank_correlations
-from otherview.measure import Measurement, Progress, measure
-from otherview.session import open_session
+from otherview.analysis.analyse import Analysis, analyse
+from otherview.causes.intervene import check_intervention, intervene
+from otherview.causes.single_heads import rank_correlations
+from otherview.disk.atomic import write_json
+from otherview.models.weights import shipped_or_own
+from otherview.passes.measure import Measurement, Progress, measure
+from otherview.passes.session import open_session
 from otherview.study import Study
-from otherview.weights import shipped_or_own
+from otherview.study.compose import compose_study
+from otherview.views.intervention_console import CORRELATED
 
 STORED = Path(__file__).with_name("before_planting.json")
 """Figures of models without a planted head, whose weights are not shipped."""

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from otherview.combine import combine
+from otherview.sweep.combine import combine
 
 TEMPLATES = ("viewpoint", "matched")
 SECONDS_A_POINT = 60 / 10_000
@@ -65,10 +65,10 @@ def make_points(folder: Path, points: int) -> None:
 
 def _measured_point(folder: Path, templates: str) -> None:
     # Imported here, so that the processes that are timed do not load torch.
-    from otherview.analysis import analyse
-    from otherview.compose import compose_study
-    from otherview.measure import measure
-    from otherview.result import write_analyses, write_measurement
+    from otherview.analysis.analyse import analyse
+    from otherview.passes.measure import measure
+    from otherview.results.writing import write_analyses, write_measurement
+    from otherview.study.compose import compose_study
 
     study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={templates}"])
     (folder / ".hydra").mkdir(parents=True)

@@ -22,8 +22,8 @@ from figures import Figure, environment, print_figures, quiet
 from limits import hook_figures, peak_figures, precision_figures, study_figures
 from random_models import random_transformer, study_of, write_random_pipeline
 
-from otherview.batches import free_memory
-from otherview.cost import image_tokens
+from otherview.models.cost import image_tokens
+from otherview.passes.batches import free_memory
 
 
 def main() -> None:

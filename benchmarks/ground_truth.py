@@ -27,11 +27,11 @@ from causes import before_planting, causes, print_causes, stored_before_planting
 from rich.console import Console
 from rich.table import Table
 
-from otherview.analysis import Analysis, analyse
-from otherview.compose import compose_study
-from otherview.console import progress_bars
-from otherview.measure import Measurement, Progress, measure
-from otherview.weights import shipped_or_own
+from otherview.analysis.analyse import Analysis, analyse
+from otherview.models.weights import shipped_or_own
+from otherview.passes.measure import Measurement, Progress, measure
+from otherview.study.compose import compose_study
+from otherview.views.console import progress_bars
 
 MODELS = ("pocket", "pocket_random", "pocket_mention_only")
 READINGS = {

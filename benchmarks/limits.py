@@ -19,20 +19,20 @@ import torch
 from figures import Figure, at_least, at_most, reported
 from plain_script import plain_script, whole_pipeline
 
-from otherview import weights
-from otherview.attention import set_attention
-from otherview.batch_size import bare_call
-from otherview.batches import free_memory
-from otherview.capture import TokenLayout, capture
-from otherview.compiled import compiled_capture
-from otherview.cost import ImageTokens, forward_flops, image_tokens
-from otherview.errors import StudyError
-from otherview.measure import measure
-from otherview.probe import encode_texts, probe
-from otherview.prompts import study_prompts
-from otherview.session import Session
-from otherview.sites import heads, hook_sites
+from otherview.models import weights
+from otherview.models.attention import set_attention
+from otherview.models.cost import ImageTokens, forward_flops, image_tokens
+from otherview.models.sites import heads, hook_sites
+from otherview.passes.batch_size import bare_call
+from otherview.passes.batches import free_memory
+from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.compiled_capture import compiled_capture
+from otherview.passes.measure import measure
+from otherview.passes.probe import encode_texts, probe
+from otherview.passes.session import Session
 from otherview.study import Study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import study_prompts
 
 TEXT_TOKENS = 30
 """Tokens of a prompt where none is tokenised."""

@@ -29,18 +29,18 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
-from otherview.compose import compose_study
-from otherview.console import progress_bars
-from otherview.measure import Progress, measure
+from otherview.models.sites import units_of
+from otherview.passes.measure import Progress, measure
+from otherview.passes.responses import Responses
+from otherview.passes.session import Session
 from otherview.pocket import networks, world
 from otherview.pocket.pool import UNSEEN
 from otherview.pocket.rendering import load
 from otherview.pocket.train import random_transformer
-from otherview.responses import Responses
-from otherview.session import Session
-from otherview.sites import units_of
 from otherview.stats import published_reading, role_test
 from otherview.study import Study
+from otherview.study.compose import compose_study
+from otherview.views.console import progress_bars
 
 READINGS = {"RMS, all tokens": ("rms", "all"), "log RMS, target tokens": ("log_rms", "target")}
 FLIPS = 2000

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from otherview import weights
-from otherview.compose import compose_study
-from otherview.prompts import study_prompts
-from otherview.scene import open_reference
-from otherview.sites import hook_sites
+from otherview.models import weights
+from otherview.models.scene import open_reference
+from otherview.models.sites import hook_sites
 from otherview.study import Model
+from otherview.study.compose import compose_study
+from otherview.study.prompts import study_prompts
 
 FLIPS = 200
 

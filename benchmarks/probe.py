@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from otherview import weights
-from otherview.compose import compose_study
-from otherview.probe import encode_texts, probe
-from otherview.prompts import study_prompts
-from otherview.scene import open_reference
+from otherview.models import weights
+from otherview.models.scene import open_reference
+from otherview.passes.probe import encode_texts, probe
+from otherview.study.compose import compose_study
+from otherview.study.prompts import study_prompts
 
 BATCHES = (3, 6, 10, 30)
 LARGEST_OF_LIMIT = 1.15

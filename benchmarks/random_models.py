@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from otherview import weights
-from otherview.compose import compose_study
+from otherview.models import weights
 from otherview.study import Study
+from otherview.study.compose import compose_study
 
 POCKET = "otherview:pocket/checkpoints/pocket"
 _KLEIN_TEXT = {

@@ -31,10 +31,10 @@ from limits import hook_figures, precision_figures, study_figures
 from random_models import POCKET, random_transformer, study_of, write_random_pipeline
 from scaling import disk_bytes, exponent, measure_all
 
-from otherview import weights
-from otherview.batches import free_memory
-from otherview.cost import image_tokens
-from otherview.session import Session
+from otherview.models import weights
+from otherview.models.cost import image_tokens
+from otherview.passes.batches import free_memory
+from otherview.passes.session import Session
 
 GIB = 2**30
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")

@@ -31,15 +31,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from otherview.batch_size import bare_call
-from otherview.capture import TokenLayout, capture
-from otherview.compose import compose_study
-from otherview.cost import responses_bytes
-from otherview.measure import measure
-from otherview.prompts import PromptSet, study_prompts
-from otherview.responses import Responses
-from otherview.session import Session
-from otherview.sites import hook_sites
+from otherview.models.cost import responses_bytes
+from otherview.models.sites import hook_sites
+from otherview.passes.batch_size import bare_call
+from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.measure import measure
+from otherview.passes.responses import Responses
+from otherview.passes.session import Session
+from otherview.study.compose import compose_study
+from otherview.study.prompts import PromptSet, study_prompts
 
 POINTS: dict[str, tuple[int, ...]] = {
     "pairs": (10, 30, 100, 300, 1000, 3000),
@@ -163,7 +163,7 @@ def _with_heads(heads: int) -> Any:
 def disk_bytes(pairs: int) -> int:
     """Size of `responses.nc` of Klein 4B with random numbers; refuses what the plan does not say.
 
-    Raises SystemExit where the file is more than 1% off what `otherview.cost` promises.
+    Raises SystemExit where the file is more than 1% off what `otherview.models.cost` promises.
     """
     model = compose_study(["+experiment=kitchen"]).model
     sites = tuple(hook_sites(model.architecture))

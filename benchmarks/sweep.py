@@ -37,11 +37,11 @@ from hydra.types import RunMode
 from rich.console import Console
 from rich.table import Table
 
-from otherview import weights
-from otherview.compose import compose_study, configuration_folder, register_resolvers
-from otherview.cost import image_tokens
-from otherview.scene import open_reference
+from otherview.models import weights
+from otherview.models.cost import image_tokens
+from otherview.models.scene import open_reference
 from otherview.study import Study
+from otherview.study.compose import compose_study, configuration_folder, register_resolvers
 from otherview.sweep.points import Point, compose_points
 from otherview.sweep.submissions import freeze, read_submissions
 
@@ -252,7 +252,7 @@ def _reading(verb: str, folder: Path) -> tuple[float, int]:
 
 
 def _seconds(program: str, *arguments: str) -> float:
-    return _run_seconds("-m", f"otherview.{program}", *arguments)
+    return _run_seconds("-m", "otherview", program, *arguments)
 
 
 def _run_seconds(*command: str) -> float:

@@ -1,18 +1,24 @@
-"""Says what a study would run, without weights: python -m otherview.plan +experiment=kitchen"""
+"""Says what a study would run, without weights: otherview plan +experiment=kitchen"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from otherview.compose import entry_point, study_from
-from otherview.console import plain_console
-from otherview.cost import forward_flops, image_tokens, responses_bytes
-from otherview.prompts import PromptSet, TokenPlace, check_lengths, study_prompts, token_places
-from otherview.scene import open_reference
-from otherview.sites import Site, heads, hook_sites, slices
+from otherview.models.cost import forward_flops, image_tokens, responses_bytes
+from otherview.models.scene import open_reference
+from otherview.models.sites import Site, heads, hook_sites, slices
+from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
 from otherview.study import Study
-from otherview.weights import cached_folder, load_tokenizer, transformer_config
+from otherview.study.compose import entry_point, study_from
+from otherview.study.prompts import (
+    PromptSet,
+    TokenPlace,
+    check_lengths,
+    study_prompts,
+    token_places,
+)
+from otherview.views.console import plain_console
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -154,5 +160,8 @@ def _task(config: DictConfig) -> None:
     print_plan(study_from(config))
 
 
+main = entry_point(_task, "plan")
+
+
 if __name__ == "__main__":
-    entry_point(_task, "plan")()
+    main()

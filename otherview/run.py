@@ -1,4 +1,4 @@
-"""Runs a study: python -m otherview.run +experiment=kitchen model=pocket"""
+"""Runs a study: otherview run +experiment=kitchen model=pocket"""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from otherview.compose import check_run_settings, entry_point, run_settings, study_from
 from otherview.study import Study
+from otherview.study.compose import check_run_settings, entry_point, run_settings, study_from
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from otherview.measure import Measurement
-    from otherview.session import Progress, Session
-    from otherview.views import Settings
+    from otherview.passes.measure import Measurement
+    from otherview.passes.session import Progress, Session
+    from otherview.views.making import Settings
 
 
 def run_study(study: Study, folder: Path, settings: Settings) -> None:
@@ -26,8 +26,8 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     `settings` are those of the views.
     """
-    from otherview.console import plain_console, print_result, progress_bars
-    from otherview.views import make_views
+    from otherview.views.console import plain_console, print_result, progress_bars
+    from otherview.views.making import make_views
 
     console = plain_console()
     with progress_bars(console) as report:
@@ -76,8 +76,8 @@ class Measured:
         `made_meanwhile` is asked before anything is written: where it gives a summary, another
         process has made this result, which then stays.
         """
-        from otherview.result import write_status
-        from otherview.unfinished import remove_unfinished
+        from otherview.passes.unfinished import remove_unfinished
+        from otherview.results.writing import write_status
 
         with _told(self.folder, self.status):
             summary = made_meanwhile() or self._written(report)
@@ -86,11 +86,11 @@ class Measured:
         return summary
 
     def _written(self, report: Progress) -> dict[str, Any]:
-        from otherview.analysis import analyse
-        from otherview.controls.contrasts import Tested, measure_controls
-        from otherview.interventions.intervene import intervene
-        from otherview.result import write_analyses, write_controls, write_measurement
-        from otherview.unfinished import FOLDER
+        from otherview.analysis.analyse import analyse
+        from otherview.analysis.controls import Tested, measure_controls
+        from otherview.causes.intervene import intervene
+        from otherview.passes.unfinished import FOLDER
+        from otherview.results.writing import write_analyses, write_controls, write_measurement
 
         study, folder, measurement = self.study, self.folder, self.measurement
         write_measurement(folder, study, measurement)
@@ -115,12 +115,12 @@ def measure_study(
 
     `status` says more in `status.json`, which is told what goes wrong before that is raised.
     """
-    from otherview.controls.contrasts import with_controls
-    from otherview.interventions.intervene import check_intervention
-    from otherview.measure import measure
-    from otherview.result import write_status
-    from otherview.session import open_session
-    from otherview.unfinished import FOLDER
+    from otherview.analysis.controls import with_controls
+    from otherview.causes.intervene import check_intervention
+    from otherview.passes.measure import measure
+    from otherview.passes.session import open_session
+    from otherview.passes.unfinished import FOLDER
+    from otherview.results.writing import write_status
 
     more = dict(status or {})
     write_status(folder, "running", **more)
@@ -136,7 +136,7 @@ def measure_study(
 @contextmanager
 def _told(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
     """Tells `status.json` how the block ended, where it did not end well."""
-    from otherview.result import write_status
+    from otherview.results.writing import write_status
 
     try:
         yield
@@ -156,5 +156,8 @@ def _task(config: DictConfig) -> None:
     run_study(study_from(config), folder, settings)
 
 
+main = entry_point(_task, "run")
+
+
 if __name__ == "__main__":
-    entry_point(_task, "run")()
+    main()

@@ -14,10 +14,10 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
-from otherview import weights
-from otherview.compose import compose_study
-from otherview.measure import Measurement, measure
+from otherview.models import weights
+from otherview.passes.measure import Measurement, measure
 from otherview.study import Study
+from otherview.study.compose import compose_study
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -39,7 +39,7 @@ def program() -> Program:
     def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         checkout = Path(__file__).resolve().parent.parent
         return subprocess.run(
-            [sys.executable, "-m", f"otherview.{name}", *arguments],
+            [sys.executable, "-m", "otherview", name, *arguments],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "100"},
             capture_output=True,

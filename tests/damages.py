@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from otherview.result import write_status
+from otherview.results.writing import write_status
 
 
 def cut(path: Path, size: int | None = None) -> None:

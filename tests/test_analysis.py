@@ -11,17 +11,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from otherview.analysis import analyse
-from otherview.compose import compose_study
-from otherview.console import print_summary
-from otherview.errors import StudyError
-from otherview.measure import Measurement
-from otherview.prompts import TokenPlace, study_prompts
-from otherview.responses import Responses
-from otherview.sites import hook_sites
+from otherview.analysis.analyse import analyse
+from otherview.analysis.summary import summary_of
+from otherview.analysis.tables import null_table, unit_table
+from otherview.models.sites import hook_sites
+from otherview.passes.measure import Measurement
+from otherview.passes.responses import Responses
 from otherview.study import TOKEN_GROUPS, Study
-from otherview.summary import summary_of
-from otherview.tables import null_table, unit_table
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import TokenPlace, study_prompts
+from otherview.views.console import print_summary
 
 PLANTED = 3
 """Head of joint.0.image whose response follows the role; no other head's does."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otherview.atomic import replacing, write_json
+from otherview.disk.atomic import replacing, write_json
 
 
 def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:

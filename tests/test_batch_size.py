@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.batch_size import ON_CPU, fastest, remembered, seconds_a_call
-from otherview.compose import compose_study
-from otherview.errors import StudyError
-from otherview.measure import measure
+from otherview.passes.batch_size import ON_CPU, fastest, remembered, seconds_a_call
+from otherview.passes.measure import measure
 from otherview.study import Study
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
 
 
 def device(overhead: float, rows_at_once: int, most: int) -> Any:

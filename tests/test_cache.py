@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from otherview import weights
-from otherview.cache import Cache, cache_folder, open_cache
-from otherview.errors import StudyError
-from otherview.measure import measure
-from otherview.session import Session
+from otherview.models import weights
+from otherview.models.cache import Cache, cache_folder, open_cache
+from otherview.passes.measure import measure
+from otherview.passes.session import Session
 from otherview.study import Study
+from otherview.study.errors import StudyError
 
 KIBIBYTE = 1 << 10
 
@@ -42,7 +42,9 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_bits(
     entries = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(entries) == 3  # a batch a wording, and the reference latents
     monkeypatch.setattr(weights, "load_text_encoder", lambda *_: pytest.fail("loaded"))
-    monkeypatch.setattr("otherview.probe.encode_reference", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr(
+        "otherview.passes.probe.encode_reference", lambda *_: pytest.fail("encoded")
+    )
     warm = measure(small_study).responses
     for responses in (cold, warm):
         np.testing.assert_array_equal(responses.energy, without.energy)
@@ -113,7 +115,7 @@ def ticking(folder: Path) -> Iterator[None]:
 WORKER = """
 import sys, torch
 from pathlib import Path
-from otherview.cache import Cache
+from otherview.models.cache import Cache
 cache, found = Cache(Path(sys.argv[1]), 40 << 10), 0
 for step in range(300):
     number = step * 7 % 20

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from otherview.capture import TokenLayout, capture, check_sites
-from otherview.compose import compose_study
-from otherview.cost import ImageTokens, forward_flops
-from otherview.errors import StudyError
-from otherview.sites import heads, hook_sites, slices
+from otherview.models.cost import ImageTokens, forward_flops
+from otherview.models.sites import heads, hook_sites, slices
+from otherview.passes.capture import TokenLayout, capture, check_sites
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
 
 
 def on_meta(model: str) -> Any:

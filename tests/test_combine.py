@@ -17,15 +17,15 @@ from omegaconf import OmegaConf
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from otherview.analysis import analyse
-from otherview.combine import combine
-from otherview.combine.printing import print_combined
-from otherview.compose import compose_study
-from otherview.console import print_summary
-from otherview.errors import StudyError
-from otherview.measure import measure
-from otherview.result import write_analyses, write_measurement, write_status
+from otherview.analysis.analyse import analyse
+from otherview.passes.measure import measure
+from otherview.results.writing import write_analyses, write_measurement, write_status
 from otherview.stats import role_test, sign_flip_test, variance_components
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
+from otherview.sweep.combine import combine
+from otherview.sweep.combine.combined_console import print_combined
+from otherview.views.console import print_summary
 from tests.damages import DAMAGES, cut
 
 ITEMS = ["a cat", "an owl", "an ant", "a fly"]
@@ -308,7 +308,9 @@ def test_more_units_than_fit_are_read_in_several_passes(
     sweep: Path, combined: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(sweep, tmp_path / "sweep")
-    monkeypatch.setattr("otherview.combine.reading.MOST_BYTES", 8 * 5 * len(ITEMS) * 7)
+    monkeypatch.setattr(
+        "otherview.sweep.combine.point_responses.MOST_BYTES", 8 * 5 * len(ITEMS) * 7
+    )
     again = combine(tmp_path / "sweep")
     assert again["groups"] == combined["groups"]
     tables = [

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.capture import TokenLayout, capture
-from otherview.compiled import compiled_capture
-from otherview.compose import (
+from otherview.models.sites import hook_sites
+from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.compiled_capture import compiled_capture
+from otherview.passes.measure import Measurement, measure
+from otherview.passes.session import Session
+from otherview.study import Study
+from otherview.study.compose import (
     compose_study,
     configuration_folder,
     identity,
     register_resolvers,
 )
-from otherview.errors import StudyError
-from otherview.measure import Measurement, measure
-from otherview.session import Session
-from otherview.sites import hook_sites
-from otherview.study import Study
+from otherview.study.errors import StudyError
 
 # torch's compiler still imports its own deprecated torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -41,7 +41,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from torch._dynamo.utils import counters
 
     traced_only = partial(compiled_capture, backend="aot_eager")
-    monkeypatch.setattr("otherview.probe.compiled_capture", traced_only)
+    monkeypatch.setattr("otherview.passes.probe.compiled_capture", traced_only)
     torch.compiler.reset()
     counters.clear()
     yield counters

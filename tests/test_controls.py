@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 import xarray
 
-from otherview.compose import compose_study
-from otherview.errors import StudyError
+from otherview.passes.session import Session
 from otherview.run import run_study
-from otherview.session import Session
 from otherview.study import Controls, Templates
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
 
 FEW = "creatures.items=[a cat,an owl,an ant,a fly]"
 
@@ -47,10 +47,10 @@ def test_every_control_leaves_a_result_of_its_own(folder: Path) -> None:
 
 
 def test_token_shares_split_the_change_of_the_mean_square(folder: Path) -> None:
-    from otherview.controls.contrasts import control_studies
-    from otherview.controls.token_shares import token_shares
-    from otherview.measure import measure
-    from otherview.sites import heads
+    from otherview.analysis.controls import control_studies
+    from otherview.analysis.token_shares import token_shares
+    from otherview.models.sites import heads
+    from otherview.passes.measure import measure
 
     study = control_studies(compose_study(["+experiment=kitchen_controlled", "model=pocket", FEW]))[
         "viewpoint"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.errors import StudyError
-from otherview.measure import Measurement, measure
-from otherview.probe import TextEncodings, encode_texts, probe
-from otherview.sites import heads, hook_sites, slices
+from otherview.models.sites import heads, hook_sites, slices
+from otherview.models.weights import load_text_encoder, load_tokenizer
+from otherview.passes.measure import Measurement, measure
+from otherview.passes.probe import TextEncodings, encode_texts, probe
 from otherview.study import Study
-from otherview.weights import load_text_encoder, load_tokenizer
+from otherview.study.errors import StudyError
 
 
 def plain_pipeline_rms(folder: Path, measurement: Measurement) -> np.ndarray:
@@ -107,7 +107,7 @@ def test_running_out_of_memory_names_the_batch_size(
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("otherview.probe.probe", full)
+    monkeypatch.setattr("otherview.passes.probe.probe", full)
     with pytest.raises(StudyError, match=r"out of device memory with model\.batch_size=6"):
         measure(small_study)
 

@@ -81,8 +81,8 @@ def test_the_summary_says_how_it_was_made(kitchen_run: Run) -> None:
 def test_the_published_figures_stand_beside_the_published_study_only(kitchen_run: Run) -> None:
     from rich.console import Console
 
-    from otherview.compose import compose_study
-    from otherview.console import published_table
+    from otherview.study.compose import compose_study
+    from otherview.views.console import published_table
 
     assert compose_study(["+experiment=kitchen"]).repeats_published
     for other in ("model=pocket", "creatures.items=[a,b]", "capture.tokens=pad", "scene.steps=9"):
@@ -266,7 +266,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     checkout = Path(__file__).resolve().parent.parent
     interrupt_while_probing = (
         "import os, signal, sys, runpy\n"
-        "import otherview.capture as c\n"
+        "import otherview.passes.capture as c\n"
         "record = c.Recorder.record\n"
         "def interrupted(self, index, activation):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from otherview.compose import compose_study
-from otherview.measure import measure
+from otherview.passes.measure import measure
+from otherview.study.compose import compose_study
 from tests.conftest import THREE_CREATURES
 
 

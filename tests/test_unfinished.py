@@ -15,16 +15,16 @@ import pytest
 import torch
 import xarray
 
-from otherview.compose import compose_study
-from otherview.measure import Measurement, measure
+from otherview.passes.measure import Measurement, measure
+from otherview.passes.session import Session
 from otherview.run import make_result
-from otherview.session import Session
 from otherview.study import Study
+from otherview.study.compose import compose_study
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from otherview.compose import compose_study
+from otherview.study.compose import compose_study
 from otherview.run import make_result
 
 def report(stage, done, total):
@@ -109,7 +109,7 @@ def test_what_another_study_or_other_code_left_is_not_taken_over(
     if change == "seed":
         other = replace(study, seed=1)
     elif change == "code":
-        monkeypatch.setattr("otherview.measure.code_version", lambda: {"code": "another"})
+        monkeypatch.setattr("otherview.passes.measure.code_version", lambda: {"code": "another"})
     else:
         (file, _) = sorted(tmp_path.iterdir())
         file.write_bytes(file.read_bytes()[:-1])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from otherview.interventions.editing import record
+from otherview.passes.editing import record
 from otherview.pocket.creatures import PHRASES
 from otherview.pocket.planting import GATE, head_addresses
 from otherview.pocket.rendering import Renderer

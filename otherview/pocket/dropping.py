@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from otherview.interventions.editing import edit
+from otherview.passes.editing import edit
 from otherview.pocket.planting import head_addresses
 
 

@@ -13,7 +13,7 @@ import torch
 from diffusers import Flux2KleinPipeline
 from jaxtyping import Float
 
-from otherview.interventions.editing import ablate
+from otherview.passes.editing import ablate
 from otherview.pocket.codec import CHANNELS, TOKENS
 from otherview.pocket.learning import velocity
 from otherview.pocket.networks import embed

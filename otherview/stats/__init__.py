@@ -7,7 +7,7 @@ numba and the compiled kernels are loaded when a test first runs.
 from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
-from otherview.stats.published import PublishedReading, published_reading
+from otherview.stats.published_reading import PublishedReading, published_reading
 from otherview.stats.role import RoleTestResult, role_test
 from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
 from otherview.stats.stability import (

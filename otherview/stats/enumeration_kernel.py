@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Bool, Int
 
-from otherview.stats.compiled import Integer, compiled, inlined
 from otherview.stats.enumeration_layout import (
     NO_RUN,
     WIDTH,
@@ -13,6 +12,7 @@ from otherview.stats.enumeration_layout import (
     fine_sum,
 )
 from otherview.stats.enumeration_settling import cuts_reached, settle_events, settle_near
+from otherview.stats.kernels import Integer, compiled, inlined
 
 
 @inlined

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from otherview.stats.compiled import Integer, compiled
+from otherview.stats.kernels import Integer, compiled
 
 SIGNS = 5
 """Signs inside a vector, and rows a tile: 32 x 32 patterns share the other signs."""

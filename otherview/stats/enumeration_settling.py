@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Int
 
-from otherview.stats.compiled import Integer, compiled
 from otherview.stats.enumeration_layout import NO_RUN, WIDTH, Cuts, Layout, fine_sum
+from otherview.stats.kernels import Integer, compiled
 
 
 @compiled

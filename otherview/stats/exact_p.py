@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otherview.stats.chunks import Running, run_chunks
-from otherview.stats.compiled import Integer, compiled
+from otherview.stats.kernels import Integer, compiled
 
 BITS = 61
 """Block means become integers whose absolute sum is below 2^61."""

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from otherview.stats.compiled import Integer, compiled
 from otherview.stats.fixed_point import FixedPoint
+from otherview.stats.kernels import Integer, compiled
 
 SIGNS = 5
 """Signs a table: 32 partial sums, so that N signs cost N/5 additions."""

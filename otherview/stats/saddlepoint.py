@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from otherview.stats.compiled import compiled
+from otherview.stats.kernels import compiled
 
 STEPS_A_DEVIATION = 33
 """Steps along the contour for one standard deviation of the tilted sum."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otherview.errors import StudyError
+from otherview.study.errors import StudyError
 
 
 def check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:

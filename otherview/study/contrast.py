@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from string import Formatter
 
-from otherview.errors import StudyError
 from otherview.study.checks import check_choice
+from otherview.study.errors import StudyError
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from otherview.errors import StudyError
 from otherview.study.checks import check_at_least, check_choice
+from otherview.study.errors import StudyError
 from otherview.study.reading import TOKEN_GROUPS
 
 

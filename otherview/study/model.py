@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from otherview.errors import StudyError
 from otherview.study.checks import check_at_least, check_choice
+from otherview.study.errors import StudyError
 
 DTYPES = ("bfloat16", "float16", "float32")
 TEXT_BATCH = 4

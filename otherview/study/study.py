@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any
 
-from otherview.errors import StudyError
 from otherview.study.contrast import Controls, Creatures, Templates
+from otherview.study.errors import StudyError
 from otherview.study.intervention import Intervention
 from otherview.study.model import Model, Scene
 from otherview.study.published import Published

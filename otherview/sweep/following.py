@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from otherview.sweep.jobs import is_working, live_tasks, slurm_states
+from otherview.sweep.point_states import PointState, state_of
 from otherview.sweep.points import Point
-from otherview.sweep.states import PointState, state_of
 from otherview.sweep.submissions import (
     Jobs,
     Submission,

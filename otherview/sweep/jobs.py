@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from otherview.errors import StudyError
+from otherview.study.errors import StudyError
 from otherview.sweep.submissions import Jobs, Submission
 from otherview.sweep.worker import Share
 

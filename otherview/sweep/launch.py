@@ -11,15 +11,15 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from otherview.compose import configuration_folder
-from otherview.console import plain_console
-from otherview.errors import StudyError
-from otherview.sweep.checks import check_points
+from otherview.study.compose import configuration_folder
+from otherview.study.errors import StudyError
+from otherview.sweep.point_checks import check_points
+from otherview.sweep.point_states import PointState, state_of
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
-from otherview.sweep.states import PointState, state_of
 from otherview.sweep.submissions import HIDDEN, Submission, freeze
 from otherview.sweep.viewing import PAGE
+from otherview.views.console import plain_console
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -174,17 +174,17 @@ def _finish(
     directory: Path, points: Sequence[Point], failed: Sequence[str], console: Console
 ) -> None:
     """The table of the points, and what to do next; exits with 1 where points failed."""
-    from otherview.sweep.tables import point_table
+    from otherview.sweep.status_tables import point_table
 
     console.print(point_table(directory, points))
     console.print(f"points in {directory}", soft_wrap=True)
-    console.print(f"combine: python -m otherview.sweep collect {directory}", soft_wrap=True)
+    console.print(f"combine: otherview sweep collect {directory}", soft_wrap=True)
     if any(not (directory / point.folder / PAGE).is_file() for point in points):
-        console.print(f"pages:   python -m otherview.sweep pages {directory}", soft_wrap=True)
+        console.print(f"pages:   otherview sweep pages {directory}", soft_wrap=True)
     if failed:
         console.print(
             f"{len(failed)} of {len(points)} points failed; each has its traceback.txt: "
-            f"python -m otherview.sweep status {directory}",
+            f"otherview sweep status {directory}",
             soft_wrap=True,
             style="red",
         )
@@ -215,7 +215,7 @@ def _submit(
         f"{len(todo)} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"
     )
     for verb in ("status", "resume", "collect", "pages", "cancel"):
-        console.print(f"  {verb:<8}python -m otherview.sweep {verb} {directory}", soft_wrap=True)
+        console.print(f"  {verb:<8}otherview sweep {verb} {directory}", soft_wrap=True)
     console.print(f"  {'logs':<8}{submission.logs}/*/*_log.out", soft_wrap=True)
     if launcher.get("wait"):
         failed = follow(submission, jobs, console)

@@ -15,8 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from otherview.compose import identity, plain_config, study_from, varied_name
 from otherview.study import Study
+from otherview.study.compose import identity, plain_config, study_from, varied_name
 
 NAMED = ("model", "templates", "seed", "experiment")
 """What the name of every point says, so that it is not said twice."""

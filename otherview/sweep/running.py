@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from otherview.atomic import remove_partial, replacing
-from otherview.controls.contrasts import with_controls
-from otherview.provenance import same_version
-from otherview.result import read_status, whole_summary, write_status
-from otherview.session import Progress, Session, model_source, silent
+from otherview.analysis.controls import with_controls
+from otherview.disk.atomic import remove_partial, replacing
+from otherview.disk.fingerprint import same_version
+from otherview.passes.session import Progress, Session, model_source, silent
+from otherview.results.writing import read_status, whole_summary, write_status
+from otherview.sweep.point_states import BEAT
 from otherview.sweep.points import Point
-from otherview.sweep.states import BEAT
 from otherview.sweep.submissions import HIDDEN, REFERENCES, Submission
 from otherview.sweep.viewing import PointViews, views_beside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from otherview.session import model_source
+from otherview.passes.session import model_source
 from otherview.sweep.points import Point
 
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from otherview.atomic import write_json
-from otherview.errors import StudyError
-from otherview.provenance import code_version
+from otherview.disk.atomic import write_json
+from otherview.disk.fingerprint import code_version
+from otherview.study.errors import StudyError
 from otherview.sweep.points import Point
 
 HIDDEN = ".sweep"

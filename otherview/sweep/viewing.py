@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otherview.compose import run_settings
+from otherview.study.compose import run_settings
 from otherview.sweep.points import Point
-from otherview.views import PAGES, TRACKING, attempt_views, make_views
+from otherview.views.making import PAGES, TRACKING, attempt_views, make_views
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from otherview.session import Progress
+    from otherview.passes.session import Progress
 
 PAGE = "report.html"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from otherview.provenance import code_version, same_version
+from otherview.disk.fingerprint import code_version, same_version
 from otherview.sweep.running import job_id, run_points
 from otherview.sweep.submissions import Submission, read_submission
 
@@ -83,13 +83,13 @@ def run_share(submission: Submission, task: int, stop: _StopRequest) -> None:
     Raises PointsFailedError in the end when some failed, Stopped when asked to, and SystemExit for
     another version of the code than was frozen.
     """
-    from otherview.console import plain_console
+    from otherview.views.console import plain_console
 
     if not same_version(submission.code, code_version()):
         raise SystemExit(
             f"this task has another version of otherview or of a library than {submission.file} "
             "was frozen with, so its points would not be comparable: go back to that version, or "
-            f"freeze this one with: python -m otherview.sweep resume {submission.directory}"
+            f"freeze this one with: otherview sweep resume {submission.directory}"
         )
     points = submission.share(task)
     console = plain_console()

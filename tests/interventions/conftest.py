@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from otherview.compose import compose_study
-from otherview.interventions.denoising import Denoiser, Rendering
-from otherview.prompts import PromptSet, study_prompts
-from otherview.scene import open_reference
-from otherview.session import Session
+from otherview.models.scene import open_reference
+from otherview.passes.denoising import Denoiser, Rendering
+from otherview.passes.session import Session
 from otherview.study import Study
+from otherview.study.compose import compose_study
+from otherview.study.prompts import PromptSet, study_prompts
 
 FOUR_CREATURES = "creatures.items=[an adult human,a cat,an owl,a fly]"
 

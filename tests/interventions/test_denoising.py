@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.interventions.denoising import Denoiser, Edit
-from otherview.interventions.pocket_score import pocket_score
-from otherview.prompts import PromptSet
-from otherview.scene import open_reference
-from otherview.session import Session
+from otherview.causes.pocket_score import pocket_score
+from otherview.models.scene import open_reference
+from otherview.passes.denoising import Denoiser, Edit
+from otherview.passes.session import Session
 from otherview.study import Study
+from otherview.study.prompts import PromptSet
 
 Make = Callable[..., Denoiser]
 HEADS = ("single.1.2", "joint.1.image.4", "joint.0.text.1")

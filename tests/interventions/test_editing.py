@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from otherview.capture import TokenLayout, capture
-from otherview.errors import StudyError
-from otherview.interventions.editing import ablate, patch, record, scale
-from otherview.sites import hook_sites
+from otherview.models.sites import hook_sites
+from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.editing import ablate, patch, record, scale
+from otherview.study.errors import StudyError
 
 HEADS = ["joint.1.image.4", "joint.0.text.2", "single.2.5"]
 LAYOUT = TokenLayout((20, 24, 31), 40, 64, 64)

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from otherview.compose import compose_study
-from otherview.errors import StudyError
-from otherview.interventions.choice import choose_heads
-from otherview.interventions.single_heads import rank_correlations
-from otherview.measure import Measurement, measure
+from otherview.causes.choice import choose_heads
+from otherview.causes.single_heads import rank_correlations
+from otherview.models.weights import shipped_or_own
+from otherview.passes.measure import Measurement, measure
 from otherview.study import Study
-from otherview.weights import shipped_or_own
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
 from tests.conftest import Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"

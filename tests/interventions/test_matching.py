@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otherview.interventions.matching import (
+from otherview.causes.matching import (
     closest_level,
     matching_group,
     permutation_p,
     random_sets,
 )
-from otherview.interventions.verdicts import verdict
-from otherview.sites import Unit, heads, hook_sites
+from otherview.causes.verdicts import verdict
+from otherview.models.sites import Unit, heads, hook_sites
 
 POCKET = heads(
     hook_sites(

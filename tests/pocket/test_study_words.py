@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from otherview.compose import compose_study
-from otherview.cost import image_tokens
+from otherview.models.cost import image_tokens
+from otherview.models.weights import cached_folder, load_tokenizer
 from otherview.pocket import words
 from otherview.pocket.creatures import PHRASES
-from otherview.prompts import study_prompts, token_places
-from otherview.weights import cached_folder, load_tokenizer
+from otherview.study.compose import compose_study
+from otherview.study.prompts import study_prompts, token_places
 
 
 def test_creatures_and_scene_are_those_of_the_study() -> None:

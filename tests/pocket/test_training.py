@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.interventions.editing import record
+from otherview.passes.editing import record
 from otherview.pocket import networks
 from otherview.pocket.codec import Codec, fit
 from otherview.pocket.dropping import draw_dropped, drop_heads

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from otherview.compose import compose_study
-from otherview.figures.files import ItemDifferences, RunResult, read_result
+from otherview.models.sites import hook_sites, units_of
+from otherview.results.reader import ItemDifferences, RunResult, read_result
 from otherview.run import run_study
-from otherview.sites import hook_sites, units_of
 from otherview.study import Creatures, Study
+from otherview.study.compose import compose_study
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>bold</b> </style>")

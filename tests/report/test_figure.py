@@ -1,4 +1,4 @@
-"""Figures alone: python -m otherview.figure."""
+"""Figures alone: otherview figure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from otherview.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
-from otherview.figures.files import read_result
-from otherview.figures.numbers import count, percent, significant
-from otherview.figures.style import WIDTHS
+from otherview.results.reader import read_result
+from otherview.views.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
+from otherview.views.figures.numbers import count, percent, significant
+from otherview.views.figures.style import WIDTHS
 from tests.conftest import Program
 
 POINTS_A_MILLIMETRE = 72 / 25.4

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request
 
-from otherview.figures.files import RunResult, read_result
-from otherview.report import report_html
+from otherview.results.reader import RunResult, read_result
+from otherview.views.report import report_html
 from tests.report.conftest import HOSTILE
 
 CUT_LETTERS = """() => {

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from otherview.figures.files import ResultError, RunResult, read_result
-from otherview.report import report_html, write_report
-from otherview.report.of_run import run_command
+from otherview.results.reader import ResultError, RunResult, read_result
 from otherview.run import run_study
+from otherview.views.report import report_html, write_report
+from otherview.views.report.run_page import run_command
 from tests.conftest import Program
 from tests.report.conftest import small_study
 
@@ -85,7 +85,7 @@ def test_the_command_repeats_the_run_in_a_shell(hostile_run: Path, tmp_path: Pat
     result = read_result(tmp_path / "run")
     assert isinstance(result, RunResult)
     words = shlex.split(run_command(result))
-    assert words[:3] == ["python", "-m", "otherview.run"]
+    assert words[:2] == ["otherview", "run"]
     assert "rm -rf" in words[3]
     assert len(words) == 4
 

@@ -13,8 +13,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from otherview.compose import configuration_folder, register_resolvers
-from otherview.sweep.__main__ import main
+from otherview.study.compose import configuration_folder, register_resolvers
+from otherview.sweep.command import main
 from otherview.sweep.following import Standing, look
 from otherview.sweep.launch import default_settings, launch
 from otherview.sweep.points import Point
@@ -76,7 +76,7 @@ class Sweep:
         return self.printed()
 
     def call(self, command: str, *words: str) -> tuple[int, str]:
-        """`python -m otherview.sweep`: exit code and what was printed."""
+        """`otherview sweep`: exit code and what was printed."""
         self.printed()
         code = main([command, str(self.directory), *words])
         return code, self.printed()

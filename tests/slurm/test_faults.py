@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from otherview.errors import StudyError
-from otherview.result import whole_summary
+from otherview.results.writing import whole_summary
+from otherview.study.errors import StudyError
 from tests.conftest import Program
 from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import SMALL, SMALLEST_NULLS, Sweep

@@ -10,7 +10,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from otherview.compose import configuration_folder, register_resolvers
+from otherview.study.compose import configuration_folder, register_resolvers
 from otherview.sweep.points import Point, compose_points
 
 Compose = Callable[[Sequence[Sequence[str]]], list[Point]]

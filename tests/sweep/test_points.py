@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otherview.compose import compose_study, plain_config
-from otherview.errors import StudyError
 from otherview.study import Study
-from otherview.sweep.checks import check_points
+from otherview.study.compose import compose_study, plain_config
+from otherview.study.errors import StudyError
+from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
 from otherview.sweep.submissions import freeze, planned_points, read_submission, read_submissions

@@ -22,7 +22,7 @@ def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Pa
     assert done.returncode == 1
     directory = tmp_path / "multirun" / "kitchen"
     assert "2 of 4 points failed" in done.stdout
-    assert f"python -m otherview.sweep collect {directory}" in done.stdout
+    assert f"otherview sweep collect {directory}" in done.stdout
     standing = look(directory)
     assert len(standing.of("done")) == 2
     for point in standing.of("failed"):
@@ -50,7 +50,7 @@ def test_points_get_their_pages_when_asked(program: Program, tmp_path: Path) -> 
     ran = program("run", "-m", *SMALL, "seed=0,1", "tracking=off", HERE, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     directory = tmp_path / "sweep"
-    assert f"pages:   python -m otherview.sweep pages {directory}" in ran.stdout
+    assert f"pages:   otherview sweep pages {directory}" in ran.stdout
     assert not list(directory.glob("*/report.html"))
     (whole, damaged) = sorted(directory.glob("pocket-*"))
     (damaged / "nulls.parquet").write_bytes(b"x" * (damaged / "nulls.parquet").stat().st_size)

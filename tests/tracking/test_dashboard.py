@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from otherview import dashboard
-from otherview.tracking.record import run_record
-from otherview.tracking.sweep_record import sweep_record
+from otherview.views import dashboard
+from otherview.views.tracking.record import run_record
+from otherview.views.tracking.sweep_record import sweep_record
 from tests.conftest import Program
 from tests.tracking.loopback import Loopback
 
@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_show_prints_the_kept_bytes_without_network(
     program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], golden: str
 ) -> None:
-    """After a wanted change: python -m otherview.dashboard show [--report kitchen] > golden."""
+    """After a wanted change: otherview dashboard show [--report kitchen] > golden."""
     shown = program("dashboard", "show", *arguments, cwd=tmp_path)
     assert shown.stdout == (GOLDEN / golden).read_text(encoding="utf-8")
     assert loopback.requests == []

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from otherview.tracking.record import identity_of
-from otherview.tracking.settings import Tracking
-from otherview.views import TRACKING, make_views
+from otherview.study.tracking import Tracking
+from otherview.views.making import TRACKING, make_views
+from otherview.views.tracking.record import identity_of
 from tests.tracking.loopback import Loopback
 
 
@@ -32,7 +32,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 def _assert_one_warning(folder: Path, printed: str, *reasons: str) -> None:
     assert printed.startswith("warning: no tracking: Weights & Biases")
     assert any(reason in printed for reason in reasons)
-    assert printed.endswith(f"later: python -m otherview.track {folder}\n")
+    assert printed.endswith(f"later: otherview track {folder}\n")
     assert printed.count("\n") == 1
 
 
@@ -79,9 +79,9 @@ def test_without_a_network_the_run_goes_on(
 def test_without_wandb_it_is_said_once_and_online_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from otherview import track
-    from otherview.errors import StudyError
-    from otherview.tracking import settings
+    from otherview.study import tracking as settings
+    from otherview.study.errors import StudyError
+    from otherview.views import track_command as track
 
     monkeypatch.setattr(settings, "find_spec", lambda _: None)
     track.track_run(folder, Tracking())

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from otherview.tracking.process import send_result
-from otherview.tracking.record import identity_of, run_record
-from otherview.tracking.settings import Tracking
+from otherview.study.tracking import Tracking
+from otherview.views.tracking.process import send_result
+from otherview.views.tracking.record import identity_of, run_record
 from tests.conftest import THREE_CREATURES, Program
 from tests.tracking.conftest import ROWS
 from tests.tracking.loopback import Loopback

@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from otherview.tracking.process import send_result
-from otherview.tracking.record import identity_of
-from otherview.tracking.settings import Tracking
+from otherview.study.tracking import Tracking
+from otherview.views.tracking.process import send_result
+from otherview.views.tracking.record import identity_of
 from tests.tracking.conftest import ROWS
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from otherview.tracking.record import identity_of
-from otherview.tracking.sweep_record import sweep_record
+from otherview.views.tracking.record import identity_of
+from otherview.views.tracking.sweep_record import sweep_record
 from tests.conftest import THREE_CREATURES, Program
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 from tests.tracking.test_offline import run_wandb

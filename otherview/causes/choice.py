@@ -1,0 +1,130 @@
+"""Which heads are edited, and on which items they were chosen and are measured.
+
+Heads that were found on the very items on which their effect is measured look better than they
+are. So those that the study's own statistics choose are chosen on one half of the items and
+measured on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from otherview.models.sites import Site, Unit, heads
+from otherview.passes.editing import check_tokens, head_units, sees_tokens
+from otherview.passes.responses import Responses
+from otherview.stats import role_test, sign_flip_test
+from otherview.stats.sign_flip import Flips
+from otherview.study import Intervention, Study
+from otherview.study.errors import StudyError
+
+FEWEST_TO_HALVE = 8
+"""Items from which half are left to choose heads on: four give 8 sign patterns."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen heads and the items of either half."""
+
+    rule: str
+    """role test, family-wise, strongest or listed; and in which direction, if not in either."""
+    heads: tuple[Unit, ...]
+    """Strongest first."""
+    found: int
+    """Heads that pass the rule, of which `heads` are the strongest."""
+    discovery: tuple[int, ...]
+    """Items on which the heads were chosen; empty where they are listed."""
+    measured: tuple[int, ...]
+    """Items on which their effects are measured."""
+    note: str | None = None
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no item served both ends."""
+        return not set(self.discovery) & set(self.measured)
+
+
+def edited_tokens(settings: Intervention) -> tuple[str, ...] | None:
+    """The token groups that are edited; None for all."""
+    return None if settings.tokens == ["all"] else tuple(settings.tokens)
+
+
+def editable_heads(sites: Sequence[Site], settings: Intervention) -> list[Unit]:
+    """The heads that see any of the tokens that are edited."""
+    return [unit for unit in heads(sites) if sees_tokens(unit, edited_tokens(settings))]
+
+
+def choose_heads(responses: Responses, study: Study) -> Choice:
+    """The heads that the intervention of `study` edits."""
+    settings = study.intervention
+    items = tuple(range(len(responses.prompts.items)))
+    if settings.heads == "listed":
+        listed = head_units(responses.sites, settings.addresses)
+        return Choice("listed", tuple(listed), len(listed), (), items)
+    pool = [
+        unit
+        for unit in editable_heads(responses.sites, settings)
+        if study.capture.tokens == "all" or study.capture.tokens in unit.site.token_groups
+    ]
+    discovery, measured, note = items, items, None
+    if len(items) >= FEWEST_TO_HALVE:
+        discovery, measured = alternate_halves(len(items), settings.seed)
+    else:
+        note = (
+            f"The heads were chosen on the {len(items)} items on which their effects are measured: "
+            "the effects are biased upward."
+        )
+    values = responses.read(pool, study.capture.tokens, study.capture.response)
+    strength, passes = _strength(values[list(discovery)], responses.prompts.roles, study)
+    rule = "role test" if len(responses.prompts.roles) > 2 else "family-wise"
+    if settings.heads == "strongest":
+        rule, passes = "strongest", np.isfinite(strength)
+    if settings.direction != "either":
+        rule = f"{rule}, more under the {settings.direction} role"
+        passes &= strength > 0 if settings.direction == "test" else strength < 0
+    order = np.argsort(-np.abs(np.nan_to_num(strength)), kind="stable")
+    ranked = [pool[index] for index in order if passes[index]]
+    return Choice(rule, tuple(ranked[: settings.top]), len(ranked), discovery, measured, note)
+
+
+def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two halves of the items, one of every two neighbours in each, so that both span the axis."""
+    generator = np.random.default_rng([seed, 1])
+    first, second = [], []
+    for start in range(0, items - 1, 2):
+        flipped = int(generator.integers(2))
+        first.append(start + flipped)
+        second.append(start + 1 - flipped)
+    if items % 2:
+        second.append(items - 1)
+    return tuple(first), tuple(second)
+
+
+def _strength(
+    values: Float[np.ndarray, "items wordings heads"], roles: Sequence[str], study: Study
+) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
+    """What ranks heads, and which of them pass: the role test's min F', or t with two wordings.
+
+    Positive where a head writes more under the test role.
+    """
+    nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
+    if len(roles) > 2:
+        by_role = role_test(values, roles, alpha=nulls.alpha, flips=flips, seed=study.seed)
+        return by_role.min_f * np.sign(by_role.difference), by_role.called
+    is_test = np.array([role == "test" for role in roles])
+    differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
+    tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)
+    return tested.t, tested.p_stepdown <= nulls.alpha
+
+
+def check_heads(sites: Sequence[Site], settings: Intervention) -> None:
+    """Raises StudyError for listed heads that are not there or see none of the edited tokens."""
+    try:
+        units = head_units(sites, settings.addresses)
+        check_tokens(units, edited_tokens(settings))
+    except StudyError as error:
+        raise StudyError(f"intervention.addresses: {error}", "intervention.addresses") from error

@@ -1,0 +1,106 @@
+"""The effects of edits on the measured items, by role: each edit is measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from otherview.causes import measures
+from otherview.causes.measures import OF_EVERY_MODEL, Measure
+from otherview.causes.pocket_score import PocketScore
+from otherview.passes.denoising import Denoiser, Edit, Latents
+
+ROLES = ("test", "control")
+
+Values = dict[str, Float[np.ndarray, "roles items"]]
+"""By measure: mean over the wordings of a role, for every measured item."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to edit: what becomes of a head's output, whichever head it is."""
+
+    name: str
+    edit: Edit
+    """The edit, of no heads yet."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves everything as it is."""
+        return self.edit.factor == 1
+
+
+class Effects:
+    """Measures edits of `denoiser`'s transformer over a grid of prompts.
+
+    `grid` holds the prompt of every role, wording and measured item, `[roles, wordings, items]`,
+    roles in the order of ROLES.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        grid: Int[np.ndarray, "roles wordings items"],
+        score: PocketScore | None = None,
+    ) -> None:
+        self.denoiser, self.score = denoiser, score
+        self.prompts = [int(prompt) for prompt in grid.ravel()]
+        self.measures: tuple[Measure, ...] = (*OF_EVERY_MODEL, *(score.measures if score else ()))
+        self.wordings = grid.shape[1]
+        self._shape = grid.shape
+        self._measured: dict[tuple[tuple[str, ...], str], Values] = {}
+        self.intact = denoiser.displace(self.prompts)
+        self._other = _swap_roles(self.intact, grid.shape)
+        self._intact_score: Mapping[str, Float[np.ndarray, " rows"]] = {}
+        if score is not None:
+            pictures = denoiser.pictures(self.intact, self.prompts)
+            self._intact_score = score.values(pictures, self.prompts)
+
+    def of(self, addresses: Sequence[str], variant: Variant) -> Values:
+        """Effects of editing these heads together."""
+        key = tuple(sorted(addresses)), variant.name
+        if key not in self._measured:
+            self._measured[key] = self._measure(self.edited(addresses, variant))
+        return self._measured[key]
+
+    def edited(
+        self, addresses: Sequence[str], variant: Variant, prompts: Sequence[int] | None = None
+    ) -> Latents:
+        """Displacements of the grid's prompts, or of others, with these heads edited."""
+        edit = replace(variant.edit, addresses=tuple(addresses))
+        return self.denoiser.displace(self.prompts if prompts is None else prompts, edit)
+
+    def intact_scores(self) -> dict[str, dict[str, float]]:
+        """By role and score: the mean without an intervention."""
+        means = {name: self._grid(values).mean(1) for name, values in self._intact_score.items()}
+        return {
+            role: {name: float(mean[place]) for name, mean in means.items()}
+            for place, role in enumerate(ROLES)
+            if means
+        }
+
+    def _measure(self, edited: Latents) -> Values:
+        rows: dict[str, Float[np.ndarray, " rows"]] = {
+            "change": measures.change(self.intact, edited).numpy(),
+            "cosine": measures.cosine(self.intact, edited).numpy(),
+            "toward": measures.toward(self.intact, edited, self._other).numpy(),
+        }
+        if self.score is not None:
+            pictures = self.denoiser.pictures(edited, self.prompts)
+            scored = self.score.values(pictures, self.prompts)
+            rows |= self.score.lost(dict(self._intact_score), scored)
+        return {name: self._grid(values) for name, values in rows.items()}
+
+    def _grid(self, values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "roles items"]:
+        grid: Float[np.ndarray, "roles items"] = values.reshape(self._shape).mean(1, np.float64)
+        return grid
+
+
+def _swap_roles(displacements: Latents, shape: tuple[int, ...]) -> Latents:
+    """For every row the other role's displacement of the same item, under the same wording."""
+    by_role = displacements.reshape(*shape, *displacements.shape[1:])
+    swapped: Latents = by_role.flip(0).flatten(0, 2)
+    return swapped

@@ -1,0 +1,110 @@
+"""Random sets of heads that match a given set: what an effect is held against."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from otherview.models.sites import Unit
+
+Level = Literal["site", "stream", "path", "any"]
+"""What matching heads share: block and stream; kind of block and stream; image path or text stream;
+or nothing. In this order, from the closest match."""
+
+LEVELS: tuple[Level, ...] = ("site", "stream", "path", "any")
+
+
+@dataclass(frozen=True)
+class RandomSets:
+    """Sets that match a given one."""
+
+    level: Level
+    sets: tuple[tuple[str, ...], ...]
+    """Addresses of each, in the order of the heads."""
+    exact: bool
+    """All matching sets but the given one; otherwise drawn with replacement."""
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p that so many sets can give."""
+        return 1 / (1 + len(self.sets))
+
+
+def matching_group(unit: Unit, level: Level) -> str:
+    """What `unit` shares with the heads that match it."""
+    if level == "site":
+        return unit.site.address
+    if level == "stream":
+        return f"{unit.site.block_kind} {unit.site.stream}"
+    if level == "path":
+        return "text" if unit.site.stream == "text" else "image"
+    return ""
+
+
+def closest_level(chosen: Sequence[Unit], pool: Sequence[Unit], alpha: float) -> Level:
+    """The closest match that makes a fair null; the loosest if none does.
+
+    Fair means: there are enough sets for a p of `alpha`, and no group has to give more than half of
+    its heads. A random set that shares most of its heads with the chosen one is no control.
+    """
+    for level in LEVELS:
+        wanted = Counter(matching_group(unit, level) for unit in chosen)
+        there = Counter(matching_group(unit, level) for unit in pool)
+        spacious = all(2 * count <= there[group] for group, count in wanted.items())
+        if spacious and _count(chosen, pool, level) * alpha >= 1:
+            return level
+    return "any"
+
+
+def random_sets(
+    chosen: Sequence[Unit], pool: Sequence[Unit], draws: int, alpha: float, seed: int
+) -> RandomSets:
+    """At most `draws` sets out of `pool` that match `chosen`, which is part of `pool`.
+
+    Each takes as many heads of every group as `chosen` does. Where there are no more than `draws`
+    other sets, all are taken. Chosen heads may be drawn, so that (b + 1) / (m + 1) is the p of a
+    permutation test: `chosen` is one of the sets that could have been drawn.
+    """
+    level = closest_level(chosen, pool, alpha)
+    wanted = Counter(matching_group(unit, level) for unit in chosen)
+    groups = {
+        group: [unit.address for unit in pool if matching_group(unit, level) == group]
+        for group in wanted
+    }
+    order = {unit.address: place for place, unit in enumerate(pool)}
+    own = tuple(sorted((unit.address for unit in chosen), key=order.__getitem__))
+    if _count(chosen, pool, level) - 1 <= draws:
+        parts = [itertools.combinations(groups[group], count) for group, count in wanted.items()]
+        every = [tuple(itertools.chain(*combination)) for combination in itertools.product(*parts)]
+        ordered = (tuple(sorted(taken, key=order.__getitem__)) for taken in every)
+        return RandomSets(level, tuple(taken for taken in ordered if taken != own), True)
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(draws):
+        taken = [
+            str(address)
+            for group, count in wanted.items()
+            for address in generator.choice(groups[group], count, replace=False)
+        ]
+        drawn.append(tuple(sorted(taken, key=order.__getitem__)))
+    return RandomSets(level, tuple(drawn), False)
+
+
+def permutation_p(value: float, null: Sequence[float], *, larger: bool = True) -> float:
+    """(b + 1) / (m + 1), b of m random values being at least as extreme (Phipson & Smyth 2010)."""
+    values = np.asarray(null, dtype=np.float64)
+    beyond = values >= value if larger else values <= value
+    return (int(beyond.sum()) + 1) / (len(values) + 1)
+
+
+def _count(chosen: Sequence[Unit], pool: Sequence[Unit], level: Level) -> int:
+    """How many sets match `chosen`, itself included."""
+    wanted = Counter(matching_group(unit, level) for unit in chosen)
+    there = Counter(matching_group(unit, level) for unit in pool)
+    return math.prod(math.comb(there[group], count) for group, count in wanted.items())

@@ -1,0 +1,86 @@
+"""Is the picture still right? Known for the pocket kitchen, all of whose pictures can be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from PIL.Image import Image
+
+from otherview.causes.measures import Measure
+from otherview.pocket.creatures import PHRASES
+from otherview.pocket.pool import UNSEEN, kitchen_pictures
+from otherview.pocket.scoring import psnr, wanted_picture
+from otherview.pocket.words import ROLES, Role, wordings
+from otherview.study.prompts import PromptSet
+
+SHIPPED_KITCHEN = UNSEEN + 40
+"""The kitchen of `otherview:pocket/kitchen.png`."""
+_ONE_LEVEL = 1 / 255
+
+PSNR = Measure("psnr", "PSNR lost against the right picture", "dB")
+RIGHT = Measure("right", "pictures nearest to the right candidate, lost", "share")
+REFERENCE = Measure("reference", "pictures nearest to the plain reference, gained", "share")
+
+
+class PocketScore:
+    """Compares pictures with all views and mentions of the shipped kitchen, and its reference."""
+
+    measures = (PSNR, RIGHT, REFERENCE)
+
+    def __init__(
+        self, candidates: Float[np.ndarray, "candidates side side 3"], right: Sequence[int]
+    ) -> None:
+        self._candidates = candidates
+        self._right = np.array(right)
+
+    def values(
+        self, pictures: Float[np.ndarray, "rows side side 3"], prompts: Sequence[int]
+    ) -> dict[str, Float[np.ndarray, " rows"]]:
+        """PSNR against the right picture, and whether the nearest candidate is right, or plain."""
+        right = self._right[list(prompts)]
+        likeness = np.stack([psnr(self._candidates, picture[None]) for picture in pictures])
+        nearest = likeness.argmax(axis=1)
+        return {
+            "psnr": likeness[np.arange(len(right)), right],
+            "right": (nearest == right).astype(np.float64),
+            "reference": (nearest == 0).astype(np.float64),
+        }
+
+    def lost(
+        self,
+        intact: dict[str, Float[np.ndarray, " rows"]],
+        edited: dict[str, Float[np.ndarray, " rows"]],
+    ) -> dict[str, Float[np.ndarray, " rows"]]:
+        """What an edit cost: PSNR and right pictures lost, plain references gained."""
+        return {
+            "psnr": intact["psnr"] - edited["psnr"],
+            "right": intact["right"] - edited["right"],
+            "reference": edited["reference"] - intact["reference"],
+        }
+
+
+def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
+    """The score, where the reference is the shipped kitchen and every prompt one of its words.
+
+    None otherwise: then no picture is known to be right.
+    """
+    phrases = {item: PHRASES.index(item) for item in prompts.items if item in PHRASES}
+    roles = [_role_of(wording.template) for wording in prompts.wordings]
+    if len(phrases) < len(prompts.items) or None in roles:
+        return None
+    shown = np.asarray(reference.convert("RGB"), dtype=np.float32) / 255
+    candidates = kitchen_pictures(SHIPPED_KITCHEN)
+    if shown.shape != candidates.shape[1:] or np.abs(shown - candidates[0]).max() > _ONE_LEVEL:
+        return None
+    right = []
+    for prompt in prompts.prompts:
+        role = roles[prompt.wording]
+        assert role is not None
+        right.append(wanted_picture(role, phrases[prompts.items[prompt.item]]))
+    return PocketScore(candidates, right)
+
+
+def _role_of(template: str) -> Role | None:
+    return next((role for role in ROLES if template in wordings(role)), None)

@@ -1,0 +1,45 @@
+"""The attention implementation of a transformer, by its name in diffusers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otherview.study.errors import StudyError
+
+
+def set_attention(transformer: Any, name: str) -> None:
+    """Makes `transformer` use the attention that diffusers calls `name`.
+
+    Raises StudyError where there is none of that name, or it does not run on this machine.
+    """
+    from diffusers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it calls its own interface experimental
+    try:
+        transformer.set_attention_backend(name)
+    except (ValueError, RuntimeError, ImportError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(
+            f"model.attention={name} cannot be used here: {reason}; model.attention=native always "
+            "can",
+            "model.attention",
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def check_attention(name: str) -> None:
+    """Raises StudyError as `set_attention` does, before weights are loaded."""
+    if name == "native":
+        return
+    import torch
+    from diffusers import Flux2Transformer2DModel
+
+    with torch.device("meta"):
+        tiny = Flux2Transformer2DModel(
+            in_channels=4, num_layers=1, num_single_layers=1, attention_head_dim=8,
+            num_attention_heads=1, joint_attention_dim=8, timestep_guidance_channels=8,
+            axes_dims_rope=(2, 2, 2, 2),
+        )  # fmt: skip
+    set_attention(tiny, name)

@@ -1,0 +1,174 @@
+"""What was computed once and is kept on disk: text encodings, reference latents and images.
+
+An entry is found by a hash of all that decides its bits, so that a result is the same whether it
+was found here or computed anew. docs/performance.md says where the folder lies and how to bound it
+(`OTHERVIEW_CACHE`, `OTHERVIEW_CACHE_GIB`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otherview.disk.atomic import remove_partial
+from otherview.disk.fingerprint import code_hash, code_version
+from otherview.disk.tensor_files import content_key, read_tensors, write_tensors
+from otherview.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT_GIB = 20.0
+"""Size on disk that the entries together may reach."""
+KEPT_AFTER_EVICTION = 0.9
+"""Share of that size down to which entries are removed once it is passed."""
+ABANDONED = 24 * 3600.0
+"""Seconds after which the unfinished file of another writer is taken for that of a killed one."""
+CODE = ("models", "passes", "study")
+"""Packages of this project whose code decides the bits of an entry."""
+
+
+class Cache:
+    """Entries on disk by key; several processes may use one folder at once.
+
+    An entry is a file that is written under a temporary name and renamed. One that is damaged
+    counts as absent. Beyond `most_bytes` those that were not used for longest are removed.
+    """
+
+    def __init__(self, folder: Path | None, most_bytes: int) -> None:
+        """`folder` is made when first written to; None keeps nothing."""
+        self.folder = folder
+        self._most_bytes = most_bytes
+        self._bytes: int | None = None
+
+    def get(self, **content: Any) -> dict[str, Tensor] | None:
+        """The tensors that were kept under `content`, or None."""
+        if self.folder is None:
+            return None
+        key = content_key(**content)
+        path = self._path(key)
+        tensors = read_tensors(path, key)
+        if tensors is not None:
+            with suppress(OSError):  # removed meanwhile, or in a folder of another user
+                os.utime(path)
+        return tensors
+
+    def put(self, tensors: Mapping[str, Tensor], **content: Any) -> None:
+        """Keeps `tensors` under `content`; warns once where the folder cannot be written to."""
+        if self.folder is None or sum(t.nbytes for t in tensors.values()) > self._most_bytes:
+            return
+        key = content_key(**content)
+        try:
+            written = write_tensors(self._path(key), key, tensors)
+            self._bytes = None if self._bytes is None else self._bytes + written
+            if self._bytes is None or self._bytes > self._most_bytes:
+                self._evict()
+        except OSError as error:
+            warnings.warn(
+                f"nothing is kept for later studies: {self.folder} cannot be written to "
+                f"({error.strerror}); set OTHERVIEW_CACHE to another folder, or to off",
+                stacklevel=2,
+            )
+            self.folder = None
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{key}.safetensors"
+
+    def _evict(self) -> None:
+        """Counts what is there, and removes the entries used longest ago where it is too much."""
+        assert self.folder is not None
+        remove_partial(self.folder, time.time() - ABANDONED)
+        entries = []
+        for path in self.folder.glob("*.safetensors"):
+            if path.name.startswith("."):
+                continue
+            with suppress(FileNotFoundError):  # another process removed it
+                status = path.stat()
+                entries.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in entries)
+        if total > self._most_bytes:
+            for _, size, path in sorted(entries):
+                if total <= KEPT_AFTER_EVICTION * self._most_bytes:
+                    break
+                path.unlink(missing_ok=True)
+                total -= size
+        self._bytes = total
+
+
+def open_cache() -> Cache:
+    """The cache that the environment names; raises StudyError for a bound that is no number."""
+    folder = cache_folder()
+    asked = os.environ.get("OTHERVIEW_CACHE_GIB", str(DEFAULT_GIB))
+    try:
+        gibibytes = float(asked)
+        if not 0 <= gibibytes < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise StudyError(
+            f"OTHERVIEW_CACHE_GIB={asked} is no size in GiB: give a number such as 20"
+        ) from None
+    return Cache(folder and folder / "tensors", int(gibibytes * 2**30))
+
+
+def cache_folder() -> Path | None:
+    """`OTHERVIEW_CACHE`, or the user's cache folder; None where it is `off`."""
+    asked = os.environ.get("OTHERVIEW_CACHE")
+    if asked == "off":
+        return None
+    if asked:
+        return Path(asked).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "otherview"
+
+
+def weights_identity(folder: Path, *parts: str) -> list[Any]:
+    """What the weights of `parts` of a pipeline are.
+
+    The hub's commit; for a local folder the name, size, time of change, first and last MiB of every
+    file, since files of gigabytes are not read whole.
+    """
+    if folder.parent.name == "snapshots":
+        return [folder.name, *parts]
+    return [part for name in parts for part in _local_identity(folder / name)]
+
+
+def _local_identity(part: Path) -> list[Any]:
+    identity: list[Any] = []
+    window = 1 << 20
+    for file in sorted(path for path in part.rglob("*") if path.is_file()):
+        status = file.stat()
+        with file.open("rb") as stream:
+            digest = hashlib.sha256(stream.read(window))
+            stream.seek(max(0, status.st_size - window))
+            digest.update(stream.read(window))
+        name = f"{part.name}/{file.relative_to(part).as_posix()}"
+        identity.append([name, status.st_size, status.st_mtime_ns, digest.hexdigest()])
+    return identity
+
+
+def arithmetic(device: str) -> list[Any]:
+    """What decides the last digits beside weights and inputs: libraries, device, this code."""
+    import torch
+
+    cuda = device.startswith("cuda")
+    machine = (
+        [torch.cuda.get_device_name(device), torch.version.cuda]
+        if cuda
+        else [platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    )
+    return [
+        device.split(":")[0],
+        *machine,
+        torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(),
+        code_version()["libraries"],
+        code_hash(*CODE),
+    ]

@@ -1,0 +1,76 @@
+"""What a study costs, from the architecture alone: floating-point operations and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otherview.models.sites import Site, heads
+from otherview.study import TOKEN_GROUPS, Model, Study
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """Tokens of an image in a pass."""
+
+    target: int
+    reference: int
+
+
+def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:
+    """Tokens of the target and of a reference of `(height, width)` pixels, at most 1 MP of it."""
+    pixels = model.token_pixels
+    height, width = reference
+    scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
+    shrunk = int(height * scale), int(width * scale)
+    return ImageTokens(
+        (model.height // pixels) * (model.width // pixels),
+        (shrunk[0] // pixels) * (shrunk[1] // pixels),
+    )
+
+
+def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageTokens) -> float:
+    """Floating-point operations of one transformer call for one prompt.
+
+    Matrix products and attention of every block, and the projections into and out of them; a
+    multiply-add counts 2. Norms, activations and modulation are left out (below 1%).
+    """
+    dim = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    mlp_ratio = float(config["mlp_ratio"])
+    blocks = int(config["num_layers"]) + int(config["num_single_layers"])
+    image_length = image.target + image.reference
+    tokens = text_length + image_length
+    # q, k, v and output; the gated MLP has two matrices in and one out.
+    per_token = 2 * dim * dim * (4 + 3 * mlp_ratio)
+    attention = 4 * tokens * tokens * dim
+    channels = int(config["in_channels"])
+    embedding = 2 * dim * (
+        text_length * int(config["joint_attention_dim"]) + 2 * image_length * channels
+    )  # fmt: skip
+    return blocks * (tokens * per_token + attention) + embedding
+
+
+def responses_bytes(sites: Sequence[Site], prompts: int) -> int:
+    """Bytes of the responses of `prompts` passes: float32, every slice and head by token group."""
+    all_slices = sum(site.slices for site in sites)
+    per_prompt = all_slices * len(TOKEN_GROUPS) + len(heads(sites)) * (len(TOKEN_GROUPS) + 1)
+    return 4 * prompts * per_prompt
+
+
+def study_flops(
+    study: Study, config: Mapping[str, Any], reference: tuple[int, int] | None
+) -> float:
+    """Floating-point operations of the transformer calls of a study.
+
+    `reference` is the `(height, width)` of its image file; None where the reference is drawn, whose
+    calls count too. `config` is the transformer's.
+    """
+    model, scene = study.model, study.scene
+    image = image_tokens(model, reference or (model.height, model.width))
+    wordings = len(study.templates.test) + len(study.templates.control)
+    flops = wordings * len(study.creatures.items) * forward_flops(config, model.text_length, image)
+    if reference is None:
+        calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)
+        flops += calls * forward_flops(config, model.text_length, ImageTokens(image.target, 0))
+    return flops

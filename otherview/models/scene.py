@@ -1,0 +1,73 @@
+"""The reference image that every pass is conditioned on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otherview.models.weights import shipped_or_own
+from otherview.study import Model, Scene
+from otherview.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+SMALLEST_SIDE = 64
+"""Pixels that FLUX.2 asks of each side of a reference image."""
+LARGEST_ASPECT = 8
+"""Longer side of a reference image over the shorter, as FLUX.2 takes it."""
+
+
+def open_reference(scene: Scene) -> Image:
+    """The scene's image file as RGB.
+
+    Raises StudyError where it does not exist, is no image, or is under 64 pixels on a side.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    assert scene.image is not None
+    path: Path = shipped_or_own(scene.image)
+    if not path.is_file():
+        raise StudyError(f"scene.image={scene.image} does not exist", "scene.image")
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise StudyError(f"scene.image={scene.image} is not an image", "scene.image") from error
+    if min(image.size) < SMALLEST_SIDE:
+        raise StudyError(
+            f"scene.image={scene.image} has {image.width} x {image.height} pixels; "
+            f"{SMALLEST_SIDE} are needed on each side",
+            "scene.image",
+        )
+    longest = max(image.size) / min(image.size)
+    if longest > LARGEST_ASPECT:
+        raise StudyError(
+            f"scene.image={scene.image} has {image.width} x {image.height} pixels; one side may "
+            f"be at most {LARGEST_ASPECT} times the other",
+            "scene.image",
+        )
+    return image
+
+
+def draw_reference(
+    pipeline: Any, scene: Scene, model: Model, seed: int, prompt: Tensor, negative: Tensor
+) -> Image:
+    """The scene's prompt drawn by the model itself.
+
+    `prompt` and `negative` are the encoded scene prompt and empty prompt, `[1, tokens, channels]`.
+    """
+    import torch
+
+    drawn = pipeline(
+        prompt_embeds=prompt.to(pipeline.device),
+        negative_prompt_embeds=negative.to(pipeline.device),
+        height=model.height,
+        width=model.width,
+        num_inference_steps=scene.steps,
+        guidance_scale=scene.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(seed),
+    )
+    image: Image = drawn.images[0]
+    return image

@@ -1,0 +1,192 @@
+"""Where a transformer's heads can be read: the attention out-projections and their channels.
+
+Everything here follows from the transformer's own config, so that a plan needs neither torch nor
+weights. A family of transformers is one function, registered under its class name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from otherview.study import TOKEN_GROUPS
+from otherview.study.errors import StudyError
+
+PUBLISHED_SLICE = 16
+"""Channels of what the published study counts as a head."""
+
+BlockKind = Literal["joint", "single"]
+Stream = Literal["image", "text", "all"]
+ChannelKind = Literal["attention", "mlp"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """The input of one attention out-projection.
+
+    Its channels are `heads * head_dim` attention channels, then `mlp_channels` MLP channels;
+    its tokens are those of `token_groups`, in this order.
+    """
+
+    module: str
+    """Path of the Linear inside the transformer."""
+    block_kind: BlockKind
+    block: int
+    stream: Stream
+    """image or text in joint blocks; all in single blocks, which see one sequence."""
+    heads: int
+    head_dim: int
+    mlp_channels: int
+    token_groups: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """joint.2.image, joint.2.text or single.11."""
+        stream = "" if self.stream == "all" else f".{self.stream}"
+        return f"{self.block_kind}.{self.block}{stream}"
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the out-projection."""
+        return self.heads * self.head_dim + self.mlp_channels
+
+    @property
+    def slice_width(self) -> int:
+        """Channels of a slice: 16, or the largest divisor that it shares with the head dim."""
+        return math.gcd(PUBLISHED_SLICE, self.head_dim)
+
+    @property
+    def slices(self) -> int:
+        """Slices of the site."""
+        return self.channels // self.slice_width
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A range of channels of a site for which one number is measured.
+
+    `first_slice` and `last_slice` (exclusive) count over the slices of all sites, in their order.
+    """
+
+    site: Site
+    channel_kind: ChannelKind
+    head: int | None
+    """Head that the channels belong to; None for MLP channels."""
+    start: int
+    stop: int
+    """Channels [start, stop) of the site."""
+    first_slice: int
+    last_slice: int
+    is_head: bool
+
+    @property
+    def address(self) -> str:
+        """joint.2.image.17 for a head, joint.2.image.272:288 for a slice."""
+        if self.is_head:
+            return f"{self.site.address}.{self.head}"
+        return f"{self.site.address}.{self.start}:{self.stop}"
+
+
+def _flux2_sites(config: Mapping[str, Any]) -> list[Site]:
+    heads, head_dim = int(config["num_attention_heads"]), int(config["attention_head_dim"])
+    sites = []
+    for block in range(int(config["num_layers"])):
+        attention = f"transformer_blocks.{block}.attn"
+        sites += [
+            Site(
+                f"{attention}.to_out.0", "joint", block, "image", heads, head_dim, 0,
+                ("target", "reference"),
+            ),
+            Site(
+                f"{attention}.to_add_out", "joint", block, "text", heads, head_dim, 0,
+                ("text", "pad"),
+            ),
+        ]  # fmt: skip
+    mlp_channels = int(heads * head_dim * float(config["mlp_ratio"]))
+    sites += [
+        Site(
+            f"single_transformer_blocks.{block}.attn.to_out", "single", block, "all", heads,
+            head_dim, mlp_channels, TOKEN_GROUPS,
+        )
+        for block in range(int(config["num_single_layers"]))
+    ]  # fmt: skip
+    return sites
+
+
+FAMILIES: dict[str, Callable[[Mapping[str, Any]], list[Site]]] = {
+    "Flux2Transformer2DModel": _flux2_sites,
+}
+"""Hook sites by the class name of the transformer."""
+
+
+def hook_sites(config: Mapping[str, Any]) -> list[Site]:
+    """Hook sites of a transformer, block by block.
+
+    `config` is the transformer's own (`transformer.config`, or its config.json). Raises StudyError
+    for a class without known sites.
+    """
+    name = str(config.get("_class_name"))
+    if name not in FAMILIES:
+        raise StudyError(
+            f"the attention out-projections of {name} are not known; "
+            f"known transformers: {', '.join(sorted(FAMILIES))}"
+        )
+    return FAMILIES[name](config)
+
+
+def heads(sites: Sequence[Site]) -> list[Unit]:
+    """The true attention heads of all streams."""
+    units = []
+    for site, first in zip(sites, _first_slices(sites), strict=True):
+        width = site.head_dim // site.slice_width
+        units += [
+            Unit(
+                site, "attention", head, head * site.head_dim, (head + 1) * site.head_dim,
+                first + head * width, first + (head + 1) * width, True,
+            )
+            for head in range(site.heads)
+        ]  # fmt: skip
+    return units
+
+
+def slices(sites: Sequence[Site], *, text_stream: bool = True) -> list[Unit]:
+    """Every slice of every site, MLP channels included.
+
+    Without `text_stream`, as in the published study, the text streams of joint blocks are left out.
+    """
+    units = []
+    for site, first in zip(sites, _first_slices(sites), strict=True):
+        if site.stream == "text" and not text_stream:
+            continue
+        attention, width = site.heads * site.head_dim, site.slice_width
+        for index in range(site.slices):
+            start = index * width
+            is_attention = start < attention
+            units.append(
+                Unit(
+                    site,
+                    "attention" if is_attention else "mlp",
+                    start // site.head_dim if is_attention else None,
+                    start,
+                    start + width,
+                    first + index,
+                    first + index + 1,
+                    False,
+                )
+            )
+    return units
+
+
+def units_of(sites: Sequence[Site], unit_set: str) -> list[Unit]:
+    """The units of a `capture.units` entry: `heads`, or the published study's `slices16`."""
+    return heads(sites) if unit_set == "heads" else slices(sites, text_stream=False)
+
+
+def _first_slices(sites: Sequence[Site]) -> list[int]:
+    firsts, total = [], 0
+    for site in sites:
+        firsts.append(total)
+        total += site.slices
+    return firsts

@@ -1,0 +1,299 @@
+"""Changes what attention heads write while a transformer runs.
+
+    with ablate(transformer, ["single.1.2"], how="zero"), capture(transformer, sites) as recorder:
+        recorder.expect(layout)
+        transformer(...)
+
+Heads are edited where `otherview.passes.capture` reads them: at the input of their out-projection.
+Contexts act in the order in which they are entered. So a `capture` inside an intervention records
+what the out-projection is given; one outside of it records what the heads wrote. (Later blocks see
+the edited activations in either case.)
+
+Every context refuses a compiled transformer, names the nearest head for an unknown address, and
+takes its hooks away however it ends.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from otherview.models.sites import Site, Unit, heads, hook_sites
+from otherview.passes.capture import TokenLayout, check_sites
+from otherview.study import TOKEN_GROUPS
+from otherview.study.errors import StudyError
+
+Outputs = Mapping[str, Float[Tensor, "rows tokens width"]]
+"""What heads wrote, by address."""
+
+Ablation = Literal["zero", "mean", "resample"]
+
+Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows tokens width"]]
+"""From a head's address and what it writes to what it shall write."""
+
+
+class Editing:
+    """The handle of an intervention; `expect` is needed where it is confined to token groups."""
+
+    def __init__(self, tokens: Sequence[str] | None) -> None:
+        self._groups = None if tokens is None else tuple(tokens)
+        self._layout: TokenLayout | None = None
+
+    def expect(self, layout: TokenLayout) -> None:
+        """Announces the tokens of the next transformer calls, as for `capture`."""
+        self._layout = layout
+
+    def chosen(
+        self, site: Site, written: Float[Tensor, "rows tokens width"]
+    ) -> Bool[Tensor, "rows tokens 1"] | None:
+        """Which tokens of `site` are edited; None for all.
+
+        Raises RuntimeError where no layout was announced, or another one than `written` has.
+        """
+        if self._groups is None:
+            return None
+        if self._layout is None:
+            raise RuntimeError("announce the tokens of a call with Editing.expect before it")
+        chosen = token_mask(self._layout, site, self._groups)
+        if chosen.shape != written.shape[:2]:
+            raise RuntimeError(
+                f"{site.address} sees {tuple(written.shape[:2])} rows and tokens, "
+                f"{tuple(chosen.shape)} were announced"
+            )
+        return chosen.to(written.device).unsqueeze(-1)
+
+
+def token_mask(
+    layout: TokenLayout, site: Site, groups: Sequence[str]
+) -> Bool[Tensor, "rows tokens"]:
+    """Which tokens of a site, in its own order, belong to one of `groups`."""
+    rows = len(layout.text_tokens)
+    parts = []
+    if "text" in site.token_groups:
+        lengths = torch.tensor(layout.text_tokens).unsqueeze(1)
+        is_text = torch.arange(layout.text_length).unsqueeze(0) < lengths
+        parts.append((is_text & ("text" in groups)) | (~is_text & ("pad" in groups)))
+    if "target" in site.token_groups:
+        for group, count in (("target", layout.target), ("reference", layout.reference)):
+            parts.append(torch.full((rows, count), group in groups))
+    return torch.cat(parts, dim=1)
+
+
+@contextmanager
+def ablate(
+    transformer: Any,
+    addresses: Sequence[str],
+    how: Ablation = "zero",
+    tokens: Sequence[str] | None = None,
+    outputs: Outputs | None = None,
+    seed: int = 0,
+) -> Iterator[Editing]:
+    """Takes what heads write away.
+
+    `zero` writes nothing. `mean` writes the mean over the rows of `outputs` (what `record` left),
+    position by position. `resample` writes what the head wrote for another row of `outputs`, which
+    must have the rows of the pass; no row keeps its own (a random cycle, from `seed`).
+
+    `tokens` confines it to some of text, pad, target and reference. Raises StudyError for an
+    unknown head, ValueError for `outputs` that are missing or of another shape.
+    """
+    if how == "zero":
+        with scale(transformer, addresses, 0.0, tokens) as editing:
+            yield editing
+        return
+    if outputs is None:
+        raise ValueError(f"how={how!r} needs outputs: what `record` left of these heads")
+    replaced = {a: _substitute(outputs[a], how, seed) for a in addresses if a in outputs}
+    with patch(transformer, addresses, replaced, tokens) as editing:
+        yield editing
+
+
+@contextmanager
+def scale(
+    transformer: Any,
+    addresses: Sequence[str],
+    factor: float,
+    tokens: Sequence[str] | None = None,
+) -> Iterator[Editing]:
+    """Multiplies what heads write by `factor`; 1 leaves every bit as it is."""
+
+    def change(_: str, written: Tensor) -> Tensor:
+        return written * factor if factor else torch.zeros_like(written)
+
+    with edit(transformer, addresses, change, tokens) as editing:
+        yield editing
+
+
+@contextmanager
+def patch(
+    transformer: Any,
+    addresses: Sequence[str],
+    outputs: Outputs,
+    tokens: Sequence[str] | None = None,
+) -> Iterator[Editing]:
+    """Replaces what heads write by `outputs`, which `record` left of another pass.
+
+    Row i takes row i of `outputs`; a single row serves all.
+    """
+    missing = [address for address in addresses if address not in outputs]
+    if missing:
+        raise ValueError(f"outputs hold nothing of {', '.join(missing)}")
+
+    def change(address: str, written: Tensor) -> Tensor:
+        given = outputs[address]
+        if given.shape[1:] != written.shape[1:] or len(given) not in (1, len(written)):
+            raise ValueError(
+                f"outputs of {address} have the shape {tuple(given.shape)}, "
+                f"the head writes {tuple(written.shape)}"
+            )
+        return given.to(written).expand_as(written)
+
+    with edit(transformer, addresses, change, tokens) as editing:
+        yield editing
+
+
+@contextmanager
+def record(
+    transformer: Any, addresses: Sequence[str]
+) -> Iterator[dict[str, Float[Tensor, "rows tokens width"]]]:
+    """Keeps a copy of what heads write in the last call, by address, on the device."""
+    written: dict[str, Tensor] = {}
+
+    def keep(inputs: Tensor, units: Sequence[Unit]) -> None:
+        for unit in units:
+            written[unit.address] = inputs[..., unit.start : unit.stop].clone()
+
+    with _hooks(transformer, addresses, None, keep):
+        yield written
+
+
+def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
+    """The heads with these addresses.
+
+    Raises StudyError for an address that no head has, with the nearest one that is there, and for
+    one that is given twice.
+    """
+    known = {unit.address: unit for unit in heads(sites)}
+    for place, address in enumerate(addresses):
+        if address not in known:
+            near = difflib.get_close_matches(address, known, n=1, cutoff=0.0)[0]
+            raise StudyError(
+                f"no head has the address {address!r}; the nearest is {near}, and there are "
+                f"{_ranges(sites)}"
+            )
+        if address in addresses[:place]:
+            raise StudyError(f"the head {address} is given twice")
+    return [known[address] for address in addresses]
+
+
+def sites_of(transformer: Any) -> list[Site]:
+    """The hook sites of a transformer, loaded or just built (then its config does not name it)."""
+    built = getattr(transformer, "_orig_mod", transformer)  # what torch.compile wraps
+    return hook_sites({"_class_name": type(built).__name__, **built.config})
+
+
+def sees_tokens(unit: Unit, tokens: Sequence[str] | None) -> bool:
+    """Whether the unit's site sees any of the token groups; None stands for all."""
+    return tokens is None or any(group in unit.site.token_groups for group in tokens)
+
+
+def check_tokens(units: Sequence[Unit], tokens: Sequence[str] | None) -> None:
+    """Raises StudyError for an unknown token group, and for a unit that sees none of them."""
+    unknown = [group for group in tokens or () if group not in TOKEN_GROUPS]
+    if unknown:
+        raise StudyError(f"no token group is called {unknown[0]}: {', '.join(TOKEN_GROUPS)}")
+    for unit in units:
+        if not sees_tokens(unit, tokens):
+            raise StudyError(
+                f"{unit.address} sees {' and '.join(unit.site.token_groups)} tokens, not "
+                f"{' or '.join(tokens or ())}"
+            )
+
+
+@contextmanager
+def edit(
+    transformer: Any,
+    addresses: Sequence[str],
+    change: Change,
+    tokens: Sequence[str] | None = None,
+) -> Iterator[Editing]:
+    """Puts `change(address, written)` in the place of what heads write; ablate, scale and patch are
+    made of it."""
+    editing = Editing(tokens)
+
+    def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
+        edited = inputs.clone()
+        for unit in units:
+            written = inputs[..., unit.start : unit.stop]
+            changed, chosen = change(unit.address, written), editing.chosen(unit.site, written)
+            if chosen is not None:
+                changed = torch.where(chosen, changed, written)
+            edited[..., unit.start : unit.stop] = changed
+        return edited
+
+    with _hooks(transformer, addresses, tokens, act):
+        yield editing
+
+
+@contextmanager
+def _hooks(
+    transformer: Any,
+    addresses: Sequence[str],
+    tokens: Sequence[str] | None,
+    act: Callable[[Tensor, Sequence[Unit]], Tensor | None],
+) -> Iterator[None]:
+    """Calls `act` with the input of every out-projection that reads one of the heads."""
+    sites = sites_of(transformer)
+    check_sites(transformer, sites)
+    units = head_units(sites, addresses)
+    check_tokens(units, tokens)
+    by_site: dict[str, list[Unit]] = {}
+    for unit in units:
+        by_site.setdefault(unit.site.module, []).append(unit)
+    handles = []
+    try:
+        for module, units_there in by_site.items():
+
+            def hook(
+                _: nn.Module, inputs: tuple[Any, ...], there: list[Unit] = units_there
+            ) -> tuple[Any, ...] | None:
+                edited = act(inputs[0], there)
+                return None if edited is None else (edited, *inputs[1:])
+
+            handles.append(transformer.get_submodule(module).register_forward_pre_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _substitute(
+    outputs: Float[Tensor, "rows tokens width"], how: str, seed: int
+) -> Float[Tensor, "donors tokens width"]:
+    if how == "mean":
+        return outputs.mean(dim=0, keepdim=True)
+    if how != "resample":
+        raise ValueError(f"how={how!r}: choose zero, mean or resample")
+    if len(outputs) < 2:
+        raise ValueError("resample needs outputs of at least two rows")
+    order = torch.randperm(len(outputs), generator=torch.Generator().manual_seed(seed))
+    donors = torch.empty_like(order)
+    donors[order] = order.roll(1)
+    return outputs[donors.to(outputs.device)]
+
+
+def _ranges(sites: Sequence[Site]) -> str:
+    """joint.0-4.image.0-23, joint.0-4.text.0-23 and single.0-19.0-23."""
+    ranges = []
+    for kind, stream in dict.fromkeys((site.block_kind, site.stream) for site in sites):
+        there = [site for site in sites if (site.block_kind, site.stream) == (kind, stream)]
+        blocks = f"{kind}.{there[0].block}-{there[-1].block}"
+        named = blocks if stream == "all" else f"{blocks}.{stream}"
+        ranges.append(f"{named}.0-{there[0].heads - 1}")
+    return " and ".join([", ".join(ranges[:-1]), ranges[-1]] if len(ranges) > 1 else ranges)

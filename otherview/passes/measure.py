@@ -1,0 +1,102 @@
+"""Runs a study's passes: prompts, weights, reference image, responses."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otherview.disk.fingerprint import code_version
+from otherview.disk.tensor_files import content_key
+from otherview.passes.responses import Responses
+from otherview.passes.session import Progress as Progress
+from otherview.passes.session import Session, open_session, silent
+from otherview.passes.unfinished import Unfinished
+from otherview.study import Study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import TokenPlace
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the passes of a study gave."""
+
+    responses: Responses
+    reference: Image
+    places: tuple[TokenPlace, ...]
+    """Token count and item position of every prompt."""
+    device: str
+    model_revision: str
+
+
+def measure(
+    study: Study,
+    progress: Progress | None = None,
+    session: Session | None = None,
+    unfinished: Path | None = None,
+) -> Measurement:
+    """Runs every prompt of `study` once.
+
+    `session` is a loaded model to go on with. `unfinished` is a folder in which every batch is kept
+    as it comes: batches of this very study that are there are not run again, and the responses are
+    the same to the bit. All that can be checked without weights is checked
+    before they are loaded. Raises StudyError, also where the device runs out of memory.
+    """
+    import torch
+
+    try:
+        return _measure(study, progress or silent, session, unfinished)
+    except torch.OutOfMemoryError as error:
+        raise StudyError(
+            f"out of device memory with model.batch_size={study.model.batch_size}, halved down to "
+            "1: use a smaller model.height and model.width",
+            "model.batch_size",
+        ) from error
+
+
+def _measure(
+    study: Study, report: Progress, session: Session | None, unfinished: Path | None
+) -> Measurement:
+    session = session or open_session(study)
+    prompts, places = session.check(study)
+
+    from otherview.passes.probe import probe
+
+    encodings = session.encodings(study, report)
+    reference = session.reference(study, report)
+    wordings = len(prompts.wordings)
+    batch_size = session.batch_size(study, reference)
+    key = _key(study, session, reference, batch_size)
+    kept = Unfinished(unfinished, key) if unfinished else None
+    responses = probe(
+        session.pipeline,
+        prompts,
+        encodings,
+        session.reference_tokens(reference),
+        height=study.model.height,
+        width=study.model.width,
+        batch_size=batch_size,
+        compiled=study.model.compile,
+        seed=study.seed,
+        noise=study.sampling.noise,
+        unfinished=kept,
+        progress=lambda done, total: report("probing items", done // wordings, total // wordings),
+    )
+    return Measurement(responses, reference, tuple(places), session.device, session.revision)
+
+
+def _key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
+    """What decides the bits of a study's responses, batch by batch."""
+    settings = asdict(study)
+    del settings["model"]["device"]
+    return content_key(
+        study=settings,
+        session=session.content(),
+        batch_size=batch_size,
+        code=code_version(),
+        reference=[reference.mode, reference.size, hashlib.sha256(reference.tobytes()).hexdigest()],
+    )

@@ -1,0 +1,211 @@
+"""What a probe leaves: sums of squares by item, wording, slice and token group.
+
+Every unit's response is read from this one array: the RMS over the channels of the unit and the
+tokens of the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from otherview.models.sites import Site, Unit, heads, slices
+from otherview.study import TOKEN_GROUPS
+from otherview.study.prompts import PromptSet
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses of every prompt, before any choice of unit, token group or scale."""
+
+    prompts: PromptSet
+    sites: tuple[Site, ...]
+    energy: Float[np.ndarray, "items wordings slices groups"]
+    """Sum of squares over the channels of a slice and the tokens of a group, float32; NaN where a
+    site does not see such tokens."""
+    tokens: Int[np.ndarray, "items wordings groups"]
+    """Tokens of every group (TOKEN_GROUPS) in every pass."""
+    text_distance: Float[np.ndarray, " items"]
+    """How far an item's prompts are from the first item's in what the transformer is conditioned
+    on: RMS over channels, of the means over text tokens and wordings."""
+    batch_sizes: tuple[int, ...] = ()
+    """Prompts of a transformer call, then those to which a lack of memory reduced it."""
+
+    def read(
+        self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
+    ) -> Float[np.ndarray, "items wordings units"]:
+        """Response of `units` over a token group, float64.
+
+        `response` is `rms` or `log_rms` (natural logarithm). NaN where a unit's site does not see
+        the group: the text stream of a joint block has no target tokens.
+        """
+        groups = token_columns(tokens)
+        edges = np.array([[unit.first_slice, unit.last_slice] for unit in units])
+        seen = np.array(
+            [[TOKEN_GROUPS[g] in unit.site.token_groups for g in groups] for unit in units]
+        )
+        channels = np.array([unit.stop - unit.start for unit in units])
+        sums, seen_tokens = slice_sums(self.energy, groups), self.tokens[..., groups]
+        return unit_responses(sums, seen_tokens, edges, seen, channels, response)
+
+    def differences(
+        self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
+    ) -> Float[np.ndarray, "pairs units"]:
+        """Response under the test role minus that under the control role, a row an item.
+
+        With several wordings a role, a member of the pair is the mean over the wordings.
+        """
+        test, control = self.role_means(self.read(units, tokens, response))
+        return np.asarray(test - control)
+
+    def role_means(
+        self, values: Float[np.ndarray, "items wordings units"]
+    ) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "items units"]]:
+        """Mean of `values` over the wordings of the test role, and of the control role."""
+        is_test = np.array([role == "test" for role in self.prompts.roles])
+        return values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1)
+
+    def to_dataset(self) -> xarray.Dataset:
+        """The responses as a labelled, self-explaining array."""
+        import xarray
+
+        every_slice, every_head = slices(self.sites), heads(self.sites)
+        head_rms = np.stack([self.read(every_head, group) for group in (*TOKEN_GROUPS, "all")], -1)
+        texts = np.array([prompt.text for prompt in self.prompts.prompts], dtype=object)
+        dataset = xarray.Dataset(
+            {
+                "head_rms": (
+                    ("item", "wording", "head", "head_tokens"),
+                    head_rms.astype(np.float32),
+                    {
+                        "long_name": "RMS over the channels of a head and the tokens of a group",
+                        "comment": "NaN where the head does not see such tokens",
+                    },
+                ),
+                "sum_of_squares": (
+                    ("item", "wording", "slice", "token_group"),
+                    self.energy,
+                    {
+                        "long_name": "sum of squares over the channels of a slice and the tokens "
+                        "of a group",
+                        "comment": "sqrt(sum / (tokens * channels)) is the RMS; NaN where the site "
+                        "does not see such tokens",
+                    },
+                ),
+                "tokens": (
+                    ("item", "wording", "token_group"),
+                    self.tokens,
+                    {"long_name": "tokens of a group in a pass"},
+                ),
+                "prompt": (
+                    ("item", "wording"),
+                    texts.reshape(len(self.prompts.items), len(self.prompts.wordings)),
+                ),
+            },
+            coords={
+                "item": list(self.prompts.items),
+                "wording": [wording.name for wording in self.prompts.wordings],
+                "text_distance": (
+                    "item",
+                    self.text_distance,
+                    {"long_name": "RMS distance of the item's encoded prompts from the first's"},
+                ),
+                "role": ("wording", self.prompts.roles),
+                "template": ("wording", [wording.template for wording in self.prompts.wordings]),
+                "token_group": list(TOKEN_GROUPS),
+                "head_tokens": [*TOKEN_GROUPS, "all"],
+                **_unit_coordinates("head", every_head),
+                **_unit_coordinates("slice", every_slice),
+                "slice_channels": (
+                    "slice",
+                    np.array([unit.stop - unit.start for unit in every_slice], dtype=np.int32),
+                ),
+                "slice_channel_kind": ("slice", [unit.channel_kind for unit in every_slice]),
+            },
+            attrs={
+                "title": "Responses of a diffusion transformer to paired prompts",
+                "source": "input of every attention output projection, one transformer call",
+            },
+        )
+        if self.prompts.ranks is not None:
+            dataset = dataset.assign_coords(rank=("item", list(self.prompts.ranks)))
+        return dataset
+
+    def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
+        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes.
+
+        The file is made in memory, because HDF5 crashes the process when the disk is full.
+        """
+        content = self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf")
+        path.write_bytes(content)
+
+
+def token_columns(tokens: str) -> list[int]:
+    """Places in TOKEN_GROUPS of the groups that `tokens` (one of them, or all) names."""
+    return list(range(len(TOKEN_GROUPS))) if tokens == "all" else [TOKEN_GROUPS.index(tokens)]
+
+
+def slice_sums(
+    energy: Float[np.ndarray, "items wordings slices all_groups"], groups: Sequence[int]
+) -> Float[np.ndarray, "items wordings slices"]:
+    """Sum of squares of every slice over the token groups `groups`, float64; NaN counts as 0."""
+    total = np.zeros(energy.shape[:3])
+    for group in groups:
+        of_group = energy[..., group].astype(np.float64)
+        of_group[np.isnan(of_group)] = 0.0
+        total += of_group
+    return total
+
+
+def unit_responses(
+    sums: Float[np.ndarray, "items wordings slices"],
+    tokens: Int[np.ndarray, "items wordings groups"],
+    edges: Int[np.ndarray, "units 2"],
+    seen: Bool[np.ndarray, "units groups"],
+    channels: Int[np.ndarray, " units"],
+    response: str,
+) -> Float[np.ndarray, "items wordings units"]:
+    """RMS (or its logarithm) of units, float64, from `slice_sums` over the same token groups.
+
+    A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those of the
+    groups that `seen` says. NaN where it sees none of the tokens. Raises ValueError where units
+    hold different numbers of slices.
+    """
+    total = _sums_between(sums, edges)
+    count = np.einsum("iwg,ug->iwu", tokens.astype(np.float64), seen)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rms = np.where(count > 0, np.sqrt(total / (count * channels)), np.nan)
+        return np.asarray(np.log(rms) if response == "log_rms" else rms)
+
+
+def _sums_between(
+    values: Float[np.ndarray, "items wordings slices"], edges: Int[np.ndarray, "units 2"]
+) -> Float[np.ndarray, "items wordings units"]:
+    """Sum of `values` over slices [edges[0], edges[1]) of every unit."""
+    widths = edges[:, 1] - edges[:, 0]
+    if len(set(widths.tolist())) != 1:
+        raise ValueError("units of one reading must span equally many slices")
+    columns = edges[:, :1] + np.arange(widths[0])
+    return np.asarray(values[..., columns].sum(axis=-1))
+
+
+def _unit_coordinates(
+    dimension: str, units: Sequence[Unit]
+) -> dict[str, tuple[str, list[str] | np.ndarray]]:
+    return {
+        dimension: (dimension, [unit.address for unit in units]),
+        f"{dimension}_block_kind": (dimension, [unit.site.block_kind for unit in units]),
+        f"{dimension}_block": (
+            dimension,
+            np.array([unit.site.block for unit in units], dtype=np.int32),
+        ),
+        f"{dimension}_stream": (dimension, [unit.site.stream for unit in units]),
+    }

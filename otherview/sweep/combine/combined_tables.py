@@ -1,0 +1,135 @@
+"""The combined tests as tables: combined_heads.parquet and combined_slices16.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from otherview.analysis.tables import corrected_columns, null_where_not_finite, role_columns
+from otherview.stats import SignFlipResult
+from otherview.sweep.combine.groups import Group
+from otherview.sweep.combine.pooled_tests import Tested
+
+EFFECTS = (
+    "item", "template", "seed", "item:template", "item:seed", "template:seed", "residual",
+)  # fmt: skip
+
+
+def combined_table(group: Group, tested: Tested) -> pl.DataFrame:
+    """A row a unit and contrast, then a row a unit over all contrasts; docs/combined.md."""
+    gathered = tested.gathered
+    frames = []
+    for index, contrast in enumerate(group.contrasts):
+        kind = "placebo" if contrast.placebo else "contrast"
+        columns: dict[str, object] = {
+            "mean_test": gathered.test[index],
+            "mean_control": gathered.control[index],
+            **_test_columns(tested.contrasts[index], gathered.differences[index]),
+        }
+        if contrast.placebo is None:
+            columns |= _selectivity_columns(tested, index)
+        frames.append(_rows(group, tested, kind, contrast.name, columns))
+    if tested.pooled is not None:
+        frames.append(_rows(group, tested, "pooled", None, _pooled_columns(tested)))
+    return null_where_not_finite(pl.concat(frames, how="diagonal_relaxed"))
+
+
+def join(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The tables of all groups as one, with every documented column."""
+    empty = pl.DataFrame(schema=_OPTIONAL)
+    joined = pl.concat([*tables, empty], how="diagonal_relaxed")
+    given = [name for name in joined.columns if name not in _OPTIONAL]
+    return joined.select(*given, *_OPTIONAL)
+
+
+def _rows(
+    group: Group, tested: Tested, kind: str, templates: str | None, columns: dict[str, object]
+) -> pl.DataFrame:
+    units = tested.gathered.layout.units
+    named = units.select(
+        pl.lit(group.id).alias("group"),
+        pl.lit(kind).alias("kind"),
+        pl.lit(templates, dtype=pl.String).alias("templates"),
+        pl.all(),
+    )
+    return pl.concat([named, pl.DataFrame(columns)], how="horizontal")
+
+
+def _test_columns(
+    test: SignFlipResult,
+    differences: Float[np.ndarray, "items units"],
+) -> dict[str, object]:
+    return {
+        "mean_difference": test.mean,
+        "sd_difference": differences.std(axis=0, ddof=1),
+        "degenerate": test.degenerate,
+        "t": test.t,
+        "p": test.p,
+        **corrected_columns(test),
+        "difference_by_item": _lists(differences),
+    }
+
+
+def _selectivity_columns(tested: Tested, index: int) -> dict[str, object]:
+    found = tested.gathered.selective(index)
+    if not np.isfinite(found.by_item).any():
+        return {}
+    return {
+        "selectivity": found.mean,
+        "selectivity_by_item": _lists(found.by_item),
+        "selective_items": found.items_above,
+    }
+
+
+def _pooled_columns(tested: Tested) -> dict[str, object]:
+    gathered, test = tested.gathered, tested.pooled
+    assert test is not None
+    columns = _test_columns(test, gathered.balanced.mean(axis=0))
+    columns |= {
+        "significant_templates": tested.significant_contrasts,
+        "p_in_every_template": tested.p_in_every,
+        "in_every_template": tested.in_every,
+    }
+    if gathered.variance is not None:
+        for prefix, found in (
+            ("variance", gathered.variance.components),
+            ("share", gathered.variance.shares),
+        ):
+            columns |= {
+                f"{prefix}_{effect.replace(':', '_')}": values for effect, values in found.items()
+            }
+    if tested.role is not None:
+        columns |= role_columns(tested.role)
+    return columns
+
+
+def _lists(values: Float[np.ndarray, "items units"]) -> pl.Series:
+    """A list a unit, of the items' values."""
+    return pl.Series(np.ascontiguousarray(values.T), dtype=pl.Array(pl.Float64, len(values))).cast(
+        pl.List(pl.Float64)
+    )
+
+
+_OPTIONAL: dict[str, pl.DataType] = {
+    "selectivity": pl.Float64(),
+    "selectivity_by_item": pl.List(pl.Float64()),
+    "selective_items": pl.Float64(),
+    "significant_templates": pl.Int64(),
+    "p_in_every_template": pl.Float64(),
+    "in_every_template": pl.Boolean(),
+    **{
+        f"{prefix}_{effect.replace(':', '_')}": pl.Float64()
+        for prefix in ("variance", "share")
+        for effect in EFFECTS
+    },
+    "role_t": pl.Float64(),
+    "role_min_f": pl.Float64(),
+    "role_p": pl.Float64(),
+    "role_p_maxt": pl.Float64(),
+    "role_called": pl.Boolean(),
+    "role_failed": pl.String(),
+}
+"""Columns that not every sweep can fill: null there."""

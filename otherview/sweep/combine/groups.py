@@ -1,0 +1,165 @@
+"""Groups of points that may be combined: they differ in templates and seed alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otherview.study import Study, Templates
+from otherview.sweep.combine.finished_points import Point, contrast_key
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The points of one option of `templates`, a seed each."""
+
+    name: str
+    """Name of the templates, unique in the group."""
+    points: tuple[Point, ...]
+    """By seed."""
+
+    @property
+    def templates(self) -> Templates:
+        return self.points[0].templates
+
+    @property
+    def placebo(self) -> str | None:
+        return self.templates.placebo
+
+    @property
+    def seeds(self) -> list[int]:
+        return [point.seed for point in self.points]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points that agree in all but templates and seed."""
+
+    id: str
+    title: str
+    differs: Mapping[str, Any]
+    """Settings by dotted name in which the sweep's groups differ, with this group's values."""
+    contrasts: tuple[Contrast, ...]
+    """Contrasts by name, then placebos by name."""
+
+    @property
+    def study(self) -> Study:
+        return self.contrasts[0].points[0].study
+
+    @property
+    def model_revision(self) -> str:
+        return self.contrasts[0].points[0].model_revision
+
+    @property
+    def points(self) -> list[Point]:
+        """All points, contrast by contrast, by seed."""
+        return [point for contrast in self.contrasts for point in contrast.points]
+
+    @property
+    def real(self) -> list[Contrast]:
+        """The contrasts that are no placebos."""
+        return [contrast for contrast in self.contrasts if contrast.placebo is None]
+
+    @property
+    def placebos(self) -> list[Contrast]:
+        return [contrast for contrast in self.contrasts if contrast.placebo is not None]
+
+    @property
+    def balanced_seeds(self) -> list[int]:
+        """Seeds that all contrasts, placebos apart, have."""
+        return common_seeds(self.real)
+
+    @property
+    def unused(self) -> list[Point]:
+        """The contrasts' points at other seeds."""
+        seeds = set(self.balanced_seeds)
+        return [point for c in self.real for point in c.points if point.seed not in seeds]
+
+
+def common_seeds(contrasts: Sequence[Contrast]) -> list[int]:
+    """Seeds that all `contrasts` have, ascending."""
+    seeds = [set(contrast.seeds) for contrast in contrasts]
+    return sorted(set.intersection(*seeds)) if seeds else []
+
+
+def by_group(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """The points of every group, repeats included."""
+    grouped: dict[str, list[Point]] = {}
+    for point in points:
+        grouped.setdefault(point.group, []).append(point)
+    return grouped
+
+
+def group_points(points: Sequence[Point]) -> list[Group]:
+    """The groups that `points`, no two with equal settings, form; by title."""
+    grouped = by_group(points)
+    settings = {
+        name: {
+            **_flat(members[0].config.shared),
+            "model.revision": members[0].model_revision,
+        }
+        for name, members in grouped.items()
+    }
+    differing = _differing(list(settings.values()))
+    differs = {name: {key: each.get(key) for key in differing} for name, each in settings.items()}
+    titles = {name: _title(grouped[name][0].study, differs[name]) for name in grouped}
+    uses = Counter(titles.values())
+    groups = []
+    for name, members in grouped.items():
+        title = titles[name] if uses[titles[name]] == 1 else f"{titles[name]} ({name})"
+        groups.append(Group(name, title, differs[name], _contrasts(members)))
+    return sorted(groups, key=lambda group: (group.title, group.id))
+
+
+def family(group: Group) -> str:
+    """Equal for groups that differ in the model alone."""
+    return repr(sorted((name, v) for name, v in group.differs.items() if not _of_model(name)))
+
+
+def _of_model(setting: str) -> bool:
+    return setting.split(".")[0] == "model"
+
+
+def _contrasts(points: Sequence[Point]) -> tuple[Contrast, ...]:
+    by_key: dict[tuple[Any, ...], list[Point]] = {}
+    for point in points:
+        by_key.setdefault(contrast_key(point.templates), []).append(point)
+    names = Counter(key[0] for key in by_key)
+    contrasts = []
+    for number, (key, members) in enumerate(sorted(by_key.items(), key=repr)):
+        name = key[0] if names[key[0]] == 1 else f"{key[0]} {number}"
+        contrasts.append(Contrast(name, tuple(sorted(members, key=lambda point: point.seed))))
+    return tuple(sorted(contrasts, key=lambda contrast: (bool(contrast.placebo), contrast.name)))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = sorted({name for each in settings for name in each})
+    return [
+        name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)
+    ]
+
+
+def _title(study: Study, differs: Mapping[str, Any]) -> str:
+    """The model, and what else differs, by short names: a group's name stands for its settings."""
+    parts = [study.model.name]
+    named = {name.split(".")[0] for name in differs if name.endswith(".name")}
+    for setting, value in differs.items():
+        section = setting.split(".")[0]
+        if setting.endswith(".name"):
+            if section != "model":
+                parts.append(f"{section}={value}")
+        elif section not in named:
+            parts.append(f"{setting}={value}")
+    return ", ".join(parts)

@@ -1,0 +1,219 @@
+"""Reads the differences of a group's points, some units at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+
+from otherview.passes.responses import slice_sums, token_columns, unit_responses
+from otherview.sweep.combine.finished_points import Point
+from otherview.sweep.combine.groups import Group
+
+ADDRESS = [
+    "unit", "block_kind", "block", "stream", "channel_kind", "head", "channel_start",
+    "channel_stop",
+]  # fmt: skip
+"""Columns of a unit table that say where the unit is."""
+MOST_BYTES = 384 * 2**20
+"""Of the differences that are held at once."""
+SAME = 1e-6
+"""Share of the response by which a table's mean difference may miss that of the responses."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the units of one set lie among the slices of responses.nc."""
+
+    unit_set: str
+    units: pl.DataFrame
+    """A row a unit: the columns of ADDRESS."""
+    edges: Int[np.ndarray, "units 2"]
+    """Slices [first, last) of every unit."""
+    seen: Bool[np.ndarray, "units groups"]
+    """Token groups that a unit's site sees, of those that the response is read over."""
+    channels: Int[np.ndarray, " units"]
+
+    def part(self, start: int, stop: int) -> Layout:
+        """Units [start, stop)."""
+        return Layout(
+            self.unit_set,
+            self.units[start:stop],
+            self.edges[start:stop],
+            self.seen[start:stop],
+            self.channels[start:stop],
+        )
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What one point gives for some units."""
+
+    test: Float[np.ndarray, "items units"]
+    """Mean over the test wordings."""
+    control: Float[np.ndarray, "items units"]
+    wordings: Float[np.ndarray, "items wordings units"]
+
+
+class DamagedPointsError(ValueError):
+    """Points whose responses cannot be used, with the reasons."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{point}: {reason}" for point, reason in reasons.items()))
+        self.reasons = reasons
+
+
+def layouts(group: Group) -> list[Layout]:
+    """The layouts of a group's unit sets, read from its first point.
+
+    Raises DamagedPointsError.
+    """
+    point = group.points[0]
+    try:
+        return [_layout(point, unit_set) for unit_set in group.study.capture.units]
+    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+        raise DamagedPointsError({point.name: _reason("responses.nc", error)}) from error
+
+
+def _layout(point: Point, unit_set: str) -> Layout:
+    table = pl.read_parquet(point.folder / f"{unit_set}.parquet", columns=ADDRESS).select(ADDRESS)
+    with h5py.File(point.folder / "responses.nc") as file:
+        kinds, streams, addresses = (
+            file[name].asstr()[...] for name in ("slice_block_kind", "slice_stream", "slice")
+        )
+        blocks = file["slice_block"][...]
+        energy = file["sum_of_squares"][0, 0]
+    starts = [int(address.rpartition(".")[2].partition(":")[0]) for address in addresses]
+    place = {
+        (kind, int(block), stream, start): index
+        for index, (kind, block, stream, start) in enumerate(
+            zip(kinds, blocks, streams, starts, strict=True)
+        )
+    }
+    width = int(addresses[0].rpartition(":")[2]) - starts[0]
+    site = table.select("block_kind", "block", "stream").rows()
+    edges = np.array(
+        [
+            [place[(*where, start)], place[(*where, stop - width)] + 1]
+            for where, start, stop in zip(
+                site, table["channel_start"], table["channel_stop"], strict=True
+            )
+        ]
+    )
+    columns = token_columns(point.study.capture.tokens)
+    seen = np.isfinite(energy[edges[:, 0]][:, columns])
+    channels = (table["channel_stop"] - table["channel_start"]).to_numpy()
+    return Layout(unit_set, table, edges, seen, channels)
+
+
+def parts(layouts: Sequence[Layout], numbers_a_unit: int) -> Iterator[list[tuple[Layout, slice]]]:
+    """Cuts the units of all sets into passes that hold at most MOST_BYTES of differences.
+
+    A pass holds parts of layouts, each with its place among the units of its set.
+    """
+    room = most = max(1, MOST_BYTES // (8 * numbers_a_unit))
+    held: list[tuple[Layout, slice]] = []
+    for layout in layouts:
+        start, units = 0, layout.units.height
+        while start < units:
+            stop = min(units, start + room)
+            held.append((layout.part(start, stop), slice(start, stop)))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield held
+                held, room = [], most
+    if held:
+        yield held
+
+
+def read_points(
+    points: Sequence[Point],
+    layouts: Sequence[Layout],
+    tables: dict[str, Float[np.ndarray, "points units"]],
+    take: Callable[[int, str, Readings], None],
+    progress: Callable[[], None],
+) -> None:
+    """Calls `take(place in points, unit set, readings)` for every point and layout.
+
+    `tables` holds, by unit set, the mean differences of the points' own unit tables for the
+    layouts' units; responses that do not give them are not those of the point's result. All
+    points are read before the damaged ones are raised.
+
+    Raises DamagedPointsError.
+    """
+    reasons: dict[str, str] = {}
+    for place, point in enumerate(points):
+        try:
+            found = _read(point, layouts)
+            for layout, readings in zip(layouts, found, strict=True):
+                _check(layout, readings, tables[layout.unit_set][place])
+        except (OSError, KeyError, ValueError) as error:
+            reasons[point.name] = _reason("responses.nc", error)
+        else:
+            for layout, readings in zip(layouts, found, strict=True):
+                take(place, layout.unit_set, readings)
+        progress()
+    if reasons:
+        raise DamagedPointsError(reasons)
+
+
+def _read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
+    study = point.study
+    first = min(int(layout.edges.min()) for layout in layouts)
+    last = max(int(layout.edges.max()) for layout in layouts)
+    columns = token_columns(study.capture.tokens)
+    with h5py.File(point.folder / "responses.nc") as file:
+        seed = int(np.ravel(file.attrs["seed"])[0])
+        energy = file["sum_of_squares"][:, :, first:last, :]
+        tokens = file["tokens"][...][..., columns]
+    if seed != point.seed:
+        raise ValueError(f"its seed is {seed} and that of the config {point.seed}")
+    roles = study_roles(point)
+    if energy.shape[:2] != (len(study.creatures.items), len(roles)):
+        raise ValueError(
+            f"it holds {energy.shape[0]} items under {energy.shape[1]} wordings; the config names "
+            f"{len(study.creatures.items)} and {len(roles)}"
+        )
+    sums = slice_sums(energy, columns)
+    is_test = np.array([role == "test" for role in roles])
+    found = []
+    for layout in layouts:
+        values = unit_responses(
+            sums, tokens, layout.edges - first, layout.seen, layout.channels,
+            study.capture.response,
+        )  # fmt: skip
+        found.append(
+            Readings(values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1), values)
+        )
+    return found
+
+
+def study_roles(point: Point) -> list[str]:
+    """Role of every wording of responses.nc, in its order."""
+    return ["test"] * len(point.templates.test) + ["control"] * len(point.templates.control)
+
+
+def _check(layout: Layout, readings: Readings, means: Float[np.ndarray, " units"]) -> None:
+    """Raises ValueError where the point's own table is not of these responses."""
+    units = layout.units["unit"]
+    with np.errstate(invalid="ignore"):  # the logarithm of 0
+        mean = (readings.test - readings.control).mean(axis=0)
+    if not np.isfinite(mean).all():
+        raise ValueError(f"the response of {units[int(np.argmin(np.isfinite(mean)))]} is no number")
+    size = np.abs(readings.test).max(axis=0) + np.abs(readings.control).max(axis=0)
+    wrong = ~(np.abs(mean - means) <= SAME * size)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(
+            f"the mean difference of {units[at]} is {mean[at]:.6g} and in "
+            f"{layout.unit_set}.parquet {means[at]:.6g}"
+        )
+
+
+def _reason(file: str, error: Exception) -> str:
+    return f"damaged: {file}: {' '.join(str(error).split())}"

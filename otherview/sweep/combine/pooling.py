@@ -1,0 +1,222 @@
+"""What the tests of a group need of its points, gathered in one pass over their responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from otherview.analysis.selectivity import Selectivity, selectivity
+from otherview.stats import VarianceComponents, variance_components
+from otherview.sweep.combine.groups import Contrast, Group, common_seeds
+from otherview.sweep.combine.point_responses import Layout, Readings, parts, read_points
+
+FACTORS = ("item", "template", "seed")
+FEWEST_WORDINGS = 4
+"""Wordings of each role that the role test over contrasts asks for."""
+UNITS_AT_ONCE = 16
+"""Units whose differences are copied for a variance split at once."""
+
+
+@dataclass
+class Gathered:
+    """One unit set of a group. Arrays are in the order of the group's contrasts and items."""
+
+    layout: Layout
+    test: Float[np.ndarray, "contrasts units"]
+    """Mean response over items and seeds."""
+    control: Float[np.ndarray, "contrasts units"]
+    differences: Float[np.ndarray, "contrasts items units"]
+    """Mean over all seeds of the contrast."""
+    balanced: Float[np.ndarray, "real items units"]
+    """Of the contrasts that are no placebos, mean over the seeds that all of them have."""
+    of_contrast: Float[np.ndarray, "real items units"]
+    """Size of the difference at the seeds that a contrast shares with all placebos; NaN where
+    there are none."""
+    of_placebos: Float[np.ndarray, "real items units"]
+    """Mean over the placebos of the size of their differences at the same seeds."""
+    t: Float[np.ndarray, "points units"]
+    """Each point's own t; not finite where it is degenerate."""
+    wordings: Float[np.ndarray, "items wordings units"]
+    """Responses to the wordings of `role_wordings`, mean over the balanced seeds."""
+    variance: VarianceComponents | None = None
+    """None where fewer than two factors vary."""
+    _variance_parts: list[VarianceComponents] = field(default_factory=list, repr=False)
+
+    def selective(self, real: int) -> Selectivity:
+        """Selectivity of a contrast, by its place among those that are no placebos."""
+        return Selectivity(self.of_contrast[real], self.of_placebos[real])
+
+
+def role_wordings(group: Group) -> list[tuple[str, str]]:
+    """Role and text of all distinct wordings of the contrasts, placebos apart."""
+    written = {
+        (role, text): None
+        for contrast in group.real
+        for role in ("test", "control")
+        for text in getattr(contrast.templates, role)
+    }
+    return list(written)
+
+
+def gather(
+    group: Group,
+    layouts: Sequence[Layout],
+    tables: dict[str, Float[np.ndarray, "points units"]],
+    progress: Callable[[], None],
+) -> dict[str, Gathered]:
+    """Gathers every unit set of `group`; `tables` as for `read_points`.
+
+    Differences of all points are held for as many units at a time as fit into memory; with more
+    units the responses are read again. Raises DamagedPointsError.
+    """
+    found = {layout.unit_set: _empty(group, layout) for layout in layouts}
+    points, items = group.points, len(group.study.creatures.items)
+    for held in parts(layouts, len(points) * items):
+        _gather_part(group, held, found, tables, progress)
+    for gathered in found.values():
+        gathered.variance = _joined(gathered._variance_parts)
+    return found
+
+
+def passes(group: Group, layouts: Sequence[Layout]) -> int:
+    """How often the responses will be read."""
+    return sum(1 for _ in parts(layouts, len(group.points) * len(group.study.creatures.items)))
+
+
+def _empty(group: Group, layout: Layout) -> Gathered:
+    units, items = layout.units.height, len(group.study.creatures.items)
+    contrasts, real = len(group.contrasts), len(group.real)
+    return Gathered(
+        layout,
+        test=np.zeros((contrasts, units)),
+        control=np.zeros((contrasts, units)),
+        differences=np.zeros((contrasts, items, units)),
+        balanced=np.zeros((real, items, units)),
+        of_contrast=np.full((real, items, units), np.nan),
+        of_placebos=np.full((real, items, units), np.nan),
+        t=np.zeros((len(group.points), units)),
+        wordings=np.zeros((items, len(role_wordings(group)), units)),
+    )
+
+
+def _gather_part(
+    group: Group,
+    held: Sequence[tuple[Layout, slice]],
+    found: dict[str, Gathered],
+    tables: dict[str, Float[np.ndarray, "points units"]],
+    progress: Callable[[], None],
+) -> None:
+    points, items = group.points, len(group.study.creatures.items)
+    place_of = {layout.unit_set: place for layout, place in held}
+    cells = {
+        layout.unit_set: np.empty((len(points), items, layout.units.height)) for layout, _ in held
+    }
+    columns, weights = _wording_columns(group)
+    contrast_of = [index for index, c in enumerate(group.contrasts) for _ in c.points]
+
+    def take(index: int, unit_set: str, readings: Readings) -> None:
+        gathered, place = found[unit_set], place_of[unit_set]
+        difference = readings.test - readings.control
+        cells[unit_set][index] = difference
+        gathered.t[index, place] = _t(difference)
+        contrast = contrast_of[index]
+        share = 1 / len(group.contrasts[contrast].points)
+        gathered.test[contrast, place] += share * readings.test.mean(axis=0)
+        gathered.control[contrast, place] += share * readings.control.mean(axis=0)
+        for wording, column in enumerate(columns.get(points[index].name, ())):
+            gathered.wordings[:, column, place] += weights[column] * readings.wordings[:, wording]
+
+    parts_of_tables = {unit_set: tables[unit_set][:, place] for unit_set, place in place_of.items()}
+    read_points(points, [layout for layout, _ in held], parts_of_tables, take, progress)
+    for unit_set, place in place_of.items():
+        _reduce(group, cells[unit_set], found[unit_set], place)
+
+
+def _wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarray, " wordings"]]:
+    """Column of every wording of the balanced points, by point, and one over its occurrences."""
+    written = {wording: column for column, wording in enumerate(role_wordings(group))}
+    seeds = set(group.balanced_seeds)
+    columns = {
+        point.name: [
+            written[role, text]
+            for role in ("test", "control")
+            for text in getattr(point.templates, role)
+        ]
+        for contrast in group.real
+        for point in contrast.points
+        if point.seed in seeds
+    }
+    times = np.bincount([c for each in columns.values() for c in each], minlength=len(written))
+    return columns, 1 / np.maximum(times, 1)
+
+
+def _t(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, " units"]:
+    deviation = differences.std(axis=0, ddof=1)
+    deviation[np.ptp(differences, axis=0) == 0] = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(differences.mean(axis=0) * np.sqrt(len(differences)) / deviation)
+
+
+def _reduce(
+    group: Group, cells: Float[np.ndarray, "points items units"], found: Gathered, place: slice
+) -> None:
+    """Means and the variance split of the units at `place`."""
+    places = {point.name: index for index, point in enumerate(group.points)}
+
+    def mean(contrast: Contrast, seeds: Sequence[int]) -> Float[np.ndarray, "items units"]:
+        wanted = set(seeds)
+        total = np.zeros(cells.shape[1:])
+        for point in contrast.points:
+            if point.seed in wanted:
+                total += cells[places[point.name]]
+        return total / len(wanted)
+
+    for index, contrast in enumerate(group.contrasts):
+        found.differences[index, :, place] = mean(contrast, contrast.seeds)
+    seeds = group.balanced_seeds
+    for index, contrast in enumerate(group.real):
+        if seeds:
+            found.balanced[index, :, place] = mean(contrast, seeds)
+        shared = common_seeds([contrast, *group.placebos])
+        if group.placebos and shared:
+            of_part = selectivity(
+                mean(contrast, shared), [mean(placebo, shared) for placebo in group.placebos]
+            )
+            found.of_contrast[index, :, place] = of_part.of_contrast
+            found.of_placebos[index, :, place] = of_part.of_placebos
+    if len(group.real) * len(seeds) > 1:
+        _split_variance(_balanced_places(group, places), cells, found)
+
+
+def _balanced_places(group: Group, places: dict[str, int]) -> np.ndarray:
+    """Place of every balanced point, `[contrasts, seeds]`."""
+    seeds = set(group.balanced_seeds)
+    return np.array(
+        [[places[p.name] for p in contrast.points if p.seed in seeds] for contrast in group.real]
+    )
+
+
+def _split_variance(
+    places: np.ndarray, cells: Float[np.ndarray, "points items units"], found: Gathered
+) -> None:
+    for start in range(0, cells.shape[2], UNITS_AT_ONCE):
+        some = cells[:, :, start : start + UNITS_AT_ONCE][places]
+        found._variance_parts.append(variance_components(np.moveaxis(some, 2, 0), FACTORS))
+
+
+def _joined(parts: Sequence[VarianceComponents]) -> VarianceComponents | None:
+    if not parts:
+        return None
+    first = parts[0]
+    return VarianceComponents(
+        {name: np.concatenate([p.components[name] for p in parts]) for name in first.components},
+        {
+            name: np.concatenate([p.mean_squares[name] for p in parts])
+            for name in first.mean_squares
+        },
+        first.degrees,
+        first.levels,
+    )

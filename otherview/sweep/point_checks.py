@@ -1,0 +1,60 @@
+"""What can be wrong with the points of a sweep, found before any is started; and their cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from otherview.models.cost import study_flops
+from otherview.models.scene import open_reference
+from otherview.models.sites import hook_sites
+from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
+from otherview.passes.session import model_source
+from otherview.study import Study
+from otherview.study.prompts import check_lengths, study_prompts
+from otherview.sweep.points import Point
+
+
+def check_points(points: Sequence[Point]) -> list[Point]:
+    """The points with their predicted cost.
+
+    Raises StudyError for the first whose model, reference image or prompts cannot be run. What
+    points share is looked at once. Loads no weights and asks no network: prompts are measured
+    where the model's tokenizer is on this machine.
+    """
+    known = _Known()
+    return [point.changed(cost=known.cost(point.study)) for point in points]
+
+
+class _Known:
+    """What was looked at before, by what it depends on."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] = {}
+
+    def cost(self, study: Study) -> float:
+        """Floating-point operations of `study`; raises StudyError where it cannot be run."""
+        model, scene = study.model, study.scene
+        source = str(model_source(model))
+        folder = self._once(f"folder {source}", lambda: cached_folder(model))
+        config = self._once(f"{asdict(model)}", lambda: transformer_config(model, folder))
+        self._once(f"sites {asdict(model)}", lambda: hook_sites(config))
+        size = None
+        if scene.image is not None:
+            size = self._once(scene.image, lambda: open_reference(scene).size[::-1])
+        if folder is not None and (folder / "tokenizer").is_dir():
+            tokenizer = self._once(f"tokenizer {source}", lambda: load_tokenizer(folder))
+            texts = [prompt.text for prompt in study_prompts(study).prompts]
+            texts += [] if scene.prompt is None else [scene.prompt]
+            for text in texts:
+                self._once(
+                    f"{source} {model.text_length} {text}",
+                    lambda text=text: check_lengths(tokenizer, [text], model.text_length),
+                )
+        return study_flops(study, config, size)
+
+    def _once(self, name: str, look: Any) -> Any:
+        if name not in self._kept:
+            self._kept[name] = look()
+        return self._kept[name]

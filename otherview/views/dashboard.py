@@ -1,0 +1,248 @@
+"""The dashboard as code: otherview dashboard show|push
+
+A Weights & Biases workspace with a section for each question of a study, and a report of a sweep.
+Both are made here and nowhere else: `show` prints what `push` would save, without network, and the
+same call gives the same bytes. Pushing again replaces what was pushed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from otherview.study.tracking import Tracking, installed
+
+WORKSPACE_NAME = "nw-otherviewqs-v"
+"""The workspace's name in the project; the app's address has the middle of it."""
+PLACEHOLDER_ENTITY = "ENTITY"
+"""Owner in what `show` prints where none was named."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A section: what it asks, and the keys that answer it."""
+
+    title: str
+    answer: str
+    """How to read the panels, in a sentence or two."""
+    pictures: tuple[str, ...] = ()
+    bars: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Metrics of each bar chart, by title."""
+    by_model: bool = False
+    """Bars are means over the runs of a model."""
+    tables: tuple[str, ...] = ()
+
+
+QUESTIONS = (
+    Question(
+        "Which heads?",
+        "Heads that differ between the two roles after family-wise correction. Sort the table by "
+        "p_stepdown; role_called is there with three or more wordings a role.",
+        pictures=("heads/t/drawn", "scene/reference"),
+        bars={
+            "Heads that differ, family-wise": ("heads/sign_flip/familywise",),
+            "Heads that follow the role over wordings": ("heads/role_test/called",),
+            "Largest |t|": ("heads/published_reading/max_abs_t",),
+        },
+        tables=("heads/unit_table", "heads/combined"),
+    ),
+    Question(
+        "Against which null?",
+        "Observed values against all sign patterns and against the 200 random flips of the "
+        "published reading. Heads are correlated: the null of a count is wide, and observed over "
+        "p99 is no effect size.",
+        pictures=(
+            "heads/count_3/drawn",
+            "heads/count_5/drawn",
+            "heads/max_abs_t/drawn",
+            "slices16/count_3/drawn",
+            "slices16/max_abs_t/drawn",
+        ),
+        bars={
+            "Heads with |t| > 3: observed and null p99": (
+                "heads/sign_flip/count_3/observed",
+                "heads/sign_flip/count_3/null_p99",
+            ),
+            "Truly different heads, at least": ("heads/sign_flip/count_3/true_discoveries",),
+        },
+        tables=("study/published_reading", "study/sign_flips"),
+    ),
+    Question(
+        "How stable over templates and seeds?",
+        "Split halves and confirmation on creatures that did not choose the heads, within a run; "
+        "agreement of t-maps and the variance split, over a sweep. Maps share their creatures: "
+        "agreement says nothing about new ones.",
+        bars={
+            "Correlation of the t-maps of two halves": ("heads/split_half/mean_correlation",),
+            "Replicated in the other half": ("heads/split_half/replication",),
+            "Found on half of the creatures, and confirmed": (
+                "heads/discover_confirm/discovered",
+                "heads/discover_confirm/confirmed",
+            ),
+        },
+        tables=(
+            "sweep/agreement_between_templates",
+            "sweep/agreement_between_seeds",
+            "sweep/variance",
+            "sweep/tests",
+        ),
+    ),
+    Question(
+        "Selectivity against placebo?",
+        "Effect of the contrast less the effect of two wordings of one role. A description and no "
+        "test: any two wordings differ.",
+        tables=("sweep/selectivity", "sweep/generalises"),
+    ),
+    Question(
+        "Null models?",
+        "The same study on weights that hold no such operation: what passes there needs none.",
+        bars={
+            "Published reading: share with |t| > 3": ("heads/published_reading/count_3/share",),
+            "Role test: heads called": ("heads/role_test/called",),
+            "Family-wise over creatures": ("heads/sign_flip/familywise",),
+        },
+        by_model=True,
+        tables=("sweep/models",),
+    ),
+)
+
+
+def workspace(project: str, entity: str) -> Any:
+    """The workspace, a wandb_workspaces Workspace: a section a question, and no other panels."""
+    import wandb_workspaces.workspaces as ws
+
+    sections = []
+    for question in QUESTIONS:
+        panels = _panels(question)
+        section = ws.Section(name=question.title, panels=panels, is_open=True)
+        section.layout_settings = ws.SectionLayoutSettings(columns=3, rows=2)
+        sections.append(section)
+    made = ws.Workspace(entity=entity, project=project, name="otherview", sections=sections)
+    made._internal_name = WORKSPACE_NAME
+    made._internal_runset_id = "otherview-runs"
+    return made
+
+
+def sweep_report(project: str, entity: str, sweep: str) -> Any:
+    """The report of one sweep, a wandb_workspaces Report: the questions over its runs alone."""
+    import wandb_workspaces.reports.v2 as wr
+
+    blocks: list[Any] = [wr.TableOfContents()]
+    for question in QUESTIONS:
+        # Without a project of its own the set takes the report's, and needs no look-up.
+        runset = wr.Runset(name=sweep, filters=f'Metric("group") == {sweep!r}')
+        runset._id = f"{_slug(question.title)}-runs"
+        panels = _panels(question)
+        for place, panel in enumerate(panels):
+            panel.layout = wr.Layout(x=12 * (place % 2), y=8 * (place // 2), w=12, h=8)
+        grid = wr.PanelGrid(runsets=[runset], panels=panels)
+        blocks += [wr.H2(question.title), wr.P(question.answer), grid]
+    return _replacing_report()(
+        project=project,
+        entity=entity,
+        title=f"{sweep}: does the model take the viewpoint?",
+        description=f"The runs of the sweep {sweep}, question by question.",
+        blocks=blocks,
+    )
+
+
+def workspace_json(project: str, entity: str) -> str:
+    """What the workspace is saved as: the same bytes for the same arguments."""
+    return _sorted_json(workspace(project, entity)._to_model().spec)
+
+
+def report_json(project: str, entity: str, sweep: str) -> str:
+    """What the report is saved as: the same bytes for the same arguments."""
+    return _sorted_json(sweep_report(project, entity, sweep)._to_model().spec)
+
+
+def _sorted_json(spec: Any) -> str:
+    content = json.loads(spec.model_dump_json(by_alias=True, exclude_none=True))
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _panels(question: Question) -> list[Any]:
+    """The panels of a question, with ids of their own making: theirs are random."""
+    import wandb_workspaces.reports.v2 as wr
+
+    grouped: dict[str, Any] = {}
+    if question.by_model:
+        grouped = {"groupby": wr.Config("model.name"), "groupby_aggfunc": "mean"}
+    panels: list[Any] = [wr.MarkdownPanel(markdown=question.answer)]
+    panels += [
+        wr.MediaBrowser(title=key, media_keys=[key], num_columns=1) for key in question.pictures
+    ]
+    panels += [
+        wr.BarPlot(title=title, metrics=list(metrics), **grouped)
+        for title, metrics in question.bars.items()
+    ]
+    panels += [wr.WeavePanelSummaryTable(table_name=name) for name in question.tables]
+    for place, panel in enumerate(panels):
+        panel._id = f"{_slug(question.title)}-{place}"
+    return panels
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _replacing_report() -> Callable[..., Any]:
+    """Report with a name of its own in the project, so that saving again replaces it."""
+    import wandb_workspaces.reports.v2 as wr
+
+    def named(report: Any) -> Any:
+        model = wr.Report._to_model(report)
+        model.name = f"otherview-{_slug(report.description)}"
+        return model
+
+    return type("ReplacingReport", (wr.Report,), {"_to_model": named})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="otherview dashboard", description="The dashboard in Weights & Biases."
+    )
+    parser.add_argument("action", choices=("show", "push"), help="print its JSON, or save it")
+    parser.add_argument("--project", default=Tracking().project)
+    parser.add_argument("--entity", help="user or team; by default the key's own")
+    parser.add_argument("--report", metavar="SWEEP", help="the report of this sweep instead")
+    given = parser.parse_args(arguments)
+    if not installed():
+        sys.stderr.write("error: wandb is not installed: pip install 'otherview[wandb]'\n")
+        return 1
+    if given.action == "show":
+        entity = given.entity or PLACEHOLDER_ENTITY
+        made = (
+            report_json(given.project, entity, given.report)
+            if given.report
+            else workspace_json(given.project, entity)
+        )
+        sys.stdout.write(made + "\n")
+        return 0
+    try:
+        sys.stdout.write(_push(given.project, given.entity, given.report) + "\n")
+    except Exception as error:
+        from otherview.views.tracking.send import one_line
+
+        sys.stderr.write(f"error: not pushed: {one_line(error)}\n")
+        return 1
+    return 0
+
+
+def _push(project: str, entity: str | None, sweep: str | None) -> str:
+    """Saves the workspace or the report; its address."""
+    import wandb
+
+    owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
+    if owner is None:
+        raise ValueError("the key has no default entity: name one with --entity")
+    made = sweep_report(project, owner, sweep) if sweep else workspace(project, owner)
+    made.save()
+    address: str = made.url
+    return address

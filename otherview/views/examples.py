@@ -1,0 +1,96 @@
+"""What the model draws for a few of the study's prompts: otherview examples DIR
+
+Only the pocket models: they were trained to draw in the one step that the probe takes. A large
+model draws noise in one step, and a picture of it costs as much as many passes of the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from otherview.disk.atomic import replacing
+from otherview.results.reader import NotInResultError, ResultError, RunResult, read_result
+
+NAME = "examples.png"
+SHOWN = 4
+"""Items of the sheet: the first, the last, and between them at equal steps."""
+_SHIPPED = "otherview:pocket/checkpoints/"
+
+
+def write_examples(folder: Path) -> Path:
+    """Writes `examples.png`: a row a role, a column an item, its prompts in a text chunk.
+
+    Raises NotInResultError for a model that cannot draw in one step, ResultError where `folder`
+    holds no whole result.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    result = read_result(folder)
+    if not isinstance(result, RunResult) or not can_draw(result.config):
+        raise NotInResultError(f"{folder}: only runs of the pocket models draw examples")
+    prompts = example_prompts(result.summary, result.config, result.differences.items)
+    pictures = _render(folder, result.config, prompts)
+    chunk = PngInfo()
+    chunk.add_itxt("prompts", json.dumps(prompts))
+    path = folder / NAME
+    with replacing(path) as temporary:
+        Image.fromarray(pictures).save(temporary, pnginfo=chunk)
+    return path
+
+
+def can_draw(config: dict[str, Any]) -> bool:
+    """Whether a composed config's model is one that draws in one step."""
+    return str(config.get("model", {}).get("path")).startswith(_SHIPPED)
+
+
+def example_prompts(
+    summary: dict[str, Any], config: dict[str, Any], items: Sequence[str]
+) -> list[list[str]]:
+    """The prompts of the sheet, a row a role: the first wording of each, for `SHOWN` items."""
+    placeholder = config["creatures"]["placeholder"]
+    count = min(SHOWN, len(items))
+    shown = [items[round(place * (len(items) - 1) / max(count - 1, 1))] for place in range(count)]
+    return [
+        [summary["contrast"][role][0].format(**{placeholder: item}) for item in shown]
+        for role in ("test", "control")
+    ]
+
+
+def _render(folder: Path, config: dict[str, Any], prompts: list[list[str]]) -> Any:
+    import diffusers
+    import numpy as np
+    import transformers
+    from PIL import Image
+
+    from otherview.models.weights import shipped_or_own
+    from otherview.pocket.rendering import Renderer, load
+
+    for logging in (diffusers.utils.logging, transformers.utils.logging):
+        logging.disable_progress_bar()
+    renderer = Renderer(load(shipped_or_own(config["model"]["path"])))
+    with Image.open(folder / "reference.png") as opened:
+        reference = np.asarray(opened.convert("RGB"), dtype=np.float32) / 255
+    texts = [text for row in prompts for text in row]
+    pictures = renderer.render(np.stack([reference] * len(texts)), texts, seed=config["seed"])
+    rows = np.split((pictures * 255).round().astype(np.uint8), len(prompts))
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+
+
+def main() -> None:
+    """Writes the examples of each directory; what is wrong is one line and exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog="otherview examples",
+        description="Draws a few of a run's prompts with the pocket model that it probed.",
+    )
+    parser.add_argument("directory", type=Path, nargs="+", help="of a run")
+    for folder in parser.parse_args().directory:
+        try:
+            print(write_examples(folder))
+        except (ResultError, NotInResultError) as error:
+            sys.exit(f"error: {error}")

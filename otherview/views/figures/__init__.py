@@ -1,0 +1,102 @@
+"""The figures of a result, each a function of its tables: otherview figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from otherview.disk.atomic import replacing
+from otherview.results.reader import (
+    NotInResultError,
+    Result,
+    ResultError,
+    RunResult,
+    SweepResult,
+)
+from otherview.views.figures.axis_figure import draw_axis
+from otherview.views.figures.controls_figure import draw_controls
+from otherview.views.figures.head_map import draw_head_map
+from otherview.views.figures.intervention_figure import draw_interventions
+from otherview.views.figures.null_figures import draw_nulls
+from otherview.views.figures.readings_figure import draw_readings
+from otherview.views.figures.slices_figure import draw_slices
+from otherview.views.figures.split_figure import draw_halves
+from otherview.views.figures.style import WIDTHS, Drawing, figure_style
+from otherview.views.figures.sweep_figures import (
+    draw_agreement,
+    draw_models,
+    draw_selectivity,
+    draw_sweep_map,
+    draw_variance,
+)
+
+FORMATS = ("pdf", "svg", "png")
+DOTS_AN_INCH = 300
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that can be drawn alone."""
+
+    name: str
+    shows: str
+    """What it shows, in a line."""
+    of_run: Callable[[RunResult, float], Drawing] | None = None
+    """Draws it from a run's files to a width in millimetres."""
+    of_sweep: Callable[[SweepResult, float], Drawing] | None = None
+    """Draws it from a combined sweep's files."""
+
+
+FIGURES = (
+    Figure("head-map", "effect of every head, block by block", draw_head_map, draw_sweep_map),
+    Figure("nulls", "observed counts and largest |t| against sign flips", draw_nulls),
+    Figure("readings", "units called by the published and the corrected readings", draw_readings),
+    Figure("slices", "16-channel slices over the threshold, block by block", draw_slices),
+    Figure("axis", "effect item by item for the strongest heads", draw_axis),
+    Figure("halves", "t on the items that chose the heads and on the others", draw_halves),
+    Figure("controls", "heads called under other contrasts and placebos", draw_controls),
+    Figure("interventions", "effects of editing heads, against random heads", draw_interventions),
+    Figure("models", "heads called under every template, null models beside",
+           of_sweep=draw_models),
+    Figure("agreement", "correlation of the t-maps of the templates", of_sweep=draw_agreement),
+    Figure("variance", "differences split over items, templates and seeds", of_sweep=draw_variance),
+    Figure("selectivity", "effects beyond those of placebos", of_sweep=draw_selectivity),
+)  # fmt: skip
+
+
+def draw(result: Result, name: str, width: float) -> Drawing:
+    """Draws one figure of `result` to `width` millimetres.
+
+    Raises ResultError for an unknown name and NotInResultError where the result has no such thing.
+    """
+    known = {figure.name: figure for figure in FIGURES}
+    if name not in known:
+        raise ResultError(f"no figure is called {name}; there are: {', '.join(known)}")
+    figure = known[name]
+    if isinstance(result, SweepResult):
+        if figure.of_sweep is None:
+            raise NotInResultError(f"{name} is a figure of a run, and {result.folder} is a sweep")
+        return figure.of_sweep(result, width)
+    if figure.of_run is None:
+        raise NotInResultError(f"{name} is a figure of a combined sweep, {result.folder} is a run")
+    return figure.of_run(result, width)
+
+
+def save_figure(result: Result, name: str, out: Path, width: float = WIDTHS["column"]) -> None:
+    """Writes one figure as PDF, SVG or PNG (300 dots an inch), by the ending of `out`.
+
+    Raises ResultError for another ending, and as `draw` does.
+    """
+    ending = out.suffix.removeprefix(".").lower()
+    if ending not in FORMATS:
+        raise ResultError(f"{out}: end the name in {', '.join('.' + form for form in FORMATS)}")
+    with figure_style():
+        drawing = draw(result, name, width)
+        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
+        with replacing(out) as temporary:
+            drawing.canvas.savefig(temporary, format=ending, dpi=DOTS_AN_INCH, metadata=metadata,
+                                   facecolor="white" if ending == "png" else "none")  # fmt: skip
+
+
+__all__ = ["FIGURES", "Figure", "NotInResultError", "ResultError", "draw", "save_figure"]

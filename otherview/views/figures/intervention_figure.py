@@ -1,0 +1,112 @@
+"""What the heads do: effects of editing them, against random heads and role against role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+
+from otherview.results.reader import NotInResultError, RunResult
+from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
+from otherview.views.figures.numbers import plural, significant
+from otherview.views.figures.style import NARROW, Drawing, canvas, clipped
+
+MOST_NAMED = 3
+ROLES = (("test", "wanted", ORANGE), ("control", "collateral", BLUE))
+
+
+def draw_interventions(result: RunResult, width: float) -> Drawing:
+    """Left, the chosen heads against random sets; right, every head that was edited alone.
+
+    Raises NotInResultError where no head was intervened on, or none was chosen.
+    """
+    found, heads = result.interventions, result.single_heads
+    if found is None or heads is None or not found["sets"]:
+        raise NotInResultError("no head was intervened on: run the study with intervention=ablate")
+    measure = primary_measure(found)
+    rows = [row for row in found["sets"]
+            if row["set"] == "selected" and row["measure"] == measure["name"]]  # fmt: skip
+    narrow = width < NARROW
+    figure = canvas(width, 118 if narrow else 66)
+    sets, single = figure.subplots(*((2, 1) if narrow else (1, 2))).ravel()
+    _sets(sets, rows, measure)
+    between = ";\n" if narrow else "; "
+    sets.set_title(
+        f"Diamond: the chosen heads{between}grey: random heads of the same sites", fontsize=7
+    )
+    _singles(single, heads, found)
+    return Drawing(figure, _alt(rows, measure, heads))
+
+
+def primary_measure(found: dict[str, Any]) -> dict[str, Any]:
+    """The measure that the study judges by."""
+    measures: list[dict[str, Any]] = found["measures"]
+    return next((measure for measure in measures if measure.get("primary")), measures[0])
+
+
+def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> None:
+    names = []
+    for place, row in enumerate(rows):
+        colour = next(colour for role, _, colour in ROLES if role == row["role"])
+        null = np.asarray(row.get("null", []), dtype=float)
+        spread = np.linspace(-0.22, 0.22, len(null)) if len(null) > 1 else np.zeros(len(null))
+        axes.scatter(null, place + np.random.default_rng(0).permutation(spread), s=5, color=MUTED,
+                     linewidths=0, alpha=0.6)  # fmt: skip
+        axes.scatter(
+            [row["value"]], [place], s=34, marker="D", color=colour, linewidths=0, zorder=3
+        )
+        words = significant(row["value"]) + (f"  p = {significant(row['p'])}" if "p" in row else "")
+        axes.annotate(words, (row["value"], place - 0.31), xytext=(0, 0),
+                      textcoords="offset points", fontsize=6.5, ha="center", color=INK)  # fmt: skip
+        role = next(words for name, words, _ in ROLES if name == row["role"])
+        names.append(f"{row['role']} ({role})\n{clipped(str(row['variant']), 16)}")
+    axes.set_yticks(range(len(rows)), names, linespacing=1.2)
+    axes.set_ylim(len(rows) - 0.5, -0.6)
+    axes.margins(x=0.15)
+    axes.axvline(0, color=RULE, linewidth=0.8, zorder=0)
+    unit = f" ({measure['unit']})" if measure.get("unit") else ""
+    axes.set_xlabel(f"{clipped(measure['title'], 44)}{unit}")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
+    chosen = heads["selected"].to_numpy().astype(bool)
+    x, y = heads["change_test"].to_numpy(), heads["change_control"].to_numpy()
+    largest = float(np.nanmax([*x, *y], initial=0.01)) * 1.12
+    axes.plot([0, largest], [0, largest], color=RULE, linewidth=0.8, zorder=0)
+    for which, colour, face, name in (
+        (~chosen, MUTED, "none", "not chosen"), (chosen, ORANGE, ORANGE, "chosen"),
+    ):  # fmt: skip
+        axes.scatter(x[which], y[which], s=15, facecolors=face, edgecolors=colour, linewidths=0.9,
+                     label=f"{name}: {int(which.sum())}", zorder=2)  # fmt: skip
+    for index in np.argsort(-np.nan_to_num(x - y))[:MOST_NAMED]:
+        axes.annotate(str(heads["unit"][int(index)]), (x[index], y[index]), xytext=(4, 3),
+                      textcoords="offset points", fontsize=6.5,
+                      ha="left" if x[index] < 0.7 * largest else "right")  # fmt: skip
+    axes.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest))
+    axes.set_xlabel("change of the prediction, test role")
+    axes.set_ylabel("change, control role")
+    axes.set_title(f"Each head alone, {clipped(str(found['variants'][0]), 20)}", fontsize=7)
+    axes.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.2)
+
+
+def _alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame) -> str:
+    said = [
+        f"{row['role']} role, {row['variant']}: {significant(row['value'])} "
+        f"{measure.get('unit', '')}"
+        + (
+            f" against {significant(row['null_mean'])} for random heads"
+            if "null_mean" in row
+            else ""
+        )
+        for row in rows
+    ]
+    strongest = heads.sort("change_test", descending=True, nulls_last=True).row(0, named=True)
+    return (
+        f"Editing the chosen heads, {measure['title']}: {'; '.join(said)}. "
+        f"{plural(len(heads), 'head')} edited alone; {strongest['unit']} changes the test role "
+        "most."
+    )

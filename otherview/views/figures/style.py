@@ -1,0 +1,125 @@
+"""Type and sizes of the figures: the same on paper and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from otherview.views.figures.colours import INK, MUTED, RULE
+
+MILLIMETRES_AN_INCH = 25.4
+WIDTHS = {"column": 85.0, "page": 176.0}
+"""Millimetres: one column of a two-column paper, and its whole text width."""
+PAGE_WIDTHS = {"page": WIDTHS["page"], "phone": 74.0}
+"""Millimetres of the two drawings in a page; the narrower one makes larger letters on a phone."""
+NARROW = 120.0
+"""Drawings under this width are laid out for a column, or a phone."""
+
+TYPEFACES = ("Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu Sans")
+"""The first that the machine has is used; matplotlib brings the last."""
+
+
+def _typeface() -> str:
+    present = {font.name for font in font_manager.fontManager.ttflist}
+    return next((name for name in TYPEFACES if name in present), TYPEFACES[-1])
+
+
+@contextmanager
+def figure_style(*, outlined: bool = True) -> Iterator[None]:
+    """Matplotlib's settings for drawing and saving a figure.
+
+    PDF embeds TrueType fonts. In SVG, letters are outlines, or with `outlined=False` text.
+    """
+    settings: dict[Any, Any] = {
+        "font.family": list(dict.fromkeys((_typeface(), "DejaVu Sans"))),  # glyph by glyph
+        "font.size": 7.5,
+        "text.color": INK,
+        "text.parse_math": False,
+        "axes.labelcolor": INK,
+        "axes.labelsize": 7.5,
+        "axes.titlesize": 8,
+        "axes.titlelocation": "left",
+        "axes.titlepad": 6,
+        "axes.edgecolor": MUTED,
+        "axes.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.facecolor": "none",
+        "axes.unicode_minus": True,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "legend.frameon": False,
+        "legend.fontsize": 7,
+        "lines.linewidth": 1.2,
+        "figure.facecolor": "none",
+        "savefig.facecolor": "none",
+        "pdf.fonttype": 42,
+        "svg.fonttype": "path" if outlined else "none",
+        "svg.hashsalt": "otherview",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def canvas(width: float, height: float) -> Canvas:
+    """An empty figure of `width` x `height` millimetres, laid out so that nothing is cut."""
+    size = (width / MILLIMETRES_AN_INCH, height / MILLIMETRES_AN_INCH)
+    return Canvas(figsize=size, layout="constrained")
+
+
+def free_canvas(width: float, height: float) -> Canvas:
+    """The same without automatic layout, for `axes_at`."""
+    return Canvas(figsize=(width / MILLIMETRES_AN_INCH, height / MILLIMETRES_AN_INCH))
+
+
+def axes_at(figure: Canvas, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes placed in millimetres from the figure's left and top edge."""
+    whole_width, whole_height = (side * MILLIMETRES_AN_INCH for side in figure.get_size_inches())
+    return figure.add_axes(
+        (
+            left / whole_width,
+            1 - (top + height) / whole_height,
+            width / whole_width,
+            height / whole_height,
+        )
+    )
+
+
+def share_axis(axes: Axes, label: str, ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)) -> None:
+    """Makes the horizontal axis one of shares, in percent, and leaves the rows without a spine."""
+    axes.set_xlim(-0.012, 1.02)  # a mark at 0 is whole
+    axes.set_xticks(ticks, [f"{tick:.0%}" if tick == 1 else f"{100 * tick:g}" for tick in ticks])
+    axes.set_xlabel(label)
+    axes.grid(axis="x", color=RULE, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def clipped(text: str, length: int) -> str:
+    """`text`, or as much of it as `length` characters hold."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn figure, and what it shows in words."""
+
+    canvas: Canvas
+    alt: str

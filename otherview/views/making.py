@@ -1,0 +1,86 @@
+"""The views that a run makes of its own result: read from its files, after all are written.
+
+None may hurt a run: one that fails costs a line, which names the command that makes it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Settings = Mapping[str, Any]
+"""What a composed config says beside the study, by name: `compose.RUN_SETTINGS`."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a result."""
+
+    name: str
+    command: str
+    """What makes it later, without the folder: otherview report."""
+    make: Callable[[Path, Settings], None]
+    """Reads the result in a folder and writes the view into it, or sends it."""
+
+
+def _track(folder: Path, settings: Settings) -> None:
+    """Without the setting, as from a notebook, nothing is tracked."""
+    if "tracking" in settings:
+        from otherview.views.track_command import track_run
+
+        track_run(folder, settings["tracking"])
+
+
+def _examples(folder: Path, _settings: Settings) -> None:
+    from otherview.results.reader import NotInResultError, SweepResult, read_result
+    from otherview.views.examples import write_examples
+    from otherview.views.report.sweep_page import first_point
+
+    result = read_result(folder)
+    if isinstance(result, SweepResult):  # its page shows those of a point
+        folder = folder / first_point(result)
+    with suppress(NotInResultError):  # a large model draws nothing in one step
+        write_examples(folder)
+
+
+def _report(folder: Path, _settings: Settings) -> None:
+    from otherview.views.report import write_report
+
+    write_report(folder)
+
+
+PAGES: tuple[View, ...] = (
+    View("examples", "otherview examples", _examples),
+    View("report", "otherview report", _report),
+)
+"""What is there to look at, in the order in which it is made."""
+TRACKING: tuple[View, ...] = (View("tracking", "otherview track", _track),)
+
+
+def make_views(
+    folder: Path,
+    settings: Settings,
+    console: Console,
+    views: Sequence[View] = (*PAGES, *TRACKING),
+) -> None:
+    """Makes the views of the result in `folder`; whatever goes wrong is one line."""
+    for warning in attempt_views(folder, settings, views):
+        console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def attempt_views(folder: Path, settings: Settings, views: Sequence[View]) -> list[str]:
+    """Makes the views and returns what went wrong, a line a view that was not made."""
+    warnings = []
+    for view in views:
+        try:
+            view.make(folder, settings)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            warnings.append(f"no {view.name}: {reason}; later: {view.command} {folder}")
+    return warnings

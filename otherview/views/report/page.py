@@ -1,0 +1,128 @@
+"""Puts a result into the page's templates: escaped, self-contained, nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from otherview.disk.atomic import replacing
+from otherview.results.reader import (
+    NotInResultError,
+    Result,
+    ResultError,
+    SweepResult,
+    read_result,
+)
+from otherview.views.figures import draw
+from otherview.views.figures.colours import COLOURS
+from otherview.views.figures.numbers import count, percent, plural, signed, significant
+from otherview.views.figures.style import PAGE_WIDTHS, figure_style
+from otherview.views.figures.svg import inline_svg
+
+NAME = "report.html"
+LARGEST_BYTES = 5_000_000
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `report.html` into the directory of a run or a combined sweep; returns its path.
+
+    Raises ResultError where the directory holds no whole result.
+    """
+    path = folder / NAME
+    html = report_html(read_result(folder))
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def report_html(result: Result) -> str:
+    """The page of a result.
+
+    Raises ResultError where a field that the page needs is missing, or the page would be over 5 MB.
+    """
+    from otherview.views.report.run_page import run_page
+
+    try:
+        if isinstance(result, SweepResult):
+            from otherview.views.report.sweep_page import sweep_page
+
+            template, content = "sweep.html.jinja", sweep_page(result)
+        else:
+            template, content = "run.html.jinja", run_page(result)
+        html = _environment(result).get_template(template).render(content)
+    except KeyError as error:
+        raise ResultError(f"{result.folder} is damaged: its result has no {error}") from error
+    size = len(html.encode())
+    if size > LARGEST_BYTES:
+        raise ResultError(f"the report of {result.folder} would have {size:,} bytes: over 5 MB")
+    return html
+
+
+def _environment(result: Result) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("otherview.views.report", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _style(), _read("page.js")
+    environment.filters |= {
+        "count": count, "percent": percent, "signed": signed, "significant": significant,
+    }  # fmt: skip
+    environment.globals |= {
+        "plural": plural,
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": "; ".join(
+            (
+                "default-src 'none'",
+                "img-src data:",
+                f"style-src '{_hash(style)}'",
+                f"script-src '{_hash(script)}'",
+                "base-uri 'none'",
+                "form-action 'none'",
+            )
+        ),
+        "drawing": lambda name: _drawing(result, name),
+    }
+    return environment
+
+
+def _drawing(result: Result, name: str) -> Markup | None:
+    """A figure laid out for a wide page and for a phone; None where the result has no such "
+    "thing."""
+    svgs: list[Markup] = []
+    try:
+        with figure_style(outlined=False):
+            for width_name, width in PAGE_WIDTHS.items():
+                svg = inline_svg(draw(result, name, width), f"{name}-{width_name}")
+                # ElementTree has escaped every text and attribute of it.
+                svgs.append(Markup('<div class="for-{}">{}</div>').format(width_name, Markup(svg)))
+    except NotInResultError:
+        return None
+    return Markup("").join(svgs)
+
+
+def _style() -> str:
+    """The style sheet, with the figures' colours as variables for light and for dark."""
+    light, dark = (
+        "".join(f"--{name}:{pair[which]};" for name, pair in COLOURS.items()) for which in (0, 1)
+    )
+    colours = (
+        f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+    )
+    return colours + _read("page.css")
+
+
+def _read(name: str) -> str:
+    return (files("otherview.views.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

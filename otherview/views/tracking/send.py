@@ -1,0 +1,273 @@
+"""The process that speaks to Weights & Biases, started with a task.
+
+It does one record and ends, so that nothing of a run can reach the next. It says on stdout, a line
+of JSON each, what it does next and how many seconds that may take; whoever started it ends it when
+it is late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from otherview.study.tracking import Tracking
+from otherview.views.tracking.record import Record, run_record
+from otherview.views.tracking.sweep_record import sweep_record
+
+ROWS_A_SECOND = 200.0
+"""Rows of a table that are made on a slow, busy machine; 2,500 on an idle one."""
+READING = 120.0
+"""Seconds that reading the result and drawing may take."""
+CELLS_A_SECOND = 20_000.0
+"""Of a table that is written as JSON twice; 250,000 on an idle machine."""
+BYTES_A_SECOND = 1e6
+"""Uploads slower than this are given up."""
+FATAL = "ERROR+4"
+"""Level of what wandb cannot recover from, in its log."""
+OWN = Path("wandb")
+"""Where wandb writes, in the result's directory."""
+
+
+@dataclass
+class Task:
+    """What a sending process is started with, as JSON."""
+
+    folder: str
+    tracking: Tracking
+    uses: list[str] | None = None
+    """For a sweep: the artifacts of its runs. Null: the folder holds a run."""
+    group: str | None = None
+
+
+@dataclass
+class Announcer:
+    """Tells the parent what comes next. The stream is this process's stdout."""
+
+    stream: Any = field(default_factory=lambda: os.fdopen(os.dup(1), "w", buffering=1))
+
+    def next(self, stage: str, seconds: float) -> None:
+        self._say({"stage": stage, "seconds": seconds})
+
+    def sent(self, record: Record, url: str | None) -> None:
+        self._say({"sent": record.artifact, "url": url})
+
+    def failed(self, error: BaseException) -> None:
+        self._say({"failed": one_line(error)})
+
+    def _say(self, content: dict[str, Any]) -> None:
+        self.stream.write(json.dumps(content) + "\n")
+
+
+def one_line(error: BaseException) -> str:
+    """The first line that an error, or what it came from, has to say."""
+    current: BaseException | None = error
+    while current is not None:
+        lines = [line.strip() for line in str(current).splitlines() if line.strip()]
+        if lines and lines[0] != "<no message>":
+            return lines[0]
+        current = current.__cause__ or current.__context__
+    named = type(error).__name__
+    return "the server cannot be reached" if named == "CommError" else named
+
+
+def send(task: Task, announce: Announcer) -> None:
+    """Reads the result, makes the run, logs everything once and finishes it.
+
+    The current directory is the result's. Raises whatever wandb raises.
+    """
+    announce.next("reading the result", READING)
+    here = Path()
+    if task.uses is None:
+        record = run_record(here, task.group)
+    else:
+        record = sweep_record(here, task.uses, task.group)
+    import wandb
+
+    _replace_earlier(record.id)
+    _keep_all_rows(record)
+    tracking, patience = task.tracking, task.tracking.patience
+    announce.next("opening the run", READING if tracking.mode == "offline" else patience)
+    with (
+        _staging_relatively(),
+        wandb.init(
+            entity=tracking.entity,
+            project=tracking.project,
+            id=record.id,
+            name=record.name,
+            group=record.group,
+            job_type=record.job_type,
+            tags=record.tags,
+            config=record.config,
+            settings=_settings(tracking),
+        ) as run,
+    ):
+        url = run.url if tracking.mode == "online" else None
+        content: dict[str, Any] = dict(record.values)
+        for name, table in record.tables.items():
+            announce.next(f"making the table {name}", READING + table.height / ROWS_A_SECOND)
+            columns: list[str | int] = [*table.columns]
+            rows = [list(row) for row in table.rows()]
+            content[name] = wandb.Table(columns=columns, data=rows)
+        content |= _media(record)
+        # A table of its own call, so that a dead server is noticed after one and not after all.
+        for name, table in record.tables.items():
+            announce.next(f"logging {name}", patience + table.height * table.width / CELLS_A_SECOND)
+            run.log({name: content.pop(name)}, step=0, commit=False)
+        announce.next("logging the values", patience)
+        run.log(content, step=0)
+        _log_artifact(run, record, tracking, announce)
+        announce.next("finishing", patience + _bytes(OWN) / BYTES_A_SECOND)
+    _raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
+    announce.sent(record, url)
+
+
+def _raise_what_was_given_up(log: Path) -> None:
+    """Raises RuntimeError where wandb gave up an upload for good.
+
+    It then finishes the run without an error, and says so nowhere but in its log.
+    """
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        said = json.loads(line)
+        if said["level"] == FATAL:
+            raise RuntimeError(said["msg"])
+
+
+def _log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announcer) -> None:
+    import wandb
+
+    patience = tracking.patience
+    if tracking.mode == "online":
+        for name in record.uses:
+            announce.next(f"looking up the artifact {name}", patience)
+            run.use_artifact(f"{run.entity}/{run.project}/{name}:latest")
+    artifact = wandb.Artifact(record.artifact, type="result", metadata={"made_from": record.uses})
+    size = 0
+    for name, path in record.files.items():
+        # The result's own files, without a second copy: they are replaced whole, never changed.
+        artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
+        size += path.stat().st_size
+    announce.next("sending the files", patience + size / BYTES_A_SECOND)
+    logged = run.log_artifact(artifact)
+    if tracking.mode == "online":
+        logged.wait()  # raises where a file did not arrive
+
+
+def _media(record: Record) -> dict[str, Any]:
+    import wandb
+    from PIL import Image
+
+    media: dict[str, Any] = {}
+    for name, histogram in record.histograms.items():
+        weights = histogram.weights.astype(np.int64)  # wandb writes whole numbers as such
+        media[name] = wandb.Histogram(np_histogram=(weights, histogram.edges))
+    for name, drawing in record.drawings.items():
+        media[name] = wandb.Image(Image.open(BytesIO(drawing)))
+    for name, path in record.pictures.items():
+        media[name] = wandb.Image(str(path))
+    return media
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _keep_all_rows(record: Record) -> None:
+    """wandb cuts a table to 10,000 rows in silence; the limit is an attribute of the class."""
+    import wandb
+
+    longest = max((table.height for table in record.tables.values()), default=0)
+    wandb.Table.MAX_ROWS = max(wandb.Table.MAX_ROWS, longest)
+    wandb.Table.MAX_ARTIFACT_ROWS = max(wandb.Table.MAX_ARTIFACT_ROWS, longest)
+
+
+def _replace_earlier(run_id: str) -> None:
+    """Removes what earlier processes left of this very run: sending starts from the files."""
+    for left in (*OWN.glob(f"run-*-{run_id}"), *OWN.glob(f"offline-run-*-{run_id}")):
+        shutil.rmtree(left)
+    shutil.rmtree(OWN / "data", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _staging_relatively() -> Iterator[None]:
+    """Lets a run name the files of its artifacts relative to the result's directory.
+
+    wandb stages copies under absolute paths, and `wandb sync` of a directory that was moved then
+    leaves the artifacts out without a word. It has no setting for that, and nothing public stands
+    between a logged table and its copy. Raises AttributeError where wandb no longer works so.
+    """
+    from wandb.sdk.artifacts.artifact import Artifact
+
+    original = Artifact._add_local_file
+
+    def relative(self: Artifact, *arguments: Any, **named: Any) -> Any:
+        entry = original(self, *arguments, **named)
+        if entry.local_path is not None:
+            entry.local_path = os.path.relpath(entry.local_path)
+        return entry
+
+    with patch.object(Artifact, "_add_local_file", relative):
+        yield
+
+
+def _settings(tracking: Tracking) -> Any:
+    """Nothing captured but what is logged, and no retries that outlast the patience."""
+    import wandb
+
+    timeout = max(1, int(tracking.patience / 2))
+    return wandb.Settings(
+        mode="online" if tracking.mode == "online" else "offline",
+        console="off",
+        silent=True,
+        save_code=False,
+        disable_code=True,
+        disable_git=True,
+        disable_job_creation=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+        host="",
+        init_timeout=tracking.patience,
+        login_timeout=tracking.patience,
+        x_graphql_retry_max=1,
+        x_graphql_retry_wait_min_seconds=0.5,
+        x_graphql_retry_wait_max_seconds=1,
+        x_graphql_timeout_seconds=timeout,
+        x_file_stream_retry_max=1,
+        x_file_stream_retry_wait_min_seconds=0.5,
+        x_file_stream_retry_wait_max_seconds=1,
+        x_file_stream_timeout_seconds=timeout,
+        x_file_transfer_retry_max=1,
+        x_file_transfer_retry_wait_min_seconds=0.5,
+        x_file_transfer_retry_wait_max_seconds=1,
+    )
+
+
+def main() -> int:
+    """Does the task in the first argument; exit code 1 after a failure, which is said on stdout."""
+    given = json.loads(sys.argv[1])
+    task = Task(**{**given, "tracking": Tracking(**given["tracking"])})
+    announce = Announcer()
+    os.chdir(task.folder)
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            send(task, announce)
+        except Exception as error:
+            announce.failed(error)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
