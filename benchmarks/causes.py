@@ -91,12 +91,12 @@ def causes(
         "selection": found["selection"],
         "text_length": text_length,
         "draws": draws,
-        "selected": _effects(found),
-        "costliest": {"heads": costliest, **_effects(best)},
+        "selected": effects(found),
+        "costliest": {"heads": costliest, **effects(best)},
         "verdicts": found["verdicts"],
         "correlation": {
             tokens: rank_correlations(
-                _with_statistics(heads, measurement, measured_pair, study, pair, tokens)
+                with_statistics(heads, measurement, measured_pair, study, pair, tokens)
             )
             for tokens in READINGS
         },
@@ -107,7 +107,7 @@ def causes(
     }
 
 
-def _effects(found: dict[str, Any]) -> dict[str, Any]:
+def effects(found: dict[str, Any]) -> dict[str, Any]:
     """Of the chosen set: by role (and of the difference of both), by measure."""
     kept = ("value", "null_mean", "p")
     by_role: dict[str, Any] = {"test": {}, "control": {}, "difference": {}}
@@ -118,7 +118,7 @@ def _effects(found: dict[str, Any]) -> dict[str, Any]:
     return by_role
 
 
-def _with_statistics(
+def with_statistics(
     heads: pl.DataFrame,
     nouns: Measurement,
     pair: Measurement,
@@ -156,7 +156,7 @@ def before_planting(stages: Path, text_length: int, draws: int, report: Progress
     stored = stored_before_planting()
     for name in there:
         with tempfile.TemporaryDirectory() as folder:
-            _assemble(stages, name, Path(folder))
+            assemble(stages, name, Path(folder))
             stored[name] = causes(folder, text_length, draws, report, *SELECTIVE)
     write_json(STORED, stored)
     return stored
@@ -169,8 +169,8 @@ def print_causes(planted: dict[str, Any] | None, unplanted: dict[str, Any]) -> N
     for heading in ("figure", "measured", "wanted", ""):
         table.add_column(heading)
     for name, measured, wanted, met in (
-        *(_planted_rows(planted) if planted else ()),
-        *(row for stage, found in unplanted.items() for row in _unplanted_rows(stage, found)),
+        *(planted_rows(planted) if planted else ()),
+        *(row for stage, found in unplanted.items() for row in unplanted_rows(stage, found)),
     ):
         table.add_row(name, measured, wanted, "" if met is None else "met" if met else "missed")
     console.print(table)
@@ -184,7 +184,7 @@ def stored_before_planting() -> dict[str, Any]:
 Row = tuple[str, str, str, bool | None]
 
 
-def _planted_rows(found: dict[str, Any]) -> Sequence[Row]:
+def planted_rows(found: dict[str, Any]) -> Sequence[Row]:
     card = _card("pocket")
     heads = {row["unit"]: row for row in found["heads"]}
     gate, decoy = heads[card["gate"]], heads[card["decoy"]]
@@ -208,11 +208,11 @@ def _planted_rows(found: dict[str, Any]) -> Sequence[Row]:
             "differs, does nothing",
             decoy["verdict"] == "differs, does nothing",
         ),
-        *_correlation_rows("pocket", found),
+        *correlation_rows("pocket", found),
     )
 
 
-def _unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
+def unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
     name, size = UNPLANTED[stage], len(found["selection"]["heads"])
     chosen, best = found["selected"], found["costliest"]
     views, mentions, more = (chosen[of]["psnr"] for of in ("test", "control", "difference"))
@@ -221,37 +221,37 @@ def _unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
     return (
         (
             f"{name}, {size} strongest zeroed: dB that views lose",
-            f"{_against(views)}, {ratio:.1f} x",
+            f"{against(views)}, {ratio:.1f} x",
             f">= {WANTED_RATIO:g} x",
             ratio >= WANTED_RATIO,
         ),
         (
             f"{name}, the {len(best['heads'])} that cost most, found by their cost",
-            f"{_against(limit)}, {limit['value'] / limit['null_mean']:.1f} x",
+            f"{against(limit)}, {limit['value'] / limit['null_mean']:.1f} x",
             "",
             None,
         ),
         (
             f"{name}, {size} strongest zeroed: dB that mentions lose",
-            _against(mentions),
+            against(mentions),
             "p > 0.05",
             mentions["p"] > 0.05,
         ),
         (
             f"{name}, {size} strongest zeroed: dB that views lose more than mentions",
-            _against(more),
+            against(more),
             "p <= 0.05",
             more["p"] <= 0.05,
         ),
-        *_correlation_rows(name, found),
+        *correlation_rows(name, found),
     )
 
 
-def _against(effect: dict[str, float]) -> str:
+def against(effect: dict[str, float]) -> str:
     return f"{effect['value']:.2f}, random sets {effect['null_mean']:.2f}, p = {effect['p']:.3f}"
 
 
-def _correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
+def correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
     """Rank correlations with specificity, a row a reading."""
     rows: list[Row] = []
     for tokens, title in READINGS.items():
@@ -267,7 +267,7 @@ def _card(model: str) -> dict[str, str]:
     return dict(json.loads((shipped_or_own(path) / "card.json").read_text()))
 
 
-def _assemble(stages: Path, stage: str, folder: Path) -> None:
+def assemble(stages: Path, stage: str, folder: Path) -> None:
     """A pipeline of a stage's transformer and of the parts that training it leaves alone."""
     from otherview.pocket import checkpoint, networks
     from otherview.pocket.rendering import load

@@ -42,13 +42,13 @@ def main() -> None:
     parser.add_argument("--only", choices=list(SUBJECTS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
-        _report(SUBJECTS[arguments.only], arguments.folder)
+        report(SUBJECTS[arguments.only], arguments.folder)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         if not any(folder.glob("*/summary.json")):
             make_points(folder, arguments.points)
-        figures = {name: _in_own_process(name, folder) for name in SUBJECTS}
+        figures = {name: in_own_process(name, folder) for name in SUBJECTS}
     _print(figures, arguments.points)
 
 
@@ -56,14 +56,14 @@ def make_points(folder: Path, points: int) -> None:
     """Makes finished points of pocket in `folder`: both contrasts, equally many seeds of each."""
     for number, templates in enumerate(TEMPLATES):
         first = folder / f"pocket-{templates}-seed0-{number:08x}"
-        _measured_point(first, templates)
+        measured_point(first, templates)
         copies = range(1, points // len(TEMPLATES))
         for seed in track(copies, f"copying {templates}", transient=True):
             name = f"pocket-{templates}-seed{seed}-{len(TEMPLATES) * seed + number:08x}"
             copy_point(first, folder / name, seed)
 
 
-def _measured_point(folder: Path, templates: str) -> None:
+def measured_point(folder: Path, templates: str) -> None:
     # Imported here, so that the processes that are timed do not load torch.
     from otherview.analysis.analyse import analyse
     from otherview.passes.measure import measure
@@ -94,7 +94,7 @@ def _combine(folder: Path) -> None:
     combine(folder)
 
 
-def _bare_read(folder: Path) -> None:
+def bare_read(folder: Path) -> None:
     for point in folder.glob("*/summary.json"):
         json.loads(point.read_text())
         (point.parent / ".hydra" / "config.yaml").read_text()
@@ -104,25 +104,25 @@ def _bare_read(folder: Path) -> None:
             pl.read_parquet(point.parent / name)
 
 
-SUBJECTS: dict[str, Callable[[Path], None]] = {"bare read": _bare_read, "combine": _combine}
+SUBJECTS: dict[str, Callable[[Path], None]] = {"bare read": bare_read, "combine": _combine}
 
 
-def _report(subject: Callable[[Path], None], folder: Path) -> None:
+def report(subject: Callable[[Path], None], folder: Path) -> None:
     start = time.perf_counter()
     subject(folder)
     seconds = time.perf_counter() - start
-    figures = {"seconds": seconds, "cpu": time.process_time(), "bytes": _peak_memory()}
+    figures = {"seconds": seconds, "cpu": time.process_time(), "bytes": peak_memory()}
     sys.stdout.write(json.dumps(figures))
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Largest resident memory of this process in bytes; what it was forked from does not count."""
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
-def _in_own_process(name: str, folder: Path) -> dict[str, float]:
+def in_own_process(name: str, folder: Path) -> dict[str, float]:
     command = [sys.executable, __file__, "--only", name, "--folder", str(folder)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(done.stdout)

@@ -52,7 +52,7 @@ def gpu_figures(small: bool, rounds: int, items: int) -> list[Figure]:
         write_random_pipeline(size, folder, device, dtype)
         free_memory()
         for side in (64, 128) if small else (512, 1024):
-            study = study_of(size, folder, side, dtype, items, *_drawn(side))
+            study = study_of(size, folder, side, dtype, items, *drawn(side))
             image = image_tokens(study.model, (side, side))
             label = f"{size} at {side}"
             transformer = random_transformer(size, device, dtype)
@@ -68,12 +68,12 @@ def gpu_figures(small: bool, rounds: int, items: int) -> list[Figure]:
             free_memory()
         found += precision_figures(
             f"{size} at {64 if small else 512}",
-            study_of(size, folder, 64 if small else 512, dtype, 30, *_drawn(64 if small else 512)),
+            study_of(size, folder, 64 if small else 512, dtype, 30, *drawn(64 if small else 512)),
         )
     return found
 
 
-def _drawn(side: int) -> list[str]:
+def drawn(side: int) -> list[str]:
     """The reference image is drawn by the model, so that it has the size of the target."""
     return ["scene=kitchen", "scene.steps=1", "scene.guidance_scale=1", f"model.width={side}"]
 

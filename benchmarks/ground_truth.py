@@ -130,7 +130,7 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
         assert several.wording_split is not None
         confirmed = several.wording_split.confirmed[:, place]
         held_out = int(confirmed.sum()), len(confirmed)
-        gate = {"t": _rank(one.published.t, place), "role": _rank(role.min_f, place)}
+        gate = {"t": rank(one.published.t, place), "role": rank(role.min_f, place)}
         if card["decoy"] in addresses:
             place = addresses.index(card["decoy"])
             decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}
@@ -158,7 +158,7 @@ def _familywise(analysis: Analysis) -> int:
     return int((analysis.sign_flip.p_stepdown <= analysis.sign_flip.alpha).sum())
 
 
-def _rank(t: np.ndarray, place: int) -> int:
+def rank(t: np.ndarray, place: int) -> int:
     strength = np.abs(np.nan_to_num(t))
     return int((strength > strength[place]).sum()) + 1
 

@@ -106,15 +106,15 @@ def hook_figures(
 
     @torch.inference_mode()
     def bare() -> None:
-        with _counted_waits(device, waits, "bare"):
-            _peak_of(call, device, peaks, "bare")
+        with counted_waits(device, waits, "bare"):
+            peak_of(call, device, peaks, "bare")
 
     @torch.inference_mode()
     def captured() -> None:
         with capture(transformer, sites) as recorder:
             recorder.expect(layout)
-            with _counted_waits(device, waits, "captured"):
-                _peak_of(call, device, peaks, "captured")
+            with counted_waits(device, waits, "captured"):
+                peak_of(call, device, peaks, "captured")
             recorder.take()
 
     goal = 1.01 if cuda else 1.03
@@ -133,7 +133,7 @@ def hook_figures(
     return found
 
 
-def _peak_of(call: Callable[[], object], device: str, peaks: dict[str, int], name: str) -> None:
+def peak_of(call: Callable[[], object], device: str, peaks: dict[str, int], name: str) -> None:
     if not device.startswith("cuda"):
         call()
         return
@@ -143,7 +143,7 @@ def _peak_of(call: Callable[[], object], device: str, peaks: dict[str, int], nam
 
 
 @contextmanager
-def _counted_waits(device: str, waits: dict[str, int], name: str) -> Iterator[None]:
+def counted_waits(device: str, waits: dict[str, int], name: str) -> Iterator[None]:
     """Counts how often the host waits for a CUDA device, as torch's debug mode sees it."""
     if not device.startswith("cuda"):
         yield
@@ -190,8 +190,8 @@ def study_figures(
     tokens = image.target + image.reference
     for batch in batches:
         calls = [min(batch, len(texts) - start) for start in range(0, len(texts), batch)]
-        subjects[f"text {batch}"] = _bare_texts(stock, tokenizer, texts, model, batch)
-        subjects[f"forward {batch}"] = _bare_forwards(pipeline.transformer, calls, tokens, model)
+        subjects[f"text {batch}"] = bare_texts(stock, tokenizer, texts, model, batch)
+        subjects[f"forward {batch}"] = bare_forwards(pipeline.transformer, calls, tokens, model)
     best = best_seconds(subjects, device, rounds)
     text = min(best[f"text {b}"] for b in batches if f"text {b}" in best)
     forward = min(best[f"forward {b}"] for b in batches if f"forward {b}" in best)
@@ -204,7 +204,7 @@ def study_figures(
     )
     return [
         at_most(f"{name}: whole study / limit", best["whole"] / (text + forward), at_goal, device),
-        _against_plain(name, best["plain"] / best["whole"], least_of_plain, device),
+        against_plain(name, best["plain"] / best["whole"], least_of_plain, device),
         reported(
             f"{name}: share of the limit that is text", f"{text / (text + forward):.0%}", device
         ),
@@ -212,14 +212,14 @@ def study_figures(
     ]
 
 
-def _against_plain(name: str, ratio: float, least: float | None, device: str) -> Figure:
+def against_plain(name: str, ratio: float, least: float | None, device: str) -> Figure:
     name = f"{name}: plain script / whole study"
     if least is None:
         return reported(name, f"{ratio:.2f}", device)
     return at_least(name, ratio, least, device)
 
 
-def _bare_texts(
+def bare_texts(
     encoder: Any, tokenizer: Any, texts: list[str], model: Any, batch: int
 ) -> Callable[[], None]:
     inputs = [
@@ -240,7 +240,7 @@ def _bare_texts(
     return run
 
 
-def _bare_forwards(
+def bare_forwards(
     transformer: Any, calls: list[int], tokens: int, model: Any
 ) -> Callable[[], None]:
     @torch.inference_mode()

@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file that keeps every seed; goes on with it")
     parser.add_argument("--models", nargs="+", default=list(SOURCES), choices=list(SOURCES))
     arguments = parser.parse_args()
-    rows = _kept(arguments.json)
+    rows = kept(arguments.json)
     with progress_bars(Console()) as report, TemporaryDirectory() as scratch:
         for model in arguments.models:
             known = {row.seed for row in rows if row.model == model}
@@ -83,7 +83,7 @@ def main() -> None:
     _print(rows, Console())
 
 
-def _kept(file: Path | None) -> list[Seed]:
+def kept(file: Path | None) -> list[Seed]:
     if file is None or not file.is_file():
         return []
     return [Seed(**row) for row in json.loads(file.read_text())]
@@ -96,7 +96,7 @@ def _study(model: str, seed: int, *overrides: str) -> Study:
     return study
 
 
-def _kitchen(seed: int, scratch: Path) -> str:
+def kitchen(seed: int, scratch: Path) -> str:
     """A kitchen that no training saw, as a file."""
     picture = world.reference(world.kitchen(UNSEEN + 10_000 + seed))
     file = scratch / "kitchen.png"
@@ -117,7 +117,7 @@ class Drawn:
 Source = Iterator[Drawn]
 
 
-def _random(seeds: list[int], scratch: Path, report: Progress) -> Source:
+def random(seeds: list[int], scratch: Path, report: Progress) -> Source:
     vae, words = load("pocket_random").vae, networks.tokenizer()
     for done, seed in enumerate(seeds):
         report("random weights", done, len(seeds))
@@ -125,16 +125,16 @@ def _random(seeds: list[int], scratch: Path, report: Progress) -> Source:
         folder = scratch / "weights"
         pipeline = networks.pipeline(vae, encoder, words, random_transformer(seed))
         pipeline.save_pretrained(folder, safe_serialization=True)
-        study = _study("pocket_random", seed, f"model.path={folder}", _kitchen(seed, scratch))
+        study = _study("pocket_random", seed, f"model.path={folder}", kitchen(seed, scratch))
         responses = measure(study).responses
         yield Drawn(responses, seed, {"random weights": _roles(responses)})
 
 
-def _mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
+def mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
     session = Session(_study("pocket_mention_only", 0).model)
     for done, seed in enumerate(seeds):
         report("mention only", done, len(seeds))
-        study = _study("pocket_mention_only", seed, _kitchen(seed, scratch))
+        study = _study("pocket_mention_only", seed, kitchen(seed, scratch))
         responses = measure(study, session=session).responses
         roles = _roles(responses)
         dealt = list(np.random.default_rng(seed).permutation(roles))
@@ -142,7 +142,7 @@ def _mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
 
 
 def _shuffled(seeds: list[int], scratch: Path, report: Progress) -> Source:
-    study = _study("pocket", 0, _kitchen(0, scratch))
+    study = _study("pocket", 0, kitchen(0, scratch))
     responses = measure(study).responses
     roles = _roles(responses)
     for done, seed in enumerate(seeds):
@@ -156,8 +156,8 @@ def _roles(responses: Responses) -> list[str]:
 
 
 SOURCES: dict[str, Callable[[list[int], Path, Progress], Source]] = {
-    "random weights": _random,
-    "mention only": _mention_only,
+    "random weights": random,
+    "mention only": mention_only,
     "shuffled labels": _shuffled,
 }
 

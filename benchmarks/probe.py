@@ -42,7 +42,7 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in track(range(rounds), "rounds", transient=True):
         for name, subject in subjects.items():
-            times[name].append(_seconds(subject))
+            times[name].append(seconds(subject))
     _print(times)
 
 
@@ -76,13 +76,13 @@ def _subjects() -> dict[str, Callable[[], object]]:
         "plain": partial(plain_script, plain_pipeline, texts, reference, model),
     }
     for batch in BATCHES:
-        inputs = _tokens(tokenizer, texts, model.text_length, batch)
-        subjects[f"text {batch}"] = partial(_bare_text, stock_encoder, inputs)
-        subjects[f"forward {batch}"] = partial(_bare_forwards, pipeline, len(texts), batch)
+        inputs = tokens(tokenizer, texts, model.text_length, batch)
+        subjects[f"text {batch}"] = partial(bare_text, stock_encoder, inputs)
+        subjects[f"forward {batch}"] = partial(bare_forwards, pipeline, len(texts), batch)
     return subjects
 
 
-def _tokens(tokenizer: Any, texts: list[str], length: int, batch: int) -> list[Any]:
+def tokens(tokenizer: Any, texts: list[str], length: int, batch: int) -> list[Any]:
     return [
         tokenizer(
             texts[start : start + batch],
@@ -95,13 +95,13 @@ def _tokens(tokenizer: Any, texts: list[str], length: int, batch: int) -> list[A
 
 
 @torch.inference_mode()
-def _bare_text(encoder: Any, batches: list[Any]) -> None:
+def bare_text(encoder: Any, batches: list[Any]) -> None:
     for inputs in batches:
         encoder(**inputs, use_cache=False)
 
 
 @torch.inference_mode()
-def _bare_forwards(pipeline: Any, prompts: int, batch: int) -> None:
+def bare_forwards(pipeline: Any, prompts: int, batch: int) -> None:
     transformer = pipeline.transformer
     config = transformer.config
     for start in range(0, prompts, batch):
@@ -117,7 +117,7 @@ def _bare_forwards(pipeline: Any, prompts: int, batch: int) -> None:
         )
 
 
-def _seconds(subject: Callable[[], object]) -> float:
+def seconds(subject: Callable[[], object]) -> float:
     start = time.perf_counter()
     subject()
     return time.perf_counter() - start

@@ -12,7 +12,7 @@ from otherview.study import Study
 from otherview.study.compose import compose_study
 
 POCKET = "otherview:pocket/checkpoints/pocket"
-_KLEIN_TEXT = {
+KLEIN_TEXT = {
     "vocab_size": 151_936, "hidden_size": 2560, "intermediate_size": 9728,
     "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8,
     "head_dim": 128, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
@@ -20,7 +20,7 @@ _KLEIN_TEXT = {
 SIZES: dict[str, dict[str, Any]] = {
     "klein": {
         "transformer": "flux2_klein_4b",
-        "text": _KLEIN_TEXT,
+        "text": KLEIN_TEXT,
         "vae": {},
         "token_pixels": 16,
     },
@@ -32,7 +32,7 @@ SIZES: dict[str, dict[str, Any]] = {
             "rope_theta": 2000, "guidance_embeds": False, "timestep_guidance_channels": 256,
         },
         "text": {
-            **_KLEIN_TEXT, "vocab_size": 1024, "hidden_size": 256, "intermediate_size": 768,
+            **KLEIN_TEXT, "vocab_size": 1024, "hidden_size": 256, "intermediate_size": 768,
             "num_hidden_layers": 28, "num_attention_heads": 4, "num_key_value_heads": 2,
             "head_dim": 64,
         },
@@ -47,7 +47,7 @@ SIZES: dict[str, dict[str, Any]] = {
             "rope_theta": 2000, "guidance_embeds": False, "timestep_guidance_channels": 32,
         },
         "text": {
-            **_KLEIN_TEXT, "vocab_size": 1024, "hidden_size": 32, "intermediate_size": 32,
+            **KLEIN_TEXT, "vocab_size": 1024, "hidden_size": 32, "intermediate_size": 32,
             "num_hidden_layers": 28, "num_attention_heads": 2, "num_key_value_heads": 1,
             "head_dim": 16,
         },

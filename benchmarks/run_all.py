@@ -100,11 +100,11 @@ def middle_figures(rounds: int) -> list[Figure]:
         found = hook_figures("middle", transformer, image, 512, 2, 6 * rounds)
         del transformer
         found += study_figures("middle", study, (1, 4), rounds, None)
-        found.append(_weights_figure(folder))
+        found.append(weights_figure(folder))
     return found
 
 
-def _weights_figure(folder: Path) -> Figure:
+def weights_figure(folder: Path) -> Figure:
     done = subprocess.run(
         [sys.executable, "-c", WEIGHTS.format(folder=str(folder))],
         env={**os.environ, **environment()},
@@ -128,8 +128,8 @@ def start_figures(rounds: int) -> list[Figure]:
             f"hydra.run.dir={name}/run",
         ]  # fmt: skip
         for _ in range(rounds + 1):
-            best["loading"] = min(best["loading"], _cpu_seconds(loading, None))
-            best["first"] = min(best["first"], _cpu_seconds(running, "result in"))
+            best["loading"] = min(best["loading"], cpu_seconds(loading, None))
+            best["first"] = min(best["first"], cpu_seconds(running, "result in"))
     ratio = best["first"] / best["loading"]
     return [
         at_most("pocket: first result from a cold start / loading", ratio, 1.3, "cpu"),
@@ -137,7 +137,7 @@ def start_figures(rounds: int) -> list[Figure]:
     ]
 
 
-def _cpu_seconds(command: list[str], until: str | None) -> float:
+def cpu_seconds(command: list[str], until: str | None) -> float:
     """CPU time of a process, up to the line that begins with `until`, or whole."""
     with subprocess.Popen(
         command,

@@ -67,7 +67,7 @@ def main() -> None:
     measured = measure_all(given.largest)
     Console().print(scaling_table(measured))
     if given.plot:
-        _plot(measured, given.plot)
+        plot(measured, given.plot)
 
 
 Measured = dict[str, list[dict[str, float]]]
@@ -83,11 +83,11 @@ def measure_all(largest: int) -> Measured:
     ]
     measured: Measured = {varied: [] for varied in POINTS}
     for varied, value in track(wanted, "points", transient=True):
-        measured[varied].append(_in_a_process(varied, value))
+        measured[varied].append(in_a_process(varied, value))
     return measured
 
 
-def _in_a_process(varied: str, value: int) -> dict[str, float]:
+def in_a_process(varied: str, value: int) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, __file__, "--point", json.dumps([varied, value])],
         env={**os.environ, **environment()},
@@ -101,11 +101,11 @@ def _in_a_process(varied: str, value: int) -> dict[str, float]:
 
 def _point(varied: str, value: int) -> dict[str, float]:
     quiet()
-    seconds = _study_seconds(value) if varied == "pairs" else _forward_seconds(varied, value)
-    return {"seconds": seconds, "bytes": _peak_bytes()}
+    seconds = study_seconds(value) if varied == "pairs" else forward_seconds(varied, value)
+    return {"seconds": seconds, "bytes": peak_bytes()}
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Peak resident memory of this process. On Linux, getrusage counts the parent's as well."""
     status = Path("/proc/self/status")
     if not status.is_file():
@@ -115,7 +115,7 @@ def _peak_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def _study_seconds(pairs: int) -> float:
+def study_seconds(pairs: int) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "small"
         write_random_pipeline("small", folder, "cpu", "float32")
@@ -129,12 +129,12 @@ def _study_seconds(pairs: int) -> float:
         return time.process_time() - start
 
 
-def _forward_seconds(varied: str, value: int) -> float:
+def forward_seconds(varied: str, value: int) -> float:
     """Best of three forwards with capture, of the random model with 768 channels."""
     side = value if varied == "resolution" else 128
     rows = value if varied == "batch" else 1
     if varied == "heads":
-        transformer = _with_heads(value)
+        transformer = with_heads(value)
     else:
         transformer = random_transformer("middle", "cpu", "float32")
     tokens = (side // 16) ** 2
@@ -151,7 +151,7 @@ def _forward_seconds(varied: str, value: int) -> float:
     return best
 
 
-def _with_heads(heads: int) -> Any:
+def with_heads(heads: int) -> Any:
     """The random model with 768 channels, with another number of heads of 64 channels."""
     import random_models
 
@@ -216,7 +216,7 @@ def scaling_table(measured: Measured) -> Table:
     return table
 
 
-def _plot(measured: Measured, file: Path) -> None:
+def plot(measured: Measured, file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")

@@ -52,7 +52,7 @@ MOST_SECONDS, MOST_BYTES = 60.0, 1 << 30
 READING = (
     "import re, sys\n"
     "from pathlib import Path\n"
-    "from otherview.sweep.__main__ import main\n"
+    "from otherview.sweep.command import main\n"
     "code = main(sys.argv[1:])\n"
     "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
     "sys.stderr.write(peak)\n"
@@ -77,13 +77,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sweep = Path(folder) / "sweep"
         points = _table("points")
-        _time_points(points, sweep, given.points, given.processes, given.flips)
+        time_points(points, sweep, given.points, given.processes, given.flips)
         console.print(points)
         composition = _table("composition")
-        _time_composition(composition, given.composed)
+        time_composition(composition, given.composed)
         console.print(composition)
         finished = _table("finished points")
-        _time_reading(finished, sweep, given.finished)
+        time_reading(finished, sweep, given.finished)
         console.print(finished)
     console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 
@@ -97,7 +97,7 @@ def _table(title: str) -> Table:
     return table
 
 
-def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: int) -> None:
+def time_points(table: Table, sweep: Path, points: int, processes: int, flips: int) -> None:
     nulls = (f"nulls.sign_flips={flips}", "nulls.splits=1")
     study = compose_study([*KITCHEN[:-1], *nulls])
     loading, forwards = _limit(study)
@@ -105,13 +105,13 @@ def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: 
     seeds = f"seed={','.join(str(seed) for seed in range(points))}"
     whole = _seconds("run", "-m", *KITCHEN, *nulls, seeds, f"hydra.sweep.dir={sweep}")
     starting = _seconds("run", "--cfg", "job", *KITCHEN)
-    single = _mean(
+    single = mean(
         _seconds("run", *KITCHEN, *nulls, f"seed={seed}", f"hydra.run.dir={sweep}-{seed}")
         for seed in range(processes)
     )
     script = str(Path(__file__).with_name("plain_script.py"))
-    plain = _mean(
-        _run_seconds(script, str(seed), f"{sweep}-plain-{seed}.npz") for seed in range(processes)
+    plain = mean(
+        run_seconds(script, str(seed), f"{sweep}-plain-{seed}.npz") for seed in range(processes)
     )
     table.add_row("bare forwards of a point", f"{forwards:.2f} s")
     table.add_row("one loading of the model", f"{loading:.2f} s")
@@ -120,12 +120,12 @@ def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: 
     ratio = whole / limit
     table.add_row(
         f"sweep of {points} points, against the limit", f"{whole:.1f} s", f"{ratio:.2f}",
-        f"<= {LARGEST_OF_LIMIT}", _yes(ratio <= LARGEST_OF_LIMIT),
+        f"<= {LARGEST_OF_LIMIT}", yes(ratio <= LARGEST_OF_LIMIT),
     )  # fmt: skip
     ratio = points * plain / whole
     table.add_row(
         "a plain script a point, against the sweep", f"{plain:.1f} s each", f"{ratio:.1f}",
-        f">= {LEAST_OF_PROCESSES:g}", _yes(ratio >= LEAST_OF_PROCESSES),
+        f">= {LEAST_OF_PROCESSES:g}", yes(ratio >= LEAST_OF_PROCESSES),
     )  # fmt: skip
     table.add_row(
         "a single run a point, against the sweep", f"{single:.1f} s each",
@@ -133,7 +133,7 @@ def _time_points(table: Table, sweep: Path, points: int, processes: int, flips: 
     )  # fmt: skip
 
 
-def _mean(seconds: Iterable[float]) -> float:
+def mean(seconds: Iterable[float]) -> float:
     """A sweep is a sum over points, so what it is held against is a mean and not a best."""
     return float(np.mean(list(seconds)))
 
@@ -178,7 +178,7 @@ def _forwards(pipeline: Any, prompts: int, batch: int, text: int, image: int) ->
         )
 
 
-def _time_composition(table: Table, points: int) -> None:
+def time_composition(table: Table, points: int) -> None:
     register_resolvers()
     jobs = [
         [*KITCHEN, f"templates={templates}", f"seed={seed}"]
@@ -201,33 +201,33 @@ def _time_composition(table: Table, points: int) -> None:
     )
     table.add_row(
         "Hydra composing a point, against ours", f"{theirs * 1000:.0f} ms each",
-        f"{theirs / ours:.1f}", f">= {LEAST_OF_HYDRA:g}", _yes(theirs >= LEAST_OF_HYDRA * ours),
+        f"{theirs / ours:.1f}", f">= {LEAST_OF_HYDRA:g}", yes(theirs >= LEAST_OF_HYDRA * ours),
         end_section=True,
     )  # fmt: skip
 
 
-def _time_reading(table: Table, sweep: Path, points: int) -> None:
+def time_reading(table: Table, sweep: Path, points: int) -> None:
     """Copies a point's folder until there are `points`, and reads them all."""
     submission = read_submissions(sweep)[0]
     one = submission.points[0]
-    planned = [_renamed(one, number) for number in range(points)]
+    planned = [renamed(one, number) for number in range(points)]
     many = sweep.with_name("many")
     for point in planned:
         copy_point(sweep / one.folder, many / point.folder, point.config["seed"])
     freeze(many, planned, [list(range(points))], {"kind": "sequential", "rerun": "missing"})
     for verb in ("status", "collect"):
-        seconds, size = _reading(verb, many)
+        seconds, size = reading(verb, many)
         fits = seconds <= MOST_SECONDS and size <= MOST_BYTES
         table.add_row(
             f"{verb} on {points:,} finished points", f"{seconds:.1f} s", f"{size / 2**20:.0f} MiB",
-            f"<= {MOST_SECONDS:.0f} s, 1 GiB", _yes(fits),
+            f"<= {MOST_SECONDS:.0f} s, 1 GiB", yes(fits),
         )  # fmt: skip
     left_out = json.loads((many / "combined.json").read_text())["left_out"]
     if left_out:
         raise SystemExit(f"{len(left_out)} points were not combined: {left_out[0]['reason']}")
 
 
-def _renamed(point: Point, number: int) -> Point:
+def renamed(point: Point, number: int) -> Point:
     digits = f"{number:08x}"
     return replace(
         point,
@@ -237,12 +237,12 @@ def _renamed(point: Point, number: int) -> Point:
     )
 
 
-def _reading(verb: str, folder: Path) -> tuple[float, int]:
+def reading(verb: str, folder: Path) -> tuple[float, int]:
     """Seconds and peak resident bytes of a command on a sweep."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", READING, verb, str(folder)],
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         check=True,
@@ -252,22 +252,22 @@ def _reading(verb: str, folder: Path) -> tuple[float, int]:
 
 
 def _seconds(program: str, *arguments: str) -> float:
-    return _run_seconds("-m", "otherview", program, *arguments)
+    return run_seconds("-m", "otherview", program, *arguments)
 
 
-def _run_seconds(*command: str) -> float:
+def run_seconds(*command: str) -> float:
     """Wall seconds of a Python process."""
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, *command],
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.DEVNULL,
         check=True,
     )
     return time.perf_counter() - start
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     checkout = str(Path(__file__).resolve().parent.parent)
     return {
         **os.environ,
@@ -276,7 +276,7 @@ def _environment() -> dict[str, str]:
     }  # else runs would differ
 
 
-def _yes(reached: bool) -> str:
+def yes(reached: bool) -> str:
     return "yes" if reached else "no"
 
 

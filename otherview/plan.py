@@ -41,7 +41,7 @@ def print_plan(study: Study) -> None:
         f"{len(prompts.wordings)} wordings",
         style="bold",
     )
-    console.print(_units_table(sites))
+    console.print(units_table(sites))
     for wording in prompts.wordings:
         console.print(f"{wording.name:<12}{wording.template}")
     if folder is None or not (folder / "tokenizer").is_dir():
@@ -55,8 +55,8 @@ def print_plan(study: Study) -> None:
         places = token_places(tokenizer, prompts.prompts, study.model.text_length)
         if study.scene.prompt is not None:
             check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
-        console.print(_tokens_table(prompts, places))
-        differing = _differing_items(prompts, places)
+        console.print(tokens_table(prompts, places))
+        differing = differing_items(prompts, places)
         if differing:
             console.print(
                 f"For {differing} of {len(prompts.items)} items the wordings differ in token count "
@@ -87,12 +87,12 @@ def print_plan(study: Study) -> None:
     else:
         console.print(f"reference image     {study.scene.image}")
     console.print(
-        f"transformer FLOPs   {_scaled(flops)}FLOP a prompt, {_scaled(flops * calls)}FLOP in all"
+        f"transformer FLOPs   {scaled(flops)}FLOP a prompt, {scaled(flops * calls)}FLOP in all"
     )
-    console.print(f"raw responses       {_scaled(responses_bytes(sites, calls))}B")
+    console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
 
 
-def _units_table(sites: Sequence[Site]) -> Table:
+def units_table(sites: Sequence[Site]) -> Table:
     from rich.table import Table
 
     table = Table(title="units by site", show_footer=True)
@@ -118,7 +118,7 @@ def _units_table(sites: Sequence[Site]) -> Table:
     return table
 
 
-def _tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
+def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
     from rich.table import Table
 
     table = Table(title="tokens of a prompt, and at which of them the item starts")
@@ -142,13 +142,13 @@ def _range(values: Iterable[int]) -> str:
     return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]}-{distinct[-1]}"
 
 
-def _differing_items(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
+def differing_items(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
     wordings = len(prompts.wordings)
     rows = [places[start : start + wordings] for start in range(0, len(places), wordings)]
     return sum(len(set(row)) > 1 for row in rows)
 
 
-def _scaled(value: float) -> str:
+def scaled(value: float) -> str:
     for prefix in ("", "k", "M", "G", "T", "P"):
         if value < 1000:
             return f"{value:.3g} {prefix}"
@@ -156,11 +156,11 @@ def _scaled(value: float) -> str:
     return f"{value:.3g} E"
 
 
-def _task(config: DictConfig) -> None:
+def task(config: DictConfig) -> None:
     print_plan(study_from(config))
 
 
-main = entry_point(_task, "plan")
+main = entry_point(task, "plan")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Measured:
         from otherview.passes.unfinished import remove_unfinished
         from otherview.results.writing import write_status
 
-        with _told(self.folder, self.status):
+        with told(self.folder, self.status):
             summary = made_meanwhile() or self._written(report)
         remove_unfinished(self.folder)
         write_status(self.folder, "finished", **self.status)
@@ -124,7 +124,7 @@ def measure_study(
 
     more = dict(status or {})
     write_status(folder, "running", **more)
-    with _told(folder, more):
+    with told(folder, more):
         if session is None:
             session = open_session(study)
             session.expect(with_controls(study))
@@ -134,7 +134,7 @@ def measure_study(
 
 
 @contextmanager
-def _told(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
+def told(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
     """Tells `status.json` how the block ended, where it did not end well."""
     from otherview.results.writing import write_status
 
@@ -149,14 +149,14 @@ def _told(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def _task(config: DictConfig) -> None:
+def task(config: DictConfig) -> None:
     check_run_settings(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
     settings = run_settings(config)
     run_study(study_from(config), folder, settings)
 
 
-main = entry_point(_task, "run")
+main = entry_point(task, "run")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def analyse(responses: Responses, study: Study, progress: Progress | None = None
     Units whose site does not see the study's token group are left out. Raises StudyError where a
     response of 0 has no logarithm.
     """
-    _check_tokens(responses, study)
+    check_tokens(responses, study)
     try:
         return [_analyse(responses, study, unit_set, progress) for unit_set in study.capture.units]
     except StudyError:
@@ -103,7 +103,7 @@ def _analyse(
         if capture.tokens == "all" or capture.tokens in unit.site.token_groups
     )
     values = responses.read(units, capture.tokens, capture.response)
-    _check_finite(values, units)
+    check_finite(values, units)
     test, control = responses.role_means(values)
     differences = test - control
     flips = cast(Flips, nulls.sign_flips)
@@ -111,7 +111,7 @@ def _analyse(
     def report(doing: str) -> Callable[[int, int], None] | None:
         return partial(progress, f"{doing} {unit_set}") if progress else None
 
-    by_role, sign_flip = _tested(values, differences, responses, study, report("testing"))
+    by_role, sign_flip = tested(values, differences, responses, study, report("testing"))
     halves = len(differences) >= FEWEST_TO_HALVE
     ranks = responses.prompts.ranks if len(differences) >= FEWEST_FOR_TREND else None
     distances = responses.text_distance
@@ -148,11 +148,11 @@ def _analyse(
         )
         if nulls.label_shuffle
         else None,
-        wording_split=_split_over_wordings(values, responses, study, report("splitting wordings,")),
+        wording_split=split_over_wordings(values, responses, study, report("splitting wordings,")),
     )
 
 
-def _tested(
+def tested(
     values: Float[np.ndarray, "items wordings units"],
     differences: Float[np.ndarray, "items units"],
     responses: Responses,
@@ -183,7 +183,7 @@ def _tested(
     )
 
 
-def _split_over_wordings(
+def split_over_wordings(
     values: Float[np.ndarray, "items wordings units"],
     responses: Responses,
     study: Study,
@@ -202,7 +202,7 @@ def _split_over_wordings(
     )
 
 
-def _check_tokens(responses: Responses, study: Study) -> None:
+def check_tokens(responses: Responses, study: Study) -> None:
     group = study.capture.tokens
     if group == "all":
         return
@@ -216,7 +216,7 @@ def _check_tokens(responses: Responses, study: Study) -> None:
         )
 
 
-def _check_finite(
+def check_finite(
     values: Float[np.ndarray, "items wordings units"], units: tuple[Unit, ...]
 ) -> None:
     if not np.isfinite(values).all():

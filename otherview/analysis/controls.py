@@ -57,14 +57,14 @@ def measure_controls(
     """
     tested = []
     for name, control in control_studies(study).items():
-        report = _named(progress, name) if progress else None
+        report = named(progress, name) if progress else None
         measurement = measure(control, report, session, unfinished and unfinished / name)
         analyses = analyse(measurement.responses, control, report)
         tested.append(Tested(name, control, measurement, analyses))
     return tested
 
 
-def _named(progress: Progress, name: str) -> Progress:
+def named(progress: Progress, name: str) -> Progress:
     def report(stage: str, done: int, total: int) -> None:
         progress(f"{name}: {stage}", done, total)
 

@@ -23,9 +23,9 @@ def controls_figures(tested: Sequence[Tested]) -> dict[str, Any]:
     contrasts = [one for one in tested if not one.is_placebo]
     placebos = [one for one in tested if one.is_placebo]
     figures: dict[str, Any] = {
-        "contrasts": [_contrast(one, is_own=one is tested[0]) for one in tested],
-        "token_groups": [_token_groups(one) for one in tested],
-        "correlation": [_agreement(one, other) for one, other in combinations(tested, 2)],
+        "contrasts": [contrast(one, is_own=one is tested[0]) for one in tested],
+        "token_groups": [token_groups(one) for one in tested],
+        "correlation": [agreement(one, other) for one, other in combinations(tested, 2)],
     }
     if placebos:
         figures["selectivity"] = [_selectivity(one, placebos) for one in contrasts]
@@ -42,14 +42,14 @@ def controls_tables(tested: Sequence[Tested]) -> dict[str, pl.DataFrame]:
             columns[f"t_{one.name}"] = one.analyses[place].published.t
         for one in tested if placebos else ():
             if not one.is_placebo:
-                found = _selective(one, placebos, place)
+                found = selective(one, placebos, place)
                 columns[f"selectivity_{one.name}"] = found.mean
                 columns[f"selectivity_sd_{one.name}"] = found.sd
         tables[own.unit_set] = null_where_not_finite(pl.DataFrame(columns))
     return tables
 
 
-def _contrast(one: Tested, *, is_own: bool) -> dict[str, Any]:
+def contrast(one: Tested, *, is_own: bool) -> dict[str, Any]:
     templates = one.study.templates
     tokens = token_summary(one.study, one.measurement)
     row: dict[str, Any] = {
@@ -82,7 +82,7 @@ def _reading(analysis: Analysis) -> dict[str, Any]:
     return reading
 
 
-def _selective(one: Tested, placebos: Sequence[Tested], place: int) -> Selectivity:
+def selective(one: Tested, placebos: Sequence[Tested], place: int) -> Selectivity:
     return selectivity(
         one.analyses[place].differences,
         [placebo.analyses[place].differences for placebo in placebos],
@@ -93,13 +93,13 @@ def _selectivity(one: Tested, placebos: Sequence[Tested]) -> dict[str, Any]:
     row: dict[str, Any] = {"contrast": one.name, "placebos": [each.name for each in placebos]}
     row["results"] = {}
     for place, analysis in enumerate(one.analyses):
-        found = _selective(one, placebos, place)
+        found = selective(one, placebos, place)
         addresses = [unit.address for unit in analysis.units]
         row["results"][analysis.unit_set] = selectivity_summary(found, addresses)
     return row
 
 
-def _token_groups(one: Tested) -> dict[str, Any]:
+def token_groups(one: Tested) -> dict[str, Any]:
     results = {}
     for analysis in one.analyses:
         threshold = min(count.threshold for count in analysis.published.counts)
@@ -115,7 +115,7 @@ def _token_groups(one: Tested) -> dict[str, Any]:
     return {"contrast": one.name, "results": results}
 
 
-def _agreement(one: Tested, other: Tested) -> dict[str, Any]:
+def agreement(one: Tested, other: Tested) -> dict[str, Any]:
     results = {}
     for mine, theirs in zip(one.analyses, other.analyses, strict=True):
         both = np.isfinite(mine.published.t) & np.isfinite(theirs.published.t)

@@ -69,7 +69,7 @@ def summary_of(
         summary["role_note"] = ONE_PAIR
     if study.creatures.axis is not None:
         summary["axis"] = study.creatures.axis
-        summary["text_axis"] = _text_axis(measurement)
+        summary["text_axis"] = text_axis(measurement)
     if study.repeats_published:
         assert study.published is not None
         summary["published_figures"] = asdict(study.published)
@@ -111,7 +111,7 @@ def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _text_axis(measurement: Measurement) -> dict[str, Any]:
+def text_axis(measurement: Measurement) -> dict[str, Any]:
     """How the study's axis goes with the items' distances in the text encoder."""
     responses = measurement.responses
     ranks = responses.prompts.ranks
@@ -126,30 +126,30 @@ def _result(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         "units": len(analysis.units),
         "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),
         "degenerate": table.filter("degenerate")["unit"].to_list(),
-        "published_reading": _published_reading(analysis),
+        "published_reading": published_reading(analysis),
         "sign_flip": sign_flip_summary(analysis.sign_flip),
-        "top_blocks": _top_blocks(analysis, table),
+        "top_blocks": top_blocks(analysis, table),
         "strongest": _strongest(analysis, table),
     }
     addresses = [unit.address for unit in analysis.units]
     if analysis.split_half is not None:
-        result["split_half"] = _split_half(analysis.split_half)
+        result["split_half"] = split_half(analysis.split_half)
     if analysis.discover_confirm is not None:
-        result["discover_confirm"] = _discover_confirm(analysis.discover_confirm)
+        result["discover_confirm"] = discover_confirm(analysis.discover_confirm)
     if analysis.trend is not None:
-        result["trend"] = _trend(analysis.trend)
+        result["trend"] = trend(analysis.trend)
     if analysis.role is not None:
         result["role_test"] = role_summary(analysis.role, addresses)
     if analysis.text_trend is not None and analysis.trend is not None:
-        result["text_distance"] = _text_distance(analysis.text_trend, analysis.trend)
+        result["text_distance"] = text_distance(analysis.text_trend, analysis.trend)
     if analysis.label_shuffle is not None:
-        result["label_shuffle"] = _label_shuffle(analysis.label_shuffle)
+        result["label_shuffle"] = label_shuffle(analysis.label_shuffle)
     if analysis.wording_split is not None:
-        result["wording_split"] = _wording_split(analysis.wording_split, addresses)
+        result["wording_split"] = wording_split(analysis.wording_split, addresses)
     return result
 
 
-def _published_reading(analysis: Analysis) -> dict[str, Any]:
+def published_reading(analysis: Analysis) -> dict[str, Any]:
     reading = analysis.published
     counts = []
     for count in reading.counts:
@@ -201,7 +201,7 @@ def sign_flip_summary(test: SignFlipResult) -> dict[str, Any]:
     return summary
 
 
-def _split_half(found: SplitHalfResult) -> dict[str, Any]:
+def split_half(found: SplitHalfResult) -> dict[str, Any]:
     summary: dict[str, Any] = {"splits": len(found.correlation)}
     if np.isfinite(found.mean_correlation):
         summary["mean_correlation"] = found.mean_correlation
@@ -210,7 +210,7 @@ def _split_half(found: SplitHalfResult) -> dict[str, Any]:
     return summary
 
 
-def _discover_confirm(found: DiscoverConfirmResult) -> dict[str, Any]:
+def discover_confirm(found: DiscoverConfirmResult) -> dict[str, Any]:
     return {
         "discovery_items": len(found.discovery_blocks),
         "confirmation_items": len(found.confirmation_blocks),
@@ -219,7 +219,7 @@ def _discover_confirm(found: DiscoverConfirmResult) -> dict[str, Any]:
     }
 
 
-def _trend(found: TrendResult) -> dict[str, Any]:
+def trend(found: TrendResult) -> dict[str, Any]:
     return {
         "permutations": found.n_permutations,
         "exact": found.exact,
@@ -228,7 +228,7 @@ def _trend(found: TrendResult) -> dict[str, Any]:
     }
 
 
-def _text_distance(found: TrendResult, graded: TrendResult) -> dict[str, Any]:
+def text_distance(found: TrendResult, graded: TrendResult) -> dict[str, Any]:
     return {
         "familywise": int(found.significant.sum()),
         "smallest_p_maxt": float(found.p_maxt.min()),
@@ -236,7 +236,7 @@ def _text_distance(found: TrendResult, graded: TrendResult) -> dict[str, Any]:
     }
 
 
-def _label_shuffle(found: LabelShuffleResult) -> dict[str, Any]:
+def label_shuffle(found: LabelShuffleResult) -> dict[str, Any]:
     return {
         "over": found.over,
         "shuffles": len(found.called),
@@ -251,7 +251,7 @@ def _label_shuffle(found: LabelShuffleResult) -> dict[str, Any]:
     }
 
 
-def _wording_split(found: WordingSplitResult, addresses: Sequence[str]) -> dict[str, Any]:
+def wording_split(found: WordingSplitResult, addresses: Sequence[str]) -> dict[str, Any]:
     discovered, confirmed = found.discovered.mean(axis=0), found.confirmed.mean(axis=0)
     strongest = np.lexsort((-discovered, -confirmed))[:STRONGEST_UNITS]
     summary: dict[str, Any] = {
@@ -292,7 +292,7 @@ def role_summary(found: RoleTestResult, addresses: Sequence[str]) -> dict[str, A
     }
 
 
-def _top_blocks(analysis: Analysis, table: pl.DataFrame) -> list[dict[str, Any]]:
+def top_blocks(analysis: Analysis, table: pl.DataFrame) -> list[dict[str, Any]]:
     """The blocks with the largest |t|, a row a block and stream."""
     lowest = min(count.threshold for count in analysis.published.counts)
     rows = (

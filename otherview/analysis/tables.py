@@ -44,8 +44,8 @@ def unit_table(analysis: Analysis) -> pl.DataFrame:
         "p_method": list(test.p_method),
         **corrected_columns(test),
     }
-    columns |= _half_columns(analysis)
-    columns |= _trend_columns(analysis)
+    columns |= half_columns(analysis)
+    columns |= trend_columns(analysis)
     if analysis.role is not None:
         columns |= role_columns(analysis.role)
     return null_where_not_finite(pl.DataFrame(columns))
@@ -87,7 +87,7 @@ def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _half_columns(analysis: Analysis) -> dict[str, object]:
+def half_columns(analysis: Analysis) -> dict[str, object]:
     halves = analysis.discover_confirm
     if halves is None:
         return {}
@@ -98,7 +98,7 @@ def _half_columns(analysis: Analysis) -> dict[str, object]:
     }
 
 
-def _trend_columns(analysis: Analysis) -> dict[str, object]:
+def trend_columns(analysis: Analysis) -> dict[str, object]:
     found = analysis.trend
     if found is None:
         return {}
@@ -112,7 +112,7 @@ def null_table(analyses: Sequence[Analysis]) -> pl.DataFrame:
     """
     frames = []
     for analysis in analyses:
-        frames += [_published_null(analysis), _sign_flip_null(analysis.sign_flip)]
+        frames += [published_null(analysis), sign_flip_null(analysis.sign_flip)]
         for index in (-2, -1):
             frames[index] = frames[index].select(
                 pl.lit(analysis.unit_set).alias("unit_set"), pl.all()
@@ -120,29 +120,29 @@ def null_table(analyses: Sequence[Analysis]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _published_null(analysis: Analysis) -> pl.DataFrame:
+def published_null(analysis: Analysis) -> pl.DataFrame:
     reading = analysis.published
     nulls = {f"count_{count.threshold:g}": count.null for count in reading.counts}
     frames = []
     for statistic, null in {**nulls, "max_abs_t": reading.max_null}.items():
         values, patterns = np.unique(np.asarray(null, dtype=np.float64), return_counts=True)
-        frames.append(_null_rows("published", statistic, values, patterns))
+        frames.append(null_rows("published", statistic, values, patterns))
     return pl.concat(frames)
 
 
-def _sign_flip_null(test: SignFlipResult) -> pl.DataFrame:
+def sign_flip_null(test: SignFlipResult) -> pl.DataFrame:
     frames = []
     for level, count in test.counts.items():
         values = np.flatnonzero(count.null)
-        rows = _null_rows("sign_flip", f"count_{level:g}", values, count.null[values])
+        rows = null_rows("sign_flip", f"count_{level:g}", values, count.null[values])
         frames.append(rows)
     bins = np.flatnonzero(test.max_null.counts)
     low, high = test.max_null.edges[bins], test.max_null.edges[bins + 1]
-    frames.append(_null_rows("sign_flip", "max_abs_t", low, test.max_null.counts[bins], high))
+    frames.append(null_rows("sign_flip", "max_abs_t", low, test.max_null.counts[bins], high))
     return pl.concat(frames)
 
 
-def _null_rows(
+def null_rows(
     null: str,
     statistic: str,
     values: np.ndarray,

@@ -35,7 +35,7 @@ def draw_sheet(
     """
     rows = [(role, name) for role in ROLES for name in rendered[role]]
     first = next(iter(rendered[ROLES[0]].values()))[0]
-    width, height = _shown_size(first.shape[1], first.shape[0])
+    width, height = shown_size(first.shape[1], first.shape[0])
     sheet = Image.new(
         "RGB",
         (LABEL_WIDTH + width * len(items), height * (len(rows) + 1) + LABEL_HEIGHT),
@@ -43,13 +43,13 @@ def draw_sheet(
     )
     draw = ImageDraw.Draw(sheet)
     sheet.paste(reference.resize((width, height), Image.Resampling.NEAREST), (LABEL_WIDTH, 0))
-    _write(draw, (4, height // 2), "reference", LABEL_WIDTH)
+    write(draw, (4, height // 2), "reference", LABEL_WIDTH)
     for column, item in enumerate(items):
-        _write(draw, (LABEL_WIDTH + column * width + 4, height + 2), item, width)
+        write(draw, (LABEL_WIDTH + column * width + 4, height + 2), item, width)
     listed = []
     for row, (role, name) in enumerate(rows):
         top = height * (row + 1) + LABEL_HEIGHT
-        _write(draw, (4, top + height // 2), f"{role}: {name}", LABEL_WIDTH)
+        write(draw, (4, top + height // 2), f"{role}: {name}", LABEL_WIDTH)
         for column, picture in enumerate(rendered[role][name]):
             pixels = Image.fromarray((picture * 255).round().astype(np.uint8))
             shown = pixels.resize((width, height), Image.Resampling.NEAREST)
@@ -85,13 +85,13 @@ def similarities(
     }
 
 
-def _shown_size(width: int, height: int) -> tuple[int, int]:
+def shown_size(width: int, height: int) -> tuple[int, int]:
     scale = max(1, -(-SMALLEST_SIDE // min(width, height)))
     shrink = max(1.0, max(width, height) * scale / LARGEST_SIDE)
     return round(width * scale / shrink), round(height * scale / shrink)
 
 
-def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
+def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
     """Text in lines of at most `width` pixels."""
     font = ImageFont.load_default(size=11)
     lines = [""]

@@ -53,7 +53,7 @@ class Effects:
         self._shape = grid.shape
         self._measured: dict[tuple[tuple[str, ...], str], Values] = {}
         self.intact = denoiser.displace(self.prompts)
-        self._other = _swap_roles(self.intact, grid.shape)
+        self._other = swap_roles(self.intact, grid.shape)
         self._intact_score: Mapping[str, Float[np.ndarray, " rows"]] = {}
         if score is not None:
             pictures = denoiser.pictures(self.intact, self.prompts)
@@ -99,7 +99,7 @@ class Effects:
         return grid
 
 
-def _swap_roles(displacements: Latents, shape: tuple[int, ...]) -> Latents:
+def swap_roles(displacements: Latents, shape: tuple[int, ...]) -> Latents:
     """For every row the other role's displacement of the same item, under the same wording."""
     by_role = displacements.reshape(*shape, *displacements.shape[1:])
     swapped: Latents = by_role.flip(0).flatten(0, 2)

@@ -72,7 +72,7 @@ def effect_of_set(
         if others:
             random = [float(pick(other[measure.name]).mean()) for other in others]
             found |= {"matching": drawn.level, "exact": drawn.exact, "null": random}
-            found |= _against(found["value"], random, larger=measure.larger_is_more)
+            found |= against(found["value"], random, larger=measure.larger_is_more)
         return found
 
     return SetEffect(
@@ -85,7 +85,7 @@ def effect_of_set(
     )
 
 
-def _against(value: float, null: list[float], *, larger: bool) -> dict[str, float]:
+def against(value: float, null: list[float], *, larger: bool) -> dict[str, float]:
     mean = float(np.mean(null))
     found = {
         "p": permutation_p(value, null, larger=larger),
@@ -123,7 +123,7 @@ def grow(
     while len(order) < limit:
         progress(len(order), limit)
         together = [unit.address for unit in order]
-        gained = [_wanted(effects, [*together, unit.address], variant) for unit in rest]
+        gained = [wanted(effects, [*together, unit.address], variant) for unit in rest]
         best = int(np.argmax(gained))
         if order and gained[best] - reached < saturation * reached:
             progress(limit, limit)
@@ -134,5 +134,5 @@ def grow(
     return Growth(tuple(order), None)
 
 
-def _wanted(effects: Effects, addresses: Sequence[str], variant: Variant) -> float:
+def wanted(effects: Effects, addresses: Sequence[str], variant: Variant) -> float:
     return float(effects.of(addresses, variant)["change"][ROLES.index("test")].mean())

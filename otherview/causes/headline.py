@@ -20,23 +20,23 @@ def headline(content: dict[str, Any]) -> str:
 
     rows = {row["role"]: row for row in of_selected(content["sets"])}
     (more,) = of_selected(content["specificity"])
-    parts = [f"{role} role by {_with_null(row)}" for role, row in rows.items()]
+    parts = [f"{role} role by {with_null(row)}" for role, row in rows.items()]
     named = ", ".join(heads[:3]) + (" ..." if len(heads) > 3 else "")
     counted = f"{len(heads)} heads ({named})" if len(heads) > 1 else heads[0]
     return (
-        f"{_DONE[content['kind']].format(main)} {counted} changes the prediction of the "
-        f"{' and of the '.join(parts)}; difference {_with_null(more)}."
+        f"{DONE[content['kind']].format(main)} {counted} changes the prediction of the "
+        f"{' and of the '.join(parts)}; difference {with_null(more)}."
     )
 
 
-_DONE = {
+DONE = {
     "ablate": "Ablating ({})",
     "scale": "Scaling (factor {})",
     "patch": "Patching (another {})",
 }
 
 
-def _with_null(row: dict[str, Any]) -> str:
+def with_null(row: dict[str, Any]) -> str:
     if "p" not in row:
         return f"{row['value']:.2f}"
     return f"{row['value']:.2f} (random sets: {row['null_mean']:.2f}, p = {row['p']:.2g})"

@@ -94,9 +94,9 @@ def _intervene(
 ) -> dict[str, Any]:
     start = time.monotonic()
     responses = measurement.responses
-    analysis = _analysis_of_heads(study, responses, analyses)
+    analysis = analysis_of_heads(study, responses, analyses)
     choice = choose_heads(responses, study)
-    bench = _Bench(study, session, measurement, choice, report)
+    bench = Bench(study, session, measurement, choice, report)
     singles = bench.single_heads(analysis)
     sets = bench.sets()
     growth = bench.growth()
@@ -120,8 +120,8 @@ def _intervene(
     }
     if growth is not None:
         content["growth"] = growth
-    content["verdicts"] = _verdicts(singles)
-    content["correlation"] = _correlation(singles)
+    content["verdicts"] = verdicts(singles)
+    content["correlation"] = correlation(singles)
     content["pictures"] = pictures
     content["headline"] = headline(content)
     content |= {"passes": bench.denoiser.passes, "seconds": round(time.monotonic() - start, 1)}
@@ -132,14 +132,14 @@ def _intervene(
 
 
 @dataclass(frozen=True)
-class _Passes:
+class Passes:
     """What is measured on some items."""
 
     effects: Effects
     variants: list[Variant]
 
 
-class _Bench:
+class Bench:
     """Everything that the parts of an intervention share."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Bench:
         self.settings = study.intervention
         responses, self.reference = measurement.responses, measurement.reference
         self.prompts = responses.prompts
-        self.denoiser = _denoiser(study, session, self.reference, report)
+        self.denoiser = denoiser(study, session, self.reference, report)
         self.pool = editable_heads(responses.sites, self.settings)
         self.null: Null = Null(tuple(self.pool), study.nulls.alpha, self.settings.seed)
         self.score = pocket_score(self.reference, self.prompts)
@@ -272,7 +272,7 @@ class _Bench:
         whole.rows.extend(about | row for row in found.rows)
         whole.specificity.extend(about | row for row in found.specificity)
 
-    def _passes(self, items: Sequence[int], *, scored: bool = True) -> _Passes:
+    def _passes(self, items: Sequence[int], *, scored: bool = True) -> Passes:
         from otherview.causes.effects import Effects
 
         grid = self._grid(np.array(items), self.settings.wordings)
@@ -280,7 +280,7 @@ class _Bench:
         if any(variant.edit.donors is not None for variant in variants):
             donors = [int(prompt) for prompt in grid.ravel()]
             self.denoiser.keep(donors, [unit.address for unit in self.pool])
-        return _Passes(Effects(self.denoiser, grid, self.score if scored else None), variants)
+        return Passes(Effects(self.denoiser, grid, self.score if scored else None), variants)
 
     def _grid(self, items: Grid, wordings: int) -> Grid:
         """Prompts of the items under the first wordings, `[roles, wordings, items]`."""
@@ -292,7 +292,7 @@ class _Bench:
         return grid
 
 
-def _denoiser(study: Study, session: Session, reference: Image, report: Progress) -> Denoiser:
+def denoiser(study: Study, session: Session, reference: Image, report: Progress) -> Denoiser:
     from otherview.passes.denoising import Denoiser, Rendering
 
     settings, measured = study.intervention, measured_study(study)
@@ -311,16 +311,14 @@ def _denoiser(study: Study, session: Session, reference: Image, report: Progress
     return Denoiser(session.pipeline, encodings, items, tokens, rendering, empty)
 
 
-def _analysis_of_heads(
-    study: Study, responses: Responses, analyses: Sequence[Analysis]
-) -> Analysis:
+def analysis_of_heads(study: Study, responses: Responses, analyses: Sequence[Analysis]) -> Analysis:
     for analysis in analyses:
         if analysis.unit_set == "heads":
             return analysis
     return analyse(responses, replace(study, capture=replace(study.capture, units=["heads"])))[0]
 
 
-def _settings(study: Study, bench: _Bench) -> dict[str, Any]:
+def _settings(study: Study, bench: Bench) -> dict[str, Any]:
     settings = study.intervention
     return {
         "kind": settings.kind,
@@ -352,7 +350,7 @@ def _selection(choice: Choice, responses: Responses) -> dict[str, Any]:
     return selection if choice.note is None else selection | {"note": choice.note}
 
 
-def _verdicts(singles: pl.DataFrame) -> dict[str, list[str]]:
+def verdicts(singles: pl.DataFrame) -> dict[str, list[str]]:
     if singles.is_empty():
         return {}
     ordered = singles.sort("change_test", descending=True)
@@ -360,7 +358,7 @@ def _verdicts(singles: pl.DataFrame) -> dict[str, list[str]]:
     return {str(verdict): list(units) for verdict, units in groups.iter_rows()}
 
 
-def _correlation(singles: pl.DataFrame) -> dict[str, float | int]:
+def correlation(singles: pl.DataFrame) -> dict[str, float | int]:
     from otherview.causes.single_heads import rank_correlations
 
     return {} if singles.is_empty() else rank_correlations(singles)

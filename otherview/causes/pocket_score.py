@@ -17,7 +17,7 @@ from otherview.study.prompts import PromptSet
 
 SHIPPED_KITCHEN = UNSEEN + 40
 """The kitchen of `otherview:pocket/kitchen.png`."""
-_ONE_LEVEL = 1 / 255
+ONE_LEVEL = 1 / 255
 
 PSNR = Measure("psnr", "PSNR lost against the right picture", "dB")
 RIGHT = Measure("right", "pictures nearest to the right candidate, lost", "share")
@@ -67,12 +67,12 @@ def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
     None otherwise: then no picture is known to be right.
     """
     phrases = {item: PHRASES.index(item) for item in prompts.items if item in PHRASES}
-    roles = [_role_of(wording.template) for wording in prompts.wordings]
+    roles = [role_of(wording.template) for wording in prompts.wordings]
     if len(phrases) < len(prompts.items) or None in roles:
         return None
     shown = np.asarray(reference.convert("RGB"), dtype=np.float32) / 255
     candidates = kitchen_pictures(SHIPPED_KITCHEN)
-    if shown.shape != candidates.shape[1:] or np.abs(shown - candidates[0]).max() > _ONE_LEVEL:
+    if shown.shape != candidates.shape[1:] or np.abs(shown - candidates[0]).max() > ONE_LEVEL:
         return None
     right = []
     for prompt in prompts.prompts:
@@ -82,5 +82,5 @@ def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
     return PocketScore(candidates, right)
 
 
-def _role_of(template: str) -> Role | None:
+def role_of(template: str) -> Role | None:
     return next((role for role in ROLES if template in wordings(role)), None)

@@ -16,7 +16,7 @@ from otherview.causes.verdicts import verdict
 from otherview.models.sites import Unit
 
 FEWEST_TO_CORRELATE = 5
-_MAY_BE_NULL = {
+MAY_BE_NULL = {
     "differs": pl.Boolean,
     **dict.fromkeys(("t", "role_min_f", "role_difference", "p_test", "p_control"), pl.Float64),
 }
@@ -114,7 +114,7 @@ def single_table(
             alpha=alpha,
         )
         rows.append(row)
-    return pl.DataFrame(rows, schema_overrides=_MAY_BE_NULL, infer_schema_length=None)
+    return pl.DataFrame(rows, schema_overrides=MAY_BE_NULL, infer_schema_length=None)
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
@@ -149,12 +149,12 @@ def _statistics(analysis: Analysis) -> dict[str, Statistics]:
     for place, unit in enumerate(analysis.units):
         found[unit.address] = Statistics(
             bool(differs[place]),
-            _finite(analysis.published.t[place]),
-            None if role is None else _finite(role.min_f[place]),
-            None if role is None else _finite(role.difference[place]),
+            finite(analysis.published.t[place]),
+            None if role is None else finite(role.min_f[place]),
+            None if role is None else finite(role.difference[place]),
         )
     return found
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

@@ -35,7 +35,7 @@ def variants_of(settings: Intervention, grid: Grid) -> list[Variant]:
     if settings.how == "mean":
         return [Variant("mean", edit(mean=True))]
     if settings.how == "resample":
-        return [Variant("resample", edit(donors=_resampled(grid, settings.seed)))]
+        return [Variant("resample", edit(donors=resampled(grid, settings.seed)))]
     return [Variant("zero", edit(0.0))]
 
 
@@ -44,21 +44,21 @@ def _donors(grid: Grid, differs_in: str, seed: int) -> Grid:
     donors = grid if differs_in == "item" else grid[::-1]
     if differs_in == "role":
         return donors
-    return donors[:, :, _other_items(grid.shape[2], np.random.default_rng([seed, 2]))]
+    return donors[:, :, other_items(grid.shape[2], np.random.default_rng([seed, 2]))]
 
 
-def _resampled(grid: Grid, seed: int) -> Grid:
+def resampled(grid: Grid, seed: int) -> Grid:
     """Another item under a role drawn at random: what the head writes on some occasion."""
     generator = np.random.default_rng([seed, 3])
     donors = np.empty_like(grid)
     for role, wording in np.ndindex(grid.shape[:2]):
-        items = _other_items(grid.shape[2], generator)
+        items = other_items(grid.shape[2], generator)
         roles = generator.integers(len(grid), size=grid.shape[2])
         donors[role, wording] = grid[roles, wording, items]
     return donors
 
 
-def _other_items(items: int, generator: np.random.Generator) -> Int[np.ndarray, " items"]:
+def other_items(items: int, generator: np.random.Generator) -> Int[np.ndarray, " items"]:
     """For every item another one, each once: a random cycle."""
     order = generator.permutation(items)
     other = np.empty_like(order)

@@ -137,10 +137,10 @@ def weights_identity(folder: Path, *parts: str) -> list[Any]:
     """
     if folder.parent.name == "snapshots":
         return [folder.name, *parts]
-    return [part for name in parts for part in _local_identity(folder / name)]
+    return [part for name in parts for part in local_identity(folder / name)]
 
 
-def _local_identity(part: Path) -> list[Any]:
+def local_identity(part: Path) -> list[Any]:
     identity: list[Any] = []
     window = 1 << 20
     for file in sorted(path for path in part.rglob("*") if path.is_file()):

@@ -89,7 +89,7 @@ class Unit:
         return f"{self.site.address}.{self.start}:{self.stop}"
 
 
-def _flux2_sites(config: Mapping[str, Any]) -> list[Site]:
+def flux2_sites(config: Mapping[str, Any]) -> list[Site]:
     heads, head_dim = int(config["num_attention_heads"]), int(config["attention_head_dim"])
     sites = []
     for block in range(int(config["num_layers"])):
@@ -116,7 +116,7 @@ def _flux2_sites(config: Mapping[str, Any]) -> list[Site]:
 
 
 FAMILIES: dict[str, Callable[[Mapping[str, Any]], list[Site]]] = {
-    "Flux2Transformer2DModel": _flux2_sites,
+    "Flux2Transformer2DModel": flux2_sites,
 }
 """Hook sites by the class name of the transformer."""
 
@@ -139,7 +139,7 @@ def hook_sites(config: Mapping[str, Any]) -> list[Site]:
 def heads(sites: Sequence[Site]) -> list[Unit]:
     """The true attention heads of all streams."""
     units = []
-    for site, first in zip(sites, _first_slices(sites), strict=True):
+    for site, first in zip(sites, first_slices(sites), strict=True):
         width = site.head_dim // site.slice_width
         units += [
             Unit(
@@ -157,7 +157,7 @@ def slices(sites: Sequence[Site], *, text_stream: bool = True) -> list[Unit]:
     Without `text_stream`, as in the published study, the text streams of joint blocks are left out.
     """
     units = []
-    for site, first in zip(sites, _first_slices(sites), strict=True):
+    for site, first in zip(sites, first_slices(sites), strict=True):
         if site.stream == "text" and not text_stream:
             continue
         attention, width = site.heads * site.head_dim, site.slice_width
@@ -184,7 +184,7 @@ def units_of(sites: Sequence[Site], unit_set: str) -> list[Unit]:
     return heads(sites) if unit_set == "heads" else slices(sites, text_stream=False)
 
 
-def _first_slices(sites: Sequence[Site]) -> list[int]:
+def first_slices(sites: Sequence[Site]) -> list[int]:
     firsts, total = [], 0
     for site in sites:
         firsts.append(total)

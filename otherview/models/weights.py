@@ -17,9 +17,9 @@ from otherview.study.errors import StudyError
 PACKAGE = Path(__file__).resolve().parents[1]
 TEXT_LAYERS = (9, 18, 27)
 """Hidden states of the text encoder that FLUX.2 Klein is conditioned on."""
-_PIPELINE = "Flux2KleinPipeline"
+PIPELINE = "Flux2KleinPipeline"
 PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
-_DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in PARTS)]
+DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in PARTS)]
 
 
 def shipped_or_own(path: str) -> Path:
@@ -50,7 +50,7 @@ def cached_folder(model: Model) -> Path | None:
             snapshot_download(
                 str(model.repo),
                 revision=model.revision,
-                allow_patterns=_DOWNLOADED,
+                allow_patterns=DOWNLOADED,
                 local_files_only=True,
             )
         )
@@ -64,10 +64,10 @@ def is_complete(folder: Path) -> bool:
         return False
     if not all((folder / part).is_dir() for part in PARTS):
         return False
-    return all(_has_weights(folder / part) for part in ("text_encoder", "transformer", "vae"))
+    return all(has_weights(folder / part) for part in ("text_encoder", "transformer", "vae"))
 
 
-def _has_weights(part: Path) -> bool:
+def has_weights(part: Path) -> bool:
     index = next(part.glob("*.safetensors.index.json"), None)
     if index is None:
         return any(part.glob("*.safetensors"))
@@ -82,10 +82,10 @@ def weights_folder(model: Model) -> Path:
     """
     folder = cached_folder(model)
     if folder is None or (model.path is None and not is_complete(folder)):
-        folder = _download(model)
+        folder = download(model)
     kind = json.loads((folder / "model_index.json").read_text()).get("_class_name")
-    if kind != _PIPELINE:
-        raise StudyError(f"{folder} holds a {kind}; otherview runs {_PIPELINE}", "model.path")
+    if kind != PIPELINE:
+        raise StudyError(f"{folder} holds a {kind}; otherview runs {PIPELINE}", "model.path")
     return folder
 
 
@@ -108,24 +108,24 @@ def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
     return loaded
 
 
-def _download(model: Model) -> Path:
+def download(model: Model) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
         return Path(
-            snapshot_download(str(model.repo), revision=model.revision, allow_patterns=_DOWNLOADED)
+            snapshot_download(str(model.repo), revision=model.revision, allow_patterns=DOWNLOADED)
         )
     except Exception as error:  # the hub's client raises its own, httpx's and the system's
         raise StudyError(
             f"the weights of {model.repo} are not on this machine and could not be downloaded "
-            f"({_first_line(error)}). Accept the licence at https://huggingface.co/{model.repo}"
+            f"({first_line(error)}). Accept the licence at https://huggingface.co/{model.repo}"
             f", log in with `hf auth login` and run again, or set model.path to a folder that has "
             "them; model=pocket runs without any download",
             "model.repo",
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

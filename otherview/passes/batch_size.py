@@ -54,7 +54,7 @@ def fastest(seconds: Callable[[int], float]) -> int:
     by_size: dict[int, float] = {}
     size = 1
     while size <= LARGEST:
-        taken = _or_none(seconds, size)
+        taken = or_none(seconds, size)
         if taken is None:
             break
         by_size[size] = taken / size
@@ -68,7 +68,7 @@ def fastest(seconds: Callable[[int], float]) -> int:
     return min(rows for rows, time in by_size.items() if time * (1 - WORTH) <= best)
 
 
-def _or_none(seconds: Callable[[int], float], rows: int) -> float | None:
+def or_none(seconds: Callable[[int], float], rows: int) -> float | None:
     """None where a call does not fit into memory; here, so that its frames hold none."""
     try:
         return seconds(rows)

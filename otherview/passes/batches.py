@@ -23,7 +23,7 @@ def halving(
     start = 0
     while start < total:
         rows = range(start, min(start + size, total))
-        done = _or_none(run, rows)
+        done = or_none(run, rows)
         if done is None:
             size = len(rows) // 2
             free_memory()
@@ -34,7 +34,7 @@ def halving(
         start = done[0].stop
 
 
-def _or_none(run: Callable[[range], tuple[range, Done]], rows: range) -> tuple[range, Done] | None:
+def or_none(run: Callable[[range], tuple[range, Done]], rows: range) -> tuple[range, Done] | None:
     """None where several rows do not fit; here, so that the error's frames hold no memory."""
     try:
         return run(rows)

@@ -24,8 +24,8 @@ from otherview.passes.capture import (
     sums_of_squares,
 )
 
-_BUFFERS = ("otherview_sums", "otherview_calls", "otherview_masks")
-_SIZES = "otherview_sizes"
+BUFFERS = ("otherview_sums", "otherview_calls", "otherview_masks")
+SIZES = "otherview_sizes"
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def compiled_capture(
     check_sites(transformer, sites)
     linears = [transformer.get_submodule(site.module) for site in sites]
     recorder = CompiledRecorder(sites, linears)
-    handles = [linear.register_forward_pre_hook(_add_sums) for linear in linears]
+    handles = [linear.register_forward_pre_hook(add_sums) for linear in linears]
     try:
         transformer.compile_repeated_blocks(fullgraph=True, **settings)
         yield recorder
@@ -50,18 +50,18 @@ def compiled_capture(
         for handle in handles:
             handle.remove()
         for linear in linears:
-            for name in _BUFFERS:
+            for name in BUFFERS:
                 linear._buffers.pop(name, None)
                 linear._non_persistent_buffers_set.discard(name)
-            linear.__dict__.pop(_SIZES, None)
+            linear.__dict__.pop(SIZES, None)
 
 
-def _add_sums(linear: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def add_sums(linear: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     """The hook of every site: adds to its module's buffers, so that a second pass can be told."""
     sums: Any = linear.otherview_sums
     calls: Any = linear.otherview_calls
     masks: Any = linear.otherview_masks
-    width, text_length, target = getattr(linear, _SIZES)
+    width, text_length, target = getattr(linear, SIZES)
     sums.add_(sums_of_squares(inputs[0], width, text_length, target, masks))
     calls.add_(1)
 
@@ -85,14 +85,14 @@ class CompiledRecorder(Recorder):
                 torch.zeros((), dtype=torch.int64, device=device),
                 self._text_groups,
             )
-            for name, buffer in zip(_BUFFERS, made, strict=True):
+            for name, buffer in zip(BUFFERS, made, strict=True):
                 linear.register_buffer(name, buffer, persistent=False)
-            setattr(linear, _SIZES, (site.slice_width, text_length, layout.target))
+            setattr(linear, SIZES, (site.slice_width, text_length, layout.target))
 
     def take(self) -> Any:
         """As `Recorder.take`; raises RuntimeError also where a site ran twice."""
         made: list[dict[str, Any]] = [linear._buffers for linear in self._linears]
-        calls = torch.stack([buffers[_BUFFERS[1]] for buffers in made]).tolist()
+        calls = torch.stack([buffers[BUFFERS[1]] for buffers in made]).tolist()
         for site, times in zip(self._sites, calls, strict=True):
             if times > 1:
                 raise RuntimeError(
@@ -101,5 +101,5 @@ class CompiledRecorder(Recorder):
                 )
         for index, (buffers, times) in enumerate(zip(made, calls, strict=True)):
             if times:
-                self._energies[index] = buffers[_BUFFERS[0]]
+                self._energies[index] = buffers[BUFFERS[0]]
         return super().take()

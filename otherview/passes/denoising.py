@@ -138,7 +138,7 @@ class Denoiser:
         for start in range(0, len(prompts), size):
             batch = prompts[start : start + size]
             with record(self.pipeline.transformer, addresses) as outputs:
-                self._velocity(_Trajectory(self, batch), 0)
+                self._velocity(Trajectory(self, batch), 0)
             needed = sum(output[0].nbytes for output in outputs.values()) * len(prompts)
             if needed > KEPT_BYTES:
                 return False
@@ -152,14 +152,14 @@ class Denoiser:
         return self._rendering.height, self._rendering.width
 
     def _displace(self, prompts: Sequence[int], edit: Edit | None) -> Latents:
-        ours, donors = _Trajectory(self, prompts), None
+        ours, donors = Trajectory(self, prompts), None
         if edit is not None and edit.mean is not None:
             self._remember_means(edit)
         if edit is not None and edit.donors is not None:
             sources = [edit.donors[prompt] for prompt in prompts]
             wanted = itertools.product(sources, edit.addresses)
             if any(output not in self._kept for output in wanted):
-                donors = _Trajectory(self, sources)
+                donors = Trajectory(self, sources)
         for step in range(self._rendering.steps):
             edited = edit is not None and (not edit.at or step in edit.at)
             outputs = None
@@ -178,7 +178,7 @@ class Denoiser:
 
     def _velocity(
         self,
-        of: _Trajectory,
+        of: Trajectory,
         step: int,
         edit: Edit | None = None,
         outputs: dict[str, Tensor] | None = None,
@@ -204,7 +204,7 @@ class Denoiser:
 
     def _call(
         self,
-        of: _Trajectory,
+        of: Trajectory,
         step: int,
         embeddings: Float[Tensor, "rows positions width"],
         lengths: tuple[int, ...],
@@ -237,7 +237,7 @@ class Denoiser:
         return velocity
 
     def _context(
-        self, edit: Edit | None, of: _Trajectory, step: int, outputs: dict[str, Tensor] | None
+        self, edit: Edit | None, of: Trajectory, step: int, outputs: dict[str, Tensor] | None
     ) -> AbstractContextManager[Editing | None]:
         transformer = self.pipeline.transformer
         if edit is None:
@@ -265,7 +265,7 @@ class Denoiser:
             return
         sums: dict[tuple[int, str], Tensor] = {}
         for start in range(0, len(prompts), size):
-            of = _Trajectory(self, prompts[start : start + size])
+            of = Trajectory(self, prompts[start : start + size])
             for step in range(self._rendering.steps):
                 with record(self.pipeline.transformer, missing) as outputs:
                     of.advance(step, self._velocity(of, step))
@@ -279,7 +279,7 @@ class Denoiser:
         return torch.cat([self._noises.of(self._items[prompt]) for prompt in prompts])
 
 
-class _Trajectory:
+class Trajectory:
     """Latents of a batch of prompts on their way from noise to picture."""
 
     def __init__(self, denoiser: Denoiser, prompts: Sequence[int]) -> None:

@@ -109,7 +109,7 @@ def ablate(
         return
     if outputs is None:
         raise ValueError(f"how={how!r} needs outputs: what `record` left of these heads")
-    replaced = {a: _substitute(outputs[a], how, seed) for a in addresses if a in outputs}
+    replaced = {a: substitute(outputs[a], how, seed) for a in addresses if a in outputs}
     with patch(transformer, addresses, replaced, tokens) as editing:
         yield editing
 
@@ -169,7 +169,7 @@ def record(
         for unit in units:
             written[unit.address] = inputs[..., unit.start : unit.stop].clone()
 
-    with _hooks(transformer, addresses, None, keep):
+    with hooks(transformer, addresses, None, keep):
         yield written
 
 
@@ -237,12 +237,12 @@ def edit(
             edited[..., unit.start : unit.stop] = changed
         return edited
 
-    with _hooks(transformer, addresses, tokens, act):
+    with hooks(transformer, addresses, tokens, act):
         yield editing
 
 
 @contextmanager
-def _hooks(
+def hooks(
     transformer: Any,
     addresses: Sequence[str],
     tokens: Sequence[str] | None,
@@ -273,7 +273,7 @@ def _hooks(
             handle.remove()
 
 
-def _substitute(
+def substitute(
     outputs: Float[Tensor, "rows tokens width"], how: str, seed: int
 ) -> Float[Tensor, "donors tokens width"]:
     if how == "mean":

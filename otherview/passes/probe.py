@@ -123,7 +123,7 @@ def probe(
     device, dtype = pipeline.device, transformer.dtype
     image = reference_tokens(pipeline, reference)
     noises = Noises(pipeline, height, width, seed, noise)
-    timestep = _only_timestep(pipeline, noises.tokens)
+    timestep = only_timestep(pipeline, noises.tokens)
     energies, sizes = [], [batch_size]
     hooked = compiled_capture(transformer, sites) if compiled else capture(transformer, sites)
     before = 0  # rows of the last call
@@ -178,7 +178,7 @@ def probe(
         tuple(sites),
         np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
         layout.counts().reshape(*shape, len(TOKEN_GROUPS)),
-        _text_distance(encodings, *shape),
+        text_distance(encodings, *shape),
         tuple(sizes),
     )
 
@@ -190,7 +190,7 @@ def _layout(
     return TokenLayout(tokens, len(encodings.embeddings[0]), target, int(image.latents.shape[1]))
 
 
-def _text_distance(
+def text_distance(
     encodings: TextEncodings, items: int, wordings: int
 ) -> Float[np.ndarray, " items"]:
     """Distance of every item's prompts from the first item's, pads left out."""
@@ -275,7 +275,7 @@ class Noises:
         return latents, ids
 
 
-def _only_timestep(pipeline: Any, image_tokens: int) -> Tensor:
+def only_timestep(pipeline: Any, image_tokens: int) -> Tensor:
     """The single timestep of a one-step run, as the transformer takes it (1 is pure noise)."""
     pipeline.scheduler.set_timesteps(
         sigmas=[1.0],

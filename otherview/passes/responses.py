@@ -122,8 +122,8 @@ class Responses:
                 "template": ("wording", [wording.template for wording in self.prompts.wordings]),
                 "token_group": list(TOKEN_GROUPS),
                 "head_tokens": [*TOKEN_GROUPS, "all"],
-                **_unit_coordinates("head", every_head),
-                **_unit_coordinates("slice", every_slice),
+                **unit_coordinates("head", every_head),
+                **unit_coordinates("slice", every_slice),
                 "slice_channels": (
                     "slice",
                     np.array([unit.stop - unit.start for unit in every_slice], dtype=np.int32),
@@ -179,14 +179,14 @@ def unit_responses(
     groups that `seen` says. NaN where it sees none of the tokens. Raises ValueError where units
     hold different numbers of slices.
     """
-    total = _sums_between(sums, edges)
+    total = sums_between(sums, edges)
     count = np.einsum("iwg,ug->iwu", tokens.astype(np.float64), seen)
     with np.errstate(divide="ignore", invalid="ignore"):
         rms = np.where(count > 0, np.sqrt(total / (count * channels)), np.nan)
         return np.asarray(np.log(rms) if response == "log_rms" else rms)
 
 
-def _sums_between(
+def sums_between(
     values: Float[np.ndarray, "items wordings slices"], edges: Int[np.ndarray, "units 2"]
 ) -> Float[np.ndarray, "items wordings units"]:
     """Sum of `values` over slices [edges[0], edges[1]) of every unit."""
@@ -197,7 +197,7 @@ def _sums_between(
     return np.asarray(values[..., columns].sum(axis=-1))
 
 
-def _unit_coordinates(
+def unit_coordinates(
     dimension: str, units: Sequence[Unit]
 ) -> dict[str, tuple[str, list[str] | np.ndarray]]:
     return {

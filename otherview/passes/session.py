@@ -110,7 +110,7 @@ class Session:
         places = self._token_places(prompts, study.model.text_length)
         if study.templates.matched:
             check_matched(prompts, places)
-        check_lengths(self.tokenizer, _scene_texts(study.scene), study.model.text_length)
+        check_lengths(self.tokenizer, scene_texts(study.scene), study.model.text_length)
         return prompts, places
 
     def _token_places(self, prompts: PromptSet, text_length: int) -> list[TokenPlace]:
@@ -134,7 +134,7 @@ class Session:
 
         self._encode(_groups(study), progress)
         self._expected -= Counter(_groups(study))
-        by_wording = [self._encodings[group] for group in _wording_groups(study)]
+        by_wording = [self._encodings[group] for group in wording_groups(study)]
         places = [
             (by_wording[prompt.wording], prompt.item) for prompt in study_prompts(study).prompts
         ]
@@ -153,7 +153,7 @@ class Session:
         """The reference image of `study`: its file, or drawn once a scene, model and seed."""
         if study.scene.image is not None:
             return open_reference(study.scene)
-        name = _reference_name(study, self.revision)
+        name = reference_name(study, self.revision)
         if name not in self._drawn:
             self._drawn[name] = self._shared_reference(study, name, progress)
         return self._drawn[name]
@@ -230,7 +230,7 @@ class Session:
         kept = self._cache.get(**content)
         if kept is not None:
             return Image.fromarray(kept["pixels"].numpy())
-        group = _scene_group(study)
+        group = scene_group(study)
         self._encode([group], progress)
         if progress:
             progress("drawing the reference", 0, 1)
@@ -266,7 +266,7 @@ class Session:
         finally:
             if self._encoder is not None:
                 self._encoder = None
-                _free(self.device)
+                free(self.device)
 
     def _encoded(self, group: TextGroup, report: Callable[[int], None]) -> TextEncodings:
         """A group batch by batch, since an encoding depends on its batch and on nothing else."""
@@ -299,7 +299,7 @@ class Session:
         if kept is None:
             if self._encoder is None:
                 self._pipeline = None
-                _free(self.device)
+                free(self.device)
                 self._encoder = weights.load_text_encoder(self.folder, self.device, self._dtype)
             made = encode_texts(self._encoder, self.tokenizer, texts, text_length, len(texts))
             kept = {
@@ -347,11 +347,11 @@ def model_source(model: Model) -> tuple[str | None, ...]:
 
 
 def _groups(study: Study) -> list[TextGroup]:
-    groups = _wording_groups(study)
-    return groups if study.scene.prompt is None else [*groups, _scene_group(study)]
+    groups = wording_groups(study)
+    return groups if study.scene.prompt is None else [*groups, scene_group(study)]
 
 
-def _wording_groups(study: Study) -> list[TextGroup]:
+def wording_groups(study: Study) -> list[TextGroup]:
     prompts = study_prompts(study)
     texts: list[list[str]] = [[] for _ in prompts.wordings]
     for prompt in prompts.prompts:
@@ -359,15 +359,15 @@ def _wording_groups(study: Study) -> list[TextGroup]:
     return [(study.model.text_length, study.model.text_batch_size, tuple(group)) for group in texts]
 
 
-def _scene_group(study: Study) -> TextGroup:
-    return study.model.text_length, study.model.text_batch_size, tuple(_scene_texts(study.scene))
+def scene_group(study: Study) -> TextGroup:
+    return study.model.text_length, study.model.text_batch_size, tuple(scene_texts(study.scene))
 
 
-def _scene_texts(scene: Scene) -> list[str]:
+def scene_texts(scene: Scene) -> list[str]:
     return [] if scene.prompt is None else [scene.prompt, ""]
 
 
-def _reference_name(study: Study, revision: str) -> str:
+def reference_name(study: Study, revision: str) -> str:
     """Name of a drawn reference image: a hash of all that it depends on."""
     model = {
         name: getattr(study.model, name)
@@ -377,7 +377,7 @@ def _reference_name(study: Study, revision: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _free(device: str) -> None:
+def free(device: str) -> None:
     gc.collect()
     if device.startswith("cuda"):
         import torch

@@ -13,7 +13,7 @@ import yaml
 from jaxtyping import Float
 
 UNIT_SETS = ("heads", "slices16")
-_MAP_COLUMNS = {
+MAP_COLUMNS = {
     "unit",
     "block_kind",
     "block",
@@ -95,10 +95,10 @@ def read_result(folder: Path) -> Result:
     if not folder.is_dir():
         raise ResultError(f"{folder} is no directory")
     if (folder / "combined.json").is_file():
-        return _read_sweep(folder)
+        return read_sweep(folder)
     if (folder / "summary.json").is_file():
-        return _read_run(folder)
-    raise ResultError(f"{folder} holds no finished result: {_why_unfinished(folder)}")
+        return read_run(folder)
+    raise ResultError(f"{folder} holds no finished result: {why_unfinished(folder)}")
 
 
 def table_of(units: dict[str, pl.DataFrame], unit_set: str) -> pl.DataFrame:
@@ -108,9 +108,9 @@ def table_of(units: dict[str, pl.DataFrame], unit_set: str) -> pl.DataFrame:
     return units[unit_set]
 
 
-def _why_unfinished(folder: Path) -> str:
+def why_unfinished(folder: Path) -> str:
     if (folder / "status.json").is_file():
-        status = _read_json(folder / "status.json", ("state",))
+        status = read_json(folder / "status.json", ("state",))
         error = f" ({status['error']})" if "error" in status else ""
         return f"the run is {status['state']}{error}"
     if (folder / ".sweep").is_dir():
@@ -118,13 +118,13 @@ def _why_unfinished(folder: Path) -> str:
     return "there is no summary.json and no combined.json in it"
 
 
-def _read_run(folder: Path) -> RunResult:
+def read_run(folder: Path) -> RunResult:
     required = ("study", "model", "contrast", "items", "reading", "results", "provenance")
-    summary = _read_json(folder / "summary.json", required)
+    summary = read_json(folder / "summary.json", required)
     config_file = folder / ".hydra" / "config.yaml"
     units = {}
     for unit_set, result in summary["results"].items():
-        table = _read_table(folder / f"{unit_set}.parquet", _MAP_COLUMNS)
+        table = read_table(folder / f"{unit_set}.parquet", MAP_COLUMNS)
         if len(table) != result["units"]:
             raise ResultError(
                 f"{folder / f'{unit_set}.parquet'} is damaged: it has {len(table)} rows and "
@@ -134,66 +134,66 @@ def _read_run(folder: Path) -> RunResult:
     return RunResult(
         folder,
         summary,
-        _read_yaml(config_file) if config_file.is_file() else {},
+        read_yaml(config_file) if config_file.is_file() else {},
         units,
-        _read_table(
+        read_table(
             folder / "nulls.parquet", {"unit_set", "null", "statistic", "value", "patterns"}
         ),
-        _read_differences(folder / "responses.nc", summary["reading"]),
-        _read_optional(folder / "controls.json"),
-        _read_optional(folder / "interventions.json"),
-        _read_table(folder / "interventions.parquet", {"unit", "verdict"})
+        read_differences(folder / "responses.nc", summary["reading"]),
+        read_optional(folder / "controls.json"),
+        read_optional(folder / "interventions.json"),
+        read_table(folder / "interventions.parquet", {"unit", "verdict"})
         if (folder / "interventions.json").is_file()
         else None,
     )
 
 
-def _read_sweep(folder: Path) -> SweepResult:
-    combined = _read_json(folder / "combined.json", ("format", "points", "groups", "provenance"))
+def read_sweep(folder: Path) -> SweepResult:
+    combined = read_json(folder / "combined.json", ("format", "points", "groups", "provenance"))
     sets = {name for group in combined["groups"] for name in group["results"]}
     units = {
-        name: _read_table(folder / f"combined_{name}.parquet", _MAP_COLUMNS | {"group", "kind"})
+        name: read_table(folder / f"combined_{name}.parquet", MAP_COLUMNS | {"group", "kind"})
         for name in UNIT_SETS
         if name in sets
     }
     return SweepResult(folder, combined, units)
 
 
-def _read_optional(path: Path) -> dict[str, Any] | None:
-    return _read_json(path, ()) if path.is_file() else None
+def read_optional(path: Path) -> dict[str, Any] | None:
+    return read_json(path, ()) if path.is_file() else None
 
 
-def _read_json(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
+def read_json(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     missing = [name for name in required if not isinstance(content, dict) or name not in content]
     if missing or not isinstance(content, dict):
         raise ResultError(f"{path} is damaged: it has no {', '.join(missing) or 'fields'}")
     return content
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return content if isinstance(content, dict) else {}
 
 
-def _read_table(path: Path, required: set[str]) -> pl.DataFrame:
+def read_table(path: Path, required: set[str]) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     missing = sorted(required - set(table.columns))
     if missing:
         raise ResultError(f"{path} is damaged: it has no column {', '.join(missing)}")
     return table
 
 
-def _read_differences(path: Path, reading: dict[str, Any]) -> ItemDifferences:
+def read_differences(path: Path, reading: dict[str, Any]) -> ItemDifferences:
     import xarray
 
     try:
@@ -204,7 +204,7 @@ def _read_differences(path: Path, reading: dict[str, Any]) -> ItemDifferences:
             items = tuple(map(str, dataset["item"].to_numpy()))
             heads = tuple(map(str, dataset["head"].to_numpy()))
     except (OSError, KeyError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     if reading["response"] == "log_rms":
         with np.errstate(divide="ignore"):
             values = np.log(values)
@@ -212,7 +212,7 @@ def _read_differences(path: Path, reading: dict[str, Any]) -> ItemDifferences:
     return ItemDifferences(items, heads, by_role[0] - by_role[1])
 
 
-def _damaged(path: Path, error: Exception) -> ResultError:
+def damaged(path: Path, error: Exception) -> ResultError:
     if isinstance(error, FileNotFoundError):
         return ResultError(f"{path} is missing: the result is damaged; run the study again")
     reason = " ".join(str(error).split())[:160] or type(error).__name__

@@ -36,7 +36,7 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
     with replacing(folder / "reference.png") as temporary:
         measurement.reference.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
-        measurement.responses.save(temporary, _origin(study, measurement))
+        measurement.responses.save(temporary, origin(study, measurement))
 
 
 def write_analyses(
@@ -104,7 +104,7 @@ def read_status(folder: Path) -> dict[str, Any] | None:
     return status if isinstance(status, dict) else None
 
 
-def _origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
+def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
     """What `responses.nc` must say of itself when it is copied elsewhere."""
     return {
         "study": study.name,

@@ -34,7 +34,7 @@ from otherview.study import Study
 from otherview.study.errors import StudyError
 from otherview.study.tracking import Tracking
 
-_USER_ERRORS = (
+USER_ERRORS = (
     HydraException,
     OmegaConfBaseException,
     StudyError,
@@ -49,7 +49,7 @@ Config = DictConfig | Mapping[str, Any]
 RUN_SETTINGS = ("hydra", "tracking")
 """Names in a composed config that are no part of the study: where it runs, writes and is shown."""
 
-_SCHEMAS = {"tracking": Tracking}
+SCHEMAS = {"tracking": Tracking}
 
 
 def configuration_folder() -> Path:
@@ -65,19 +65,19 @@ def study_from(config: Config) -> Study:
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
     and for everything that the dataclasses refuse.
     """
-    study = _checked(OmegaConf.structured(Study), _study_part(config))
+    study = checked(OmegaConf.structured(Study), study_part(config))
     assert isinstance(study, Study)
     return study
 
 
-def _checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
+def checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
     """`part` as the objects of the dataclasses in `schema`; raises as study_from does."""
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, part))
     except ConfigKeyError as error:
-        raise _unknown_setting(str(error.full_key)) from error
+        raise unknown_setting(str(error.full_key)) from error
     except MissingMandatoryValue as error:
-        raise _missing_setting(str(error.full_key)) from error
+        raise missing_setting(str(error.full_key)) from error
     except OmegaConfBaseException as error:
         reason = str(error.msg or error).splitlines()[0]
         raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
@@ -108,7 +108,7 @@ def identity(config: Config) -> str:
     The hash covers every setting, defaults included, so that a changed default is a new run. It
     leaves out where the study runs: RUN_SETTINGS and `model.device`.
     """
-    study = _study_part(config)
+    study = study_part(config)
     study["model"] = {k: v for k, v in study["model"].items() if k != "device"}
     return hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -120,8 +120,8 @@ def run_settings(config: Config) -> dict[str, Any]:
     """
     plain = _plain(config)
     given = {name: plain[name] for name in RUN_SETTINGS if name in plain}
-    schema = OmegaConf.create({name: OmegaConf.structured(_SCHEMAS[name]) for name in given})
-    return {str(name): value for name, value in _checked(schema, given).items()}
+    schema = OmegaConf.create({name: OmegaConf.structured(SCHEMAS[name]) for name in given})
+    return {str(name): value for name, value in checked(schema, given).items()}
 
 
 def check_run_settings(config: Config) -> None:
@@ -131,7 +131,7 @@ def check_run_settings(config: Config) -> None:
         tracking.check_installed()
 
 
-def _study_part(config: Config) -> dict[str, Any]:
+def study_part(config: Config) -> dict[str, Any]:
     return {name: value for name, value in _plain(config).items() if name not in RUN_SETTINGS}
 
 
@@ -177,7 +177,7 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
         try:
             task(config)
         except (StudyError, OSError) as error:
-            line = _one_line(error)
+            line = one_line(error)
             in_sweep = (
                 HydraConfig.get().mode == RunMode.MULTIRUN
             )  # the other points run all the same
@@ -197,10 +197,10 @@ def entry_point(task: Callable[[DictConfig], None], config_name: str) -> Callabl
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
             sys.exit(130)
-        except _USER_ERRORS as error:
+        except USER_ERRORS as error:
             if wants_tracebacks:
                 raise
-            line = _one_line(error)
+            line = one_line(error)
             if line is None:
                 raise
             sys.stderr.write(f"error: {line}\n")
@@ -219,19 +219,19 @@ def register_resolvers() -> None:
         )
 
 
-def _one_line(error: BaseException) -> str | None:
+def one_line(error: BaseException) -> str | None:
     """What to tell the user, or None where the error is a defect of the program."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, StudyError):
-            return f"{cause}{_origin(cause.setting)}"
+            return f"{cause}{origin(cause.setting)}"
         if isinstance(cause, ConfigKeyError) and cause.full_key:
-            return str(_unknown_setting(str(cause.full_key)))
+            return str(unknown_setting(str(cause.full_key)))
         if isinstance(cause, MissingConfigException) and cause.options:
             group, _, option = str(cause.missing_cfg_file).rpartition("/")
             return f"no {group} is called {option}; there are: {', '.join(cause.options)}"
         refused = re.match(r"Could not override '([^']+)'", str(cause))
         if refused and isinstance(cause, ConfigCompositionException):
-            return str(_unknown_setting(refused[1]))
+            return str(unknown_setting(refused[1]))
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
     line = " ".join(str(error).split())
@@ -240,14 +240,14 @@ def _one_line(error: BaseException) -> str | None:
     return line
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     current: BaseException | None = error
     while current is not None:
         yield current
         current = current.__cause__ or current.__context__
 
 
-def _origin(setting: str | None) -> str:
+def origin(setting: str | None) -> str:
     """Where a setting was given: an override of the command line, or a YAML file."""
     if setting is None:
         return ""
@@ -265,12 +265,12 @@ def _origin(setting: str | None) -> str:
     for chosen in ("experiment", group):
         name = f"{runtime.choices.get(chosen)}.yaml"
         for file in (folder / chosen / name for folder in folders):
-            if file.is_file() and (chosen == group or _sets(file, setting)):
-                return f" (from {_shortest(file)})"
+            if file.is_file() and (chosen == group or sets(file, setting)):
+                return f" (from {shortest(file)})"
     return ""
 
 
-def _sets(file: Path, setting: str) -> bool:
+def sets(file: Path, setting: str) -> bool:
     """Whether a YAML file of the global package gives `setting` a value."""
     content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     for key in setting.split("."):
@@ -280,23 +280,23 @@ def _sets(file: Path, setting: str) -> bool:
     return True
 
 
-def _shortest(file: Path) -> str:
+def shortest(file: Path) -> str:
     try:
         return str(file.relative_to(Path.cwd()))
     except ValueError:
         return str(file)
 
 
-def _unknown_setting(name: str) -> StudyError:
-    known = list(_settings(Study))
-    for group, schema in _SCHEMAS.items():
-        known += _settings(schema, f"{group}.")
+def unknown_setting(name: str) -> StudyError:
+    known = list(settings(Study))
+    for group, schema in SCHEMAS.items():
+        known += settings(schema, f"{group}.")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
     return StudyError(f"no setting is called {name}{hint}")
 
 
-def _missing_setting(name: str) -> StudyError:
+def missing_setting(name: str) -> StudyError:
     if name != "name":
         return StudyError(f"{name} is missing: give it in the YAML or as {name}=...", name)
     studies = sorted(file.stem for file in (configuration_folder() / "experiment").glob("*.yaml"))
@@ -306,11 +306,11 @@ def _missing_setting(name: str) -> StudyError:
     )
 
 
-def _settings(schema: type[Any], prefix: str = "") -> Iterator[str]:
+def settings(schema: type[Any], prefix: str = "") -> Iterator[str]:
     types = get_type_hints(schema)
     for field in fields(schema):
         if is_dataclass(types[field.name]):
             yield f"{prefix}{field.name}"
-            yield from _settings(types[field.name], f"{prefix}{field.name}.")
+            yield from settings(types[field.name], f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}"

@@ -40,16 +40,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     for run, about in (
-        (_status, "counts what is done, runs, failed or is missing, and says where and why"),
-        (_resume, "starts what is missing, also what a machine's failure ended"),
-        (_collect, "combines all finished points: sweep.parquet, combined.json"),
-        (_pages, "makes report.html of every finished point that has none"),
+        (status, "counts what is done, runs, failed or is missing, and says where and why"),
+        (resume, "starts what is missing, also what a machine's failure ended"),
+        (collect, "combines all finished points: sweep.parquet, combined.json"),
+        (pages, "makes report.html of every finished point that has none"),
         (_cancel, "ends the sweep's jobs; what is done stays"),
     ):
-        command = commands.add_parser(run.__name__[1:], help=about, description=about)
+        command = commands.add_parser(run.__name__.lstrip("_"), help=about, description=about)
         command.add_argument("directory", type=Path, help="directory of the sweep")
         command.set_defaults(run=run)
-        if run is _resume:
+        if run is resume:
             command.add_argument(
                 "--failed", action="store_true", help="also points that failed by themselves"
             )
@@ -62,11 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _status(given: argparse.Namespace) -> None:
+def status(given: argparse.Namespace) -> None:
     print_standing(look(_directory(given)), _directory(given), plain_console())
 
 
-def _resume(given: argparse.Namespace) -> None:
+def resume(given: argparse.Namespace) -> None:
     directory = _directory(given)
     standing = look(directory)
     launcher = _launcher(standing.submissions[-1].launcher, given.settings)
@@ -87,7 +87,7 @@ def _resume(given: argparse.Namespace) -> None:
     start(directory, standing.points, launcher, console, wanted)
 
 
-def _collect(given: argparse.Namespace) -> None:
+def collect(given: argparse.Namespace) -> None:
     from otherview.sweep.combine import combine
     from otherview.sweep.combine.combined_console import print_combined
     from otherview.views.making import make_views
@@ -107,7 +107,7 @@ def _collect(given: argparse.Namespace) -> None:
     make_views(directory, run_settings(done[-1].config), console)
 
 
-def _pages(given: argparse.Namespace) -> None:
+def pages(given: argparse.Namespace) -> None:
     from otherview.sweep.viewing import PAGE, make_pages
 
     directory, console = _directory(given), plain_console()
@@ -144,7 +144,7 @@ def _directory(given: argparse.Namespace) -> Path:
 
 def _launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """The launcher's settings of before, or of another launcher, with those that are given."""
-    pairs = [_pair(setting) for setting in settings]
+    pairs = [pair(setting) for setting in settings]
     launcher = {**default_settings(before["kind"]), **before}  # frozen by an older version, maybe
     for name, value in pairs:
         if name == "launcher":
@@ -160,7 +160,7 @@ def _launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]
     return launcher
 
 
-def _pair(setting: str) -> tuple[str, Any]:
+def pair(setting: str) -> tuple[str, Any]:
     name, equals, value = setting.partition("=")
     if not equals:
         raise StudyError(f"{setting}: give a setting of the launcher as name=value")

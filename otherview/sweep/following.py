@@ -55,9 +55,7 @@ def look(directory: Path) -> Standing:
     working = None if queue is None else {name for name, s in queue.items() if is_working(s)}
     states = {point.identity: state_of(point, directory, working) for point in points}
     busy = {
-        identity: _worker_of(state)
-        for identity, state in states.items()
-        if state.state == "running"
+        identity: worker_of(state) for identity, state in states.items() if state.state == "running"
     }
     for submission in submissions:
         if submission.name not in jobs:
@@ -70,16 +68,16 @@ def look(directory: Path) -> Standing:
                     state.state == "failed" and state.status.get("submission") != submission.name
                 )
                 if waits:
-                    busy.setdefault(point.identity, _name_of(submission, started))
+                    busy.setdefault(point.identity, name_of(submission, started))
     return Standing(submissions, points, states, jobs, queue, busy)
 
 
-def _name_of(submission: Submission, jobs: Jobs) -> str:
+def name_of(submission: Submission, jobs: Jobs) -> str:
     what = "job" if jobs.kind == "slurm" else "processes"
     return f"submission {submission.name} ({what} {', '.join(jobs.ids)})"
 
 
-def _worker_of(state: PointState) -> str:
+def worker_of(state: PointState) -> str:
     return f"submission {state.status.get('submission', '?')}"
 
 
@@ -100,13 +98,11 @@ def follow(submission: Submission, jobs: Jobs, console: Console) -> list[str]:
             task = bars.add_task("points", total=len(points))
             while True:
                 queue = slurm_states([jobs])
-                alive = _may_be_alive(jobs, queue)
+                alive = may_be_alive(jobs, queue)
                 working = None if queue is None else {n for n, s in queue.items() if is_working(s)}
                 states = [state_of(point, submission.directory, working) for point in points]
-                bars.update(
-                    task, completed=_count(states, "done"), description=_line(states, queue)
-                )
-                if not alive or _count(states, "done") == len(points):
+                bars.update(task, completed=count(states, "done"), description=line(states, queue))
+                if not alive or count(states, "done") == len(points):
                     break
                 time.sleep(BETWEEN_LOOKS)
     except KeyboardInterrupt:
@@ -115,15 +111,15 @@ def follow(submission: Submission, jobs: Jobs, console: Console) -> list[str]:
     return [p.identity for p, s in zip(points, states, strict=True) if s.state != "done"]
 
 
-def _may_be_alive(jobs: Jobs, queue: Mapping[str, str] | None) -> bool:
+def may_be_alive(jobs: Jobs, queue: Mapping[str, str] | None) -> bool:
     return (queue is None and jobs.kind == "slurm") or bool(live_tasks(jobs, queue))
 
 
-def _count(states: list[PointState], state: str) -> int:
+def count(states: list[PointState], state: str) -> int:
     return sum(found.state == state for found in states)
 
 
-def _line(states: list[PointState], queue: Mapping[str, str] | None) -> str:
-    parts = [f"{_count(states, name)} {name}" for name in ("running", "failed")]
+def line(states: list[PointState], queue: Mapping[str, str] | None) -> str:
+    parts = [f"{count(states, name)} {name}" for name in ("running", "failed")]
     waiting = sum(state.startswith("PENDING") for state in (queue or {}).values())
     return ", ".join([*parts, *([f"{waiting} tasks waiting"] if waiting else [])])

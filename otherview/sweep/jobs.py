@@ -20,8 +20,8 @@ from otherview.sweep.worker import Share
 OWN_SETTINGS = ("kind", "rerun", "pages", "wait", "workers", "python")
 """Settings of a launcher that are not sbatch's."""
 LONGEST_LOCAL_MINUTES = 60 * 24 * 365
-_ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
-_WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
+ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
+WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
 
 
 def tasks_wanted(launcher: Mapping[str, Any]) -> int:
@@ -49,13 +49,13 @@ def submit(submission: Submission) -> Jobs:
             "pip install 'otherview[slurm]'"
         ) from error
     submission.logs.mkdir(parents=True, exist_ok=True)
-    with _findable_package():
+    with findable_package():
         if submission.launcher["kind"] == "slurm":
-            return _submit_to_slurm(submitit, submission)
-        return _start_here(submitit, submission)
+            return submit_to_slurm(submitit, submission)
+        return start_here(submitit, submission)
 
 
-def _submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
+def submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise StudyError("there is no Slurm here (no sbatch); hydra/launcher=local needs none")
     launcher = submission.launcher
@@ -74,7 +74,7 @@ def _submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
             jobs = [executor.submit(call) for call in calls]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
         raise StudyError(
-            f"Slurm refused: {_refusal(error)}. Asked for: {_asked_for(launcher)}"
+            f"Slurm refused: {refusal(error)}. Asked for: {asked_for(launcher)}"
         ) from error
     return Jobs("slurm", [jobs[0].job_id.split("_")[0]], len(calls), socket.gethostname())
 
@@ -85,7 +85,7 @@ RESOURCES = (
 )  # fmt: skip
 
 
-def _asked_for(launcher: Mapping[str, Any]) -> str:
+def asked_for(launcher: Mapping[str, Any]) -> str:
     """The settings that a cluster can refuse, as on the command line."""
     return " ".join(
         f"hydra.launcher.{name}={launcher[name]}"
@@ -94,7 +94,7 @@ def _asked_for(launcher: Mapping[str, Any]) -> str:
     )
 
 
-def _refusal(error: BaseException) -> str:
+def refusal(error: BaseException) -> str:
     """What sbatch said."""
     text = str(getattr(error, "stderr", None) or error)
     said = [
@@ -103,10 +103,10 @@ def _refusal(error: BaseException) -> str:
     return "; ".join(said) or " ".join(text.split())
 
 
-def _start_here(submitit: Any, submission: Submission) -> Jobs:
+def start_here(submitit: Any, submission: Submission) -> Jobs:
     gpus = _gpus()
     ids = []
-    with _ignored_by_children(signal.SIGINT, signal.SIGHUP):
+    with ignored_by_children(signal.SIGINT, signal.SIGHUP):
         for task in range(len(submission.shares)):
             executor = submitit.LocalExecutor(submission.logs / "%j")
             gpu = {"gpus_per_node": 1, "visible_gpus": [gpus[task % len(gpus)]]} if gpus else {}
@@ -128,7 +128,7 @@ def _gpus() -> list[int]:
 
 
 @contextmanager
-def _ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
+def ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
     """Processes started in the block do not see a Ctrl-C or the end of the terminal."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
     try:
@@ -139,7 +139,7 @@ def _ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
-def _findable_package() -> Iterator[None]:
+def findable_package() -> Iterator[None]:
     """Tasks inherit PYTHONPATH, and find this very package there."""
     import otherview
 
@@ -178,12 +178,12 @@ def slurm_states(jobs: list[Jobs]) -> dict[str, str] | None:
 
 def is_alive(state: str) -> bool:
     """Whether a task in this state runs or will run."""
-    return state.split(" ")[0] in (*_ALIVE, "COMPLETING")
+    return state.split(" ")[0] in (*ALIVE, "COMPLETING")
 
 
 def is_working(state: str) -> bool:
     """Whether a task in this state runs."""
-    return state.split(" ")[0] in _WORKING
+    return state.split(" ")[0] in WORKING
 
 
 def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
@@ -191,7 +191,7 @@ def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
     if jobs.kind == "local":
         if jobs.host != socket.gethostname():
             return set()
-        return {task for task, process in enumerate(jobs.ids) if _is_controller(int(process))}
+        return {task for task, process in enumerate(jobs.ids) if is_controller(int(process))}
     if states is None:
         return set()
     (job,) = jobs.ids
@@ -199,15 +199,15 @@ def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
     return {int(name.partition("_")[2] or 0) for name, state in tasks.items() if is_alive(state)}
 
 
-def _is_controller(process: int) -> bool:
+def is_controller(process: int) -> bool:
     try:
         command = Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
-        return not Path("/proc/self").exists() and _exists(process)
+        return not Path("/proc/self").exists() and exists(process)
     return b"submitit" in command
 
 
-def _exists(process: int) -> bool:
+def exists(process: int) -> bool:
     try:
         os.kill(process, 0)
     except OSError:

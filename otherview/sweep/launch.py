@@ -95,32 +95,32 @@ def start(
     todo = [
         index
         for index, point in enumerate(points)
-        if (point.identity in wanted if wanted is not None else _is_wanted(point, states, launcher))
+        if (point.identity in wanted if wanted is not None else is_wanted(point, states, launcher))
         and point.identity not in busy
     ]
-    _say_what_is_there(points, states, busy, launcher, console)
+    say_what_is_there(points, states, busy, launcher, console)
     if not todo:
         console.print(
             f"nothing to start: {sum(state.state == 'done' for state in states.values())} of "
             f"{len(points)} points are done, {sum(p.identity in busy for p in points)} under way"
         )
         if launcher["kind"] == "sequential":
-            _finish(directory, points, [], console)
+            finish(directory, points, [], console)
         return
     if launcher["kind"] == "sequential":
-        _run_here(freeze(directory, points, [todo], launcher), console)
+        run_here(freeze(directory, points, [todo], launcher), console)
     else:
         _submit(directory, points, todo, launcher, console)
 
 
-def _is_wanted(point: Point, states: Mapping[str, PointState], launcher: Mapping[str, Any]) -> bool:
+def is_wanted(point: Point, states: Mapping[str, PointState], launcher: Mapping[str, Any]) -> bool:
     state = states[point.identity]
     if state.state != "done":
         return True
     return launcher["rerun"] == "all" or (launcher["rerun"] == "outdated" and state.outdated)
 
 
-def _say_what_is_there(
+def say_what_is_there(
     points: Sequence[Point],
     states: Mapping[str, PointState],
     busy: Mapping[str, str],
@@ -143,7 +143,7 @@ def _say_what_is_there(
         console.print(f"{count} points are left to {what}, which is at work", style="yellow")
 
 
-def _run_here(submission: Submission, console: Console) -> None:
+def run_here(submission: Submission, console: Console) -> None:
     from otherview.sweep.running import run_points
 
     points = submission.share(0)
@@ -167,10 +167,10 @@ def _run_here(submission: Submission, console: Console) -> None:
             bars.console.print(line, soft_wrap=True)
 
         failures = run_points(points, submission, report, say, console)
-    _finish(submission.directory, submission.points, [f.point.identity for f in failures], console)
+    finish(submission.directory, submission.points, [f.point.identity for f in failures], console)
 
 
-def _finish(
+def finish(
     directory: Path, points: Sequence[Point], failed: Sequence[str], console: Console
 ) -> None:
     """The table of the points, and what to do next; exits with 1 where points failed."""
@@ -219,4 +219,4 @@ def _submit(
     console.print(f"  {'logs':<8}{submission.logs}/*/*_log.out", soft_wrap=True)
     if launcher.get("wait"):
         failed = follow(submission, jobs, console)
-        _finish(directory, points, failed, console)
+        finish(directory, points, failed, console)

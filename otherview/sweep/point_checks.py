@@ -23,11 +23,11 @@ def check_points(points: Sequence[Point]) -> list[Point]:
     points share is looked at once. Loads no weights and asks no network: prompts are measured
     where the model's tokenizer is on this machine.
     """
-    known = _Known()
+    known = Known()
     return [point.changed(cost=known.cost(point.study)) for point in points]
 
 
-class _Known:
+class Known:
     """What was looked at before, by what it depends on."""
 
     def __init__(self) -> None:

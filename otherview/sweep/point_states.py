@@ -58,9 +58,9 @@ def state_of(point: Point, directory: Path, live_jobs: Collection[str] | None = 
         lines = str(status.get("error", "")).strip().splitlines()
         return PointState("failed", status, reason=lines[-1] if lines else "no reason was left")
     if status.get("state") == "running":
-        if _is_alive(folder, status, live_jobs):
+        if is_alive(folder, status, live_jobs):
             return PointState("running", status)
-        where = f"{status.get('host')}, {_worker(status)}"
+        where = f"{status.get('host')}, {worker(status)}"
         return PointState("missing", status, reason=f"its worker is gone ({where})")
     if status.get("state") == "interrupted":
         return PointState("missing", status, reason=f"interrupted on {status.get('host')}")
@@ -71,17 +71,17 @@ def state_of(point: Point, directory: Path, live_jobs: Collection[str] | None = 
 
 def where(state: PointState) -> str:
     """Machine and process or job of a point that runs."""
-    return f"{state.status.get('host')}, {_worker(state.status)}"
+    return f"{state.status.get('host')}, {worker(state.status)}"
 
 
-def _worker(status: Mapping[str, Any]) -> str:
+def worker(status: Mapping[str, Any]) -> str:
     return f"job {status['job']}" if "job" in status else f"process {status.get('process')}"
 
 
-def _is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str] | None) -> bool:
+def is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str] | None) -> bool:
     if "job" in status and live_jobs is not None:
         return str(status["job"]) in live_jobs
-    if status.get("host") == socket.gethostname() and not _process_runs(status.get("process")):
+    if status.get("host") == socket.gethostname() and not process_runs(status.get("process")):
         return False
     try:
         return time.time() - (folder / "status.json").stat().st_mtime < SILENCE
@@ -89,7 +89,7 @@ def _is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str
         return False
 
 
-def _process_runs(process: object) -> bool:
+def process_runs(process: object) -> bool:
     """Whether a process of this machine is there and has not ended."""
     if not isinstance(process, int):
         return False

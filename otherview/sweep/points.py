@@ -61,17 +61,17 @@ def compose_points(
     """
     swept = _swept(job_overrides)
     points: dict[str, Point] = {}
-    for overrides, config in _compose(loader, master, job_overrides):
+    for overrides, config in compose(loader, master, job_overrides):
         plain = plain_config(config)
         digits = identity(plain)
-        name = _folder(varied_name(plain), [o for o in overrides if _key(o) in swept], digits)
+        name = _folder(varied_name(plain), [o for o in overrides if key(o) in swept], digits)
         point = Point(name, digits, list(overrides), plain)
         vars(point)["study"] = study_from(plain)
         points.setdefault(digits, point)
     return list(points.values())
 
 
-def _compose(
+def compose(
     loader: ConfigLoaderImpl, master: DictConfig, job_overrides: Sequence[Sequence[str]]
 ) -> Iterator[tuple[Sequence[str], DictConfig]]:
     """The composed config of every list of overrides, without Hydra's part.
@@ -82,7 +82,7 @@ def _compose(
     parser = OverridesParser.create(config_loader=loader)
     texts = list(dict.fromkeys(text for overrides in job_overrides for text in overrides))
     parsed = dict(zip(texts, parser.parse_overrides(texts), strict=True))
-    is_value = {text: _sets_value(loader, override) for text, override in parsed.items()}
+    is_value = {text: sets_value(loader, override) for text, override in parsed.items()}
     composed: dict[tuple[str, ...], DictConfig] = {}
     for overrides in job_overrides:
         groups = tuple(text for text in overrides if not is_value[text])
@@ -97,7 +97,7 @@ def _compose(
         yield overrides, config
 
 
-def _sets_value(loader: ConfigLoaderImpl, override: Override) -> bool:
+def sets_value(loader: ConfigLoaderImpl, override: Override) -> bool:
     """Whether Hydra takes an override for a value, and not for the choice of a group."""
     is_group = loader.repository.group_exists(override.key_or_group)
     return isinstance(override.value(), dict) or not is_group
@@ -108,11 +108,11 @@ def _swept(job_overrides: Sequence[Sequence[str]]) -> set[str]:
     values: dict[str, set[str]] = {}
     for overrides in job_overrides:
         for override in overrides:
-            values.setdefault(_key(override), set()).add(override)
+            values.setdefault(key(override), set()).add(override)
     return {name for name, given in values.items() if len(given) > 1} - set(NAMED)
 
 
-def _key(override: str) -> str:
+def key(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0]
 
 

@@ -65,7 +65,7 @@ def run_points(
     sources = [model_source(point.study.model) for point in points]
     with (
         views_beside(submission.directory, submission.launcher, console, report) as views,
-        _Runner(submission, report, say, views) as runner,
+        Runner(submission, report, say, views) as runner,
     ):
         for source in dict.fromkeys(sources):
             group = [point for point, its in zip(points, sources, strict=True) if its == source]
@@ -73,7 +73,7 @@ def run_points(
     return runner.failures
 
 
-class _Runner:
+class Runner:
     """Measures points of one model after those of another, and has each finished beside the next.
 
     A single thread finishes, since its kernels are not to run twice at once, and not more than one
@@ -88,7 +88,7 @@ class _Runner:
         self._finishing: Future[None] | None = None
         self.failures: list[Failure] = []
 
-    def __enter__(self) -> _Runner:
+    def __enter__(self) -> Runner:
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -127,8 +127,8 @@ class _Runner:
         folder = self._folder(point)
         attempt = self._attempt(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        files = self._thread.submit(_write_hydra_files, folder, point)
-        with _signs_of_life(folder):
+        files = self._thread.submit(write_hydra_files, folder, point)
+        with signs_of_life(folder):
             measured = measure_study(
                 point.study, folder, self._report, session, _origin(self._submission, attempt)
             )
@@ -144,7 +144,7 @@ class _Runner:
 
     def _finish(self, point: Point, measured: Measured, report: Progress, start: float) -> None:
         try:
-            with _signs_of_life(measured.folder):
+            with signs_of_life(measured.folder):
                 measured.finish(report, lambda: self._done(point))
             (measured.folder / "traceback.txt").unlink(missing_ok=True)
             remove_partial(measured.folder, start)
@@ -173,7 +173,7 @@ class _Runner:
         return attempt
 
     def _fail(self, point: Point, error: Exception) -> None:
-        self.failures.append(Failure(point, _leave_traceback(point, self._submission, error)))
+        self.failures.append(Failure(point, leave_traceback(point, self._submission, error)))
         self._say(f"failed {point.folder}: {self.failures[-1].reason}")
 
     def _done(self, point: Point) -> dict[str, Any] | None:
@@ -210,7 +210,7 @@ def job_id(environment: Mapping[str, str]) -> str | None:
     return environment.get("SLURM_JOB_ID") if "SUBMITIT_EXECUTOR" in environment else None
 
 
-def _write_hydra_files(folder: Path, point: Point) -> None:
+def write_hydra_files(folder: Path, point: Point) -> None:
     """The composed config and the overrides, where Hydra writes them for a single run."""
     (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
@@ -219,7 +219,7 @@ def _write_hydra_files(folder: Path, point: Point) -> None:
 
 
 @contextmanager
-def _signs_of_life(folder: Path) -> Iterator[None]:
+def signs_of_life(folder: Path) -> Iterator[None]:
     """Touches `status.json` now and then, so that others see that the point still runs."""
     over = threading.Event()
 
@@ -237,13 +237,13 @@ def _signs_of_life(folder: Path) -> Iterator[None]:
         thread.join()
 
 
-def _leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
+def leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
     """Puts the traceback into the point's folder and the log; returns its last line."""
     text = "".join(traceback.format_exception(error))
     sys.stderr.write(f"{point.folder}\n{text}")
     reason = " ".join(str(error).split()) or type(error).__name__
     folder = submission.directory / point.folder
-    more = {"cause": "machine"} if _is_machine_s(error) else {}
+    more = {"cause": "machine"} if is_machine_s(error) else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_status(folder, "failed", reason, **_origin(submission, 1), **more)
@@ -254,7 +254,7 @@ def _leave_traceback(point: Point, submission: Submission, error: Exception) -> 
     return reason
 
 
-def _is_machine_s(error: BaseException) -> bool:
+def is_machine_s(error: BaseException) -> bool:
     """Whether an error is the machine's and not the study's: no memory, no disk, no device."""
     import torch
 

@@ -15,7 +15,7 @@ def deal(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list[list[
     Points of one model, and within it of one seed and scene, stay side by side, so that a task
     loads few models and draws few reference images. No share is empty.
     """
-    order = sorted(todo, key=lambda index: _likeness(points[index]))
+    order = sorted(todo, key=lambda index: likeness(points[index]))
     costs = [max(points[index].cost, 1.0) for index in order]
     tasks = min(tasks, len(order))
     if tasks < 1:
@@ -23,8 +23,8 @@ def deal(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list[list[
     least, most = max(costs), sum(costs)
     while most - least > 1e-3 * most:  # the smallest largest share that so many tasks can hold
         middle = (least + most) / 2
-        least, most = (least, middle) if len(_cut(costs, middle)) <= tasks else (middle, most)
-    ends = _cut(costs, most)
+        least, most = (least, middle) if len(cut(costs, middle)) <= tasks else (middle, most)
+    ends = cut(costs, most)
     shares = [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     while len(shares) < tasks:  # fewer are enough, yet all may help
         largest = max(
@@ -36,7 +36,7 @@ def deal(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list[list[
     return shares
 
 
-def _cut(costs: Sequence[float], limit: float) -> list[int]:
+def cut(costs: Sequence[float], limit: float) -> list[int]:
     """Ends of the runs that a walk along `costs` makes when no run may exceed `limit`."""
     ends, start, total = [], 0.0, [*accumulate(costs)]
     for index, cost in enumerate(costs):
@@ -46,6 +46,6 @@ def _cut(costs: Sequence[float], limit: float) -> list[int]:
     return [*ends, len(costs)]
 
 
-def _likeness(point: Point) -> tuple[str, str, int]:
+def likeness(point: Point) -> tuple[str, str, int]:
     study = point.study
     return str(model_source(study.model)), study.scene.name, study.seed

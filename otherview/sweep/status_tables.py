@@ -29,14 +29,14 @@ def point_table(directory: Path, points: Sequence[Point]) -> Table:
         table.add_column(heading, justify="right")
     for point in points[:MOST_ROWS]:
         summary = whole_summary(directory / point.folder)
-        rows = [DASH] * len(headings) if summary is None else _figures(summary)
+        rows = [DASH] * len(headings) if summary is None else figures(summary)
         table.add_row(point.folder, *rows)
     if len(points) > MOST_ROWS:
         table.caption = f"and {len(points) - MOST_ROWS} more"
     return table
 
 
-def _figures(summary: dict[str, Any]) -> list[str]:
+def figures(summary: dict[str, Any]) -> list[str]:
     """Figures of the first set of units."""
     result = next(iter(summary["results"].values()))
     reading = result["published_reading"]
@@ -65,22 +65,22 @@ def print_standing(standing: Standing, directory: Path, console: Console) -> Non
             f"resume with rerun=outdated",
             style="yellow",
         )
-    for state, tell in (("running", _running_line), ("failed", _failed_line)):
+    for state, tell in (("running", running_line), ("failed", failed_line)):
         found = standing.of(state)
         for point in found[:MOST_ROWS]:
             console.print(tell(standing, point, directory), soft_wrap=True)
         if len(found) > MOST_ROWS:
             console.print(f"... and {len(found) - MOST_ROWS} more")
-    _print_abandoned(standing, console)
-    _print_queue(standing, console)
+    print_abandoned(standing, console)
+    print_queue(standing, console)
 
 
-def _running_line(standing: Standing, point: Point, _directory: Path) -> str:
+def running_line(standing: Standing, point: Point, _directory: Path) -> str:
     state = standing.states[point.identity]
     return f"running  {point.folder}  on {where(state)} since {state.status.get('since')}"
 
 
-def _failed_line(standing: Standing, point: Point, directory: Path) -> str:
+def failed_line(standing: Standing, point: Point, directory: Path) -> str:
     state = standing.states[point.identity]
     file = directory / point.folder / "traceback.txt"
     left = str(file) if file.is_file() else "no traceback was left"
@@ -88,7 +88,7 @@ def _failed_line(standing: Standing, point: Point, directory: Path) -> str:
     return f"failed   {point.folder}{machine}: {state.reason}\n         {left}"
 
 
-def _print_abandoned(standing: Standing, console: Console) -> None:
+def print_abandoned(standing: Standing, console: Console) -> None:
     reasons = Counter(
         state.reason
         for identity, state in standing.states.items()
@@ -98,7 +98,7 @@ def _print_abandoned(standing: Standing, console: Console) -> None:
         console.print(f"missing  {count}: {reason}", soft_wrap=True)
 
 
-def _print_queue(standing: Standing, console: Console) -> None:
+def print_queue(standing: Standing, console: Console) -> None:
     if standing.queue is None:
         console.print("Slurm gives no answer; this is what the files say")
         return

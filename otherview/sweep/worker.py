@@ -43,13 +43,13 @@ class Share:
         USR2 comes before the time limit: the task requeues itself. TERM comes from a preemption,
         after which Slurm requeues, or from a cancellation, after which nobody does.
         """
-        stop = _StopRequest()
+        stop = StopRequest()
         try:
             run_share(read_submission(Path(self.submission)), self.task, stop)
         except Stopped:
             if stop.signal == signal.SIGUSR2:
-                _requeue()
-            _await_the_end()
+                requeue()
+            await_the_end()
             raise SystemExit(f"stopped by signal {stop.signal}") from None
 
     def checkpoint(self) -> Any:
@@ -59,7 +59,7 @@ class Share:
         return DelayedSubmission(self)
 
 
-class _StopRequest:
+class StopRequest:
     """Set by the signals that ask a task to stop."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class _StopRequest:
             raise Stopped(self.signal.name)
 
 
-def run_share(submission: Submission, task: int, stop: _StopRequest) -> None:
+def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     """Runs the points of a task that are not done.
 
     Raises PointsFailedError in the end when some failed, Stopped when asked to, and SystemExit for
@@ -104,14 +104,14 @@ def run_share(submission: Submission, task: int, stop: _StopRequest) -> None:
         )
 
 
-def _requeue() -> None:
+def requeue() -> None:
     """Has this task started again where it was scheduled."""
     if os.environ.get("SUBMITIT_EXECUTOR") == "local":
         sys.exit(LOCAL_REQUEUE)
     subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
 
 
-def _await_the_end() -> None:
+def await_the_end() -> None:
     """Waits for Slurm to end the task.
 
     One that ends by itself during the grace time of a preemption is not requeued.

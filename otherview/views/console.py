@@ -57,10 +57,10 @@ def print_result(folder: Path, console: Console) -> None:
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Everything that a reader of a run's `summary.json` should see first."""
-    _print_heading(console, summary)
+    print_heading(console, summary)
     for unit_set, result in summary["results"].items():
         if "role_test" in result:
-            _print_role_test(console, unit_set, result)
+            print_role_test(console, unit_set, result)
     if "role_note" in summary:
         console.print(summary["role_note"], style="yellow")
     console.print()
@@ -68,8 +68,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.print(sign_flip_table(summary))
     for unit_set, result in summary["results"].items():
         if unit_set == "heads":
-            console.print(_strongest_table(unit_set, result))
-        console.print(_top_blocks_table(unit_set, result))
+            console.print(strongest_table(unit_set, result))
+        console.print(top_blocks_table(unit_set, result))
         if result["degenerate"]:
             named = ", ".join(result["degenerate"][:5])
             more = " ..." if len(result["degenerate"]) > 5 else ""
@@ -115,7 +115,7 @@ def plain_console() -> Console:
     return Console(markup=False, highlight=False)
 
 
-def _print_heading(console: Console, summary: dict[str, Any]) -> None:
+def print_heading(console: Console, summary: dict[str, Any]) -> None:
     contrast, reading = summary["contrast"], summary["reading"]
     response = {"rms": "RMS", "log_rms": "log RMS"}[reading["response"]]
     console.print(
@@ -144,7 +144,7 @@ def _print_heading(console: Console, summary: dict[str, Any]) -> None:
     console.print()
 
 
-def _print_role_test(console: Console, unit_set: str, result: dict[str, Any]) -> None:
+def print_role_test(console: Console, unit_set: str, result: dict[str, Any]) -> None:
     found = result["role_test"]
     wordings = found["wordings"]
     console.print(
@@ -186,14 +186,14 @@ def published_table(summary: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for unit_set, result in summary["results"].items():
         title = f"{result['units']:,} {UNIT_SET_TITLES[unit_set]}"
-        _add_reading(table, title, result["units"], result["published_reading"])
+        add_reading(table, title, result["units"], result["published_reading"])
     figures = summary.get("published_figures")
     if figures:
-        _add_reading(table, "published", figures["units"], figures, style="cyan")
+        add_reading(table, "published", figures["units"], figures, style="cyan")
     return table
 
 
-def _add_reading(
+def add_reading(
     table: Table, title: str, units: int, reading: dict[str, Any], style: str | None = None
 ) -> None:
     for index, count in enumerate(reading["counts"]):
@@ -227,14 +227,14 @@ def sign_flip_table(summary: dict[str, Any]) -> Table:
         table.add_column(f"{result['units']:,} {UNIT_SET_TITLES[unit_set]}", justify="right")
     rows: dict[str, list[str]] = {}
     for result in results.values():
-        for name, cell in _sign_flip_cells(result).items():
+        for name, cell in sign_flip_cells(result).items():
             rows.setdefault(name, []).append(cell)
     for name, cells in rows.items():
         table.add_row(name, *cells)
     return table
 
 
-def _sign_flip_cells(result: dict[str, Any]) -> dict[str, str]:
+def sign_flip_cells(result: dict[str, Any]) -> dict[str, str]:
     test = result["sign_flip"]
     patterns = f"{'all' if test['exact'] else 'random'} {test['patterns']:,}"
     cells = {
@@ -265,7 +265,7 @@ def _sign_flip_cells(result: dict[str, Any]) -> dict[str, str]:
     return cells
 
 
-def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
+def strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     by_role = "role_test" in result
     table = Table(title=f"strongest {UNIT_SET_TITLES[unit_set]}")
     table.add_column("unit", no_wrap=True)
@@ -274,9 +274,9 @@ def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     for heading in role_headings if by_role else item_headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result["strongest"]:
-        t, p = _number(row, "t", ".2f"), f"{row['p_stepdown']:.2g}"
+        t, p = number(row, "t", ".2f"), f"{row['p_stepdown']:.2g}"
         if by_role:
-            role = [_number(row, "role_min_f", ",.0f"), _number(row, "role_t", ".1f")]
+            role = [number(row, "role_min_f", ",.0f"), number(row, "role_t", ".1f")]
             role.append(f"{row['role_p_maxt']:.2g}")
             table.add_row(row["unit"], *role, row["role_failed"] or DASH, t, p)
             continue
@@ -288,11 +288,11 @@ def _strongest_table(unit_set: str, result: dict[str, Any]) -> Table:
     return table
 
 
-def _number(row: dict[str, Any], name: str, form: str) -> str:
+def number(row: dict[str, Any], name: str, form: str) -> str:
     return format(row[name], form) if name in row else DASH
 
 
-def _top_blocks_table(unit_set: str, result: dict[str, Any]) -> Table:
+def top_blocks_table(unit_set: str, result: dict[str, Any]) -> Table:
     lowest = min(count["threshold"] for count in result["published_reading"]["counts"])
     table = Table(title=f"blocks with the largest |t|, {UNIT_SET_TITLES[unit_set]}")
     table.add_column("block")

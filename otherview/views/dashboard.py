@@ -136,13 +136,13 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
     for question in QUESTIONS:
         # Without a project of its own the set takes the report's, and needs no look-up.
         runset = wr.Runset(name=sweep, filters=f'Metric("group") == {sweep!r}')
-        runset._id = f"{_slug(question.title)}-runs"
+        runset._id = f"{slug(question.title)}-runs"
         panels = _panels(question)
         for place, panel in enumerate(panels):
             panel.layout = wr.Layout(x=12 * (place % 2), y=8 * (place // 2), w=12, h=8)
         grid = wr.PanelGrid(runsets=[runset], panels=panels)
         blocks += [wr.H2(question.title), wr.P(question.answer), grid]
-    return _replacing_report()(
+    return replacing_report()(
         project=project,
         entity=entity,
         title=f"{sweep}: does the model take the viewpoint?",
@@ -153,15 +153,15 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
 
 def workspace_json(project: str, entity: str) -> str:
     """What the workspace is saved as: the same bytes for the same arguments."""
-    return _sorted_json(workspace(project, entity)._to_model().spec)
+    return sorted_json(workspace(project, entity)._to_model().spec)
 
 
 def report_json(project: str, entity: str, sweep: str) -> str:
     """What the report is saved as: the same bytes for the same arguments."""
-    return _sorted_json(sweep_report(project, entity, sweep)._to_model().spec)
+    return sorted_json(sweep_report(project, entity, sweep)._to_model().spec)
 
 
-def _sorted_json(spec: Any) -> str:
+def sorted_json(spec: Any) -> str:
     content = json.loads(spec.model_dump_json(by_alias=True, exclude_none=True))
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
 
@@ -183,21 +183,21 @@ def _panels(question: Question) -> list[Any]:
     ]
     panels += [wr.WeavePanelSummaryTable(table_name=name) for name in question.tables]
     for place, panel in enumerate(panels):
-        panel._id = f"{_slug(question.title)}-{place}"
+        panel._id = f"{slug(question.title)}-{place}"
     return panels
 
 
-def _slug(title: str) -> str:
+def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _replacing_report() -> Callable[..., Any]:
+def replacing_report() -> Callable[..., Any]:
     """Report with a name of its own in the project, so that saving again replaces it."""
     import wandb_workspaces.reports.v2 as wr
 
     def named(report: Any) -> Any:
         model = wr.Report._to_model(report)
-        model.name = f"otherview-{_slug(report.description)}"
+        model.name = f"otherview-{slug(report.description)}"
         return model
 
     return type("ReplacingReport", (wr.Report,), {"_to_model": named})
@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(made + "\n")
         return 0
     try:
-        sys.stdout.write(_push(given.project, given.entity, given.report) + "\n")
+        sys.stdout.write(push(given.project, given.entity, given.report) + "\n")
     except Exception as error:
         from otherview.views.tracking.send import one_line
 
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _push(project: str, entity: str | None, sweep: str | None) -> str:
+def push(project: str, entity: str | None, sweep: str | None) -> str:
     """Saves the workspace or the report; its address."""
     import wandb
 

@@ -19,7 +19,7 @@ from otherview.results.reader import NotInResultError, ResultError, RunResult, r
 NAME = "examples.png"
 SHOWN = 4
 """Items of the sheet: the first, the last, and between them at equal steps."""
-_SHIPPED = "otherview:pocket/checkpoints/"
+SHIPPED = "otherview:pocket/checkpoints/"
 
 
 def write_examples(folder: Path) -> Path:
@@ -35,7 +35,7 @@ def write_examples(folder: Path) -> Path:
     if not isinstance(result, RunResult) or not can_draw(result.config):
         raise NotInResultError(f"{folder}: only runs of the pocket models draw examples")
     prompts = example_prompts(result.summary, result.config, result.differences.items)
-    pictures = _render(folder, result.config, prompts)
+    pictures = render(folder, result.config, prompts)
     chunk = PngInfo()
     chunk.add_itxt("prompts", json.dumps(prompts))
     path = folder / NAME
@@ -46,7 +46,7 @@ def write_examples(folder: Path) -> Path:
 
 def can_draw(config: dict[str, Any]) -> bool:
     """Whether a composed config's model is one that draws in one step."""
-    return str(config.get("model", {}).get("path")).startswith(_SHIPPED)
+    return str(config.get("model", {}).get("path")).startswith(SHIPPED)
 
 
 def example_prompts(
@@ -62,7 +62,7 @@ def example_prompts(
     ]
 
 
-def _render(folder: Path, config: dict[str, Any], prompts: list[list[str]]) -> Any:
+def render(folder: Path, config: dict[str, Any], prompts: list[list[str]]) -> Any:
     import diffusers
     import numpy as np
     import transformers

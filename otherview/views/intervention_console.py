@@ -30,9 +30,9 @@ def print_interventions(content: dict[str, Any], console: Console) -> None:
             f"{len(selection['measured_items'])}"
         )
     if content["sets"]:
-        console.print(_sets_table(content))
+        console.print(sets_table(content))
     if "growth" in content:
-        console.print(_growth_line(content["growth"]))
+        console.print(growth_line(content["growth"]))
     for verdict, heads in content["verdicts"].items():
         more = " ..." if len(heads) > 8 else ""
         console.print(f"{verdict}: {len(heads)} ({', '.join(heads[:8])}{more})")
@@ -45,7 +45,7 @@ def print_interventions(content: dict[str, Any], console: Console) -> None:
             )
 
 
-def _sets_table(content: dict[str, Any]) -> Table:
+def sets_table(content: dict[str, Any]) -> Table:
     table = Table(
         title=f"{content['kind']}: heads edited together",
         caption="random: sets of as many heads of the same sites; p = (b + 1) / (m + 1)",
@@ -75,7 +75,7 @@ def _sets_table(content: dict[str, Any]) -> Table:
     return table
 
 
-def _growth_line(growth: dict[str, Any]) -> str:
+def growth_line(growth: dict[str, Any]) -> str:
     effects = [
         f"{row['head']} {row['value']:.2f}"
         for row in growth["rows"]

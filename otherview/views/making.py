@@ -29,7 +29,7 @@ class View:
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
-def _track(folder: Path, settings: Settings) -> None:
+def track(folder: Path, settings: Settings) -> None:
     """Without the setting, as from a notebook, nothing is tracked."""
     if "tracking" in settings:
         from otherview.views.track_command import track_run
@@ -37,7 +37,7 @@ def _track(folder: Path, settings: Settings) -> None:
         track_run(folder, settings["tracking"])
 
 
-def _examples(folder: Path, _settings: Settings) -> None:
+def examples(folder: Path, _settings: Settings) -> None:
     from otherview.results.reader import NotInResultError, SweepResult, read_result
     from otherview.views.examples import write_examples
     from otherview.views.report.sweep_page import first_point
@@ -49,18 +49,18 @@ def _examples(folder: Path, _settings: Settings) -> None:
         write_examples(folder)
 
 
-def _report(folder: Path, _settings: Settings) -> None:
+def report(folder: Path, _settings: Settings) -> None:
     from otherview.views.report import write_report
 
     write_report(folder)
 
 
 PAGES: tuple[View, ...] = (
-    View("examples", "otherview examples", _examples),
-    View("report", "otherview report", _report),
+    View("examples", "otherview examples", examples),
+    View("report", "otherview report", report),
 )
 """What is there to look at, in the order in which it is made."""
-TRACKING: tuple[View, ...] = (View("tracking", "otherview track", _track),)
+TRACKING: tuple[View, ...] = (View("tracking", "otherview track", track),)
 
 
 def make_views(

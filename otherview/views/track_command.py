@@ -34,9 +34,9 @@ def track_run(folder: Path, tracking: Tracking) -> None:
     if tracking.mode == "off":
         return
     if tracking.mode == "offline" and not installed():
-        _say_once(f"not tracked: {MISSING}; tracking=off leaves this line out")
+        say_once(f"not tracked: {MISSING}; tracking=off leaves this line out")
         return
-    send_result(folder, tracking, uses=_uses(folder))
+    send_result(folder, tracking, uses=uses(folder))
 
 
 def track_sweep(folder: Path, points: Sequence[Path], chosen: Chosen, console: Console) -> int:
@@ -65,7 +65,7 @@ def track_sweep(folder: Path, points: Sequence[Path], chosen: Chosen, console: C
         if combined:
             settings = chosen.settings_of(points[0]) if points else chosen.changed(Tracking())
             try:
-                send_result(folder, settings, uses=_uses(folder))
+                send_result(folder, settings, uses=uses(folder))
             except (TrackingError, OSError) as error:
                 console.print(f"not sent: the summary of the sweep: {error}", soft_wrap=True)
                 failed += 1
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     console = plain_console()
     try:
-        return _tracked(given.folder, Chosen(given.mode, given.project, given.entity), console)
+        return tracked(given.folder, Chosen(given.mode, given.project, given.entity), console)
     except (TrackingError, StudyError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _tracked(folder: Path, chosen: Chosen, console: Console) -> int:
+def tracked(folder: Path, chosen: Chosen, console: Console) -> int:
     from otherview.views.tracking.record import is_finished
     from otherview.views.tracking.sweep_record import is_combined
 
@@ -157,7 +157,7 @@ def _tracked(folder: Path, chosen: Chosen, console: Console) -> int:
     return 0
 
 
-def _uses(folder: Path) -> list[str] | None:
+def uses(folder: Path) -> list[str] | None:
     """The artifacts of the runs that a sweep's combined result was made from; None for a run."""
     from otherview.views.tracking.record import identity_of, is_finished
 
@@ -169,5 +169,5 @@ def _uses(folder: Path) -> list[str] | None:
 
 
 @cache
-def _say_once(line: str) -> None:
+def say_once(line: str) -> None:
     plain_console().print(line, style="dim", soft_wrap=True)

@@ -47,30 +47,30 @@ def combine(
     directory = Path(directory)
     if not directory.is_dir():
         raise StudyError(f"{directory} is no folder of a sweep")
-    report = progress or _silent
+    report = progress or silent
     used, left_out = find_points(directory, points)
     with _scratch(directory) as scratch:
         tested: dict[str, dict[str, Tested]] = {}
         remaining: list[Point] = []
-        done = _Counter(report, "reading points", len(used))
+        done = Counter(report, "reading points", len(used))
         for members in by_group(used).values():
-            kept, found, dropped = _combined(members, scratch, done)
+            kept, found, dropped = combined(members, scratch, done)
             left_out += dropped
             if kept is not None:
                 remaining += kept.points
                 tested[kept.id] = found
         if not remaining:
-            raise StudyError(_nothing(directory, left_out))
+            raise StudyError(nothing(directory, left_out))
         groups = group_points(sorted(remaining, key=lambda point: point.name))
         summary = _summary(groups, tested, left_out)
         report("writing", 0, 1)
-        _write(directory, groups, tested, summary, scratch)
+        write(directory, groups, tested, summary, scratch)
         report("writing", 1, 1)
     return summary
 
 
-def _combined(
-    points: Sequence[Point], scratch: Path, done: _Counter
+def combined(
+    points: Sequence[Point], scratch: Path, done: Counter
 ) -> tuple[Group | None, dict[str, Tested], list[LeftOut]]:
     """The group that the whole ones of `points` form, its tests, and the points left out.
 
@@ -88,7 +88,7 @@ def _combined(
     return None, {}, damaged
 
 
-def _tested(group: Group, scratch: Path, done: _Counter) -> dict[str, Tested]:
+def _tested(group: Group, scratch: Path, done: Counter) -> dict[str, Tested]:
     of_group = layouts(group)
     tables = collect_tables(group, of_group, scratch)
     done.expect((passes(group, of_group) - 1) * len(group.points))
@@ -96,7 +96,7 @@ def _tested(group: Group, scratch: Path, done: _Counter) -> dict[str, Tested]:
     return {unit_set: tests_of(group, gathered) for unit_set, gathered in found.items()}
 
 
-class _Counter:
+class Counter:
     """Progress through points, some of which are read more than once."""
 
     def __init__(self, report: Progress, stage: str, total: int) -> None:
@@ -180,7 +180,7 @@ def _notes(groups: Sequence[Group]) -> list[str]:
     return notes
 
 
-def _write(
+def write(
     directory: Path,
     groups: Sequence[Group],
     tested: dict[str, dict[str, Tested]],
@@ -216,7 +216,7 @@ def _scratch(directory: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _nothing(directory: Path, left_out: Sequence[LeftOut]) -> str:
+def nothing(directory: Path, left_out: Sequence[LeftOut]) -> str:
     if not left_out:
         return f"{directory} holds no point of a sweep"
     first = left_out[0]
@@ -226,5 +226,5 @@ def _nothing(directory: Path, left_out: Sequence[LeftOut]) -> str:
     )
 
 
-def _silent(_stage: str, _done: int, _total: int) -> None:
+def silent(_stage: str, _done: int, _total: int) -> None:
     """Reports nothing."""

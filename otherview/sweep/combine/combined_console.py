@@ -27,7 +27,7 @@ def print_combined(summary: dict[str, Any], directory: Path, console: Console) -
     if summary["question"]:
         console.print(summary["question"])
     for group in groups[:MOST_NAMED]:
-        _print_group(group, console)
+        print_group(group, console)
     if len(groups) > MOST_NAMED:
         console.print(f"\n... {len(groups) - MOST_NAMED} more groups in combined.json")
     if "models" in summary:
@@ -35,11 +35,11 @@ def print_combined(summary: dict[str, Any], directory: Path, console: Console) -
         console.print(models_table(summary["models"]))
     for note in summary["notes"]:
         console.print(note, style="yellow")
-    _print_left_out(summary["left_out"], console)
+    print_left_out(summary["left_out"], console)
     console.print(f"combined result in {directory}", soft_wrap=True)
 
 
-def _print_group(group: dict[str, Any], console: Console) -> None:
+def print_group(group: dict[str, Any], console: Console) -> None:
     balanced = group["balanced"]
     console.print(
         f"\n{group['title']}  {len(group['items'])} items, "
@@ -50,7 +50,7 @@ def _print_group(group: dict[str, Any], console: Console) -> None:
     if "null_of" in group:
         console.print(f"  a null model of {group['null_of']}", style="yellow")
     for unit_set, result in group["results"].items():
-        for line, style in _answers(unit_set, result):
+        for line, style in answers(unit_set, result):
             console.print(line, style=style)
     unit_set, first = next(iter(group["results"].items()))
     if "role_note" in first:
@@ -65,7 +65,7 @@ def _print_group(group: dict[str, Any], console: Console) -> None:
         console.print(f"  {row['over']}: {row['answer']}. {row['sentence']}")
 
 
-def _answers(unit_set: str, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def answers(unit_set: str, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a set of units says, a line and its style each."""
     of_all = f"of {result['units']:,} {UNIT_SET_TITLES[unit_set]}"
     if "role_test" in result:
@@ -73,7 +73,7 @@ def _answers(unit_set: str, result: dict[str, Any]) -> Iterator[tuple[str, str]]
         wordings = f"{found['wordings']['test']} + {found['wordings']['control']} wordings"
         yield (
             f"{found['called']} {of_all} follow the role over items and over {wordings}"
-            f"{_named(found['called_units'])}",
+            f"{named(found['called_units'])}",
             "bold",
         )
         if found["note"]:
@@ -82,7 +82,7 @@ def _answers(unit_set: str, result: dict[str, Any]) -> Iterator[tuple[str, str]]
         every = result["in_every_template"]
         yield (
             f"{every['units']} {of_all} differ in every template, with one sign"
-            f"{_named(every['called'])}",
+            f"{named(every['called'])}",
             "",
         )
 
@@ -109,24 +109,24 @@ def tests_table(group: dict[str, Any]) -> Table:
             agreement = seeds.get(name, {}).get("pearson", {}).get("mean")
             table.add_row(
                 f"{name}{' (placebo)' if 'placebo' in test else ''}{several}",
-                *_test_cells(test, result["units"], lowest),
+                *test_cells(test, result["units"], lowest),
                 DASH if agreement is None else f"{agreement:.3f}",
-                _cell(ratios.get(name, {}), "median_ratio", ".2f"),
+                cell(ratios.get(name, {}), "median_ratio", ".2f"),
                 style="dim" if "placebo" in test else None,
             )
         if "pooled" in result:
-            cells = _test_cells(result["pooled"], result["units"], lowest)
+            cells = test_cells(result["pooled"], result["units"], lowest)
             table.add_row(f"all contrasts{several}", *cells, "", "", style="bold", end_section=True)
     return table
 
 
-def _test_cells(test: dict[str, Any], units: int, threshold: float) -> list[str]:
+def test_cells(test: dict[str, Any], units: int, threshold: float) -> list[str]:
     (above,) = (count["observed"] for count in test["counts"] if count["threshold"] == threshold)
     return [
         str(test["seeds"]),
         f"{above:,} ({above / units:.0%})",
         f"{test['familywise']:,}",
-        _cell(test, "max_abs_t", ".2f"),
+        cell(test, "max_abs_t", ".2f"),
     ]
 
 
@@ -162,8 +162,8 @@ def agreement_table(unit_set: str, result: dict[str, Any]) -> Table:
         table.add_row(
             row["one"],
             row["other"],
-            _cell(row, "pearson", ".3f"),
-            _cell(row, "spearman", ".3f"),
+            cell(row, "pearson", ".3f"),
+            cell(row, "spearman", ".3f"),
             style="dim" if row["placebo"] else None,
         )
     if len(rows) > 2 * MOST_NAMED:
@@ -193,13 +193,13 @@ def models_table(models: list[dict[str, Any]]) -> Table:
                 Text(f"  {row['model']}"),
                 *(f"{count['observed']:,}" for count in row["above"]),
                 f"{row['familywise']:,}",
-                *(_cell(row, name, ",") for name in ("in_every_template", "role_called")),
+                *(cell(row, name, ",") for name in ("in_every_template", "role_called")),
             )
         table.add_section()
     return table
 
 
-def _print_left_out(left_out: list[dict[str, Any]], console: Console) -> None:
+def print_left_out(left_out: list[dict[str, Any]], console: Console) -> None:
     if not left_out:
         return
     console.print(f"{_number(len(left_out), 'point')} left out:", style="yellow")
@@ -209,11 +209,11 @@ def _print_left_out(left_out: list[dict[str, Any]], console: Console) -> None:
         console.print(f"  ... {len(left_out) - MOST_NAMED} more in combined.json", style="yellow")
 
 
-def _cell(row: dict[str, Any], name: str, form: str) -> str:
+def cell(row: dict[str, Any], name: str, form: str) -> str:
     return format(row[name], form) if name in row else DASH
 
 
-def _named(units: list[str]) -> str:
+def named(units: list[str]) -> str:
     if not units:
         return ""
     more = ", ..." if len(units) > MOST_NAMED else ""

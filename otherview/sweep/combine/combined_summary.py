@@ -81,12 +81,12 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
         "units": units.height,
         "units_by_kind": dict(Counter(units["channel_kind"].to_list())),
         "contrasts": [
-            _named_test(contrast, test, addresses)
+            named_test(contrast, test, addresses)
             for contrast, test in zip(group.contrasts, tested.contrasts, strict=True)
         ],
         "agreement": {
-            "between_templates": _between_templates(group, tested),
-            "between_seeds": _between_seeds(group, tested),
+            "between_templates": between_templates(group, tested),
+            "between_seeds": between_seeds(group, tested),
         },
     }
     if tested.pooled is not None:
@@ -95,7 +95,7 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
             "seeds": len(group.balanced_seeds),
             **_test(tested.pooled, len(group.real) * len(group.balanced_seeds), addresses),
         }
-        result["in_every_template"] = _in_every(group, tested, addresses)
+        result["in_every_template"] = in_every(group, tested, addresses)
     variance = _variance(tested)
     if variance is not None:
         result["variance"] = variance
@@ -109,15 +109,15 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
         }
     elif group.real:
         result["role_note"] = role_note(group) or NO_COMMON_SEED
-    selective = _selectivity(group, tested, addresses)
+    selective = selectivity(group, tested, addresses)
     if selective:
         result["selectivity"] = selective
     elif group.real:
-        result["selectivity_note"] = _selectivity_note(group)
+        result["selectivity_note"] = selectivity_note(group)
     return result
 
 
-def _named_test(contrast: Contrast, test: SignFlipResult, addresses: list[str]) -> dict[str, Any]:
+def named_test(contrast: Contrast, test: SignFlipResult, addresses: list[str]) -> dict[str, Any]:
     named: dict[str, Any] = {"templates": contrast.name}
     if contrast.placebo is not None:
         named["placebo"] = contrast.placebo
@@ -133,7 +133,7 @@ def _test(test: SignFlipResult, points: int, addresses: list[str]) -> dict[str, 
         "pairs": test.n_blocks * points,
         **sign_flip_summary(test),
         "degenerate": int(test.degenerate.sum()),
-        "strongest": _strongest(test, addresses),
+        "strongest": strongest(test, addresses),
     }
     finite = np.abs(test.t[np.isfinite(test.t)])
     if len(finite):
@@ -141,7 +141,7 @@ def _test(test: SignFlipResult, points: int, addresses: list[str]) -> dict[str, 
     return summary
 
 
-def _strongest(test: SignFlipResult, addresses: list[str]) -> list[dict[str, Any]]:
+def strongest(test: SignFlipResult, addresses: list[str]) -> list[dict[str, Any]]:
     size = np.where(np.isfinite(test.t), np.abs(test.t), -1.0)
     rows = []
     for index in np.argsort(-size, kind="stable")[:STRONGEST_UNITS]:
@@ -158,7 +158,7 @@ def _strongest(test: SignFlipResult, addresses: list[str]) -> list[dict[str, Any
     return rows
 
 
-def _in_every(group: Group, tested: Tested, addresses: list[str]) -> dict[str, Any]:
+def in_every(group: Group, tested: Tested, addresses: list[str]) -> dict[str, Any]:
     assert tested.pooled is not None
     strongest_first = np.argsort(-np.abs(np.nan_to_num(tested.pooled.t)), kind="stable")
     called = [addresses[index] for index in strongest_first if tested.in_every[index]]
@@ -183,18 +183,17 @@ def _variance(tested: Tested) -> dict[str, Any] | None:
     }
     if with_any.any():
         summary["shares"] = {
-            effect.replace(":", "_"): _quartiles(share[with_any])
-            for effect, share in shares.items()
+            effect.replace(":", "_"): quartiles(share[with_any]) for effect, share in shares.items()
         }
     return summary
 
 
-def _quartiles(values: Float[np.ndarray, " units"]) -> dict[str, float]:
+def quartiles(values: Float[np.ndarray, " units"]) -> dict[str, float]:
     low, median, high = np.percentile(values, [25, 50, 75])
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
-def _between_templates(group: Group, tested: Tested) -> list[dict[str, Any]]:
+def between_templates(group: Group, tested: Tested) -> list[dict[str, Any]]:
     rows = []
     for (one, of_one), (other, of_other) in combinations(
         zip(group.contrasts, tested.contrasts, strict=True), 2
@@ -215,7 +214,7 @@ def _between_templates(group: Group, tested: Tested) -> list[dict[str, Any]]:
     return rows
 
 
-def _between_seeds(group: Group, tested: Tested) -> list[dict[str, Any]]:
+def between_seeds(group: Group, tested: Tested) -> list[dict[str, Any]]:
     rows, first = [], 0
     for contrast in group.contrasts:
         maps = tested.gathered.t[first : first + len(contrast.points)]
@@ -230,16 +229,16 @@ def _between_seeds(group: Group, tested: Tested) -> list[dict[str, Any]]:
             "units": found.units,
         }
         if np.isfinite(found.pearson.mean):
-            row |= {"pearson": _pairs(found.pearson), "spearman": _pairs(found.spearman)}
+            row |= {"pearson": pairs(found.pearson), "spearman": pairs(found.spearman)}
         rows.append(row)
     return rows
 
 
-def _pairs(found: PairCorrelations) -> dict[str, float]:
+def pairs(found: PairCorrelations) -> dict[str, float]:
     return {"mean": found.mean, "lowest": found.lowest, "highest": found.highest}
 
 
-def _selectivity(group: Group, tested: Tested, addresses: list[str]) -> list[dict[str, Any]]:
+def selectivity(group: Group, tested: Tested, addresses: list[str]) -> list[dict[str, Any]]:
     rows = []
     for index, contrast in enumerate(group.real):
         shared = common_seeds([contrast, *group.placebos])
@@ -255,7 +254,7 @@ def _selectivity(group: Group, tested: Tested, addresses: list[str]) -> list[dic
     return rows
 
 
-def _selectivity_note(group: Group) -> str:
+def selectivity_note(group: Group) -> str:
     if not group.placebos:
         return NO_PLACEBO
     return "No selectivity: no contrast has a seed in common with every placebo."
@@ -269,11 +268,11 @@ def model_comparison(groups: Sequence[dict[str, Any]], families: Sequence[str]) 
         if len(members) < 2:
             continue
         for unit_set in dict.fromkeys(name for group in members for name in group["results"]):
-            tables += _model_tables(unit_set, members)
+            tables += model_tables(unit_set, members)
     return tables
 
 
-def _model_tables(unit_set: str, members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def model_tables(unit_set: str, members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     pooled: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for group in members:
@@ -281,10 +280,10 @@ def _model_tables(unit_set: str, members: Sequence[dict[str, Any]]) -> list[dict
         if result is None:
             continue
         for test in result["contrasts"]:
-            row = _model_row(group, result, test)
+            row = model_row(group, result, test)
             rows.setdefault((test["templates"],), []).append(row)
         if "pooled" in result:
-            row = _model_row(group, result, result["pooled"])
+            row = model_row(group, result, result["pooled"])
             row["in_every_template"] = result["in_every_template"]["units"]
             if "role_test" in result:
                 row["role_called"] = result["role_test"]["called"]
@@ -299,7 +298,7 @@ def _model_tables(unit_set: str, members: Sequence[dict[str, Any]]) -> list[dict
     return tables
 
 
-def _model_row(
+def model_row(
     group: dict[str, Any], result: dict[str, Any], test: dict[str, Any]
 ) -> dict[str, Any]:
     row = {

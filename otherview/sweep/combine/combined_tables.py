@@ -27,25 +27,25 @@ def combined_table(group: Group, tested: Tested) -> pl.DataFrame:
         columns: dict[str, object] = {
             "mean_test": gathered.test[index],
             "mean_control": gathered.control[index],
-            **_test_columns(tested.contrasts[index], gathered.differences[index]),
+            **test_columns(tested.contrasts[index], gathered.differences[index]),
         }
         if contrast.placebo is None:
-            columns |= _selectivity_columns(tested, index)
-        frames.append(_rows(group, tested, kind, contrast.name, columns))
+            columns |= selectivity_columns(tested, index)
+        frames.append(rows(group, tested, kind, contrast.name, columns))
     if tested.pooled is not None:
-        frames.append(_rows(group, tested, "pooled", None, _pooled_columns(tested)))
+        frames.append(rows(group, tested, "pooled", None, pooled_columns(tested)))
     return null_where_not_finite(pl.concat(frames, how="diagonal_relaxed"))
 
 
 def join(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The tables of all groups as one, with every documented column."""
-    empty = pl.DataFrame(schema=_OPTIONAL)
+    empty = pl.DataFrame(schema=OPTIONAL)
     joined = pl.concat([*tables, empty], how="diagonal_relaxed")
-    given = [name for name in joined.columns if name not in _OPTIONAL]
-    return joined.select(*given, *_OPTIONAL)
+    given = [name for name in joined.columns if name not in OPTIONAL]
+    return joined.select(*given, *OPTIONAL)
 
 
-def _rows(
+def rows(
     group: Group, tested: Tested, kind: str, templates: str | None, columns: dict[str, object]
 ) -> pl.DataFrame:
     units = tested.gathered.layout.units
@@ -58,7 +58,7 @@ def _rows(
     return pl.concat([named, pl.DataFrame(columns)], how="horizontal")
 
 
-def _test_columns(
+def test_columns(
     test: SignFlipResult,
     differences: Float[np.ndarray, "items units"],
 ) -> dict[str, object]:
@@ -69,25 +69,25 @@ def _test_columns(
         "t": test.t,
         "p": test.p,
         **corrected_columns(test),
-        "difference_by_item": _lists(differences),
+        "difference_by_item": lists(differences),
     }
 
 
-def _selectivity_columns(tested: Tested, index: int) -> dict[str, object]:
+def selectivity_columns(tested: Tested, index: int) -> dict[str, object]:
     found = tested.gathered.selective(index)
     if not np.isfinite(found.by_item).any():
         return {}
     return {
         "selectivity": found.mean,
-        "selectivity_by_item": _lists(found.by_item),
+        "selectivity_by_item": lists(found.by_item),
         "selective_items": found.items_above,
     }
 
 
-def _pooled_columns(tested: Tested) -> dict[str, object]:
+def pooled_columns(tested: Tested) -> dict[str, object]:
     gathered, test = tested.gathered, tested.pooled
     assert test is not None
-    columns = _test_columns(test, gathered.balanced.mean(axis=0))
+    columns = test_columns(test, gathered.balanced.mean(axis=0))
     columns |= {
         "significant_templates": tested.significant_contrasts,
         "p_in_every_template": tested.p_in_every,
@@ -106,14 +106,14 @@ def _pooled_columns(tested: Tested) -> dict[str, object]:
     return columns
 
 
-def _lists(values: Float[np.ndarray, "items units"]) -> pl.Series:
+def lists(values: Float[np.ndarray, "items units"]) -> pl.Series:
     """A list a unit, of the items' values."""
     return pl.Series(np.ascontiguousarray(values.T), dtype=pl.Array(pl.Float64, len(values))).cast(
         pl.List(pl.Float64)
     )
 
 
-_OPTIONAL: dict[str, pl.DataType] = {
+OPTIONAL: dict[str, pl.DataType] = {
     "selectivity": pl.Float64(),
     "selectivity_by_item": pl.List(pl.Float64()),
     "selective_items": pl.Float64(),

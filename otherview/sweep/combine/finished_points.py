@@ -20,8 +20,8 @@ from otherview.study.compose import RUN_SETTINGS, study_from
 FILES_OF_A_POINT = (".hydra", "status.json", "responses.nc", "summary.json")
 VARIED = ("templates", "seed")
 """Settings that may differ between the points of a group."""
-_TOP_LEVEL = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
-_HASH = re.compile(r"-([0-9a-f]{8,})$")
+TOP_LEVEL = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
+HASH = re.compile(r"-([0-9a-f]{8,})$")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Point:
     @property
     def identity(self) -> str | None:
         """The hash at the end of the folder's name."""
-        found = _HASH.search(self.name)
+        found = HASH.search(self.name)
         return found[1] if found else None
 
     @property
@@ -101,7 +101,7 @@ def find_points(
             and any((folder / name).exists() for name in FILES_OF_A_POINT)
         ]
     points, left_out = [], []
-    reader = _Reader()
+    reader = Reader()
     for folder in sorted(folders, key=lambda folder: folder.name):
         try:
             points.append(reader.read(folder))
@@ -110,7 +110,7 @@ def find_points(
     return points, left_out
 
 
-class _Reader:
+class Reader:
     """Reads points; what they have in common is parsed once."""
 
     def __init__(self) -> None:
@@ -120,9 +120,9 @@ class _Reader:
         """Raises UnusablePointError."""
         if not folder.is_dir():
             raise UnusablePointError("missing: there is no such folder")
-        summary = _read_summary(folder)
-        text = _read_text(folder / ".hydra" / "config.yaml")
-        sections = _TOP_LEVEL.split(text)
+        summary = read_summary(folder)
+        text = read_text(folder / ".hydra" / "config.yaml")
+        sections = TOP_LEVEL.split(text)
         seed_lines = [section for section in sections if section.startswith("seed:")]
         rest = "".join(section for section in sections if not section.startswith("seed:"))
         try:
@@ -131,7 +131,7 @@ class _Reader:
             config = self._configs[rest]
             seed = int(seed_lines[0].removeprefix("seed:")) if seed_lines else config.study.seed
             point = _point(folder, config, seed, summary)
-            other = _disagreement(point, summary)
+            other = disagreement(point, summary)
         except UnusablePointError:
             raise
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -144,7 +144,7 @@ class _Reader:
         return point
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -153,12 +153,12 @@ def _read_text(path: Path) -> str:
         raise UnusablePointError(f"damaged: {where}: {reason}") from error
 
 
-def _read_summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     if not path.exists():
         raise UnusablePointError(f"unfinished: {_state(folder)}")
     try:
-        summary = json.loads(_read_text(path))
+        summary = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UnusablePointError(f"damaged: summary.json: {error}") from error
     if not isinstance(summary, dict):
@@ -205,7 +205,7 @@ def _point(folder: Path, config: Config, seed: int, summary: Mapping[str, Any]) 
     )
 
 
-def _disagreement(point: Point, summary: Mapping[str, Any]) -> str | None:
+def disagreement(point: Point, summary: Mapping[str, Any]) -> str | None:
     """What of the summary does not follow from the config, in words."""
     study = point.study
     expected = {
@@ -252,19 +252,19 @@ def without_repeats(points: Sequence[Point]) -> tuple[list[Point], list[LeftOut]
     """Of points with equal settings the one that finished last; and the others."""
     latest: dict[tuple[Any, ...], Point] = {}
     for point in points:
-        key = _all_settings(point)
+        key = all_settings(point)
         if key not in latest or latest[key].finished < point.finished:
             latest[key] = point
     used = {point.name for point in latest.values()}
     repeats = [
-        LeftOut(point.name, f"repeats {latest[_all_settings(point)].name}")
+        LeftOut(point.name, f"repeats {latest[all_settings(point)].name}")
         for point in points
         if point.name not in used
     ]
     return list(latest.values()), repeats
 
 
-def _all_settings(point: Point) -> tuple[Any, ...]:
+def all_settings(point: Point) -> tuple[Any, ...]:
     return (point.group, *contrast_key(point.templates), point.seed)
 
 

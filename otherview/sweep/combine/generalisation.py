@@ -13,10 +13,10 @@ def generalises(group: Group, tested: Tested) -> list[dict[str, str]]:
     """
     return [
         _items(group),
-        _wordings(group, tested),
+        wordings(group, tested),
         _seeds(group),
-        _scenes(group),
-        _row(
+        scenes(group),
+        row(
             "models",
             "not tested",
             f"One model: {group.study.model.name}. Other weights are other groups and are never "
@@ -25,7 +25,7 @@ def generalises(group: Group, tested: Tested) -> list[dict[str, str]]:
     ]
 
 
-def _row(over: str, answer: str, sentence: str) -> dict[str, str]:
+def row(over: str, answer: str, sentence: str) -> dict[str, str]:
     return {"over": over, "answer": answer, "sentence": sentence}
 
 
@@ -33,13 +33,13 @@ def _items(group: Group) -> dict[str, str]:
     items, alpha = len(group.study.creatures.items), group.study.nulls.alpha
     smallest = 2.0 ** (1 - items)
     if smallest > alpha:
-        return _row(
+        return row(
             "items",
             "not tested",
             f"{items} items give at best p = {smallest:.3g}, above alpha = {alpha:g}: no unit can "
             "be significant, whatever the number of seeds and templates.",
         )
-    return _row(
+    return row(
         "items",
         "tested",
         f"{items} items ({group.study.creatures.name}) are the exchangeability blocks of every "
@@ -47,10 +47,10 @@ def _items(group: Group) -> dict[str, str]:
     )
 
 
-def _wordings(group: Group, tested: Tested) -> dict[str, str]:
+def wordings(group: Group, tested: Tested) -> dict[str, str]:
     found = tested.role
     if found is not None and not found.note:
-        return _row(
+        return row(
             "wordings",
             "tested",
             f"The role test permutes the roles over {found.n_test} test and {found.n_control} "
@@ -58,7 +58,7 @@ def _wordings(group: Group, tested: Tested) -> dict[str, str]:
             "these. Significance in every template is about these templates only.",
         )
     why = found.note if found is not None else role_note(group) or "No seed is common to all."
-    return _row(
+    return row(
         "wordings",
         "not tested",
         f"{why} The tests over items say nothing of new wordings, however many items and seeds "
@@ -66,24 +66,24 @@ def _wordings(group: Group, tested: Tested) -> dict[str, str]:
     )
 
 
-def _scenes(group: Group) -> dict[str, str]:
+def scenes(group: Group) -> dict[str, str]:
     scene = group.study.scene
     image = "One reference image"
     if scene.prompt is not None and len(group.balanced_seeds) > 1:
         image = "One scene, of which each seed draws its own reference image"
-    return _row("scenes", "not tested", f"{image}: {scene.name}. Other scenes may differ.")
+    return row("scenes", "not tested", f"{image}: {scene.name}. Other scenes may differ.")
 
 
 def _seeds(group: Group) -> dict[str, str]:
     seeds = group.balanced_seeds
     if len(seeds) < 2:
-        return _row(
+        return row(
             "seeds",
             "not tested",
             "Every contrast has one seed in common with the others, or none: nothing is known of "
             "other seeds.",
         )
-    return _row(
+    return row(
         "seeds",
         "described",
         f"{len(seeds)} seeds are averaged within an item and not permuted; the variance split and "

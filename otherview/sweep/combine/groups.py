@@ -115,10 +115,10 @@ def group_points(points: Sequence[Point]) -> list[Group]:
 
 def family(group: Group) -> str:
     """Equal for groups that differ in the model alone."""
-    return repr(sorted((name, v) for name, v in group.differs.items() if not _of_model(name)))
+    return repr(sorted((name, v) for name, v in group.differs.items() if not of_model(name)))
 
 
-def _of_model(setting: str) -> bool:
+def of_model(setting: str) -> bool:
     return setting.split(".")[0] == "model"
 
 

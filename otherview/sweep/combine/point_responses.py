@@ -149,9 +149,9 @@ def read_points(
     reasons: dict[str, str] = {}
     for place, point in enumerate(points):
         try:
-            found = _read(point, layouts)
+            found = read(point, layouts)
             for layout, readings in zip(layouts, found, strict=True):
-                _check(layout, readings, tables[layout.unit_set][place])
+                check(layout, readings, tables[layout.unit_set][place])
         except (OSError, KeyError, ValueError) as error:
             reasons[point.name] = _reason("responses.nc", error)
         else:
@@ -162,7 +162,7 @@ def read_points(
         raise DamagedPointsError(reasons)
 
 
-def _read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
+def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
     study = point.study
     first = min(int(layout.edges.min()) for layout in layouts)
     last = max(int(layout.edges.max()) for layout in layouts)
@@ -198,7 +198,7 @@ def study_roles(point: Point) -> list[str]:
     return ["test"] * len(point.templates.test) + ["control"] * len(point.templates.control)
 
 
-def _check(layout: Layout, readings: Readings, means: Float[np.ndarray, " units"]) -> None:
+def check(layout: Layout, readings: Readings, means: Float[np.ndarray, " units"]) -> None:
     """Raises ValueError where the point's own table is not of these responses."""
     units = layout.units["unit"]
     with np.errstate(invalid="ignore"):  # the logarithm of 0

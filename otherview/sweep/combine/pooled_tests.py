@@ -49,14 +49,14 @@ def tests_of(group: Group, gathered: Gathered) -> Tested:
     """Tests one unit set of `group`."""
     real = len(group.real)
     contrasts = tuple(
-        _over_items(group, gathered.differences[index : index + 1])
+        over_items(group, gathered.differences[index : index + 1])
         for index in range(len(group.contrasts))
     )
     balanced = bool(group.balanced_seeds)
     return Tested(
         gathered,
         contrasts,
-        _over_items(group, gathered.balanced) if balanced else None,
+        over_items(group, gathered.balanced) if balanced else None,
         _p_in_every(contrasts[:real], gathered.layout.units.height),
         _role_test(group, gathered) if balanced and role_note(group) is None else None,
     )
@@ -89,7 +89,7 @@ def flips_of(group: Group) -> Flips:
     return DRAWN_FLIPS if wanted == "auto" else cast(Flips, wanted)
 
 
-def _over_items(
+def over_items(
     group: Group, differences: Float[np.ndarray, "contrasts items units"]
 ) -> SignFlipResult:
     """Sign flips of items: what an item shows under all contrasts flips together."""

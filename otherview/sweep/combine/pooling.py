@@ -72,12 +72,12 @@ def gather(
     Differences of all points are held for as many units at a time as fit into memory; with more
     units the responses are read again. Raises DamagedPointsError.
     """
-    found = {layout.unit_set: _empty(group, layout) for layout in layouts}
+    found = {layout.unit_set: empty(group, layout) for layout in layouts}
     points, items = group.points, len(group.study.creatures.items)
     for held in parts(layouts, len(points) * items):
-        _gather_part(group, held, found, tables, progress)
+        gather_part(group, held, found, tables, progress)
     for gathered in found.values():
-        gathered.variance = _joined(gathered._variance_parts)
+        gathered.variance = joined(gathered._variance_parts)
     return found
 
 
@@ -86,7 +86,7 @@ def passes(group: Group, layouts: Sequence[Layout]) -> int:
     return sum(1 for _ in parts(layouts, len(group.points) * len(group.study.creatures.items)))
 
 
-def _empty(group: Group, layout: Layout) -> Gathered:
+def empty(group: Group, layout: Layout) -> Gathered:
     units, items = layout.units.height, len(group.study.creatures.items)
     contrasts, real = len(group.contrasts), len(group.real)
     return Gathered(
@@ -102,7 +102,7 @@ def _empty(group: Group, layout: Layout) -> Gathered:
     )
 
 
-def _gather_part(
+def gather_part(
     group: Group,
     held: Sequence[tuple[Layout, slice]],
     found: dict[str, Gathered],
@@ -114,7 +114,7 @@ def _gather_part(
     cells = {
         layout.unit_set: np.empty((len(points), items, layout.units.height)) for layout, _ in held
     }
-    columns, weights = _wording_columns(group)
+    columns, weights = wording_columns(group)
     contrast_of = [index for index, c in enumerate(group.contrasts) for _ in c.points]
 
     def take(index: int, unit_set: str, readings: Readings) -> None:
@@ -132,10 +132,10 @@ def _gather_part(
     parts_of_tables = {unit_set: tables[unit_set][:, place] for unit_set, place in place_of.items()}
     read_points(points, [layout for layout, _ in held], parts_of_tables, take, progress)
     for unit_set, place in place_of.items():
-        _reduce(group, cells[unit_set], found[unit_set], place)
+        reduce(group, cells[unit_set], found[unit_set], place)
 
 
-def _wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarray, " wordings"]]:
+def wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarray, " wordings"]]:
     """Column of every wording of the balanced points, by point, and one over its occurrences."""
     written = {wording: column for column, wording in enumerate(role_wordings(group))}
     seeds = set(group.balanced_seeds)
@@ -160,7 +160,7 @@ def _t(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, " uni
         return np.asarray(differences.mean(axis=0) * np.sqrt(len(differences)) / deviation)
 
 
-def _reduce(
+def reduce(
     group: Group, cells: Float[np.ndarray, "points items units"], found: Gathered, place: slice
 ) -> None:
     """Means and the variance split of the units at `place`."""
@@ -188,10 +188,10 @@ def _reduce(
             found.of_contrast[index, :, place] = of_part.of_contrast
             found.of_placebos[index, :, place] = of_part.of_placebos
     if len(group.real) * len(seeds) > 1:
-        _split_variance(_balanced_places(group, places), cells, found)
+        split_variance(balanced_places(group, places), cells, found)
 
 
-def _balanced_places(group: Group, places: dict[str, int]) -> np.ndarray:
+def balanced_places(group: Group, places: dict[str, int]) -> np.ndarray:
     """Place of every balanced point, `[contrasts, seeds]`."""
     seeds = set(group.balanced_seeds)
     return np.array(
@@ -199,7 +199,7 @@ def _balanced_places(group: Group, places: dict[str, int]) -> np.ndarray:
     )
 
 
-def _split_variance(
+def split_variance(
     places: np.ndarray, cells: Float[np.ndarray, "points items units"], found: Gathered
 ) -> None:
     for start in range(0, cells.shape[2], UNITS_AT_ONCE):
@@ -207,7 +207,7 @@ def _split_variance(
         found._variance_parts.append(variance_components(np.moveaxis(some, 2, 0), FACTORS))
 
 
-def _joined(parts: Sequence[VarianceComponents]) -> VarianceComponents | None:
+def joined(parts: Sequence[VarianceComponents]) -> VarianceComponents | None:
     if not parts:
         return None
     first = parts[0]

@@ -67,11 +67,11 @@ def collect_tables(
         for start in range(0, len(group.points), BATCH):
             points = group.points[start : start + BATCH]
             try:
-                table = _read_batch(points, layout)
+                table = read_batch(points, layout)
             except DamagedPointsError as error:
                 reasons |= error.reasons
                 continue
-            labelled = _labels(group, contrasts[start : start + BATCH], points, layout)
+            labelled = labels(group, contrasts[start : start + BATCH], points, layout)
             path = scratch / f"{group.id}-{layout.unit_set}-{start:08}.parquet"
             pl.concat([labelled, table], how="horizontal").write_parquet(path)
             rows.append(table["mean_difference"].to_numpy().reshape(len(points), -1))
@@ -86,7 +86,7 @@ def write_sweep_table(scratch: Path, target: Path) -> None:
     pl.scan_parquet(sorted(scratch.glob("*.parquet"))).sink_parquet(target)
 
 
-def _labels(
+def labels(
     group: Group, contrasts: Sequence[Contrast], points: Sequence[Point], layout: Layout
 ) -> pl.DataFrame:
     """The columns that say which point a row is of."""
@@ -105,11 +105,11 @@ def _labels(
     return columns[np.repeat(np.arange(len(points)), layout.units.height)]
 
 
-def _read_batch(points: Sequence[Point], layout: Layout) -> pl.DataFrame:
+def read_batch(points: Sequence[Point], layout: Layout) -> pl.DataFrame:
     """The tables of `points` one below the other. Raises DamagedPointsError."""
     try:
-        table = _read(points, layout)
-        if _has_units(table, layout, len(points)):
+        table = read(points, layout)
+        if has_units(table, layout, len(points)):
             return table
     except (pl.exceptions.PolarsError, OSError):
         pass
@@ -117,14 +117,14 @@ def _read_batch(points: Sequence[Point], layout: Layout) -> pl.DataFrame:
     for point in points:
         file = f"damaged: {layout.unit_set}.parquet"
         try:
-            if not _has_units(_read([point], layout), layout, 1):
+            if not has_units(read([point], layout), layout, 1):
                 reasons[point.name] = f"{file}: it holds other units than the group's other points"
         except (pl.exceptions.PolarsError, OSError) as error:
             reasons[point.name] = f"{file}: {str(error).splitlines()[0]}"
     raise DamagedPointsError(reasons)
 
 
-def _read(points: Sequence[Point], layout: Layout) -> pl.DataFrame:
+def read(points: Sequence[Point], layout: Layout) -> pl.DataFrame:
     return (
         pl.scan_parquet(
             [point.folder / f"{layout.unit_set}.parquet" for point in points],
@@ -137,7 +137,7 @@ def _read(points: Sequence[Point], layout: Layout) -> pl.DataFrame:
     )
 
 
-def _has_units(table: pl.DataFrame, layout: Layout, points: int) -> bool:
+def has_units(table: pl.DataFrame, layout: Layout, points: int) -> bool:
     units = layout.units["unit"].to_numpy()
     found = table["unit"].to_numpy()
     return found.size == points * units.size and bool(

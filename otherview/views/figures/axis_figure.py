@@ -77,10 +77,10 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
         panels[0].yaxis.labelpad = 10
     scale = {"rms": "RMS", "log_rms": "log RMS"}[result.summary["reading"]["response"]]
     figure.supxlabel(f"difference in {scale}, test − control", fontsize=7.5, color=INK)
-    return Drawing(figure, _alt(result, units, axis))
+    return Drawing(figure, alt(result, units, axis))
 
 
-def _alt(result: RunResult, units: list[str], axis: str | None) -> str:
+def alt(result: RunResult, units: list[str], axis: str | None) -> str:
     along = f" in the order of {axis}" if axis else ""
     parts = []
     for unit in units:

@@ -21,7 +21,7 @@ COLOURS = {
 }
 """Name: on light ground, on dark ground."""
 
-_STOPS = {
+STOPS = {
     "light": ("#0a2f66", "#2a6db5", "#93bfe6", "#f2f1ee", "#f6b581", "#cf6a17", "#6d2b04"),
     "dark": ("#c4e0ff", "#5fa3e4", "#2c527c", "#2b2e36", "#7d4417", "#e3893a", "#ffdcb5"),
 }
@@ -29,7 +29,7 @@ LEVELS = 31
 """Steps of the diverging scale; odd, so that zero has a step of its own."""
 
 
-def _ramp(stops: tuple[str, ...]) -> list[str]:
+def ramp(stops: tuple[str, ...]) -> list[str]:
     """`LEVELS` colours through `stops`, mixed in linear light so that middle tones keep clean."""
     anchors = [[channel**2.2 for channel in to_rgb(stop)] for stop in stops]
     colours = []
@@ -42,11 +42,11 @@ def _ramp(stops: tuple[str, ...]) -> list[str]:
     return colours
 
 
-DIVERGING = tuple(_ramp(_STOPS["light"]))
+DIVERGING = tuple(ramp(STOPS["light"]))
 """Blue, below zero, to orange, above: told apart in every common colour blindness."""
 COLOURS |= {
     f"step-{level}": pair
-    for level, pair in enumerate(zip(DIVERGING, _ramp(_STOPS["dark"]), strict=True))
+    for level, pair in enumerate(zip(DIVERGING, ramp(STOPS["dark"]), strict=True))
 }
 
 INK, MUTED, RULE, PAPER, BLUE, ORANGE, ON_STRONG, ON_WEAK = (

@@ -38,7 +38,7 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
         axes.set_yticks(range(len(rows)), names)
         axes.tick_params(axis="y", labelleft=True)
     called.set_ylim(len(rows) - 0.5, -0.5)
-    return Drawing(figure, _alt(rows))
+    return Drawing(figure, alt(rows))
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _shares(
                 handletextpad=0.3, columnspacing=0.9, borderaxespad=0.2)  # fmt: skip
 
 
-def _alt(rows: list[dict[str, Any]]) -> str:
+def alt(rows: list[dict[str, Any]]) -> str:
     said = [
         f"{_name(row)}: "
         f"{count(row['results']['heads']['observed'])} "

@@ -32,8 +32,8 @@ LINEAR_TO = 0.5
 """Effect sizes up to this are drawn on a linear, larger ones on a logarithmic scale."""
 GAP = 0.55
 """Between groups of blocks, in cells."""
-_TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
-_GROUPS = (("joint", "image"), ("joint", "text"), ("single", "all"))
+TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+GROUPS = (("joint", "image"), ("joint", "text"), ("single", "all"))
 
 
 @dataclass(frozen=True)
@@ -79,24 +79,24 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float) -> Drawing:
     axes.set_xlim(-0.5, across - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     largest = _largest(table)
-    _cells(axes, table, dict(zip(columns, places, strict=True)), largest)
+    cells(axes, table, dict(zip(columns, places, strict=True)), largest)
     used = _marks(axes, table, dict(zip(columns, places, strict=True)), marks, largest,
                   min(cell, height))  # fmt: skip
-    _label(axes, columns, places, rows, cell, height)
+    label(axes, columns, places, rows, cell, height)
     if narrow:
         start = top + rows * height + foot
-        _scale(figure, largest, left, start + 9, width - left - 4, narrow=True)
-        _legend(figure, used, left, start + 18, step=5.0)
+        scale(figure, largest, left, start + 9, width - left - 4, narrow=True)
+        legend(figure, used, left, start + 18, step=5.0)
     else:
         start = left + cell * across + 8
-        _scale(figure, largest, start, top + 6, 26, narrow=False)
-        _legend(figure, used, start, top + 41, step=5.0)
-    return Drawing(figure, _alt(table, marks))
+        scale(figure, largest, start, top + 6, 26, narrow=False)
+        legend(figure, used, start, top + 41, step=5.0)
+    return Drawing(figure, alt(table, marks))
 
 
 def _columns(table: pl.DataFrame) -> list[tuple[str, str, int]]:
     present = set(table.select("block_kind", "stream", "block").iter_rows())
-    order = {group: index for index, group in enumerate(_GROUPS)}
+    order = {group: index for index, group in enumerate(GROUPS)}
     return sorted(present, key=lambda key: (order.get(key[:2], len(order)), *key))
 
 
@@ -114,7 +114,7 @@ def _largest(table: pl.DataFrame) -> float:
     return max(float(values.max()) if len(values) else 1.0, 2 * LINEAR_TO)
 
 
-def _position(effect: float, largest: float) -> float:
+def position(effect: float, largest: float) -> float:
     """Place of an effect on the scale, −1 to 1: linear, then logarithmic."""
     size = abs(effect)
     bent = size / LINEAR_TO if size <= LINEAR_TO else 1 + math.log(size / LINEAR_TO)
@@ -124,10 +124,10 @@ def _position(effect: float, largest: float) -> float:
 def step_of(effect: float, largest: float) -> int:
     """Step of the diverging scale for an effect, 0 to LEVELS − 1."""
     middle = LEVELS // 2
-    return middle + round(max(-1.0, min(1.0, _position(effect, largest))) * middle)
+    return middle + round(max(-1.0, min(1.0, position(effect, largest))) * middle)
 
 
-def _cells(
+def cells(
     axes: Axes, table: pl.DataFrame, place: dict[tuple[str, str, int], float], largest: float
 ) -> None:
     for row in table.iter_rows(named=True):
@@ -161,7 +161,7 @@ def _marks(
             of_colour = [
                 row
                 for row in rows.filter(~pl.col("unit").is_in(list(taken))).iter_rows(named=True)
-                if _is_strong(row["g"], largest) == strong
+                if is_strong(row["g"], largest) == strong
             ]
             if of_colour:
                 axes.scatter(
@@ -174,11 +174,11 @@ def _marks(
     return used[::-1]
 
 
-def _is_strong(effect: float | None, largest: float) -> bool:
-    return effect is not None and abs(_position(effect, largest)) > 0.52
+def is_strong(effect: float | None, largest: float) -> bool:
+    return effect is not None and abs(position(effect, largest)) > 0.52
 
 
-def _label(
+def label(
     axes: Axes,
     columns: list[tuple[str, str, int]],
     places: list[float],
@@ -207,7 +207,7 @@ def _label(
         )  # fmt: skip
 
 
-def _scale(
+def scale(
     figure: Canvas, largest: float, left: float, top: float, length: float, *, narrow: bool
 ) -> None:
     """The diverging scale with its meaning, lying under the map or standing beside it."""
@@ -221,15 +221,15 @@ def _scale(
         axes.add_patch(Rectangle(corner, *sides, facecolor=colour, edgecolor=colour, linewidth=0.3))
     for spine in axes.spines.values():
         spine.set_visible(False)
-    wanted = [tick for tick in _TICKS if tick <= largest * 1.001]
+    wanted = [tick for tick in TICKS if tick <= largest * 1.001]
     kept: list[float] = []
     for tick in reversed(wanted):
-        if all(_position(other, largest) - _position(tick, largest) > 0.19 for other in kept) and (
-            _position(tick, largest) > 0.19
+        if all(position(other, largest) - position(tick, largest) > 0.19 for other in kept) and (
+            position(tick, largest) > 0.19
         ):
             kept.append(tick)
     ticks = [-tick for tick in kept] + [0.0] + kept[::-1]
-    places = [_position(tick, largest) for tick in ticks]
+    places = [position(tick, largest) for tick in ticks]
     names = [f"{tick:g}".replace("-", "−") for tick in ticks]
     if narrow:
         axes.set(xlim=(-1, 1), ylim=(0, 1), yticks=[])
@@ -251,7 +251,7 @@ def _scale(
         axes.annotate("larger under control", (0, -1), xytext=(0, -4), va="top", **end)
 
 
-def _legend(
+def legend(
     figure: Canvas, used: list[tuple[Mark, int]], left: float, top: float, *, step: float
 ) -> None:
     for index, (mark, number) in enumerate(used):
@@ -262,7 +262,7 @@ def _legend(
         axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
 
 
-def _alt(table: pl.DataFrame, marks: list[Mark]) -> str:
+def alt(table: pl.DataFrame, marks: list[Mark]) -> str:
     strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
     said = [
         f"{int(table[mark.column].fill_null(False).sum())} {mark.meaning}".replace(

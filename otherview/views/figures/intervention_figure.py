@@ -36,8 +36,8 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     sets.set_title(
         f"Diamond: the chosen heads{between}grey: random heads of the same sites", fontsize=7
     )
-    _singles(single, heads, found)
-    return Drawing(figure, _alt(rows, measure, heads))
+    singles(single, heads, found)
+    return Drawing(figure, alt(rows, measure, heads))
 
 
 def primary_measure(found: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> No
     axes.tick_params(axis="y", length=0)
 
 
-def _singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
+def singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
     chosen = heads["selected"].to_numpy().astype(bool)
     x, y = heads["change_test"].to_numpy(), heads["change_control"].to_numpy()
     largest = float(np.nanmax([*x, *y], initial=0.01)) * 1.12
@@ -93,7 +93,7 @@ def _singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
     axes.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.2)
 
 
-def _alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame) -> str:
+def alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame) -> str:
     said = [
         f"{row['role']} role, {row['variant']}: {significant(row['value'])} "
         f"{measure.get('unit', '')}"

@@ -36,9 +36,9 @@ def draw_nulls(result: RunResult, width: float, unit_set: str = "heads") -> Draw
     rows = result.nulls.filter(unit_set=unit_set)
     for index, (axes, statistic) in enumerate(zip(panels, statistics, strict=True)):
         of_statistic = rows.filter(statistic=statistic)
-        _curve(axes, of_statistic.filter(null="sign_flip"), BLUE, _flips_name(found["sign_flip"]),
+        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, flips_name(found["sign_flip"]),
                found["sign_flip"]["patterns"])  # fmt: skip
-        _curve(axes, of_statistic.filter(null="published"), ORANGE,
+        curve(axes, of_statistic.filter(null="published"), ORANGE,
                f"{found['published_reading']['flips']} random flips", None)  # fmt: skip
         _axes(axes, narrow or index == 0)
         if statistic == "max_abs_t":
@@ -49,14 +49,14 @@ def draw_nulls(result: RunResult, width: float, unit_set: str = "heads") -> Draw
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2, borderaxespad=0.1,
                   columnspacing=1.6, handlelength=1.4)  # fmt: skip
-    return Drawing(figure, _alt(found, counts, unit_set))
+    return Drawing(figure, alt(found, counts, unit_set))
 
 
-def _flips_name(test: dict[str, Any]) -> str:
+def flips_name(test: dict[str, Any]) -> str:
     return "all sign patterns" if test["exact"] else f"{test['patterns']:,} random patterns"
 
 
-def _curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, patterns: int | None) -> None:
+def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, patterns: int | None) -> None:
     """Share of the patterns that reach a value, as a falling staircase on a logarithmic scale.
 
     `patterns` is their number. Pruned enumeration counts all patterns below a floor as largest
@@ -137,7 +137,7 @@ def _largest(axes: Axes, found: dict[str, Any], unit_set: str) -> None:
         axes.text(0.5, 0.5, "no head has a t", transform=axes.transAxes, color=MUTED, ha="center")
 
 
-def _alt(found: dict[str, Any], counts: list[dict[str, Any]], unit_set: str) -> str:
+def alt(found: dict[str, Any], counts: list[dict[str, Any]], unit_set: str) -> str:
     parts = [
         f"{row['observed']:,} of {found['units']:,} {NOUNS[unit_set]} have |t| > "
         f"{row['threshold']:g}; sign flips give {significant(row['null_mean'])} on average and as "

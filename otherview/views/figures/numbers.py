@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NARROW_SPACE = "\u202f"
 
 
@@ -30,7 +30,7 @@ def significant(value: float, digits: int = 2) -> str:
 
 def power_of_ten(exponent: int) -> str:
     """10⁻⁵; 1 and 10 as themselves."""
-    return {0: "1", 1: "10"}.get(exponent, f"10{str(exponent).translate(_SUPERSCRIPTS)}")
+    return {0: "1", 1: "10"}.get(exponent, f"10{str(exponent).translate(SUPERSCRIPTS)}")
 
 
 def percent(share: float) -> str:

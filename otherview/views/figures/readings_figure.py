@@ -75,10 +75,10 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
     axes.set_xlim(-0.012, 1.18 if not narrow else 1.3)
     figure.legend(loc="outside upper left", ncols=2 if narrow else 4, columnspacing=1.6,
                   borderaxespad=0.1)  # fmt: skip
-    return Drawing(figure, _alt(tables, results))
+    return Drawing(figure, alt(tables, results))
 
 
-def _alt(tables: dict[str, list[tuple[str, str, float]]], results: dict[str, Any]) -> str:
+def alt(tables: dict[str, list[tuple[str, str, float]]], results: dict[str, Any]) -> str:
     said = [
         f"{results[unit_set]['units']:,} {NOUNS[unit_set]}: "
         + "; ".join(f"{name}: {count(called)}" for _, name, called in rows)

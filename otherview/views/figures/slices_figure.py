@@ -57,7 +57,7 @@ def draw_slices(result: RunResult, width: float) -> Drawing:
     figure.legend(loc="outside upper left", ncols=1 if narrow else 2, borderaxespad=0.1,
                   columnspacing=1.6)  # fmt: skip
     said = [
-        f"{name} {percent(_share_over(table.filter(channel_kind=kind), threshold))}"
+        f"{name} {percent(share_over(table.filter(channel_kind=kind), threshold))}"
         for kind, name, _, _ in KINDS
         if (table["channel_kind"] == kind).any()
     ]
@@ -68,5 +68,5 @@ def draw_slices(result: RunResult, width: float) -> Drawing:
     )  # fmt: skip
 
 
-def _share_over(rows: pl.DataFrame, threshold: float) -> float:
+def share_over(rows: pl.DataFrame, threshold: float) -> float:
     return float(np.mean(np.abs(rows["t"].to_numpy()) > threshold))

@@ -12,7 +12,7 @@ from otherview.views.figures.colours import BLUE, MUTED, ORANGE, RULE
 from otherview.views.figures.numbers import plural
 from otherview.views.figures.style import NARROW, Drawing, canvas
 
-_TICKS = [sign * tick for sign in (-1, 1) for tick in (3, 10, 30, 100, 300, 1000)]
+TICKS = [sign * tick for sign in (-1, 1) for tick in (3, 10, 30, 100, 300, 1000)]
 
 
 def draw_halves(result: RunResult, width: float) -> Drawing:
@@ -70,7 +70,7 @@ def _axes(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         axis = getattr(axes, f"{name}axis")
         getattr(axes, f"set_{name}scale")("symlog", linthresh=3, linscale=0.9)
         getattr(axes, f"set_{name}lim")(-largest, largest)
-        ticks = sorted([0, *(tick for tick in _TICKS if abs(tick) <= largest)])
+        ticks = sorted([0, *(tick for tick in TICKS if abs(tick) <= largest)])
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))

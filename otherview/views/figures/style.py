@@ -26,7 +26,7 @@ TYPEFACES = ("Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu San
 """The first that the machine has is used; matplotlib brings the last."""
 
 
-def _typeface() -> str:
+def typeface() -> str:
     present = {font.name for font in font_manager.fontManager.ttflist}
     return next((name for name in TYPEFACES if name in present), TYPEFACES[-1])
 
@@ -38,7 +38,7 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
     PDF embeds TrueType fonts. In SVG, letters are outlines, or with `outlined=False` text.
     """
     settings: dict[Any, Any] = {
-        "font.family": list(dict.fromkeys((_typeface(), "DejaVu Sans"))),  # glyph by glyph
+        "font.family": list(dict.fromkeys((typeface(), "DejaVu Sans"))),  # glyph by glyph
         "font.size": 7.5,
         "text.color": INK,
         "text.parse_math": False,

@@ -16,13 +16,13 @@ from otherview.views.figures.style import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
-_VARIABLES = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
-_LINK = re.compile(r"url\(#([^)]+)\)")
-_FONT = re.compile(
+VARIABLES = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
+LINK = re.compile(r"url\(#([^)]+)\)")
+FONT = re.compile(
     r"(?:(?P<slant>italic|oblique)\s+)?(?:(?P<weight>bold|\d{3})\s+)?(?P<size>[\d.]+)px"
 )
-_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_DROPPED = {"font-family", "font-stretch", "font-variant"}
+NUMBER = re.compile(r"-?\d+\.\d{3,}")
+DROPPED = {"font-family", "font-stretch", "font-variant"}
 
 
 def inline_svg(drawing: Drawing, prefix: str) -> str:
@@ -35,25 +35,25 @@ def inline_svg(drawing: Drawing, prefix: str) -> str:
     drawing.canvas.savefig(buffer, format="svg", metadata={"Date": None})
     ElementTree.register_namespace("", SVG[1:-1])
     root = ElementTree.fromstring(buffer.getvalue())
-    _drop(root, "metadata")
+    drop(root, "metadata")
     for definitions in root.iter(f"{SVG}defs"):
-        _drop(definitions, "style")
+        drop(definitions, "style")
     for element in root.iter():
-        _plain(element, prefix)
+        plain(element, prefix)
     for name in ("width", "height"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-label": drawing.alt, "class": "drawing"}
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _drop(parent: ElementTree.Element, name: str) -> None:
+def drop(parent: ElementTree.Element, name: str) -> None:
     for child in parent.findall(f"{SVG}{name}"):
         parent.remove(child)
 
 
-def _plain(element: ElementTree.Element, prefix: str) -> None:
+def plain(element: ElementTree.Element, prefix: str) -> None:
     attributes = element.attrib
-    attributes |= _declarations(attributes.pop("style", ""))
+    attributes |= declarations(attributes.pop("style", ""))
     identity = attributes.pop("id", None)
     if identity is not None and identity.startswith(UNIT_MARK):
         attributes["data-unit"] = identity.removeprefix(UNIT_MARK)
@@ -64,25 +64,25 @@ def _plain(element: ElementTree.Element, prefix: str) -> None:
         attributes["href"] = f"#{prefix}-{target.removeprefix('#')}"
     for name, value in attributes.items():
         if name in ("fill", "stroke"):
-            attributes[name] = _VARIABLES.get(value.lower(), value)
+            attributes[name] = VARIABLES.get(value.lower(), value)
         elif name == "clip-path":
-            attributes[name] = _LINK.sub(rf"url(#{prefix}-\1)", value)
+            attributes[name] = LINK.sub(rf"url(#{prefix}-\1)", value)
         elif name in ("d", "transform", "x", "y"):
-            attributes[name] = _NUMBER.sub(lambda found: f"{float(found[0]):.2f}", value)
-        if name in ("fill", "stroke") and (linked := _LINK.match(value)):
+            attributes[name] = NUMBER.sub(lambda found: f"{float(found[0]):.2f}", value)
+        if name in ("fill", "stroke") and (linked := LINK.match(value)):
             attributes[name] = f"url(#{prefix}-{linked[1]})"
 
 
-def _declarations(style: str) -> dict[str, str]:
+def declarations(style: str) -> dict[str, str]:
     """CSS declarations as presentation attributes; the typeface is the page's."""
     found: dict[str, str] = {}
     for declaration in style.split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name == "font":
-            font = _FONT.search(value)
+            font = FONT.search(value)
             if font is not None:
                 found["font-size"] = font["size"]
                 found |= {"font-weight": font["weight"]} if font["weight"] else {}
-        elif name and name not in _DROPPED:
+        elif name and name not in DROPPED:
             found[name] = value.removesuffix("px")
     return found

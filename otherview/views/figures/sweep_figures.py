@@ -99,7 +99,7 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=DIVERGING[step],
                                  edgecolor=PAPER, linewidth=0.8))  # fmt: skip
         strong = abs(value) > 0.6 and row != column
-        axes.text(column, row, "1" if row == column else _two_digits(value),
+        axes.text(column, row, "1" if row == column else two_digits(value),
                   ha="center", va="center_baseline", color=ON_STRONG if strong else INK,
                   fontsize=7)  # fmt: skip
     shown = [clipped(name, 18) for name in names]
@@ -114,7 +114,7 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
     return Drawing(figure, "Correlation of the t-maps over heads: " + ", ".join(said) + ".")
 
 
-def _two_digits(value: float) -> str:
+def two_digits(value: float) -> str:
     return f"{round(float(value), 2) + 0.0:.2f}".replace("-", "−")
 
 
@@ -153,7 +153,7 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
     across = 3 if len(groups) == 1 else 2
     figure.legend(loc="outside upper left", ncols=1 if width < NARROW else across,
                   borderaxespad=0.1, columnspacing=1.6)  # fmt: skip
-    return Drawing(figure, _alt_models(groups, rows))
+    return Drawing(figure, alt_models(groups, rows))
 
 
 def _called(group: dict[str, Any]) -> dict[str, tuple[float | None, float]]:
@@ -172,7 +172,7 @@ def _called(group: dict[str, Any]) -> dict[str, tuple[float | None, float]]:
     return rows
 
 
-def _alt_models(
+def alt_models(
     groups: list[dict[str, Any]], rows: dict[str, dict[str, tuple[float | None, float]]]
 ) -> str:
     said = [
@@ -256,7 +256,7 @@ def draw_selectivity(result: SweepResult, width: float) -> Drawing:
     sizes = np.abs(rows["selectivity"].to_numpy())
     axes.set_xscale("symlog", linthresh=float(max(np.median(sizes), sizes.max() / 1e3, 1e-9)))
     axes.margins(x=0.06)
-    _few_ticks(axes, rows["selectivity"].to_numpy())
+    few_ticks(axes, rows["selectivity"].to_numpy())
     axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.6)
     axes.set_xlabel("size of the difference, template less placebos")
@@ -265,7 +265,7 @@ def draw_selectivity(result: SweepResult, width: float) -> Drawing:
     return Drawing(figure, "Selectivity, a point a head. " + "; ".join(parts) + ".")
 
 
-def _few_ticks(axes: Axes, values: np.ndarray) -> None:
+def few_ticks(axes: Axes, values: np.ndarray) -> None:
     """Zero, and on either side the powers of ten that the values reach."""
     ticks = [0.0]
     for sign in (-1, 1):

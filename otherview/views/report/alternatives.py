@@ -15,16 +15,16 @@ def reasons(summary: dict[str, Any], unit_set: str) -> list[tuple[str, str]]:
     return [
         reason
         for reason in (
-            _what_is_counted(results),
-            _how_many_flips(found),
-            _which_units(found, NOUNS[unit_set]),
-            _role_or_words(found, NOUNS[unit_set]),
+            what_is_counted(results),
+            how_many_flips(found),
+            which_units(found, NOUNS[unit_set]),
+            role_or_words(found, NOUNS[unit_set]),
         )
         if reason is not None
     ]
 
 
-def _what_is_counted(results: dict[str, Any]) -> tuple[str, str] | None:
+def what_is_counted(results: dict[str, Any]) -> tuple[str, str] | None:
     slices = results.get("slices16")
     if slices is None or "heads" not in results:
         return None
@@ -39,7 +39,7 @@ def _what_is_counted(results: dict[str, Any]) -> tuple[str, str] | None:
     )
 
 
-def _how_many_flips(found: dict[str, Any]) -> tuple[str, str]:
+def how_many_flips(found: dict[str, Any]) -> tuple[str, str]:
     drawn, test = found["published_reading"], found["sign_flip"]
     row, exact = drawn["counts"][0], test["counts"][0]
     low, high = exact["null_p99_interval"]
@@ -50,19 +50,19 @@ def _how_many_flips(found: dict[str, Any]) -> tuple[str, str]:
         f"The published null has {plural(drawn['flips'], 'random flip')}, so that its 99th "
         "percentile "
         f"({significant(row['null_p99'])} for |t|\u00a0>\u00a0{row['threshold']:g}) rests on "
-        f"{_beyond_p99(drawn['flips'])}. Over {patterns} patterns it is "
+        f"{beyond_p99(drawn['flips'])}. Over {patterns} patterns it is "
         f"{count(exact['null_p99'])}{spread}: heads are correlated, and a pattern that lifts one "
         "lifts its relatives. The ratio of observed to percentile is no effect size; it grows with "
         "the number of items.",
     )
 
 
-def _beyond_p99(flips: int) -> str:
+def beyond_p99(flips: int) -> str:
     beyond = max(round(flips / 100), 1)
     return "the largest one of them" if beyond == 1 else f"the largest {beyond} of them"
 
 
-def _which_units(found: dict[str, Any], noun: str) -> tuple[str, str]:
+def which_units(found: dict[str, Any], noun: str) -> tuple[str, str]:
     test = found["sign_flip"]
     row = test["counts"][0]
     return (
@@ -74,7 +74,7 @@ def _which_units(found: dict[str, Any], noun: str) -> tuple[str, str]:
     )
 
 
-def _role_or_words(found: dict[str, Any], noun: str) -> tuple[str, str]:
+def role_or_words(found: dict[str, Any], noun: str) -> tuple[str, str]:
     if "role_test" not in found:
         return (
             "The role or the words.",
@@ -101,7 +101,7 @@ def count_rows(summary: dict[str, Any]) -> list[list[str]]:
         for row in found["published_reading"]["counts"]:
             test = exact[row["threshold"]]
             rows.append(
-                [*_published_cells(title, row, found["units"]),
+                [*published_cells(title, row, found["units"]),
                  f"{significant(test['null_mean'])} ± {significant(test['null_sd'])}",
                  count(test["null_p99"]), significant(test["p"])]
             )  # fmt: skip
@@ -109,13 +109,13 @@ def count_rows(summary: dict[str, Any]) -> list[list[str]]:
     if figures:
         title = f"as published, {count(figures['units'])}"
         rows += [
-            [*_published_cells(title, row, figures["units"]), "–", "–", "–"]
+            [*published_cells(title, row, figures["units"]), "–", "–", "–"]
             for row in figures["counts"]
         ]
     return rows
 
 
-def _published_cells(title: str, row: dict[str, Any], units: int) -> list[str]:
+def published_cells(title: str, row: dict[str, Any], units: int) -> list[str]:
     above = row["null_p99"]
     return [
         title,

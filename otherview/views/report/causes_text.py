@@ -37,11 +37,11 @@ def control_sentences(controls: dict[str, Any], found: dict[str, Any], unit_set:
                 f"{count(of_units['units'])} {NOUNS[unit_set]} differ more under {row['contrast']}"
                 f"{ratio}. That describes and is no test: two pairs of words always differ."
             )
-    sentences += _in_summary(found)
+    sentences += in_summary(found)
     return sentences
 
 
-def _in_summary(found: dict[str, Any]) -> list[str]:
+def in_summary(found: dict[str, Any]) -> list[str]:
     sentences = []
     if "label_shuffle" in found:
         shuffled = found["label_shuffle"]

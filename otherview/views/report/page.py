@@ -71,7 +71,7 @@ def _environment(result: Result) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _style(), _read("page.js")
+    style, script = _style(), read("page.js")
     environment.filters |= {
         "count": count, "percent": percent, "signed": signed, "significant": significant,
     }  # fmt: skip
@@ -89,12 +89,12 @@ def _environment(result: Result) -> Environment:
                 "form-action 'none'",
             )
         ),
-        "drawing": lambda name: _drawing(result, name),
+        "drawing": lambda name: drawing(result, name),
     }
     return environment
 
 
-def _drawing(result: Result, name: str) -> Markup | None:
+def drawing(result: Result, name: str) -> Markup | None:
     """A figure laid out for a wide page and for a phone; None where the result has no such "
     "thing."""
     svgs: list[Markup] = []
@@ -117,10 +117,10 @@ def _style() -> str:
     colours = (
         f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
     )
-    return colours + _read("page.css")
+    return colours + read("page.css")
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
     return (files("otherview.views.report") / "templates" / name).read_text(encoding="utf-8")
 
 

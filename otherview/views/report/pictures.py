@@ -42,7 +42,7 @@ def examples(folder: Path) -> list[dict[str, str]]:
             rows = json.loads(sheet.info["prompts"])
             side = (sheet.width // len(rows[0]), sheet.height // len(rows))
             return [
-                {"prompt": str(prompt), "image": _cut(sheet, row, column, side)}
+                {"prompt": str(prompt), "image": cut(sheet, row, column, side)}
                 for row, prompts in enumerate(rows)
                 for column, prompt in enumerate(prompts)
             ]
@@ -50,7 +50,7 @@ def examples(folder: Path) -> list[dict[str, str]]:
         raise ResultError(f"{path} is damaged: it does not name its prompts") from error
 
 
-def _cut(sheet: Image, row: int, column: int, side: tuple[int, int]) -> str:
+def cut(sheet: Image, row: int, column: int, side: tuple[int, int]) -> str:
     width, height = side
     corner = (column * width, row * height)
     buffer = io.BytesIO()

@@ -50,8 +50,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "count_rows": count_rows(summary),
         "examples": examples(result.folder),
         "table": None,
-        "controls": _controls(result, found, unit_set),
-        "interventions": _interventions(result),
+        "controls": controls(result, found, unit_set),
+        "interventions": interventions(result),
         "items": result.differences.items,
         **captions(summary, unit_set),
     }  # fmt: skip
@@ -60,7 +60,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
     return content
 
 
-def _controls(result: RunResult, found: dict[str, Any], unit_set: str) -> dict[str, Any] | None:
+def controls(result: RunResult, found: dict[str, Any], unit_set: str) -> dict[str, Any] | None:
     if result.controls is None:
         return None
     return {
@@ -70,7 +70,7 @@ def _controls(result: RunResult, found: dict[str, Any], unit_set: str) -> dict[s
     }
 
 
-def _interventions(result: RunResult) -> dict[str, Any] | None:
+def interventions(result: RunResult) -> dict[str, Any] | None:
     if result.interventions is None or result.single_heads is None:
         return None
     return {
@@ -98,7 +98,7 @@ def answer(result: RunResult, unit_set: str) -> list[str]:
     done = [result.interventions["headline"]] if result.interventions is not None else []
     if "placebo" in summary["contrast"]:
         return [
-            f"{_number_of(test['familywise'], units, noun)} of {summary['model']} respond "
+            f"{number_of(test['familywise'], units, noun)} of {summary['model']} respond "
             f"differently to wordings of one and the same role ({summary['contrast']['placebo']}), "
             f"over {summary['items']} items (family-wise error {percent(test['alpha'])}).",
             *done,
@@ -110,7 +110,7 @@ def answer(result: RunResult, unit_set: str) -> list[str]:
             f"{role['wordings']['test']} test and {role['wordings']['control']} control wordings"
         )
         first = (
-            f"{_number_of(role['called'], units, noun)} of {summary['model']} "
+            f"{number_of(role['called'], units, noun)} of {summary['model']} "
             f"{'follows' if role['called'] == 1 else 'follow'} the role rather than the words: "
             "over "
             f"{wordings} and over {summary['items']} items, each with a family-wise error of "
@@ -124,11 +124,11 @@ def answer(result: RunResult, unit_set: str) -> list[str]:
         )
         return [first, *done, second]
     first = (
-        f"{_number_of(test['familywise'], units, noun)} of {summary['model']} "
+        f"{number_of(test['familywise'], units, noun)} of {summary['model']} "
         f"{'responds' if test['familywise'] == 1 else 'respond'} differently to the two "
         "wordings over "
         f"{summary['items']} items (family-wise error {percent(test['alpha'])}"
-        f"{_largest(found)})."
+        f"{largest(found)})."
     )
     second = (
         "Whether they follow the role or only the words cannot be told from one pair of wordings; "
@@ -168,7 +168,7 @@ def run_command(result: RunResult) -> str:
     started = [str(word) for word in result.summary["provenance"]["command"][1:]]
     overrides_file = result.folder / ".hydra" / "overrides.yaml"
     if overrides_file.is_file():
-        options = _config_folders(started)
+        options = config_folders(started)
         overrides = yaml.safe_load(overrides_file.read_text(encoding="utf-8")) or []
         started = [*options, *map(str, overrides)]
     else:
@@ -176,7 +176,7 @@ def run_command(result: RunResult) -> str:
     return shlex.join(["otherview", "run", *started])
 
 
-def _config_folders(words: list[str]) -> list[str]:
+def config_folders(words: list[str]) -> list[str]:
     options: list[str] = []
     for index, word in enumerate(words):
         if word.startswith("--config-dir="):
@@ -186,11 +186,11 @@ def _config_folders(words: list[str]) -> list[str]:
     return options
 
 
-def _number_of(number: int, units: int, noun: str) -> str:
+def number_of(number: int, units: int, noun: str) -> str:
     return f"{'None' if number == 0 else count(number)} of {count(units)} {noun}"
 
 
-def _largest(found: dict[str, Any]) -> str:
+def largest(found: dict[str, Any]) -> str:
     if not found["strongest"] or "t" not in found["strongest"][0]:
         return ""
     row = found["strongest"][0]

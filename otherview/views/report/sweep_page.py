@@ -24,13 +24,13 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "group": group,
         "found": found,
         "answer": sweep_answer(combined, group),
-        "key_figures": _key_figures(found),
+        "key_figures": key_figures(found),
         "table": page_table(table),
         "reference": image_data(pictured / "reference.png"),
         "examples": examples(pictured),
-        "count_rows": _count_rows(found),
-        "contrast_rows": [_contrast_row(group, test) for test in found["contrasts"]],
-        "model_rows": _model_rows(combined),
+        "count_rows": count_rows(found),
+        "contrast_rows": [contrast_row(group, test) for test in found["contrasts"]],
+        "model_rows": model_rows(combined),
         "seed_rows": [
             [row["templates"], count(row["seeds"]), f"{row['pearson']['mean']:.3f}",
              f"{row['pearson']['lowest']:.3f}"]
@@ -58,17 +58,17 @@ def sweep_answer(combined: dict[str, Any], group: dict[str, Any]) -> list[str]:
     units, sentences = found["units"], []
     everywhere = found.get("in_every_template")
     spread = (
-        f"{_none_or(everywhere['units'])} differ family-wise with one sign in every one of "
+        f"{none_or(everywhere['units'])} differ family-wise with one sign in every one of "
         f"{plural(len(everywhere['templates']), 'template')}"
         if everywhere is not None
-        else f"{_none_or(found['contrasts'][0]['familywise'])} differ family-wise under "
+        else f"{none_or(found['contrasts'][0]['familywise'])} differ family-wise under "
         f"{found['contrasts'][0]['templates']}"
     )
     if "role_test" in found:
         role = found["role_test"]
         wordings = role["wordings"]
         sentences.append(
-            f"{_none_or(role['called'])} of {count(units)} heads of {group['model']} follow "
+            f"{none_or(role['called'])} of {count(units)} heads of {group['model']} follow "
             "the role "
             f"over {count(wordings['test'])} test and {count(wordings['control'])} control "
             "wordings "
@@ -79,11 +79,11 @@ def sweep_answer(combined: dict[str, Any], group: dict[str, Any]) -> list[str]:
             f"Of {count(units)} heads of {group['model']} {spread}, over "
             f"{plural(len(group['items']), 'item')}; whether they follow the role was not tested."
         )
-    sentences += _beside(combined, group, found)
+    sentences += beside(combined, group, found)
     return sentences
 
 
-def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, Any]) -> list[str]:
+def beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, Any]) -> list[str]:
     contrasts = [test for test in found["contrasts"] if "placebo" not in test]
     threshold = found["contrasts"][0]["counts"][0]["threshold"]
     over = f"|t|\u00a0>\u00a0{threshold:g}"
@@ -103,7 +103,7 @@ def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, An
             continue
         largest = max(test["counts"][0]["observed"] for test in swept)
         called = (
-            f", and the role test calls {_none_or(null['role_test']['called']).lower()}"
+            f", and the role test calls {none_or(null['role_test']['called']).lower()}"
             if "role_test" in null
             else ""
         )
@@ -118,11 +118,11 @@ def _beside(combined: dict[str, Any], group: dict[str, Any], found: dict[str, An
     return [f"{'; '.join(clauses)}."] if clauses else []
 
 
-def _none_or(number: int) -> str:
+def none_or(number: int) -> str:
     return "None" if number == 0 else count(number)
 
 
-def _key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
+def key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
     figures = []
     if "role_test" in found:
         figures.append((count(found["role_test"]["called"]), "heads follow the role"))
@@ -139,7 +139,7 @@ def _key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
     return figures
 
 
-def _count_rows(found: dict[str, Any]) -> list[list[str]]:
+def count_rows(found: dict[str, Any]) -> list[list[str]]:
     """Observed against null, a row a test and threshold: over all templates first."""
     pooled = [("over all templates", found["pooled"])] if "pooled" in found else []
     rows = []
@@ -158,7 +158,7 @@ def _count_rows(found: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _contrast_row(group: dict[str, Any], test: dict[str, Any]) -> list[str]:
+def contrast_row(group: dict[str, Any], test: dict[str, Any]) -> list[str]:
     contrast = next(row for row in group["contrasts"] if row["templates"] == test["templates"])
     same = contrast["equal_count"] and contrast["equal_item_position"]
     units = group["results"]["heads"]["units"]
@@ -175,7 +175,7 @@ def _contrast_row(group: dict[str, Any], test: dict[str, Any]) -> list[str]:
     ]
 
 
-def _model_rows(combined: dict[str, Any]) -> list[list[str]]:
+def model_rows(combined: dict[str, Any]) -> list[list[str]]:
     rows = []
     for comparison in combined.get("models", []):
         if comparison["unit_set"] != "heads":

@@ -49,23 +49,23 @@ def _signed(name: str) -> Callable[[Row], str]:
     return lambda row: ABSENT if row[name] is None else signed(row[name])
 
 
-def _small(name: str) -> Callable[[Row], str]:
+def small(name: str) -> Callable[[Row], str]:
     return lambda row: ABSENT if row[name] is None else significant(row[name])
 
 
-def _rounded(name: str) -> Callable[[Row], str]:
+def rounded(name: str) -> Callable[[Row], str]:
     return lambda row: ABSENT if row[name] is None else f"{row[name]:,.0f}"
 
 
-def _plain(name: str) -> Callable[[Row], float | None]:
+def plain(name: str) -> Callable[[Row], float | None]:
     return lambda row: None if row[name] is None else float(row[name])
 
 
-def _yes(name: str) -> Callable[[Row], str]:
+def yes(name: str) -> Callable[[Row], str]:
     return lambda row: "yes" if row[name] else ABSENT
 
 
-def _interval(row: Row) -> str:
+def interval(row: Row) -> str:
     if row["g_low"] is None or row["g_high"] is None:
         return ABSENT
     return f"{signed(row['g_low'])} to {signed(row['g_high'])}"
@@ -75,28 +75,28 @@ COLUMNS = (
     Column("head", "block, stream and number", "unit", lambda row: str(row["unit"]),
            lambda row: str(row["unit"]), is_text=True),
     Column("g", "effect size, Hedges’ g; above 0: larger under test", "g", _signed("g"),
-           _plain("g")),
-    Column("interval", "of g, at the study’s level", "g_low", _interval, _plain("g_low")),
-    Column("t", "paired t over items", "t", _signed("t"), _plain("t")),
-    Column("p", "two-sided sign-flip p of this head alone", "p", _small("p"), _plain("p")),
+           plain("g")),
+    Column("interval", "of g, at the study’s level", "g_low", interval, plain("g_low")),
+    Column("t", "paired t over items", "t", _signed("t"), plain("t")),
+    Column("p", "two-sided sign-flip p of this head alone", "p", small("p"), plain("p")),
     Column("family-wise p", "corrected for all heads, step-down largest |t|", "p_stepdown",
-           _small("p_stepdown"), _plain("p_stepdown")),
-    Column("differs", "family-wise p at most the study’s level", "familywise", _yes("familywise"),
-           _plain("familywise")),
+           small("p_stepdown"), plain("p_stepdown")),
+    Column("differs", "family-wise p at most the study’s level", "familywise", yes("familywise"),
+           plain("familywise")),
     Column("confirmed", "chosen on half of the items and confirmed on the other", "confirmed",
-           _yes("confirmed"), _plain("confirmed")),
+           yes("confirmed"), plain("confirmed")),
     Column("every template", "family-wise significant with one sign in every template",
-           "in_every_template", _yes("in_every_template"), _plain("in_every_template")),
+           "in_every_template", yes("in_every_template"), plain("in_every_template")),
     Column("trend p", "linear trend along the axis, corrected for all heads", "trend_p_maxt",
-           _small("trend_p_maxt"), _plain("trend_p_maxt")),
+           small("trend_p_maxt"), plain("trend_p_maxt")),
     Column("role t", "test wordings against control wordings", "role_t", _signed("role_t"),
-           _plain("role_t")),
+           plain("role_t")),
     Column("min F'", "items and wordings together: what ranks heads in the role test",
-           "role_min_f", _rounded("role_min_f"), _plain("role_min_f")),
+           "role_min_f", rounded("role_min_f"), plain("role_min_f")),
     Column("role p", "role labels permuted over wordings, corrected for all heads", "role_p_maxt",
-           _small("role_p_maxt"), _plain("role_p_maxt")),
+           small("role_p_maxt"), plain("role_p_maxt")),
     Column("role", "follows the role, over wordings and items", "role_called",
-           _yes("role_called"), _plain("role_called")),
+           yes("role_called"), plain("role_called")),
 )  # fmt: skip
 
 FILTERS = (

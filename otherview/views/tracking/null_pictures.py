@@ -43,7 +43,7 @@ def null_figure(
     above = statistic.removeprefix("count_")
     axes.set_xlabel(f"{named} with |t| > {above}" if counted else f"largest |t| over {named}")
     axes.set_ylabel("share of sign patterns" if counted else "density over sign patterns")
-    return _png(figure, axes)
+    return png(figure, axes)
 
 
 def t_figure(
@@ -69,7 +69,7 @@ def t_figure(
         axes.plot([], [], "k--", linewidth=1, label=f"family-wise |t| > {critical_t:.2f}")
     axes.set_xlabel(f"t of {TITLES.get(unit_set, unit_set)}, test minus control")
     axes.set_ylabel("density")
-    return _png(figure, axes)
+    return png(figure, axes)
 
 
 def _axes() -> tuple[Figure, Axes]:
@@ -77,7 +77,7 @@ def _axes() -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _png(figure: Figure, axes: Axes) -> bytes:
+def png(figure: Figure, axes: Axes) -> bytes:
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     stream = BytesIO()

@@ -50,15 +50,15 @@ def send_result(
         "uses": uses,
         "group": group or tracking.group,
     }
-    with _started(task, own.resolve()) as (process, lines):
+    with started(task, own.resolve()) as (process, lines):
         try:
-            return _followed(process, lines, tracking)
+            return followed(process, lines, tracking)
         finally:
-            _end(process)
+            end(process)
             shutil.rmtree(own / ".cache", ignore_errors=True)
 
 
-def _followed(
+def followed(
     process: subprocess.Popen[str], lines: queue.Queue[str | None], tracking: Tracking
 ) -> str | None:
     """Waits for every line of the process as long as the line before allows."""
@@ -87,7 +87,7 @@ def _followed(
 
 
 @contextmanager
-def _started(
+def started(
     task: dict[str, Any], own: Path
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
     """The process and its lines, None at their end. Its stderr goes into the result's directory."""
@@ -104,18 +104,18 @@ def _started(
         ) as process,
     ):
         lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+        threading.Thread(target=read, args=(process, lines), daemon=True).start()
         yield process, lines
 
 
-def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+def read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
     lines.put(None)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """Ends the process and its children; wandb's own service ends when its parent is gone."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

@@ -73,13 +73,13 @@ def run_record(folder: Path, group: str | None = None) -> Record:
         files=result_files(folder),
     )
     record.values = dict(flattened(summary["results"]))
-    record.tables["study/published_reading"] = _published_reading(summary)
-    record.tables["study/sign_flips"] = _sign_flips(summary)
+    record.tables["study/published_reading"] = published_reading(summary)
+    record.tables["study/sign_flips"] = sign_flips(summary)
     nulls = pl.read_parquet(folder / "nulls.parquet")
     for unit_set, result in summary["results"].items():
         units = pl.read_parquet(folder / f"{unit_set}.parquet")
         record.tables[f"{unit_set}/unit_table"] = units
-        _add_distributions(record, unit_set, result, units, nulls, summary["items"])
+        add_distributions(record, unit_set, result, units, nulls, summary["items"])
     if (folder / "interventions.parquet").is_file():
         record.tables["interventions/unit_table"] = pl.read_parquet(
             folder / "interventions.parquet"
@@ -163,7 +163,7 @@ def _config(folder: Path) -> tuple[dict[str, Any], str]:
     return {str(k): value for k, value in study.items() if k not in RUN_SETTINGS}, identity(config)
 
 
-def _add_distributions(
+def add_distributions(
     record: Record,
     unit_set: str,
     result: Mapping[str, Any],
@@ -194,7 +194,7 @@ def _add_distributions(
         record.drawings[f"{unit_set}/t/drawn"] = t_figure(unit_set, t, items, critical)
 
 
-def _published_reading(summary: Mapping[str, Any]) -> pl.DataFrame:
+def published_reading(summary: Mapping[str, Any]) -> pl.DataFrame:
     """The published table: a row a set of units and threshold, the publication's own below."""
     readings = [
         (unit_set, result["units"], result["published_reading"])
@@ -218,7 +218,7 @@ def _published_reading(summary: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _sign_flips(summary: Mapping[str, Any]) -> pl.DataFrame:
+def sign_flips(summary: Mapping[str, Any]) -> pl.DataFrame:
     """What the exact test says: a row a set of units and threshold."""
     rows = []
     for unit_set, result in summary["results"].items():

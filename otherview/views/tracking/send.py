@@ -94,12 +94,12 @@ def send(task: Task, announce: Announcer) -> None:
         record = sweep_record(here, task.uses, task.group)
     import wandb
 
-    _replace_earlier(record.id)
-    _keep_all_rows(record)
+    replace_earlier(record.id)
+    keep_all_rows(record)
     tracking, patience = task.tracking, task.tracking.patience
     announce.next("opening the run", READING if tracking.mode == "offline" else patience)
     with (
-        _staging_relatively(),
+        staging_relatively(),
         wandb.init(
             entity=tracking.entity,
             project=tracking.project,
@@ -109,7 +109,7 @@ def send(task: Task, announce: Announcer) -> None:
             job_type=record.job_type,
             tags=record.tags,
             config=record.config,
-            settings=_settings(tracking),
+            settings=settings(tracking),
         ) as run,
     ):
         url = run.url if tracking.mode == "online" else None
@@ -126,13 +126,13 @@ def send(task: Task, announce: Announcer) -> None:
             run.log({name: content.pop(name)}, step=0, commit=False)
         announce.next("logging the values", patience)
         run.log(content, step=0)
-        _log_artifact(run, record, tracking, announce)
+        log_artifact(run, record, tracking, announce)
         announce.next("finishing", patience + _bytes(OWN) / BYTES_A_SECOND)
-    _raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
+    raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
     announce.sent(record, url)
 
 
-def _raise_what_was_given_up(log: Path) -> None:
+def raise_what_was_given_up(log: Path) -> None:
     """Raises RuntimeError where wandb gave up an upload for good.
 
     It then finishes the run without an error, and says so nowhere but in its log.
@@ -143,7 +143,7 @@ def _raise_what_was_given_up(log: Path) -> None:
             raise RuntimeError(said["msg"])
 
 
-def _log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announcer) -> None:
+def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announcer) -> None:
     import wandb
 
     patience = tracking.patience
@@ -182,7 +182,7 @@ def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _keep_all_rows(record: Record) -> None:
+def keep_all_rows(record: Record) -> None:
     """wandb cuts a table to 10,000 rows in silence; the limit is an attribute of the class."""
     import wandb
 
@@ -191,7 +191,7 @@ def _keep_all_rows(record: Record) -> None:
     wandb.Table.MAX_ARTIFACT_ROWS = max(wandb.Table.MAX_ARTIFACT_ROWS, longest)
 
 
-def _replace_earlier(run_id: str) -> None:
+def replace_earlier(run_id: str) -> None:
     """Removes what earlier processes left of this very run: sending starts from the files."""
     for left in (*OWN.glob(f"run-*-{run_id}"), *OWN.glob(f"offline-run-*-{run_id}")):
         shutil.rmtree(left)
@@ -199,7 +199,7 @@ def _replace_earlier(run_id: str) -> None:
 
 
 @contextlib.contextmanager
-def _staging_relatively() -> Iterator[None]:
+def staging_relatively() -> Iterator[None]:
     """Lets a run name the files of its artifacts relative to the result's directory.
 
     wandb stages copies under absolute paths, and `wandb sync` of a directory that was moved then
@@ -220,7 +220,7 @@ def _staging_relatively() -> Iterator[None]:
         yield
 
 
-def _settings(tracking: Tracking) -> Any:
+def settings(tracking: Tracking) -> Any:
     """Nothing captured but what is logged, and no retries that outlast the patience."""
     import wandb
 

@@ -58,7 +58,7 @@ def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) ->
     for entry in groups:
         prefix = "" if len(groups) == 1 else f"{_key(entry['title'])}/"
         record.values |= dict(flattened(entry["results"], prefix))
-    record.tables = {name: table for name, table in _tables(combined) if table.height}
+    record.tables = {name: table for name, table in tables(combined) if table.height}
     for unit_set in ("heads", "slices16"):
         file = folder / f"combined_{unit_set}.parquet"
         if file.is_file():
@@ -73,30 +73,30 @@ def _key(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", title).strip("_")
 
 
-def _tables(combined: Mapping[str, Any]) -> Iterator[tuple[str, pl.DataFrame]]:
+def tables(combined: Mapping[str, Any]) -> Iterator[tuple[str, pl.DataFrame]]:
     """The sweep's tables by the question that they answer."""
-    yield "sweep/points", _frame(combined["points"])
-    yield "sweep/left_out", _frame(combined["left_out"])
-    yield "sweep/tests", _frame(_of_results(combined, _tests))
-    yield "sweep/agreement_between_templates", _frame(_of_results(combined, _between_templates))
-    yield "sweep/agreement_between_seeds", _frame(_of_results(combined, _between_seeds))
-    yield "sweep/variance", _frame(_of_results(combined, _variance))
-    yield "sweep/selectivity", _frame(_of_results(combined, _selectivity))
+    yield "sweep/points", frame(combined["points"])
+    yield "sweep/left_out", frame(combined["left_out"])
+    yield "sweep/tests", frame(of_results(combined, tests))
+    yield "sweep/agreement_between_templates", frame(of_results(combined, between_templates))
+    yield "sweep/agreement_between_seeds", frame(of_results(combined, between_seeds))
+    yield "sweep/variance", frame(of_results(combined, variance))
+    yield "sweep/selectivity", frame(of_results(combined, selectivity))
     rows = [
         {"unit_set": one["unit_set"], "templates": one.get("templates"), **dict(flattened(row))}
         for one in combined.get("models", [])
         for row in one["rows"]
     ]
-    yield "sweep/models", _frame(rows)
+    yield "sweep/models", frame(rows)
     generalises = [
         {"group": entry["title"], **said}
         for entry in combined["groups"]
         for said in entry["generalises"]
     ]
-    yield "sweep/generalises", _frame(generalises)
+    yield "sweep/generalises", frame(generalises)
 
 
-def _of_results(combined: Mapping[str, Any], rows_of: Any) -> list[dict[str, Any]]:
+def of_results(combined: Mapping[str, Any], rows_of: Any) -> list[dict[str, Any]]:
     return [
         {"group": entry["title"], "unit_set": unit_set, **row}
         for entry in combined["groups"]
@@ -105,7 +105,7 @@ def _of_results(combined: Mapping[str, Any], rows_of: Any) -> list[dict[str, Any
     ]
 
 
-def _tests(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def tests(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row a test: every contrast and placebo, and the pooled one."""
     pooled = [("pooled", result["pooled"])] if "pooled" in result else []
     kinds = [("placebo" if "placebo" in test else "contrast", test) for test in result["contrasts"]]
@@ -115,27 +115,27 @@ def _tests(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"kind": kind, "templates": written, **dict(flattened({**test, "templates": {}}))}
 
 
-def _between_templates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def between_templates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = result["agreement"]["between_templates"]
     return [dict(flattened(row)) for row in rows]
 
 
-def _between_seeds(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def between_seeds(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = result["agreement"]["between_seeds"]
     return [dict(flattened(row)) for row in rows]
 
 
-def _variance(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def variance(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     shares: dict[str, dict[str, Any]] = result.get("variance", {}).get("shares", {})
     return [{"component": component, **share} for component, share in shares.items()]
 
 
-def _selectivity(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def selectivity(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = result.get("selectivity", [])
     return [{**dict(flattened(row)), "placebos": ", ".join(row["placebos"])} for row in rows]
 
 
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Rows as a table; a row that lacks a column is null there."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, strict=False)
