@@ -86,8 +86,8 @@ def test_the_command_repeats_the_run_in_a_shell(hostile_run: Path, tmp_path: Pat
     assert isinstance(result, RunResult)
     words = shlex.split(run_command(result))
     assert words[:2] == ["otherview", "run"]
-    assert "rm -rf" in words[3]
-    assert len(words) == 4
+    assert "rm -rf" in words[2]
+    assert len(words) == 3
 
 
 @pytest.mark.parametrize(
