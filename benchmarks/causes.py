@@ -22,8 +22,9 @@ from otherview.analysis.analyse import Analysis, analyse
 from otherview.causes.intervene import check_intervention, intervene
 from otherview.causes.single_heads import rank_correlations
 from otherview.disk.atomic import write_json
+from otherview.disk.progress import Progress
 from otherview.models.weights import shipped_or_own
-from otherview.passes.measure import Measurement, Progress, measure
+from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import open_session
 from otherview.study import Study
 from otherview.study.compose import compose_study

@@ -28,8 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from otherview.analysis.analyse import Analysis, analyse
+from otherview.disk.progress import Progress
 from otherview.models.weights import shipped_or_own
-from otherview.passes.measure import Measurement, Progress, measure
+from otherview.passes.measure import Measurement, measure
 from otherview.study.compose import compose_study
 from otherview.views.console import progress_bars
 

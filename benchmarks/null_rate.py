@@ -29,8 +29,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
+from otherview.disk.progress import Progress
 from otherview.models.sites import units_of
-from otherview.passes.measure import Progress, measure
+from otherview.passes.measure import measure
 from otherview.passes.responses import Responses
 from otherview.passes.session import Session
 from otherview.pocket import networks, world

@@ -16,8 +16,9 @@ from otherview.study.compose import check_run_settings, entry_point, run_setting
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from otherview.disk.progress import Progress
     from otherview.passes.measure import Measurement
-    from otherview.passes.session import Progress, Session
+    from otherview.passes.session import Session
     from otherview.views.making import Settings
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 import xarray
 
+from otherview.disk.progress import silent
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.run import make_result
@@ -40,10 +41,6 @@ SMALL_BATCHES = (
     "creatures.items=[a cat,an owl,an ant]",
     "capture=heads",
 )
-
-
-def silent(*_: object) -> None:
-    """Reports nothing."""
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float
 
+from otherview.disk.progress import Progress
 from otherview.models.sites import Unit, units_of
-from otherview.passes.measure import Progress
 from otherview.passes.responses import Responses
 from otherview.stats import (
     DiscoverConfirmResult,

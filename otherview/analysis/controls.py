@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from otherview.analysis.analyse import Analysis, analyse
-from otherview.passes.measure import Measurement, Progress, measure
+from otherview.disk.progress import Progress
+from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.study import Study
 

@@ -23,11 +23,12 @@ from otherview.causes.choice import (
 from otherview.causes.headline import headline
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
+from otherview.disk.progress import Progress, silent
 from otherview.models import weights
 from otherview.models.sites import Unit, hook_sites
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
-from otherview.passes.session import Progress, Session, silent
+from otherview.passes.session import Session
 from otherview.study import Study
 from otherview.study.errors import StudyError
 

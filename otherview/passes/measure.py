@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otherview.disk.fingerprint import code_version
+from otherview.disk.progress import Progress, silent
 from otherview.disk.tensor_files import content_key
 from otherview.passes.responses import Responses
-from otherview.passes.session import Progress as Progress
-from otherview.passes.session import Session, open_session, silent
+from otherview.passes.session import Session, open_session
 from otherview.passes.unfinished import Unfinished
 from otherview.study import Study
 from otherview.study.errors import StudyError

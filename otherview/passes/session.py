@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otherview.disk.atomic import replacing
+from otherview.disk.progress import Progress
 from otherview.models import weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache, weights_identity
@@ -33,14 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from otherview.passes.probe import ReferenceTokens, TextEncodings
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, what of it is done, and its whole."""
-
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
-
 
 TextGroup = tuple[int, int, tuple[str, ...]]
 """Texts that are encoded together: text length, batch size, texts.

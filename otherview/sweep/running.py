@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 from otherview.analysis.controls import with_controls
 from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.fingerprint import same_version
-from otherview.passes.session import Progress, Session, model_source, silent
+from otherview.disk.progress import Progress, silent
+from otherview.passes.session import Session, model_source
 from otherview.results.writing import read_status, whole_summary, write_status
 from otherview.sweep.point_states import BEAT
 from otherview.sweep.points import Point

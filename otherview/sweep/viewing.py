@@ -17,7 +17,7 @@ from otherview.views.making import PAGES, TRACKING, attempt_views, make_views
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from otherview.passes.session import Progress
+    from otherview.disk.progress import Progress
 
 PAGE = "report.html"
 

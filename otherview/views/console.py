@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from otherview.passes.measure import Progress as Report
+from otherview.disk.progress import Progress as Report
 
 UNIT_SET_TITLES = {"heads": "heads", "slices16": "slices"}
 DASH = "-"

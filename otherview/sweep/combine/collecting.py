@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from typing import Any
 import otherview
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.fingerprint import commit
+from otherview.disk.progress import Progress, silent
 from otherview.study.errors import StudyError
 from otherview.sweep.combine.combined_summary import group_summary, model_comparison
 from otherview.sweep.combine.combined_tables import combined_table, join
@@ -25,8 +26,6 @@ from otherview.sweep.combine.pooled_tests import Tested, tests_of
 from otherview.sweep.combine.pooling import gather, passes
 from otherview.sweep.combine.unit_tables import collect_tables, write_sweep_table
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, what of it is done, and its whole."""
 FORMAT = 1
 SUMMARY = "combined.json"
 LIBRARIES = ("numpy", "scipy", "numba", "polars", "h5py")
@@ -224,7 +223,3 @@ def nothing(directory: Path, left_out: Sequence[LeftOut]) -> str:
         f"{directory} holds no point that can be used, of {len(left_out)}; "
         f"the first is {first.point}: {first.reason}"
     )
-
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """Reports nothing."""
