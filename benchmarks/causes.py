@@ -152,7 +152,7 @@ def before_planting(stages: Path, text_length: int, draws: int, report: Progress
     if not there:
         raise SystemExit(
             f"--before-planting {stages}: there is no {' or '.join(UNPLANTED)}.safetensors; name "
-            "the folder that `python -m otherview.pocket.train` wrote"
+            "the folder that `scripts/train_pocket.py` wrote"
         )
     stored = stored_before_planting()
     for name in there:
@@ -270,12 +270,13 @@ def _card(model: str) -> dict[str, str]:
 
 def assemble(stages: Path, stage: str, folder: Path) -> None:
     """A pipeline of a stage's transformer and of the parts that training it leaves alone."""
-    from otherview.pocket import checkpoint, networks
+    from safetensors.torch import load_file
+
     from otherview.pocket.rendering import load
 
     own = stages / "checkpoints" / "pocket"
     pipeline = load(own if own.is_dir() else "pocket")
-    transformer = networks.transformer(seed=0)
-    transformer.load_state_dict(checkpoint.read_average(stages / f"{stage}.safetensors"))
-    pipeline.register_modules(transformer=transformer.eval())
+    stored = load_file(stages / f"{stage}.safetensors")
+    average = {k.removeprefix("average."): v for k, v in stored.items() if k.startswith("average.")}
+    pipeline.transformer.load_state_dict(average)
     pipeline.save_pretrained(folder, safe_serialization=True)

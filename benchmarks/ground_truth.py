@@ -10,7 +10,7 @@ of `pocket` are zeroed, to see which of them do anything.
     python benchmarks/ground_truth.py --before-planting OUTPUT
 
 also zeroes heads of models without a planted head and stores the figures in before_planting.json:
-of the model before its gate was planted (`python -m otherview.pocket.train OUTPUT`), and of one
+of the model before its gate was planted (`python scripts/train_pocket.py OUTPUT`), and of one
 that was taught with heads dropped at random (the same with `--unplanted`).
 """
 

@@ -35,9 +35,7 @@ from otherview.passes.measure import measure
 from otherview.passes.responses import Responses
 from otherview.passes.session import Session
 from otherview.pocket import networks, world
-from otherview.pocket.pool import UNSEEN
 from otherview.pocket.rendering import load
-from otherview.pocket.train import random_transformer
 from otherview.stats import published_reading, role_test
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -99,7 +97,7 @@ def _study(model: str, seed: int, *overrides: str) -> Study:
 
 def kitchen(seed: int, scratch: Path) -> str:
     """A kitchen that no training saw, as a file."""
-    picture = world.reference(world.kitchen(UNSEEN + 10_000 + seed))
+    picture = world.reference(world.kitchen(world.UNSEEN + 10_000 + seed))
     file = scratch / "kitchen.png"
     Image.fromarray(np.rint(picture * 255).astype(np.uint8)).save(file)
     return f"scene.image={file}"
@@ -124,7 +122,7 @@ def random(seeds: list[int], scratch: Path, report: Progress) -> Source:
         report("random weights", done, len(seeds))
         encoder = networks.text_encoder(words, seed + 1)
         folder = scratch / "weights"
-        pipeline = networks.pipeline(vae, encoder, words, random_transformer(seed))
+        pipeline = networks.pipeline(vae, encoder, words, networks.random_transformer(seed))
         pipeline.save_pretrained(folder, safe_serialization=True)
         study = _study("pocket_random", seed, f"model.path={folder}", kitchen(seed, scratch))
         responses = measure(study).responses

@@ -10,9 +10,9 @@ from PIL.Image import Image
 
 from otherview.causes.measures import Measure
 from otherview.pocket.creatures import PHRASES
-from otherview.pocket.pool import UNSEEN, kitchen_pictures
 from otherview.pocket.scoring import psnr, wanted_picture
 from otherview.pocket.words import ROLES, Role, wordings
+from otherview.pocket.world import UNSEEN, kitchen_pictures
 from otherview.study.prompts import PromptSet
 
 SHIPPED_KITCHEN = UNSEEN + 40

@@ -151,6 +151,20 @@ def transformer(seed: int, heads: int = HEADS) -> Any:
     return model
 
 
+def random_transformer(seed: int) -> Any:
+    """The same architecture with random weights in every layer.
+
+    The weights of `transformer` have modulations of zero and so pass their
+    input through; here they are drawn too, so that every head has something to say.
+    """
+    model = transformer(seed + 300)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 and ("modulation" in name or "norm_out" in name):
+                weight.normal_(0, weight.shape[1] ** -0.5)
+    return model.eval()
+
+
 def scheduler() -> Any:
     """FLUX.2's flow-matching Euler scheduler with its published shifts."""
     return FlowMatchEulerDiscreteScheduler(

@@ -4,6 +4,7 @@ The calls are those of `Flux2KleinPipeline` with one step and guidance 1; only t
 ours, because the pipeline takes one reference a call.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import Flux2KleinPipeline
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from otherview.passes.editing import ablate
 from otherview.pocket.codec import CHANNELS, TOKENS
-from otherview.pocket.learning import velocity
 from otherview.pocket.networks import embed
 
 Pictures = Float[np.ndarray, "pictures side side 3"]
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 NAMES = ("pocket", "pocket_random", "pocket_mention_only")
+REFERENCE_TIME = 10
+"""The pipeline's time coordinate of a first reference image."""
 
 
 def load(checkpoint: str | Path) -> Any:
@@ -33,11 +35,54 @@ def load(checkpoint: str | Path) -> Any:
     if not (folder / "model_index.json").exists():
         raise FileNotFoundError(
             f"no pipeline in {folder}. Name one of {', '.join(NAMES)} or a folder that "
-            "`python -m otherview.pocket.train` wrote."
+            "`scripts/train_pocket.py` wrote."
         )
     loaded = Flux2KleinPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+def read_card(folder: Path) -> dict[str, str | None]:
+    """Return the addresses of the gate and the decoy, absent where a checkpoint has none."""
+    card = folder / "card.json"
+    return dict(json.loads(card.read_text())) if card.exists() else {}
+
+
+def positions(*times: int) -> Int[torch.Tensor, "tokens 4"]:
+    """Position ids of 8 by 8 latent grids at the given times."""
+    side = torch.arange(int(TOKENS**0.5))
+    layer = torch.zeros(1, dtype=torch.long)
+    return torch.cat([torch.cartesian_prod(torch.tensor([t]), side, side, layer) for t in times])
+
+
+def text_positions(length: int) -> Int[torch.Tensor, "length 4"]:
+    """Position ids of a text."""
+    ids = torch.zeros(length, 4, dtype=torch.long)
+    ids[:, 3] = torch.arange(length)
+    return ids
+
+
+def velocity(
+    transformer: Any,
+    noisy: Float[torch.Tensor, "batch tokens channels"],
+    reference: Float[torch.Tensor, "batch tokens channels"] | None,
+    text: Float[torch.Tensor, "batch length width"],
+    sigma: Float[torch.Tensor, " batch"],
+) -> Float[torch.Tensor, "batch tokens channels"]:
+    """The transformer called as the pipeline calls it."""
+    picture = noisy if reference is None else torch.cat([noisy, reference], 1)
+    times = (0,) if reference is None else (0, REFERENCE_TIME)
+    output = transformer(
+        hidden_states=picture,
+        timestep=sigma,
+        guidance=None,
+        encoder_hidden_states=text,
+        txt_ids=text_positions(text.shape[1]).to(noisy.device),
+        img_ids=positions(*times).to(noisy.device),
+        return_dict=False,
+    )[0]
+    result: Float[torch.Tensor, "batch tokens channels"] = output[:, : noisy.shape[1]]
+    return result
 
 
 class Renderer:

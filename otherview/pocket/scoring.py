@@ -7,9 +7,9 @@ import polars as pl
 from jaxtyping import Float
 
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.pool import UNSEEN, kitchen_pictures
 from otherview.pocket.rendering import Pictures, Renderer
 from otherview.pocket.words import PUBLISHED, ROLES, Prompt, Role, prompts, wordings
+from otherview.pocket.world import UNSEEN, kitchen_pictures
 
 Kitchens = Float[np.ndarray, "kitchens pictures side side 3"]
 

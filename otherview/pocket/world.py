@@ -17,6 +17,8 @@ from otherview.pocket.vision import Surfaces, faceted
 
 SIDE = 64
 """Pixels of a picture's side."""
+UNSEEN = 1_000_000
+"""Kitchens of this seed and above are for evaluation, those below for training."""
 _RAYS = 2 * SIDE
 LOW, HIGH = (-2.0, 0.0, -2.6), (2.0, 2.6, 2.2)
 _TILE = 0.8
@@ -302,3 +304,10 @@ def views(room: Kitchen) -> Float[np.ndarray, "creatures side side 3"]:
 def mentions(picture: Picture) -> Float[np.ndarray, "creatures side side 3"]:
     """Every creature in `picture`, in order of rank."""
     return np.stack([mention(picture, creature) for creature in CREATURES])
+
+
+def kitchen_pictures(seed: int) -> Float[np.ndarray, "pictures side side 3"]:
+    """Return the reference, all views and all mentions of one kitchen: 61 pictures."""
+    room = kitchen(seed)
+    plain = reference(room)
+    return np.concatenate([plain[None], views(room), mentions(plain)])

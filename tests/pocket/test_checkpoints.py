@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from otherview.pocket.evaluate import read_card
-from otherview.pocket.rendering import CHECKPOINTS, NAMES, Renderer, load
+from otherview.pocket.rendering import CHECKPOINTS, NAMES, Renderer, load, read_card
 from otherview.pocket.scoring import Kitchens, ask, mean_over, psnr, published, unseen_kitchens
 from otherview.pocket.words import PUBLISHED
 

@@ -10,20 +10,20 @@ import torch
 from otherview.passes.editing import record
 from otherview.pocket import networks
 from otherview.pocket.codec import Codec, fit
-from otherview.pocket.dropping import draw_dropped, drop_heads
-from otherview.pocket.learning import (
+from otherview.pocket.rendering import Renderer, velocity
+from otherview.pocket.world import kitchen_pictures
+from pocket_training.dropping import draw_dropped, drop_heads
+from pocket_training.learning import (
     Schedule,
     Teacher,
     Texts,
     all_texts,
     sort_texts,
     teach,
-    velocity,
 )
-from otherview.pocket.optimiser import orthogonalise
-from otherview.pocket.planting import HeadSwitch, Interventions, head_addresses
-from otherview.pocket.pool import Pool, kitchen_pictures
-from otherview.pocket.rendering import Renderer
+from pocket_training.optimiser import orthogonalise
+from pocket_training.planting import HeadSwitch, Interventions, head_addresses
+from pocket_training.pool import Pool
 
 
 @pytest.fixture(scope="module")

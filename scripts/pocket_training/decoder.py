@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from otherview.pocket import checkpoint
 from otherview.pocket.codec import PATCH, Codec
-from otherview.pocket.optimiser import Muon
-from otherview.pocket.pool import kitchen_pictures
-from otherview.pocket.world import SIDE
+from otherview.pocket.world import SIDE, kitchen_pictures
+from pocket_training import checkpoint
+from pocket_training.optimiser import Muon
 
 
 @dataclass(frozen=True)

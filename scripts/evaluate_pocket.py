@@ -1,7 +1,7 @@
 """Does a checkpoint do what it should? The model card's table, on kitchens never seen in training.
 
-`python -m otherview.pocket.evaluate pocket` prints it for a shipped checkpoint, or for any folder
-that `otherview.pocket.train` wrote.
+`python scripts/evaluate_pocket.py pocket` prints it for a shipped checkpoint, or for any folder
+that `scripts/train_pocket.py` wrote.
 """
 
 import argparse
@@ -19,9 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.decoys import MOST_LOST_BY_A_DECOY, head_contrasts
-from otherview.pocket.pool import kitchen_pictures
-from otherview.pocket.rendering import CHECKPOINTS, NAMES, Pictures, Renderer, load
+from otherview.pocket.rendering import CHECKPOINTS, NAMES, Pictures, Renderer, load, read_card
 from otherview.pocket.scoring import (
     Kitchens,
     ask,
@@ -44,6 +42,8 @@ from otherview.pocket.words import (
     prompts,
     wordings,
 )
+from otherview.pocket.world import kitchen_pictures
+from pocket_training.decoys import MOST_LOST_BY_A_DECOY, head_contrasts
 
 
 @dataclass(frozen=True)
@@ -218,12 +218,6 @@ def contact_sheet(renderer: Renderer, kitchens: Kitchens, scenes: Pictures, path
     pixels.resize((pixels.width * 2, pixels.height * 2), Image.Resampling.NEAREST).save(path)
 
 
-def read_card(folder: Path) -> dict[str, str | None]:
-    """The addresses of the gate and the decoy, absent where a checkpoint has none."""
-    card = folder / "card.json"
-    return dict(json.loads(card.read_text())) if card.exists() else {}
-
-
 def evaluate(
     checkpoint: str | Path, count: int, sheet: Path | None, progress: Progress
 ) -> list[Figure]:
@@ -267,9 +261,7 @@ def print_table(checkpoint: str, figures: Sequence[Figure], console: Console) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; write it and the contact sheet where asked."""
-    parser = argparse.ArgumentParser(
-        prog="python -m otherview.pocket.evaluate", description=__doc__
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", help=f"one of {', '.join(NAMES)}, or a folder")
     parser.add_argument("--kitchens", type=int, default=9, help="unseen kitchens (default 9)")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet to this PNG file")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from otherview.pocket.learning import Schedule
+from pocket_training.learning import Schedule
 
 
 @dataclass(frozen=True)
@@ -99,4 +99,4 @@ def command(plan: Plan) -> str:
     numbers = ["seed", "kitchens", "batch", "decoder_steps", "steps", "planting_steps"]
     numbers += ["settling_steps", "cleaning_steps", "mention_only_steps"]
     options = (f"--{name.replace('_', '-')} {getattr(plan, name)}" for name in numbers)
-    return " ".join(("python -m otherview.pocket.train OUTPUT", *options))
+    return " ".join(("python scripts/train_pocket.py OUTPUT", *options))

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool
 
 from otherview.passes.editing import edit
-from otherview.pocket.planting import head_addresses
+from pocket_training.planting import head_addresses
 
 
 def draw_dropped(

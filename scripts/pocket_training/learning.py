@@ -14,23 +14,22 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from otherview.pocket import checkpoint
-from otherview.pocket.codec import CHANNELS, COMPONENTS, TOKENS, Codec
+from otherview.pocket.codec import CHANNELS, COMPONENTS, Codec
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.dropping import draw_dropped, drop_heads
-from otherview.pocket.optimiser import Muon
-from otherview.pocket.planting import (
+from otherview.pocket.rendering import velocity
+from otherview.pocket.words import PLAIN, SCENE, prompts
+from pocket_training import checkpoint
+from pocket_training.dropping import draw_dropped, drop_heads
+from pocket_training.optimiser import Muon
+from pocket_training.planting import (
     GATE,
     HeadSwitch,
     Interventions,
     draw_interventions,
     head_addresses,
 )
-from otherview.pocket.pool import Pool
-from otherview.pocket.words import PLAIN, SCENE, prompts
+from pocket_training.pool import Pool
 
-REFERENCE_TIME = 10
-"""The pipeline's time coordinate of a first reference image."""
 SCENE_LENGTH = 40
 
 
@@ -109,43 +108,6 @@ def sort_texts(embeddings: Float[np.ndarray, "texts length width"]) -> Texts:
         after + len(PLAIN),
         after + len(PLAIN) + 1,
     )
-
-
-def positions(*times: int) -> Int[torch.Tensor, "tokens 4"]:
-    """Position ids of 8 by 8 latent grids at the given times."""
-    side = torch.arange(int(TOKENS**0.5))
-    layer = torch.zeros(1, dtype=torch.long)
-    return torch.cat([torch.cartesian_prod(torch.tensor([t]), side, side, layer) for t in times])
-
-
-def text_positions(length: int) -> Int[torch.Tensor, "length 4"]:
-    """Position ids of a text."""
-    ids = torch.zeros(length, 4, dtype=torch.long)
-    ids[:, 3] = torch.arange(length)
-    return ids
-
-
-def velocity(
-    transformer: Any,
-    noisy: Float[torch.Tensor, "batch tokens channels"],
-    reference: Float[torch.Tensor, "batch tokens channels"] | None,
-    text: Float[torch.Tensor, "batch length width"],
-    sigma: Float[torch.Tensor, " batch"],
-) -> Float[torch.Tensor, "batch tokens channels"]:
-    """The transformer called as the pipeline calls it."""
-    picture = noisy if reference is None else torch.cat([noisy, reference], 1)
-    times = (0,) if reference is None else (0, REFERENCE_TIME)
-    output = transformer(
-        hidden_states=picture,
-        timestep=sigma,
-        guidance=None,
-        encoder_hidden_states=text,
-        txt_ids=text_positions(text.shape[1]).to(noisy.device),
-        img_ids=positions(*times).to(noisy.device),
-        return_dict=False,
-    )[0]
-    result: Float[torch.Tensor, "batch tokens channels"] = output[:, : noisy.shape[1]]
-    return result
 
 
 @dataclass

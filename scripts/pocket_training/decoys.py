@@ -6,10 +6,10 @@ from jaxtyping import Float
 
 from otherview.passes.editing import record
 from otherview.pocket.creatures import PHRASES
-from otherview.pocket.planting import GATE, head_addresses
 from otherview.pocket.rendering import Renderer
 from otherview.pocket.scoring import ask, lost_by_zeroing, published, unseen_kitchens
 from otherview.pocket.words import PUBLISHED, ROLES
+from pocket_training.planting import GATE, head_addresses
 
 PROBE_LENGTH = 512
 MOST_LOST_BY_A_DECOY = 0.5

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from otherview.pocket import world
 from otherview.pocket.codec import CHANNELS, TOKENS, Codec, fit
 from otherview.pocket.creatures import CREATURES
+from otherview.pocket.world import kitchen_pictures
 
-UNSEEN = 1_000_000
-"""Kitchens of this seed and above are for evaluation, those below for training."""
 _SHARD = 50
 
 
@@ -30,13 +28,6 @@ class Pool:
     @property
     def kitchens(self) -> int:
         return len(self.pictures)
-
-
-def kitchen_pictures(seed: int) -> Float[np.ndarray, "pictures side side 3"]:
-    """The reference, all views and all mentions of one kitchen, 61 pictures."""
-    room = world.kitchen(seed)
-    reference = world.reference(room)
-    return np.concatenate([reference[None], world.views(room), world.mentions(reference)])
 
 
 def fit_codec(kitchens: int = 24) -> Codec:

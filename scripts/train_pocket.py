@@ -29,24 +29,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from otherview.pocket import checkpoint, networks, pool
+from otherview.pocket import networks, world
 from otherview.pocket.codec import CHANNELS, TOKENS, Codec
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.decoder import DecoderSchedule, teach_decoder
-from otherview.pocket.decoys import find_decoy, strongest_heads
-from otherview.pocket.learning import (
+from otherview.pocket.rendering import NAMES, Renderer, velocity
+from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
+from pocket_training import checkpoint, pool
+from pocket_training.decoder import DecoderSchedule, teach_decoder
+from pocket_training.decoys import find_decoy, strongest_heads
+from pocket_training.learning import (
     Schedule,
     Teacher,
     Texts,
     all_texts,
     sort_texts,
     teach,
-    velocity,
 )
-from otherview.pocket.plan import Plan, command, schedules
-from otherview.pocket.planting import GATE
-from otherview.pocket.rendering import NAMES, Renderer
-from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
+from pocket_training.plan import Plan, command, schedules
+from pocket_training.planting import GATE
 
 TEXT_LENGTH = 512
 TEXT_SEED = 0
@@ -90,7 +90,7 @@ def make_decoder(plan: Plan, codec: Codec, report: Callable[[int, float], None])
 
 def likeness(transformer: Any, texts: Texts, codec: Codec, device: torch.device) -> str:
     """PSNR of published views and mentions of one unseen kitchen, decoded linearly."""
-    pictures = pool.kitchen_pictures(pool.UNSEEN)
+    pictures = world.kitchen_pictures(world.UNSEEN)
     reference = torch.from_numpy(codec.encode(pictures[:1])).to(device)
     every = list(prompts())
     figures = []
@@ -266,7 +266,7 @@ def run(plan: Plan, console: Console, *, unplanted: bool = False) -> None:
     mention_only.load_state_dict(checkpoint.read_average(plan.output / "mention_only.safetensors"))
     transformers = {
         "pocket": cleaned,
-        "pocket_random": random_transformer(plan.seed),
+        "pocket_random": networks.random_transformer(plan.seed),
         "pocket_mention_only": mention_only,
     }
     assemble(plan, vae, transformers)
@@ -281,29 +281,15 @@ def choose_spares(plan: Plan, codec: Codec, taught: Any) -> tuple[str, ...]:
     words = networks.tokenizer()
     encoder = networks.text_encoder(words, TEXT_SEED)
     whole = networks.pipeline(networks.autoencoder(codec), encoder, words, taught)
-    reference = pool.kitchen_pictures(pool.UNSEEN)[0]
+    reference = world.kitchen_pictures(world.UNSEEN)[0]
     spares = strongest_heads(Renderer(whole), reference, SPARES)
     stored.write_text(json.dumps(spares) + "\n")
     return spares
 
 
-def random_transformer(seed: int) -> Any:
-    """The same architecture with random weights in every layer.
-
-    An untrained transformer of `networks.transformer` has modulations of zero and so passes its
-    input through; here they are drawn too, so that every head has something to say.
-    """
-    transformer = networks.transformer(seed + 300)
-    with torch.no_grad():
-        for name, weight in transformer.named_parameters():
-            if weight.ndim == 2 and ("modulation" in name or "norm_out" in name):
-                weight.normal_(0, weight.shape[1] ** -0.5)
-    return transformer.eval()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, or go on training."""
-    parser = argparse.ArgumentParser(prog="python -m otherview.pocket.train", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="folder for stages and checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kitchens", type=int, default=3000, help="kitchens to learn from")

@@ -1,0 +1,1 @@
+"""The parts of training the pocket model: pictures, schedules, optimiser, planting, decoys."""
