@@ -26,6 +26,7 @@ from otherview.disk.progress import Progress
 from otherview.models.weights import shipped_or_own
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import open_session
+from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.views.intervention_console import CORRELATED
@@ -131,16 +132,16 @@ def with_statistics(
 
     def analysis(measured: Measurement, of: Study) -> Analysis:
         capture = replace(of.capture, tokens=tokens)
-        return analyse(measured.responses, replace(of, capture=capture))[0]
+        return analyse(measured.responses, replace(of, capture=capture))["heads"]
 
     role, published = analysis(nouns, study), analysis(pair, study_of_pair)
-    assert role.role is not None
+    by_role = role.of(RoleTestResult)
     found = pl.DataFrame(
         {
             "unit": [unit.address for unit in role.units],
-            "role_min_f": role.role.min_f,
-            "role_difference": role.role.difference,
-            "t": published.published.t,
+            "role_min_f": by_role.min_f,
+            "role_difference": by_role.difference,
+            "t": published.of(SignFlipResult).t,
         }
     )
     return heads.select("unit", "specificity").join(found, on="unit").fill_nan(None)

@@ -31,6 +31,7 @@ from otherview.analysis.analyse import Analysis, analyse
 from otherview.disk.progress import Progress
 from otherview.models.weights import shipped_or_own
 from otherview.passes.measure import Measurement, measure
+from otherview.stats import RoleTestResult, SignFlipResult, WordingSplitResult
 from otherview.study.compose import compose_study
 from otherview.views.console import progress_bars
 
@@ -115,23 +116,21 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
     response, tokens = READINGS[reading]
     settings = f"capture.response={response}", f"capture.tokens={tokens}"
     one, several = (
-        analyse(measured[templates].responses, _study(model, templates, *settings))[0]
+        analyse(measured[templates].responses, _study(model, templates, *settings))["heads"]
         for templates in ("viewpoint", "nouns")
     )
     card = _card(model)
-    addresses = [unit.address for unit in one.units]
-    role = several.role
-    assert role is not None
-    passing = np.abs(one.published.t) > 3
+    addresses = one.addresses
+    role, t = several.of(RoleTestResult), one.of(SignFlipResult).t
+    passing = np.abs(t) > 3
     gate: dict[str, int] = {}
     decoy: dict[str, bool] = {}
     held_out = None
     if "gate" in card:
         place = addresses.index(card["gate"])
-        assert several.wording_split is not None
-        confirmed = several.wording_split.confirmed[:, place]
+        confirmed = several.of(WordingSplitResult).confirmed[:, place]
         held_out = int(confirmed.sum()), len(confirmed)
-        gate = {"t": rank(one.published.t, place), "role": rank(role.min_f, place)}
+        gate = {"t": rank(t, place), "role": rank(role.min_f, place)}
         if card["decoy"] in addresses:
             place = addresses.index(card["decoy"])
             decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}
@@ -156,7 +155,8 @@ def _card(model: str) -> dict[str, str]:
 
 
 def _familywise(analysis: Analysis) -> int:
-    return int((analysis.sign_flip.p_stepdown <= analysis.sign_flip.alpha).sum())
+    test = analysis.of(SignFlipResult)
+    return int((test.p_stepdown <= test.alpha).sum())
 
 
 def rank(t: np.ndarray, place: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from otherview.analysis.analyse import analyse
 from otherview.analysis.summary import summary_of
-from otherview.analysis.tables import null_table, unit_table
+from otherview.analysis.tables import COLUMNS, null_table, unit_table
 from otherview.models.sites import hook_sites
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
@@ -63,7 +64,7 @@ def made_up(study: Study, role_effect: float = 0.0, seed: int = 0) -> Measuremen
 
 def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     analyses = analyse(measurement.responses, study)
-    tables = {analysis.unit_set: unit_table(analysis) for analysis in analyses}
+    tables = {name: unit_table(analysis) for name, analysis in analyses.items()}
     return summary_of(study, measurement, analyses, tables)
 
 
@@ -112,7 +113,7 @@ def test_what_three_items_cannot_give_is_absent() -> None:
     measurement = made_up(study)
     content = summary(study, measurement)
     assert {"split_half", "discover_confirm", "trend"}.isdisjoint(content["results"]["heads"])
-    (analysis,) = analyse(measurement.responses, study)
+    analysis = analyse(measurement.responses, study)["heads"]
     assert {"confirmed", "trend_p"}.isdisjoint(unit_table(analysis).columns)
     assert "differ, family-wise" in printed(content)
 
@@ -121,7 +122,7 @@ def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
     study = kitchen("capture=heads")
     measurement = made_up(study)
     measurement.responses.energy[:, :, PLANTED, :] = 7.0
-    (analysis,) = analyse(measurement.responses, study)
+    analysis = analyse(measurement.responses, study)["heads"]
     row = unit_table(analysis).row(PLANTED, named=True)
     assert row["degenerate"] is True
     assert row["t"] is None
@@ -129,6 +130,18 @@ def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
     content = summary(study, measurement)
     assert content["results"]["heads"]["degenerate"] == ["joint.0.image.3"]
     assert "1 of 48 heads have no variance and no t: joint.0.image.3" in printed(content)
+
+
+def test_the_documentation_names_every_column_with_its_meaning_and_unit() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "result.md").read_text(encoding="utf-8")
+    rows = [f"| `{column.name}` | {column.meaning} | {column.unit} |" for column in COLUMNS]
+    assert "\n".join(rows) in text.replace(r"\|", "|")
+
+
+def test_the_table_has_the_columns_that_its_statistics_name() -> None:
+    study = kitchen("capture=heads", "templates=nouns", "nulls.wording_splits=1")
+    table = unit_table(analyse(made_up(study).responses, study)["heads"])
+    assert table.columns == [column.name for column in COLUMNS]
 
 
 def test_a_response_of_zero_has_no_logarithm() -> None:
@@ -141,7 +154,7 @@ def test_a_response_of_zero_has_no_logarithm() -> None:
 
 def test_units_that_do_not_see_the_token_group_are_left_out() -> None:
     study = kitchen("capture=heads", "capture.tokens=target")
-    (analysis,) = analyse(made_up(study).responses, study)
+    analysis = analyse(made_up(study).responses, study)["heads"]
     assert {unit.site.stream for unit in analysis.units} == {"image", "all"}
 
 

@@ -1,102 +1,83 @@
 """Reads the responses as a study asks and tests every unit.
 
-Items are the exchangeability blocks of every test: with several wordings a role, an item's
+Items are the exchangeability blocks of every test: with several wordings per role, an item's
 responses are averaged over the wordings before its sign is flipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
+from otherview.analysis.statistics import STATISTICS, Question, Report, Result
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit, units_of
 from otherview.passes.responses import Responses
-from otherview.stats import (
-    DiscoverConfirmResult,
-    LabelShuffleResult,
-    PublishedReading,
-    RoleTestResult,
-    SignFlipResult,
-    SplitHalfResult,
-    TrendResult,
-    WordingSplitResult,
-    discover_confirm,
-    enough_to_split,
-    label_shuffle,
-    published_reading,
-    role_test,
-    sign_flip_test,
-    split_half,
-    trend,
-    wording_split,
-)
-from otherview.stats.sign_flip import Flips
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.errors import StudyError
 
-FEWEST_TO_HALVE = 4
-"""Items that a split into two halves needs."""
-FEWEST_FOR_TREND = 3
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Analysis:
     """One set of units of a study, tested."""
 
-    unit_set: str
-    """heads or slices16."""
     units: tuple[Unit, ...]
     test: Float[np.ndarray, "items units"]
     """Response under the test role, mean over its wordings."""
     control: Float[np.ndarray, "items units"]
-    published: PublishedReading
-    sign_flip: SignFlipResult
-    split_half: SplitHalfResult | None
-    """None with fewer than four items."""
-    discover_confirm: DiscoverConfirmResult | None
-    """None with fewer than four items."""
-    trend: TrendResult | None
-    """Along the study's axis; None without one."""
-    role: RoleTestResult | None
-    """None with one wording a role: then role and words are one and the same."""
-    text_trend: TrendResult | None
-    """Along the distance of the items' prompts in the text encoder; None without an axis."""
-    label_shuffle: LabelShuffleResult | None
-    """None where the study asks for no shuffles."""
-    wording_split: WordingSplitResult | None
-    """None with too few items or wordings to halve."""
+    results: dict[str, Result]
+    """By name, in the order of STATISTICS; those that were asked."""
 
     @property
     def differences(self) -> Float[np.ndarray, "items units"]:
-        """Test minus control, a row a pair."""
+        """Test minus control, one row per item."""
         return np.asarray(self.test - self.control)
 
+    @property
+    def addresses(self) -> list[str]:
+        return [unit.address for unit in self.units]
 
-def analyse(responses: Responses, study: Study, progress: Progress | None = None) -> list[Analysis]:
-    """An analysis for every entry of `study.capture.units`.
+    def find(self, kind: type[R]) -> R | None:
+        """Return the result of a class, such as RoleTestResult; None if it was not asked."""
+        return next((found for found in self.results.values() if isinstance(found, kind)), None)
+
+    def of(self, kind: type[R]) -> R:
+        """Return the result of a class. Raises KeyError if it was not asked."""
+        found = self.find(kind)
+        if found is None:
+            raise KeyError(kind.__name__)
+        return found
+
+
+def analyse(
+    responses: Responses, study: Study, progress: Progress | None = None
+) -> dict[str, Analysis]:
+    """Return an analysis per entry of `study.capture.units`, by unit set.
 
     Units whose site does not see the study's token group are left out. Raises StudyError where a
     response of 0 has no logarithm.
     """
     check_tokens(responses, study)
     try:
-        return [_analyse(responses, study, unit_set, progress) for unit_set in study.capture.units]
+        return {name: analyse_units(responses, study, name, progress)
+                for name in study.capture.units}  # fmt: skip
     except StudyError:
         raise
     except ValueError as error:
         raise StudyError(f"the responses cannot be tested: {error}") from error
 
 
-def _analyse(
-    responses: Responses, study: Study, unit_set: str, progress: Progress | None
+def analyse_units(
+    responses: Responses, study: Study, unit_set: str, progress: Progress | None = None
 ) -> Analysis:
-    capture, nulls, seed = study.capture, study.nulls, study.seed
+    """Ask every statistic of one set of units that its conditions allow."""
+    capture = study.capture
     units = tuple(
         unit
         for unit in units_of(responses.sites, unit_set)
@@ -105,101 +86,23 @@ def _analyse(
     values = responses.read(units, capture.tokens, capture.response)
     check_finite(values, units)
     test, control = responses.role_means(values)
-    differences = test - control
-    flips = cast(Flips, nulls.sign_flips)
 
-    def report(doing: str) -> Callable[[int, int], None] | None:
+    def report(doing: str) -> Report | None:
         return partial(progress, f"{doing} {unit_set}") if progress else None
 
-    by_role, sign_flip = tested(values, differences, responses, study, report("testing"))
-    halves = len(differences) >= FEWEST_TO_HALVE
-    ranks = responses.prompts.ranks if len(differences) >= FEWEST_FOR_TREND else None
-    distances = responses.text_distance
-    return Analysis(
-        unit_set,
-        units,
-        test,
-        control,
-        published=published_reading(
-            differences, thresholds=nulls.thresholds, flips=nulls.flips, seed=seed
-        ),
-        sign_flip=sign_flip,
-        split_half=split_half(
-            differences, nulls.splits, seed, alpha=nulls.alpha, progress=report("halving")
-        )
-        if halves
-        else None,
-        discover_confirm=discover_confirm(differences, flips=flips, alpha=nulls.alpha, seed=seed)
-        if halves
-        else None,
-        trend=trend(differences, ranks, alpha=nulls.alpha, seed=seed) if ranks else None,
-        role=by_role,
-        text_trend=trend(differences, distances, alpha=nulls.alpha, seed=seed)
-        if ranks and np.ptp(distances)
-        else None,
-        label_shuffle=label_shuffle(
-            values,
-            responses.prompts.roles,
-            nulls.label_shuffle,
-            threshold=min(nulls.thresholds),
-            alpha=nulls.alpha,
-            seed=seed,
-            progress=report("shuffling labels,"),
-        )
-        if nulls.label_shuffle
-        else None,
-        wording_split=split_over_wordings(values, responses, study, report("splitting wordings,")),
-    )
-
-
-def tested(
-    values: Float[np.ndarray, "items wordings units"],
-    differences: Float[np.ndarray, "items units"],
-    responses: Responses,
-    study: Study,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[RoleTestResult | None, SignFlipResult]:
-    """The role test, where there are wordings for it, and the sign-flip test over items."""
-    nulls = study.nulls
-    flips, thresholds = cast(Flips, nulls.sign_flips), tuple(nulls.thresholds)
-    if len(responses.prompts.roles) > 2:
-        by_role = role_test(
-            values,
-            responses.prompts.roles,
-            thresholds=thresholds,
-            alpha=nulls.alpha,
-            flips=flips,
-            seed=study.seed,
-            progress=progress,
-        )
-        return by_role, by_role.items
-    return None, sign_flip_test(
-        differences,
-        thresholds=thresholds,
-        flips=flips,
-        alpha=nulls.alpha,
-        seed=study.seed,
-        progress=progress,
-    )
-
-
-def split_over_wordings(
-    values: Float[np.ndarray, "items wordings units"],
-    responses: Responses,
-    study: Study,
-    progress: Callable[[int, int], None] | None,
-) -> WordingSplitResult | None:
-    roles, nulls = responses.prompts.roles, study.nulls
-    if not enough_to_split(roles.count("test"), roles.count("control"), len(values), nulls.alpha):
-        return None
-    return wording_split(
+    question = Question(
         values,
-        roles,
-        nulls.wording_splits,
-        alpha=nulls.alpha,
-        seed=study.seed,
-        progress=progress,
+        test - control,
+        responses.prompts.roles,
+        responses.prompts.ranks,
+        responses.text_distance,
+        study.nulls,
+        study.seed,
+        report,
     )
+    asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
+    results = {statistic.name: statistic.of(question) for statistic in asked}
+    return Analysis(units, test, control, results)
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

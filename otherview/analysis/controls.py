@@ -19,7 +19,8 @@ class Tested:
     name: str
     study: Study
     measurement: Measurement
-    analyses: list[Analysis]
+    analyses: dict[str, Analysis]
+    """By unit set."""
 
     @property
     def is_placebo(self) -> bool:

@@ -15,6 +15,7 @@ from otherview.analysis.selectivity import Selectivity, selectivity, selectivity
 from otherview.analysis.summary import token_summary
 from otherview.analysis.tables import null_where_not_finite, rank_correlation
 from otherview.analysis.token_shares import token_shares
+from otherview.stats import PublishedReading, SignFlipResult
 from otherview.study import TOKEN_GROUPS
 
 
@@ -36,16 +37,16 @@ def controls_tables(tested: Sequence[Tested]) -> dict[str, pl.DataFrame]:
     """By unit set, a row a unit: t of every contrast, and selectivity of those of two roles."""
     placebos = [one for one in tested if one.is_placebo]
     tables = {}
-    for place, own in enumerate(tested[0].analyses):
-        columns: dict[str, Any] = {"unit": [unit.address for unit in own.units]}
+    for unit_set, own in tested[0].analyses.items():
+        columns: dict[str, Any] = {"unit": own.addresses}
         for one in tested:
-            columns[f"t_{one.name}"] = one.analyses[place].published.t
+            columns[f"t_{one.name}"] = one.analyses[unit_set].of(SignFlipResult).t
         for one in tested if placebos else ():
             if not one.is_placebo:
-                found = selective(one, placebos, place)
+                found = selective(one, placebos, unit_set)
                 columns[f"selectivity_{one.name}"] = found.mean
                 columns[f"selectivity_sd_{one.name}"] = found.sd
-        tables[own.unit_set] = null_where_not_finite(pl.DataFrame(columns))
+        tables[unit_set] = null_where_not_finite(pl.DataFrame(columns))
     return tables
 
 
@@ -60,50 +61,49 @@ def contrast(one: Tested, *, is_own: bool) -> dict[str, Any]:
         "control": templates.control,
         "equal_count": tokens["equal_count"],
         "equal_item_position": tokens["equal_item_position"],
-        "results": {analysis.unit_set: _reading(analysis) for analysis in one.analyses},
+        "results": {name: reading(analysis) for name, analysis in one.analyses.items()},
     }
     if templates.placebo is not None:
         row["role"] = templates.placebo
     return row
 
 
-def _reading(analysis: Analysis) -> dict[str, Any]:
-    lowest = min(analysis.published.counts, key=lambda count: count.threshold)
-    test = analysis.sign_flip
-    reading: dict[str, Any] = {
+def reading(analysis: Analysis) -> dict[str, Any]:
+    published, test = analysis.of(PublishedReading), analysis.of(SignFlipResult)
+    lowest = min(published.counts, key=lambda count: count.threshold)
+    figures: dict[str, Any] = {
         "units": len(analysis.units),
         "threshold": lowest.threshold,
         "observed": lowest.observed,
         "share": lowest.observed / len(analysis.units),
         "familywise": int((test.p_stepdown <= test.alpha).sum()),
     }
-    if analysis.published.max_abs_t is not None:
-        reading["max_abs_t"] = analysis.published.max_abs_t
-    return reading
+    if published.max_abs_t is not None:
+        figures["max_abs_t"] = published.max_abs_t
+    return figures
 
 
-def selective(one: Tested, placebos: Sequence[Tested], place: int) -> Selectivity:
+def selective(one: Tested, placebos: Sequence[Tested], unit_set: str) -> Selectivity:
     return selectivity(
-        one.analyses[place].differences,
-        [placebo.analyses[place].differences for placebo in placebos],
+        one.analyses[unit_set].differences,
+        [placebo.analyses[unit_set].differences for placebo in placebos],
     )
 
 
 def _selectivity(one: Tested, placebos: Sequence[Tested]) -> dict[str, Any]:
     row: dict[str, Any] = {"contrast": one.name, "placebos": [each.name for each in placebos]}
     row["results"] = {}
-    for place, analysis in enumerate(one.analyses):
-        found = selective(one, placebos, place)
-        addresses = [unit.address for unit in analysis.units]
-        row["results"][analysis.unit_set] = selectivity_summary(found, addresses)
+    for unit_set, analysis in one.analyses.items():
+        found = selective(one, placebos, unit_set)
+        row["results"][unit_set] = selectivity_summary(found, analysis.addresses)
     return row
 
 
 def token_groups(one: Tested) -> dict[str, Any]:
     results = {}
-    for analysis in one.analyses:
-        threshold = min(count.threshold for count in analysis.published.counts)
-        t = np.nan_to_num(analysis.published.t)
+    for unit_set, analysis in one.analyses.items():
+        threshold = min(count.threshold for count in analysis.of(PublishedReading).counts)
+        t = np.nan_to_num(analysis.of(PublishedReading).t)
         counted = [
             unit for unit, size in zip(analysis.units, np.abs(t), strict=True) if size > threshold
         ]
@@ -111,15 +111,16 @@ def token_groups(one: Tested) -> dict[str, Any]:
         if counted:
             shares = np.nanmean(token_shares(one.measurement.responses, counted), axis=0)
             result["shares"] = dict(zip(TOKEN_GROUPS, shares.tolist(), strict=True))
-        results[analysis.unit_set] = result
+        results[unit_set] = result
     return {"contrast": one.name, "results": results}
 
 
 def agreement(one: Tested, other: Tested) -> dict[str, Any]:
     results = {}
-    for mine, theirs in zip(one.analyses, other.analyses, strict=True):
-        both = np.isfinite(mine.published.t) & np.isfinite(theirs.published.t)
+    for unit_set in one.analyses:
+        mine, theirs = (each.analyses[unit_set].of(SignFlipResult).t for each in (one, other))
+        both = np.isfinite(mine) & np.isfinite(theirs)
         if both.sum() > 2:
-            r = rank_correlation(mine.published.t[both], theirs.published.t[both])
-            results[mine.unit_set] = {"units": int(both.sum()), "r": r}
+            r = rank_correlation(mine[both], theirs[both])
+            results[unit_set] = {"units": int(both.sum()), "r": r}
     return {"one": one.name, "other": other.name, "results": results}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from otherview.analysis.summary import STRONGEST_UNITS
+from otherview.stats.columns import STRONGEST_UNITS
 
 
 @dataclass(frozen=True)

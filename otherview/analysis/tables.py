@@ -1,15 +1,40 @@
-"""An analysis as tables: a row a unit, and the null distributions."""
+"""An analysis as tables: one row per unit, and the null distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
 from otherview.analysis.analyse import Analysis
-from otherview.stats import RoleTestResult, SignFlipResult
+from otherview.analysis.statistics import STATISTICS, UnitResult
+from otherview.stats import Column, PublishedReading, SignFlipResult
+
+UNIT_COLUMNS = (
+    Column("unit", "address: block, stream, and head or channels", heading="unit"),
+    Column("block_kind", "joint or single"),
+    Column("block", "number of the block among those of its kind"),
+    Column("stream", "image or text; all in single blocks"),
+    Column("channel_kind", "attention or MLP"),
+    Column("head", "number of the head; null for MLP channels"),
+    Column("channel_start", "first channel of the out-projection’s input"),
+    Column("channel_stop", "channel after the last"),
+)
+"""Where a unit is."""
+RESPONSE_COLUMNS = (
+    Column("mean_test", "mean response under the test role, over items and wordings", "response"),
+    Column("mean_control", "the same under the control role", "response"),
+    Column("mean_difference", "mean of the items’ differences, test minus control", "response"),
+    Column("sd_difference", "standard deviation of these differences", "response"),
+)
+COLUMNS = (
+    *UNIT_COLUMNS,
+    *RESPONSE_COLUMNS,
+    *(column for statistic in STATISTICS for column in statistic.columns),
+)
+"""All columns of `heads.parquet` and `slices16.parquet`."""
 
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
@@ -22,10 +47,10 @@ def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def unit_table(analysis: Analysis) -> pl.DataFrame:
-    """A row a unit: address, responses, every test. What was not computed is null."""
-    units, difference, test = analysis.units, analysis.differences, analysis.sign_flip
+    """Return one row per unit: address, responses, every test. What was not computed is null."""
+    units, difference = analysis.units, analysis.differences
     columns: dict[str, object] = {
-        "unit": [unit.address for unit in units],
+        "unit": analysis.addresses,
         "block_kind": [unit.site.block_kind for unit in units],
         "block": [unit.site.block for unit in units],
         "stream": [unit.site.stream for unit in units],
@@ -37,46 +62,19 @@ def unit_table(analysis: Analysis) -> pl.DataFrame:
         "mean_control": analysis.control.mean(axis=0),
         "mean_difference": difference.mean(axis=0),
         "sd_difference": difference.std(axis=0, ddof=1),
-        "degenerate": analysis.published.degenerate,
-        "t": analysis.published.t,
-        "p": test.p,
-        "p_strict": test.p_strict,
-        "p_method": list(test.p_method),
-        **corrected_columns(test),
     }
-    columns |= half_columns(analysis)
-    columns |= trend_columns(analysis)
-    if analysis.role is not None:
-        columns |= role_columns(analysis.role)
+    for found in analysis.results.values():
+        if isinstance(found, UnitResult):
+            columns |= found.columns()
     return null_where_not_finite(pl.DataFrame(columns))
 
 
-def corrected_columns(test: SignFlipResult) -> dict[str, object]:
-    """The columns of p values corrected for all units, of effect sizes, and what they find."""
-    return {
-        "p_maxt": test.p_maxt,
-        "p_stepdown": test.p_stepdown,
-        "p_holm": test.p_holm,
-        "q_bh": test.q_bh,
-        "q_by": test.q_by,
-        "dz": test.dz,
-        "g": test.g,
-        "g_low": test.g_interval[:, 0],
-        "g_high": test.g_interval[:, 1],
-        "familywise": test.p_stepdown <= test.alpha,
-    }
-
-
-def role_columns(found: RoleTestResult) -> dict[str, object]:
-    """The columns of a role test."""
-    return {
-        "role_t": found.t,
-        "role_min_f": found.min_f,
-        "role_p": found.p,
-        "role_p_maxt": found.p_maxt,
-        "role_called": found.called,
-        "role_failed": list(found.failed),
-    }
+def by_strength(table: pl.DataFrame) -> pl.DataFrame:
+    """Return `table` with the strongest units first: those that follow the role, then by |t|."""
+    order = [pl.col("t").abs()]
+    if "role_called" in table.columns:
+        order = [pl.col("role_called"), pl.col("role_min_f")]
+    return table.sort(order, descending=True, nulls_last=True)
 
 
 def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:
@@ -87,59 +85,35 @@ def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def half_columns(analysis: Analysis) -> dict[str, object]:
-    halves = analysis.discover_confirm
-    if halves is None:
-        return {}
-    return {
-        "discovered": halves.selected,
-        "confirmed": halves.confirmed,
-        "p_confirmation": halves.p_confirmation,
-    }
-
-
-def trend_columns(analysis: Analysis) -> dict[str, object]:
-    found = analysis.trend
-    if found is None:
-        return {}
-    return {"trend_slope": found.slope, "trend_p": found.p, "trend_p_maxt": found.p_maxt}
-
-
-def null_table(analyses: Sequence[Analysis]) -> pl.DataFrame:
-    """Null distributions: how many sign patterns gave which value of which statistic.
+def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
+    """Return how many sign patterns gave which value of which statistic, by unit set.
 
     `value` is the value, or the lower edge of a bin that ends at `upper`.
     """
-    frames = []
-    for analysis in analyses:
-        frames += [published_null(analysis), sign_flip_null(analysis.sign_flip)]
-        for index in (-2, -1):
-            frames[index] = frames[index].select(
-                pl.lit(analysis.unit_set).alias("unit_set"), pl.all()
-            )
-    return pl.concat(frames)
+    return pl.concat(
+        frame.select(pl.lit(unit_set).alias("unit_set"), pl.all())
+        for unit_set, analysis in analyses.items()
+        for frame in (
+            *published_nulls(analysis.of(PublishedReading)),
+            *sign_flip_nulls(analysis.of(SignFlipResult)),
+        )
+    )
 
 
-def published_null(analysis: Analysis) -> pl.DataFrame:
-    reading = analysis.published
+def published_nulls(reading: PublishedReading) -> Iterator[pl.DataFrame]:
     nulls = {f"count_{count.threshold:g}": count.null for count in reading.counts}
-    frames = []
     for statistic, null in {**nulls, "max_abs_t": reading.max_null}.items():
         values, patterns = np.unique(np.asarray(null, dtype=np.float64), return_counts=True)
-        frames.append(null_rows("published", statistic, values, patterns))
-    return pl.concat(frames)
+        yield null_rows("published", statistic, values, patterns)
 
 
-def sign_flip_null(test: SignFlipResult) -> pl.DataFrame:
-    frames = []
+def sign_flip_nulls(test: SignFlipResult) -> Iterator[pl.DataFrame]:
     for level, count in test.counts.items():
         values = np.flatnonzero(count.null)
-        rows = null_rows("sign_flip", f"count_{level:g}", values, count.null[values])
-        frames.append(rows)
+        yield null_rows("sign_flip", f"count_{level:g}", values, count.null[values])
     bins = np.flatnonzero(test.max_null.counts)
     low, high = test.max_null.edges[bins], test.max_null.edges[bins + 1]
-    frames.append(null_rows("sign_flip", "max_abs_t", low, test.max_null.counts[bins], high))
-    return pl.concat(frames)
+    yield null_rows("sign_flip", "max_abs_t", low, test.max_null.counts[bins], high)
 
 
 def null_rows(

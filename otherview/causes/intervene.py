@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from otherview.analysis.analyse import Analysis, analyse
+from otherview.analysis.analyse import Analysis, analyse_units
 from otherview.causes.choice import (
     Choice,
     check_heads,
@@ -65,7 +65,7 @@ def intervene(
     session: Session,
     measurement: Measurement,
     folder: Path,
-    analyses: Sequence[Analysis] = (),
+    analyses: Mapping[str, Analysis],
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Runs the intervention of `study` and writes its files into `folder`.
@@ -90,12 +90,12 @@ def _intervene(
     session: Session,
     measurement: Measurement,
     folder: Path,
-    analyses: Sequence[Analysis],
+    analyses: Mapping[str, Analysis],
     report: Progress,
 ) -> dict[str, Any]:
     start = time.monotonic()
     responses = measurement.responses
-    analysis = analysis_of_heads(study, responses, analyses)
+    analysis = analyses.get("heads") or analyse_units(responses, study, "heads")
     choice = choose_heads(responses, study)
     bench = Bench(study, session, measurement, choice, report)
     singles = bench.single_heads(analysis)
@@ -310,13 +310,6 @@ def denoiser(study: Study, session: Session, reference: Image, report: Progress)
     items = [prompt.item for prompt in prompts.prompts]
     tokens = session.reference_tokens(reference)
     return Denoiser(session.pipeline, encodings, items, tokens, rendering, empty)
-
-
-def analysis_of_heads(study: Study, responses: Responses, analyses: Sequence[Analysis]) -> Analysis:
-    for analysis in analyses:
-        if analysis.unit_set == "heads":
-            return analysis
-    return analyse(responses, replace(study, capture=replace(study.capture, units=["heads"])))[0]
 
 
 def _settings(study: Study, bench: Bench) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from otherview.causes.effects import ROLES, Effects, Variant
 from otherview.causes.matching import closest_level, matching_group, permutation_p
 from otherview.causes.verdicts import verdict
 from otherview.models.sites import Unit
+from otherview.stats import RoleTestResult, SignFlipResult
 
 FEWEST_TO_CORRELATE = 5
 MAY_BE_NULL = {
@@ -68,8 +69,8 @@ def single_table(
         progress(done, len(edited))
         measured[unit.address] = effects.of([unit.address], variant)
     progress(len(edited), len(edited))
-    known = _statistics(analysis)
-    alpha = analysis.sign_flip.alpha
+    known = statistics_of(analysis)
+    alpha = analysis.of(SignFlipResult).alpha
     selected = {unit.address for unit in chosen}
     rows = []
     for unit in edited:
@@ -141,15 +142,15 @@ def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
     return found
 
 
-def _statistics(analysis: Analysis) -> dict[str, Statistics]:
+def statistics_of(analysis: Analysis) -> dict[str, Statistics]:
     """By address: what the study says of the head."""
-    role, test = analysis.role, analysis.sign_flip
+    role, test = analysis.find(RoleTestResult), analysis.of(SignFlipResult)
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
     found = {}
     for place, unit in enumerate(analysis.units):
         found[unit.address] = Statistics(
             bool(differs[place]),
-            finite(analysis.published.t[place]),
+            finite(test.t[place]),
             None if role is None else finite(role.min_f[place]),
             None if role is None else finite(role.difference[place]),
         )

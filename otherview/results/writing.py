@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,13 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
 
 
 def write_analyses(
-    folder: Path, study: Study, measurement: Measurement, analyses: list[Analysis]
+    folder: Path, study: Study, measurement: Measurement, analyses: Mapping[str, Analysis]
 ) -> dict[str, Any]:
     """Writes `heads.parquet`, `slices16.parquet`, `nulls.parquet` and, last, `summary.json`.
 
     Returns the content of `summary.json`.
     """
-    tables = {analysis.unit_set: unit_table(analysis) for analysis in analyses}
+    tables = {name: unit_table(analysis) for name, analysis in analyses.items()}
     for unit_set, table in tables.items():
         with replacing(folder / f"{unit_set}.parquet") as temporary:
             table.write_parquet(temporary)

@@ -5,6 +5,7 @@ numba and the compiled kernels are loaded when a test first runs.
 """
 
 from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
+from otherview.stats.columns import Column
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.published_reading import PublishedReading, published_reading
@@ -21,6 +22,7 @@ from otherview.stats.variance import VarianceComponents, variance_components
 from otherview.stats.wording_split import WordingSplitResult, enough_to_split, wording_split
 
 __all__ = [
+    "Column",
     "CountNull",
     "DiscoverConfirmResult",
     "LabelShuffleResult",

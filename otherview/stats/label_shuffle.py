@@ -1,7 +1,8 @@
 """What do the readings call when the labels mean nothing?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -54,6 +55,21 @@ class LabelShuffleResult:
 
         found = binomtest(self.called_any, len(self.called)).proportion_ci(0.95, "exact")
         return float(found.low), float(found.high)
+
+    def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+        return {
+            "over": self.over,
+            "shuffles": len(self.called),
+            "seed": self.seed,
+            "called_any": self.called_any,
+            "rate": self.rate,
+            "interval": list(self.interval),
+            "nominal": self.alpha,
+            "threshold": self.threshold,
+            "published_observed": float(self.published.mean()),
+            "published_share": float(self.published.mean() / self.units),
+        }
 
 
 def label_shuffle(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -48,6 +49,22 @@ class PublishedReading:
     def max_abs_t(self) -> float | None:
         """Largest |t|; None where every unit is degenerate."""
         return None if self.degenerate.all() else float(np.nanmax(np.abs(self.t)))
+
+    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """Its entry in `summary.json`; `addresses` name the units."""
+        summary: dict[str, Any] = {"flips": self.flips, "seed": self.seed}
+        summary["counts"] = [
+            {
+                "threshold": count.threshold,
+                "observed": count.observed,
+                "share": count.observed / len(addresses),
+                "null_mean": count.null_mean,
+                "null_p99": count.null_p99,
+            }
+            | ({} if count.ratio is None else {"ratio": count.ratio})
+            for count in self.counts
+        ]
+        return summary | ({} if self.max_abs_t is None else {"max_abs_t": self.max_abs_t})
 
 
 def published_reading(

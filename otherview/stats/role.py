@@ -1,14 +1,16 @@
 """Is it the role, and not the words?"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
+from otherview.stats.columns import Column
 from otherview.stats.paired import check_alpha, check_finite
 from otherview.stats.relabelling import (
     centred_unit,
@@ -80,6 +82,47 @@ class RoleTestResult:
         return [
             names[w + 2 * i] for w, i in zip(self.fails_wordings, self.fails_items, strict=True)
         ]
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("role_t", "t of the roles over wordings", heading="role t"),
+        Column("role_min_f", "min F′ over items and wordings; ranks units in the role test",
+               heading="min F′"),
+        Column("role_p", "p of this unit alone, role labels permuted over wordings"),
+        Column("role_p_maxt", "p corrected for all units, role labels permuted over wordings",
+               heading="role p"),
+        Column("role_called", "follows the role, over wordings and over items",
+               heading="follows role"),
+        Column("role_failed", "the test that fails: over wordings, over items, or both",
+               heading="fails over"),
+    )  # fmt: skip
+
+    def columns(self) -> dict[str, Any]:
+        """By name of COLUMNS: one value per unit."""
+        return {
+            "role_t": self.t,
+            "role_min_f": self.min_f,
+            "role_p": self.p,
+            "role_p_maxt": self.p_maxt,
+            "role_called": self.called,
+            "role_failed": self.failed,
+        }
+
+    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """How the test was done, and which units it calls; docs/result.md."""
+        strongest_first = np.argsort(-np.nan_to_num(self.min_f), kind="stable")
+        return {
+            "called": int(self.called.sum()),
+            "called_units": [addresses[index] for index in strongest_first if self.called[index]],
+            "fails_wordings": int(self.fails_wordings.sum()),
+            "fails_items": int(self.fails_items.sum()),
+            "relabellings": self.n_relabellings,
+            "exact": self.exact,
+            "wordings": {"test": self.n_test, "control": self.n_control},
+            "smallest_p": self.smallest_p,
+            "smallest_p_maxt": float(self.p_maxt.min()),
+            "alpha": self.alpha,
+            "note": self.note,
+        }
 
 
 def role_test(

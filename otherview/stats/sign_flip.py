@@ -1,14 +1,16 @@
 """The sign-flip test of many units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
+from otherview.stats.columns import Column
 from otherview.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from otherview.stats.flip_null import MOST_BLOCKS, CountNull, MaxNull
 from otherview.stats.paired import block_means, check_alpha, effects, hedges_g
@@ -73,6 +75,66 @@ class SignFlipResult:
     """In words: "statistic", "p" (of each unit) and "null" (over units)."""
     versions: dict[str, str]
     """Of the libraries that computed it."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("degenerate", "all differences are equal: no variance, no t"),
+        Column("t", "paired t over items", heading="t"),
+        Column("p", "two-sided sign-flip p of this unit alone", heading="p"),
+        Column("p_strict", "share of the sign flips with a strictly larger |t|"),
+        Column("p_method", "how p was computed"),
+        Column("p_maxt", "family-wise p, single-step largest |t|"),
+        Column(
+            "p_stepdown",
+            "p corrected for all units, step-down largest |t|",
+            heading="family-wise p",
+        ),
+        Column("p_holm", "family-wise p after Holm"),
+        Column("q_bh", "false discovery rate after Benjamini and Hochberg"),
+        Column("q_by", "false discovery rate after Benjamini and Yekutieli"),
+        Column("dz", "mean difference over its standard deviation", "SD"),
+        Column("g", "effect size, Hedges’ g; positive: larger under test", "SD", "g"),
+        Column("g_low", "lower end of the interval of g at the study’s level", "SD", "g, low"),
+        Column("g_high", "upper end of the interval of g at the study’s level", "SD", "g, high"),
+        Column("familywise", "family-wise p is at most the study’s level", heading="differs"),
+    )
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """By name of COLUMNS: one value per unit."""
+        return {
+            **{column.name: getattr(self, column.name) for column in self.COLUMNS[:-3]},
+            "g_low": self.g_interval[:, 0],
+            "g_high": self.g_interval[:, 1],
+            "familywise": self.p_stepdown <= self.alpha,
+        }
+
+    def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
+        """How the test was done, and how many units it finds; docs/result.md."""
+        summary: dict[str, Any] = {
+            "exact": self.exact,
+            "patterns": self.n_flips,
+            "method": self.methods["null"],
+            "blocks": self.n_blocks,
+            "alpha": self.alpha,
+            "smallest_p": self.smallest_p,
+            "familywise": int((self.p_stepdown <= self.alpha).sum()),
+            "familywise_single_step": int((self.p_maxt <= self.alpha).sum()),
+            "false_discovery": int((self.q_bh <= self.alpha).sum()),
+            "counts": [
+                {
+                    "threshold": level,
+                    "observed": count.observed,
+                    "null_mean": count.null_mean,
+                    "null_sd": count.null_sd,
+                    "null_p99": count.null_p99,
+                    "null_p99_interval": list(count.null_p99_interval),
+                    "p": count.p,
+                    "false_positives": count.false_positives,
+                    "true_discoveries": count.true_discoveries,
+                }
+                for level, count in self.counts.items()
+            ],
+        }
+        return summary | ({"critical_t": self.critical_t} if np.isfinite(self.critical_t) else {})
 
 
 def sign_flip_test(
@@ -168,15 +230,15 @@ def sign_flip_test(
         seed=seed,
         methods={
             "statistic": f"Student's t of {n_blocks} block means",
-            "p": said_methods(unit_p.method),
+            "p": methods_with_counts(unit_p.method),
             "null": null.method,
         },
         versions={name: version(name) for name in ("numpy", "numba", "scipy")},
     )
 
 
-def said_methods(method: Shaped[np.ndarray, " units"]) -> str:
-    """How many units' p were computed in which way."""
+def methods_with_counts(method: Shaped[np.ndarray, " units"]) -> str:
+    """Return the methods by which p was computed, each with its number of units."""
     names, numbers = np.unique(method, return_counts=True)
     return ", ".join(
         f"{name} ({number} units)" for name, number in zip(names, numbers, strict=True)

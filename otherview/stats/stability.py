@@ -1,12 +1,15 @@
 """Would half of the blocks have said the same?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
+from otherview.stats.columns import Column
 from otherview.stats.corrections import benjamini_hochberg
 from otherview.stats.paired import BlockMeans, block_means, check_alpha, effects
 from otherview.stats.sign_flip import Flips, SignFlipResult, check_seed, sign_flip_test
@@ -37,6 +40,13 @@ class SplitHalfResult:
         """Share of the significant units that replicate, over all splits; None if none was."""
         significant = int(self.significant.sum())
         return int(self.replicated.sum()) / significant if significant else None
+
+    def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+        summary: dict[str, Any] = {"splits": len(self.correlation)}
+        if np.isfinite(self.mean_correlation):
+            summary["mean_correlation"] = self.mean_correlation
+        return summary | ({} if self.replication is None else {"replication": self.replication})
 
 
 def split_half(
@@ -130,6 +140,30 @@ class DiscoverConfirmResult:
     confirmation_blocks: Shaped[np.ndarray, " blocks"]
     alpha: float
     seed: int
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("discovered", "chosen on a random half of the items"),
+        Column("confirmed", "chosen on half of the items, confirmed on the other half",
+               heading="confirmed"),
+        Column("p_confirmation", "family-wise p among the chosen units on the other half"),
+    )  # fmt: skip
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """By name of COLUMNS: one value per unit."""
+        return {
+            "discovered": self.selected,
+            "confirmed": self.confirmed,
+            "p_confirmation": self.p_confirmation,
+        }
+
+    def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+        return {
+            "discovery_items": len(self.discovery_blocks),
+            "confirmation_items": len(self.confirmation_blocks),
+            "discovered": int(self.selected.sum()),
+            "confirmed": int(self.confirmed.sum()),
+        }
 
 
 def discover_confirm(

@@ -1,13 +1,16 @@
 """Does the effect grow along a graded axis?"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
+from otherview.stats.columns import Column
 from otherview.stats.paired import block_means, check_alpha, check_finite, column_sum
 from otherview.stats.relabelling import (
     centred_unit,
@@ -45,6 +48,27 @@ class TrendResult:
     def significant(self) -> Bool[np.ndarray, " units"]:
         """Family-wise at alpha."""
         return self.p_maxt <= self.alpha
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("trend_slope", "least-squares change of the difference along the axis",
+               "response per step of the axis"),
+        Column("trend_p", "two-sided permutation p of the trend of this unit alone"),
+        Column("trend_p_maxt", "p of a linear trend along the axis, corrected for all units",
+               heading="trend p"),
+    )  # fmt: skip
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """By name of COLUMNS: one value per unit."""
+        return {"trend_slope": self.slope, "trend_p": self.p, "trend_p_maxt": self.p_maxt}
+
+    def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+        return {
+            "permutations": self.n_permutations,
+            "exact": self.exact,
+            "familywise": int(self.significant.sum()),
+            "smallest_p_maxt": float(self.p_maxt.min()),
+        }
 
 
 def trend(

@@ -1,12 +1,15 @@
 """Do the units hold on creatures and on wordings that were not used to find them?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
+from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.paired import check_alpha
 from otherview.stats.role import check_responses, check_roles, enough_wordings, role_test
 from otherview.stats.sign_flip import check_seed
@@ -33,6 +36,26 @@ class WordingSplitResult:
         """Share of the discoveries that are confirmed; None if there was none."""
         found = self.discovered.sum()
         return float(self.confirmed.sum() / found) if found else None
+
+    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """Its entry in `summary.json`; `addresses` name the units."""
+        discovered, confirmed = self.discovered.mean(axis=0), self.confirmed.mean(axis=0)
+        strongest = np.lexsort((-discovered, -confirmed))[:STRONGEST_UNITS]
+        summary: dict[str, Any] = {
+            "splits": len(self.discovered),
+            "mean_discovered": float(self.discovered.sum(axis=1).mean()),
+            "mean_confirmed": float(self.confirmed.sum(axis=1).mean()),
+            "strongest": [
+                {
+                    "unit": addresses[index],
+                    "discovered": float(discovered[index]),
+                    "confirmed": float(confirmed[index]),
+                }
+                for index in strongest
+                if discovered[index]
+            ],
+        }
+        return summary | ({} if self.survival is None else {"survival": self.survival})
 
 
 def enough_to_split(n_test: int, n_control: int, items: int, alpha: float) -> bool:

@@ -11,13 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from otherview.analysis.selectivity import selectivity_summary
-from otherview.analysis.summary import (
-    STRONGEST_UNITS,
-    reading_summary,
-    role_summary,
-    sign_flip_summary,
-)
+from otherview.analysis.summary import reading_summary
 from otherview.stats import PairCorrelations, SignFlipResult, map_agreement
+from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.variance import METHOD
 from otherview.sweep.combine.generalisation import generalises
 from otherview.sweep.combine.groups import Contrast, Group, common_seeds
@@ -101,7 +97,7 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
         result["variance"] = variance
     if tested.role is not None:
         written = role_wordings(group)
-        result["role_test"] = role_summary(tested.role, addresses) | {
+        result["role_test"] = tested.role.summary(addresses) | {
             "written": {
                 wanted: [text for role, text in written if role == wanted]
                 for wanted in ("test", "control")
@@ -131,7 +127,7 @@ def _test(test: SignFlipResult, points: int, addresses: list[str]) -> dict[str, 
     """A test over items whose differences are means over `points` points."""
     summary = {
         "pairs": test.n_blocks * points,
-        **sign_flip_summary(test),
+        **test.summary(),
         "degenerate": int(test.degenerate.sum()),
         "strongest": strongest(test, addresses),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from otherview.analysis.tables import corrected_columns, null_where_not_finite, role_columns
+from otherview.analysis.tables import null_where_not_finite
 from otherview.stats import SignFlipResult
 from otherview.sweep.combine.groups import Group
 from otherview.sweep.combine.pooled_tests import Tested
@@ -65,10 +65,7 @@ def test_columns(
     return {
         "mean_difference": test.mean,
         "sd_difference": differences.std(axis=0, ddof=1),
-        "degenerate": test.degenerate,
-        "t": test.t,
-        "p": test.p,
-        **corrected_columns(test),
+        **test.columns(),
         "difference_by_item": lists(differences),
     }
 
@@ -102,7 +99,7 @@ def pooled_columns(tested: Tested) -> dict[str, object]:
                 f"{prefix}_{effect.replace(':', '_')}": values for effect, values in found.items()
             }
     if tested.role is not None:
-        columns |= role_columns(tested.role)
+        columns |= tested.role.columns()
     return columns
 
 

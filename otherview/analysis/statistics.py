@@ -1,0 +1,174 @@
+"""Which statistics are asked of a set of units, and under which conditions.
+
+A statistic is a module of `otherview.stats` whose result knows its columns and its summary; here
+it is one entry of STATISTICS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from otherview import stats
+from otherview.stats import Column, RoleTestResult, SignFlipResult, TrendResult
+from otherview.stats.sign_flip import Flips
+from otherview.study import Nulls
+
+Report = Callable[[int, int], None]
+MIN_ITEMS_TO_HALVE = 4
+MIN_ITEMS_FOR_TREND = 3
+
+
+class Result(Protocol):
+    """What every statistic gives."""
+
+    def summary(self, addresses: Sequence[str], /) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+
+
+@runtime_checkable
+class UnitResult(Result, Protocol):
+    """What a statistic gives that has values per unit."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]]
+
+    def columns(self) -> Mapping[str, Any]:
+        """By name of COLUMNS: one value per unit."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One set of units of a study, and what may be asked of it."""
+
+    values: Float[np.ndarray, "items wordings units"]
+    differences: Float[np.ndarray, "items units"]
+    roles: Sequence[str]
+    ranks: Sequence[float] | None
+    """Of the items on the study's axis; None without one."""
+    text_distance: Float[np.ndarray, " items"]
+    nulls: Nulls
+    seed: int
+    report: Callable[[str], Report | None]
+    """Gives the progress of what is being done."""
+
+    @property
+    def flips(self) -> Flips:
+        return cast(Flips, self.nulls.sign_flips)
+
+    def can_halve(self) -> bool:
+        return len(self.differences) >= MIN_ITEMS_TO_HALVE
+
+    def has_axis(self) -> bool:
+        return self.ranks is not None and len(self.differences) >= MIN_ITEMS_FOR_TREND
+
+    def has_text_axis(self) -> bool:
+        return self.has_axis() and bool(np.ptp(self.text_distance))
+
+    def has_several_wordings(self) -> bool:
+        """With one wording per role, role and wording are the same thing."""
+        return len(self.roles) > 2
+
+    def wants_shuffles(self) -> bool:
+        return self.nulls.label_shuffle > 0
+
+    def can_halve_wordings(self) -> bool:
+        numbers = (self.roles.count("test"), self.roles.count("control"))
+        return stats.enough_to_split(*numbers, len(self.values), self.nulls.alpha)
+
+    @cached_property
+    def by_role(self) -> RoleTestResult:
+        return stats.role_test(
+            self.values,
+            self.roles,
+            thresholds=tuple(self.nulls.thresholds),
+            alpha=self.nulls.alpha,
+            flips=self.flips,
+            seed=self.seed,
+            progress=self.report("testing"),
+        )
+
+    def over_items(self) -> SignFlipResult:
+        """Return the sign-flip test over items, which is a part of the role test."""
+        if self.has_several_wordings():
+            return self.by_role.items
+        return stats.sign_flip_test(
+            self.differences,
+            thresholds=tuple(self.nulls.thresholds),
+            flips=self.flips,
+            alpha=self.nulls.alpha,
+            seed=self.seed,
+            progress=self.report("testing"),
+        )
+
+    @cached_property
+    def along_axis(self) -> TrendResult:
+        return self.along(self.ranks)
+
+    def along(self, axis: Any) -> TrendResult:
+        return stats.trend(self.differences, axis, alpha=self.nulls.alpha, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class TextDistance:
+    """Trends along the distance of the items' prompts in the text encoder, and along the axis."""
+
+    text: TrendResult
+    axis: TrendResult
+
+    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+        along = self.text.summary(addresses)
+        both = int((self.text.significant & self.axis.significant).sum())
+        return {name: along[name] for name in ("familywise", "smallest_p_maxt")} | {"both": both}
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One statistic: its name in `summary.json`, what it gives, when it is asked, and how."""
+
+    name: str
+    result: type[Result]
+    asked: Callable[[Question], bool]
+    of: Callable[[Question], Result]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Its columns in the table of units; none where it has no values per unit."""
+        return getattr(self.result, "COLUMNS", ())
+
+
+def always(_question: Question) -> bool:
+    return True
+
+
+STATISTICS = (
+    Statistic("published_reading", stats.PublishedReading, always,
+              lambda q: stats.published_reading(q.differences, thresholds=q.nulls.thresholds,
+                                                flips=q.nulls.flips, seed=q.seed)),
+    Statistic("sign_flip", SignFlipResult, always, Question.over_items),
+    Statistic("split_half", stats.SplitHalfResult, Question.can_halve,
+              lambda q: stats.split_half(q.differences, q.nulls.splits, q.seed,
+                                         alpha=q.nulls.alpha, progress=q.report("halving"))),
+    Statistic("discover_confirm", stats.DiscoverConfirmResult, Question.can_halve,
+              lambda q: stats.discover_confirm(q.differences, flips=q.flips,
+                                               alpha=q.nulls.alpha, seed=q.seed)),
+    Statistic("trend", TrendResult, Question.has_axis, lambda q: q.along_axis),
+    Statistic("role_test", RoleTestResult, Question.has_several_wordings, lambda q: q.by_role),
+    Statistic("text_distance", TextDistance, Question.has_text_axis,
+              lambda q: TextDistance(q.along(q.text_distance), q.along_axis)),
+    Statistic("label_shuffle", stats.LabelShuffleResult, Question.wants_shuffles,
+              lambda q: stats.label_shuffle(q.values, q.roles, q.nulls.label_shuffle,
+                                            threshold=min(q.nulls.thresholds),
+                                            alpha=q.nulls.alpha, seed=q.seed,
+                                            progress=q.report("shuffling labels,"))),
+    Statistic("wording_split", stats.WordingSplitResult, Question.can_halve_wordings,
+              lambda q: stats.wording_split(q.values, q.roles, q.nulls.wording_splits,
+                                            alpha=q.nulls.alpha, seed=q.seed,
+                                            progress=q.report("splitting wordings,"))),
+)  # fmt: skip
+"""In the order in which they are asked and written."""

@@ -1,0 +1,20 @@
+"""What a result says of each unit: its columns, and what each of them means."""
+
+from dataclasses import dataclass
+
+STRONGEST_UNITS = 8
+"""Units that a summary lists."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One value per unit."""
+
+    name: str
+    """In tables on disk."""
+    meaning: str
+    """In one line."""
+    unit: str = ""
+    """Unit of the value; empty for a pure number, a word, or yes and no."""
+    heading: str = ""
+    """In tables that a person reads; a column without one is only on disk."""
