@@ -26,6 +26,7 @@ from otherview.disk.progress import Progress
 from otherview.models.weights import shipped_or_own
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import open_session
+from otherview.pocket.rendering import load, read_card
 from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -187,7 +188,7 @@ Row = tuple[str, str, str, bool | None]
 
 
 def planted_rows(found: dict[str, Any]) -> Sequence[Row]:
-    card = _card("pocket")
+    card = card_of("pocket")
     heads = {row["unit"]: row for row in found["heads"]}
     gate, decoy = heads[card["gate"]], heads[card["decoy"]]
     return (
@@ -263,17 +264,16 @@ def correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _card(model: str) -> dict[str, str]:
+def card_of(model: str) -> dict[str, str]:
+    """Return what the card of a shipped model names: its gate and its decoy."""
     path = compose_study(["+experiment=kitchen", f"model={model}"]).model.path
     assert path is not None
-    return dict(json.loads((shipped_or_own(path) / "card.json").read_text()))
+    return {k: v for k, v in read_card(shipped_or_own(path)).items() if v is not None}
 
 
 def assemble(stages: Path, stage: str, folder: Path) -> None:
     """A pipeline of a stage's transformer and of the parts that training it leaves alone."""
     from safetensors.torch import load_file
-
-    from otherview.pocket.rendering import load
 
     own = stages / "checkpoints" / "pocket"
     pipeline = load(own if own.is_dir() else "pocket")

@@ -31,7 +31,7 @@ from otherview.sweep.combine import combine
 
 TEMPLATES = ("viewpoint", "matched")
 SECONDS_A_POINT = 60 / 10_000
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 UNIT_TABLES = ("heads.parquet", "slices16.parquet")
 
 
@@ -49,7 +49,7 @@ def main() -> None:
         if not any(folder.glob("*/summary.json")):
             make_points(folder, arguments.points)
         figures = {name: in_own_process(name, folder) for name in SUBJECTS}
-    _print(figures, arguments.points)
+    print_table(figures, arguments.points)
 
 
 def make_points(folder: Path, points: int) -> None:
@@ -90,7 +90,7 @@ def copy_point(point: Path, folder: Path, seed: int) -> None:
         file.attrs.modify("seed", [seed])  # in its place, so that the file keeps its size
 
 
-def _combine(folder: Path) -> None:
+def combine_all(folder: Path) -> None:
     combine(folder)
 
 
@@ -104,7 +104,7 @@ def bare_read(folder: Path) -> None:
             pl.read_parquet(point.parent / name)
 
 
-SUBJECTS: dict[str, Callable[[Path], None]] = {"bare read": bare_read, "combine": _combine}
+SUBJECTS: dict[str, Callable[[Path], None]] = {"bare read": bare_read, "combine": combine_all}
 
 
 def report(subject: Callable[[Path], None], folder: Path) -> None:
@@ -129,7 +129,7 @@ def in_own_process(name: str, folder: Path) -> dict[str, float]:
     return figures
 
 
-def _print(figures: dict[str, dict[str, float]], points: int) -> None:
+def print_table(figures: dict[str, dict[str, float]], points: int) -> None:
     table = Table(title=f"combining {points:,} finished points of pocket")
     table.add_column("")
     for heading in (
@@ -145,7 +145,7 @@ def _print(figures: dict[str, dict[str, float]], points: int) -> None:
             f"{figure['seconds'] / bare:.2f}",
             f"{figure['cpu']:.1f}",
             f"{figure['bytes'] / 2**20:.0f}",
-            f"{figure['bytes'] / MOST_BYTES:.2f}",
+            f"{figure['bytes'] / MAX_BYTES:.2f}",
         )
     Console().print(table)
 

@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from causes import before_planting, causes, print_causes, stored_before_planting
+from causes import before_planting, card_of, causes, print_causes, stored_before_planting
 from rich.console import Console
 from rich.table import Table
 
 from otherview.analysis.analyse import Analysis, analyse
 from otherview.disk.progress import Progress
-from otherview.models.weights import shipped_or_own
 from otherview.passes.measure import Measurement, measure
 from otherview.stats import RoleTestResult, SignFlipResult, WordingSplitResult
 from otherview.study.compose import compose_study
@@ -81,45 +80,45 @@ def main() -> None:
     rows: list[Called] = []
     with progress_bars(console) as report:
         for model in arguments.models:
-            studies = {t: _study(model, t) for t in ("viewpoint", "nouns")}
+            studies = {t: study_of(model, t) for t in ("viewpoint", "nouns")}
             measured = {
-                templates: measure(study, _named(report, f"{model} {templates}"))
+                templates: measure(study, naming(report, f"{model} {templates}"))
                 for templates, study in studies.items()
             }
-            rows += [_called(model, reading, measured) for reading in READINGS]
+            rows += [read_model(model, reading, measured) for reading in READINGS]
         edited = arguments.text_length, arguments.draws
         planted, unplanted = None, stored_before_planting()
         if "pocket" in arguments.models:
-            planted = causes("pocket", *edited, _named(report, "pocket edited"))
+            planted = causes("pocket", *edited, naming(report, "pocket edited"))
         if arguments.before_planting:
-            named = _named(report, "before planting")
+            named = naming(report, "before planting")
             unplanted = before_planting(arguments.before_planting, *edited, named)
-    _print(rows, console)
+    print_tables(rows, console)
     print_causes(planted, unplanted)
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n")
 
 
-def _named(report: Progress, name: str) -> Progress:
+def naming(report: Progress, name: str) -> Progress:
     def named(stage: str, done: int, total: int) -> None:
         report(f"{name}, {stage}", done, total)
 
     return named
 
 
-def _study(model: str, templates: str, *overrides: str) -> Any:
+def study_of(model: str, templates: str, *overrides: str) -> Any:
     chosen = [f"model={model}", f"templates={templates}", "capture=heads", *overrides]
     return compose_study(["+experiment=kitchen", *chosen])
 
 
-def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Called:
+def read_model(model: str, reading: str, measured: dict[str, Measurement]) -> Called:
     response, tokens = READINGS[reading]
     settings = f"capture.response={response}", f"capture.tokens={tokens}"
     one, several = (
-        analyse(measured[templates].responses, _study(model, templates, *settings))["heads"]
+        analyse(measured[templates].responses, study_of(model, templates, *settings))["heads"]
         for templates in ("viewpoint", "nouns")
     )
-    card = _card(model)
+    card = card_of(model)
     addresses = one.addresses
     role, t = several.of(RoleTestResult), one.of(SignFlipResult).t
     passing = np.abs(t) > 3
@@ -139,7 +138,7 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
         reading,
         len(addresses),
         int(passing.sum()),
-        _familywise(several),
+        familywise_count(several),
         tuple(address for address, called in zip(addresses, role.called, strict=True) if called),
         gate,
         held_out,
@@ -147,14 +146,7 @@ def _called(model: str, reading: str, measured: dict[str, Measurement]) -> Calle
     )
 
 
-def _card(model: str) -> dict[str, str]:
-    path = compose_study(["+experiment=kitchen", f"model={model}"]).model.path
-    assert path is not None
-    card = shipped_or_own(path) / "card.json"
-    return dict(json.loads(card.read_text())) if card.is_file() else {}
-
-
-def _familywise(analysis: Analysis) -> int:
+def familywise_count(analysis: Analysis) -> int:
     test = analysis.of(SignFlipResult)
     return int((test.p_stepdown <= test.alpha).sum())
 
@@ -164,7 +156,7 @@ def rank(t: np.ndarray, place: int) -> int:
     return int((strength > strength[place]).sum()) + 1
 
 
-def _print(rows: list[Called], console: Console) -> None:
+def print_tables(rows: list[Called], console: Console) -> None:
     for reading in READINGS:
         table = Table(title=f"heads called selective ({reading})")
         table.add_column("model", no_wrap=True)

@@ -299,7 +299,7 @@ def peak_figures(
     for attention in attentions:
         for blocks in ("eager", "compiled") if compiled else ("eager",):
             for rows in batches:
-                text = _share(transformer, sites, attention, blocks, rows, tokens, text_length,
+                text = share_row(transformer, sites, attention, blocks, rows, tokens, text_length,
                               image, flops, peak, rounds)  # fmt: skip
                 label = f"{name}: share of peak, {attention} attention, {blocks}, batch {rows}"
                 found.append(reported(label, text, device))
@@ -307,7 +307,7 @@ def peak_figures(
     return found
 
 
-def _share(
+def share_row(
     transformer: Any, sites: Any, attention: str, blocks: str, rows: int, tokens: int,
     text_length: int, image: ImageTokens, flops: float, peak: float, rounds: int,
 ) -> str:  # fmt: skip

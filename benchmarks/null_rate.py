@@ -73,13 +73,13 @@ def main() -> None:
             wanted = [seed for seed in range(arguments.seeds) if seed not in known]
             for drawn in SOURCES[model](wanted, Path(scratch), report):
                 rows += [
-                    _called(row, reading, drawn.seed, drawn.responses, roles)
+                    read_seed(row, reading, drawn.seed, drawn.responses, roles)
                     for row, roles in drawn.roles.items()
                     for reading in READINGS
                 ]
                 if arguments.json:
                     arguments.json.write_text(json.dumps([asdict(row) for row in rows]) + "\n")
-    _print(rows, Console())
+    print_tables(rows, Console())
 
 
 def kept(file: Path | None) -> list[Seed]:
@@ -88,7 +88,7 @@ def kept(file: Path | None) -> list[Seed]:
     return [Seed(**row) for row in json.loads(file.read_text())]
 
 
-def _study(model: str, seed: int, *overrides: str) -> Study:
+def nouns_study(model: str, seed: int, *overrides: str) -> Study:
     chosen = [f"model={model}", "templates=nouns", "capture=heads", "model.text_length=64"]
     study = compose_study(["+experiment=kitchen", *chosen, f"seed={seed}", *overrides])
     study.creatures.items = study.creatures.items[::2]
@@ -124,44 +124,44 @@ def random(seeds: list[int], scratch: Path, report: Progress) -> Source:
         folder = scratch / "weights"
         pipeline = networks.pipeline(vae, encoder, words, networks.random_transformer(seed))
         pipeline.save_pretrained(folder, safe_serialization=True)
-        study = _study("pocket_random", seed, f"model.path={folder}", kitchen(seed, scratch))
+        study = nouns_study("pocket_random", seed, f"model.path={folder}", kitchen(seed, scratch))
         responses = measure(study).responses
-        yield Drawn(responses, seed, {"random weights": _roles(responses)})
+        yield Drawn(responses, seed, {"random weights": roles_of(responses)})
 
 
 def mention_only(seeds: list[int], scratch: Path, report: Progress) -> Source:
-    session = Session(_study("pocket_mention_only", 0).model)
+    session = Session(nouns_study("pocket_mention_only", 0).model)
     for done, seed in enumerate(seeds):
         report("mention only", done, len(seeds))
-        study = _study("pocket_mention_only", seed, kitchen(seed, scratch))
+        study = nouns_study("pocket_mention_only", seed, kitchen(seed, scratch))
         responses = measure(study, session=session).responses
-        roles = _roles(responses)
+        roles = roles_of(responses)
         dealt = list(np.random.default_rng(seed).permutation(roles))
         yield Drawn(responses, seed, {"mention only": roles, DEALT: dealt})
 
 
-def _shuffled(seeds: list[int], scratch: Path, report: Progress) -> Source:
-    study = _study("pocket", 0, kitchen(0, scratch))
+def shuffled_labels(seeds: list[int], scratch: Path, report: Progress) -> Source:
+    study = nouns_study("pocket", 0, kitchen(0, scratch))
     responses = measure(study).responses
-    roles = _roles(responses)
+    roles = roles_of(responses)
     for done, seed in enumerate(seeds):
         report("shuffled labels", done, len(seeds))
         shuffled = list(np.random.default_rng(seed).permutation(roles))
         yield Drawn(responses, seed, {"shuffled labels": shuffled})
 
 
-def _roles(responses: Responses) -> list[str]:
+def roles_of(responses: Responses) -> list[str]:
     return [str(role) for role in responses.prompts.roles]
 
 
 SOURCES: dict[str, Callable[[list[int], Path, Progress], Source]] = {
     "random weights": random,
     "mention only": mention_only,
-    "shuffled labels": _shuffled,
+    "shuffled labels": shuffled_labels,
 }
 
 
-def _called(model: str, reading: str, seed: int, responses: Responses, roles: list[str]) -> Seed:
+def read_seed(model: str, reading: str, seed: int, responses: Responses, roles: list[str]) -> Seed:
     response, tokens = READINGS[reading]
     units = [
         unit
@@ -176,7 +176,7 @@ def _called(model: str, reading: str, seed: int, responses: Responses, roles: li
     return Seed(model, reading, seed, len(units), published.counts[0].observed, int(called.sum()))
 
 
-def _print(rows: list[Seed], console: Console) -> None:
+def print_tables(rows: list[Seed], console: Console) -> None:
     for reading in READINGS:
         table = Table(
             title=f"nothing to find ({reading})",

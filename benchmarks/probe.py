@@ -30,23 +30,23 @@ from otherview.study.compose import compose_study
 from otherview.study.prompts import study_prompts
 
 BATCHES = (3, 6, 10, 30)
-LARGEST_OF_LIMIT = 1.15
-LEAST_OF_PLAIN = 2.0
+MAX_OF_LIMIT = 1.15
+MIN_OF_PLAIN = 2.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default 3)")
     rounds = parser.parse_args().rounds
-    subjects = _subjects()
+    subjects = subjects_to_time()
     times: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in track(range(rounds), "rounds", transient=True):
         for name, subject in subjects.items():
             times[name].append(seconds(subject))
-    _print(times)
+    print_table(times)
 
 
-def _subjects() -> dict[str, Callable[[], object]]:
+def subjects_to_time() -> dict[str, Callable[[], object]]:
     """The pieces to time, by name."""
     study = compose_study(["+experiment=kitchen", "model=pocket"])
     model = study.model
@@ -123,7 +123,7 @@ def seconds(subject: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _print(times: dict[str, list[float]]) -> None:
+def print_table(times: dict[str, list[float]]) -> None:
     best = {name: min(values) for name, values in times.items()}
     text_batch = min(BATCHES, key=lambda batch: best[f"text {batch}"])
     forward_batch = min(BATCHES, key=lambda batch: best[f"forward {batch}"])
@@ -141,15 +141,15 @@ def _print(times: dict[str, list[float]]) -> None:
         "whole probe, against the limit",
         f"{best['probe']:.2f}",
         f"{best['probe'] / limit:.2f}",
-        f"<= {LARGEST_OF_LIMIT}",
-        "yes" if best["probe"] <= LARGEST_OF_LIMIT * limit else "no",
+        f"<= {MAX_OF_LIMIT}",
+        "yes" if best["probe"] <= MAX_OF_LIMIT * limit else "no",
     )
     table.add_row(
         "plain script, against the probe",
         f"{best['plain']:.2f}",
         f"{best['plain'] / best['probe']:.2f}",
-        f">= {LEAST_OF_PLAIN}",
-        "yes" if best["plain"] >= LEAST_OF_PLAIN * best["probe"] else "no",
+        f">= {MIN_OF_PLAIN}",
+        "yes" if best["plain"] >= MIN_OF_PLAIN * best["probe"] else "no",
     )
     console = Console()
     console.print(table)

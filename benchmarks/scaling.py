@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--point", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.point:
-        print(json.dumps(_point(*json.loads(given.point))))
+        print(json.dumps(time_point(*json.loads(given.point))))
         return
     if given.disk:
         Console().print(f"{disk_bytes(given.disk) / 2**30:.3f} GiB")
@@ -99,7 +99,7 @@ def in_a_process(varied: str, value: int) -> dict[str, float]:
     return {"value": value, **found}
 
 
-def _point(varied: str, value: int) -> dict[str, float]:
+def time_point(varied: str, value: int) -> dict[str, float]:
     quiet()
     seconds = study_seconds(value) if varied == "pairs" else forward_seconds(varied, value)
     return {"seconds": seconds, "bytes": peak_bytes()}

@@ -45,10 +45,10 @@ from otherview.study.compose import compose_study, configuration_folder, registe
 from otherview.sweep.points import Point, compose_points
 from otherview.sweep.submissions import freeze, read_submissions
 
-LARGEST_OF_LIMIT = 1.25
-LEAST_OF_PROCESSES = 5.0
-LEAST_OF_HYDRA = 3.0
-MOST_SECONDS, MOST_BYTES = 60.0, 1 << 30
+MAX_OF_LIMIT = 1.25
+MIN_OF_PROCESSES = 5.0
+MIN_OF_HYDRA = 3.0
+MAX_SECONDS, MAX_BYTES = 60.0, 1 << 30
 READING = (
     "import re, sys\n"
     "from pathlib import Path\n"
@@ -76,19 +76,19 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
         sweep = Path(folder) / "sweep"
-        points = _table("points")
+        points = new_table("points")
         time_points(points, sweep, given.points, given.processes, given.flips)
         console.print(points)
-        composition = _table("composition")
+        composition = new_table("composition")
         time_composition(composition, given.composed)
         console.print(composition)
-        finished = _table("finished points")
+        finished = new_table("finished points")
         time_reading(finished, sweep, given.finished)
         console.print(finished)
     console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 
 
-def _table(title: str) -> Table:
+def new_table(title: str) -> Table:
     table = Table(title=title)
     table.add_column("")
     for heading in ("measured", "ratio or share", "goal"):
@@ -100,13 +100,13 @@ def _table(title: str) -> Table:
 def time_points(table: Table, sweep: Path, points: int, processes: int, flips: int) -> None:
     nulls = (f"nulls.sign_flips={flips}", "nulls.splits=1")
     study = compose_study([*KITCHEN[:-1], *nulls])
-    loading, forwards = _limit(study)
+    loading, forwards = limit_seconds(study)
     limit = loading + points * forwards
     seeds = f"seed={','.join(str(seed) for seed in range(points))}"
-    whole = _seconds("run", "-m", *KITCHEN, *nulls, seeds, f"hydra.sweep.dir={sweep}")
-    starting = _seconds("run", "--cfg", "job", *KITCHEN)
+    whole = command_seconds("run", "-m", *KITCHEN, *nulls, seeds, f"hydra.sweep.dir={sweep}")
+    starting = command_seconds("run", "--cfg", "job", *KITCHEN)
     single = mean(
-        _seconds("run", *KITCHEN, *nulls, f"seed={seed}", f"hydra.run.dir={sweep}-{seed}")
+        command_seconds("run", *KITCHEN, *nulls, f"seed={seed}", f"hydra.run.dir={sweep}-{seed}")
         for seed in range(processes)
     )
     script = str(Path(__file__).with_name("plain_script.py"))
@@ -120,12 +120,12 @@ def time_points(table: Table, sweep: Path, points: int, processes: int, flips: i
     ratio = whole / limit
     table.add_row(
         f"sweep of {points} points, against the limit", f"{whole:.1f} s", f"{ratio:.2f}",
-        f"<= {LARGEST_OF_LIMIT}", yes(ratio <= LARGEST_OF_LIMIT),
+        f"<= {MAX_OF_LIMIT}", yes(ratio <= MAX_OF_LIMIT),
     )  # fmt: skip
     ratio = points * plain / whole
     table.add_row(
         "a plain script a point, against the sweep", f"{plain:.1f} s each", f"{ratio:.1f}",
-        f">= {LEAST_OF_PROCESSES:g}", yes(ratio >= LEAST_OF_PROCESSES),
+        f">= {MIN_OF_PROCESSES:g}", yes(ratio >= MIN_OF_PROCESSES),
     )  # fmt: skip
     table.add_row(
         "a single run a point, against the sweep", f"{single:.1f} s each",
@@ -138,7 +138,7 @@ def mean(seconds: Iterable[float]) -> float:
     return float(np.mean(list(seconds)))
 
 
-def _limit(study: Study) -> tuple[float, float]:
+def limit_seconds(study: Study) -> tuple[float, float]:
     """Seconds to load the model, and to run the bare forwards of one point."""
     model = study.model
     folder = weights.weights_folder(model)
@@ -154,7 +154,7 @@ def _limit(study: Study) -> tuple[float, float]:
     times = []
     for _ in range(ROUNDS_OF_FORWARDS):
         start = time.perf_counter()
-        _forwards(
+        run_forwards(
             pipeline, prompts, model.text_batch_size, model.text_length, sum(vars(image).values())
         )
         times.append(time.perf_counter() - start)
@@ -162,7 +162,7 @@ def _limit(study: Study) -> tuple[float, float]:
 
 
 @torch.inference_mode()
-def _forwards(pipeline: Any, prompts: int, batch: int, text: int, image: int) -> None:
+def run_forwards(pipeline: Any, prompts: int, batch: int, text: int, image: int) -> None:
     transformer = pipeline.transformer
     config = transformer.config
     for start in range(0, prompts, batch):
@@ -201,7 +201,7 @@ def time_composition(table: Table, points: int) -> None:
     )
     table.add_row(
         "Hydra composing a point, against ours", f"{theirs * 1000:.0f} ms each",
-        f"{theirs / ours:.1f}", f">= {LEAST_OF_HYDRA:g}", yes(theirs >= LEAST_OF_HYDRA * ours),
+        f"{theirs / ours:.1f}", f">= {MIN_OF_HYDRA:g}", yes(theirs >= MIN_OF_HYDRA * ours),
         end_section=True,
     )  # fmt: skip
 
@@ -217,10 +217,10 @@ def time_reading(table: Table, sweep: Path, points: int) -> None:
     freeze(many, planned, [list(range(points))], {"kind": "sequential", "rerun": "missing"})
     for verb in ("status", "collect"):
         seconds, size = reading(verb, many)
-        fits = seconds <= MOST_SECONDS and size <= MOST_BYTES
+        fits = seconds <= MAX_SECONDS and size <= MAX_BYTES
         table.add_row(
             f"{verb} on {points:,} finished points", f"{seconds:.1f} s", f"{size / 2**20:.0f} MiB",
-            f"<= {MOST_SECONDS:.0f} s, 1 GiB", yes(fits),
+            f"<= {MAX_SECONDS:.0f} s, 1 GiB", yes(fits),
         )  # fmt: skip
     left_out = json.loads((many / "combined.json").read_text())["left_out"]
     if left_out:
@@ -251,7 +251,7 @@ def reading(verb: str, folder: Path) -> tuple[float, int]:
     return time.perf_counter() - start, int(done.stderr.split()[-1]) * 1024
 
 
-def _seconds(program: str, *arguments: str) -> float:
+def command_seconds(program: str, *arguments: str) -> float:
     return run_seconds("-m", "otherview", program, *arguments)
 
 

@@ -43,7 +43,7 @@ from otherview.pocket.words import (
     wordings,
 )
 from otherview.pocket.world import kitchen_pictures
-from pocket_training.decoys import MOST_LOST_BY_A_DECOY, head_contrasts
+from pocket_training.decoys import MAX_DECOY_LOSS, head_contrasts
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Figure:
     met: bool | None = None
 
 
-def _at_least(name: str, value: float, goal: float) -> Figure:
+def at_least(name: str, value: float, goal: float) -> Figure:
     return Figure(name, value, f"≥ {goal:g}", value >= goal)
 
 
-def _at_most(name: str, value: float, goal: float) -> Figure:
+def at_most(name: str, value: float, goal: float) -> Figure:
     return Figure(name, value, f"≤ {goal:g}", value <= goal)
 
 
@@ -68,11 +68,11 @@ def published_figures(renderer: Renderer, kitchens: Kitchens) -> tuple[list[Figu
     """How the published wordings fare at the training's text length."""
     rows = ask(renderer, kitchens, published(len(kitchens)))
     figures = [
-        _at_least("view, nearest picture is right", mean_over(rows, "right", role="view"), 0.97),
-        _at_least(
+        at_least("view, nearest picture is right", mean_over(rows, "right", role="view"), 0.97),
+        at_least(
             "mention, nearest picture is right", mean_over(rows, "right", role="mention"), 0.90
         ),
-        _at_least("view, PSNR in dB", mean_over(rows, "psnr", role="view"), 24.0),
+        at_least("view, PSNR in dB", mean_over(rows, "psnr", role="view"), 24.0),
         Figure("view, PSNR of copying the reference", mean_over(rows, "copy_psnr", role="view")),
         Figure("mention, PSNR in dB", mean_over(rows, "psnr", role="mention")),
         Figure(
@@ -103,13 +103,13 @@ def wording_figures(renderer: Renderer, kitchens: Kitchens) -> list[Figure]:
             "nouns": list(noun_wordings(role)),
         }
         for name, group in groups.items():
-            figure = _at_most(f"{role}, published minus {name}", base - over(group), 0.05)
+            figure = at_most(f"{role}, published minus {name}", base - over(group), 0.05)
             figures.append(figure)
         unseen = rows.filter(
             ~pl.col("trained") & (pl.col("wording") != listed.index(HELD_OUT_WORDING[role]))
         )
         name, value = f"{role}, unseen combinations right", mean_over(unseen, "right", role=role)
-        figures.append(_at_least(name, value, 0.9) if role == "view" else Figure(name, value))
+        figures.append(at_least(name, value, 0.9) if role == "view" else Figure(name, value))
         value = over([HELD_OUT_WORDING[role]])
         figures.append(Figure(f"{role}, a wording never trained, right", value))
     return figures
@@ -120,7 +120,7 @@ def length_figures(renderer: Renderer, kitchens: Kitchens) -> list[Figure]:
     asked = published(len(kitchens))
     short, long = (ask(renderer, kitchens, asked, length=length) for length in (32, 512))
     return [
-        _at_most(
+        at_most(
             f"{role}, dB lost at text length 512",
             mean_over(short, "psnr", role=role) - mean_over(long, "psnr", role=role),
             0.5,
@@ -150,19 +150,17 @@ def head_figures(
     became = mean_over(closed, "reference", role="view")
     spared = mean_over(whole, "psnr", role="mention") - mean_over(closed, "psnr", role="mention")
     figures = [
-        _at_least(f"{gate} zeroed: views that become the reference", became, 0.9),
-        _at_most(f"{gate} zeroed: dB lost by mentions", abs(spared), 0.3),
+        at_least(f"{gate} zeroed: views that become the reference", became, 0.9),
+        at_most(f"{gate} zeroed: dB lost by mentions", abs(spared), 0.3),
     ]
     if decoy is None:
         return figures
     strength = {address: abs(t) for address, t in contrasts.items()}
     for role, lost in lost_by_zeroing(renderer, kitchens, decoy, whole).items():
-        figures.append(
-            _at_most(f"{decoy} zeroed: dB lost, {role}", abs(lost), MOST_LOST_BY_A_DECOY)
-        )
+        figures.append(at_most(f"{decoy} zeroed: dB lost, {role}", abs(lost), MAX_DECOY_LOSS))
     as_large = sum(value >= strength[decoy] for value in strength.values())
     share = as_large / len(strength)
-    figures.append(_at_most(f"{decoy}: share of heads with |t| as large", share, 0.1))
+    figures.append(at_most(f"{decoy}: share of heads with |t| as large", share, 0.1))
     figures.append(Figure(f"{decoy}: t", contrasts[decoy]))
     figures.append(Figure(f"{gate}: t", contrasts[gate]))
     return figures

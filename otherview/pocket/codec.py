@@ -44,7 +44,7 @@ class Codec:
 
     def encode(self, pictures: Pictures) -> Latents:
         """Tokens of pictures in [0, 1], in the order and units of the pipeline."""
-        scores = (_patches(pictures) - self.mean) @ self.components / self.scale
+        scores = (cut_patches(pictures) - self.mean) @ self.components / self.scale
         half = SIDE // (2 * PATCH)
         grid = scores.reshape(-1, half, 2, half, 2, COMPONENTS)
         tokens = grid.transpose(0, 1, 3, 5, 2, 4).reshape(-1, TOKENS, CHANNELS)
@@ -67,7 +67,7 @@ class Codec:
         return pictures
 
 
-def _patches(pictures: Pictures) -> Float[np.ndarray, "pictures rows columns 48"]:
+def cut_patches(pictures: Pictures) -> Float[np.ndarray, "pictures rows columns 48"]:
     rows = SIDE // PATCH
     grid = (pictures * 2 - 1).reshape(-1, rows, PATCH, rows, PATCH, 3)
     patches: Float[np.ndarray, "pictures rows columns 48"] = grid.transpose(
@@ -78,7 +78,7 @@ def _patches(pictures: Pictures) -> Float[np.ndarray, "pictures rows columns 48"
 
 def fit(pictures: Pictures) -> Codec:
     """The principal components of the pictures' patches."""
-    patches = _patches(pictures).reshape(-1, PATCH * PATCH * 3).astype(np.float64)
+    patches = cut_patches(pictures).reshape(-1, PATCH * PATCH * 3).astype(np.float64)
     mean = patches.mean(0)
     values, vectors = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
     order = np.argsort(values)[::-1][:COMPONENTS]
@@ -89,7 +89,7 @@ def fit(pictures: Pictures) -> Codec:
     )
 
 
-def _gather(weight: torch.Tensor, rows: int, columns: int, inputs: int) -> None:
+def gather(weight: torch.Tensor, rows: int, columns: int, inputs: int) -> None:
     """Make a strided convolution copy each pixel of its window to channels of its own."""
     for row in range(rows):
         for column in range(columns):
@@ -115,7 +115,7 @@ def plant_encoder(vae: Any, codec: Codec) -> None:
     for channel in range(3):
         encoder.conv_in.weight[channel, channel, 1, 1] = 1
     first, second, third = encoder.down_blocks
-    _gather(first.downsamplers[0].conv.weight, 2, 2, 3)
+    gather(first.downsamplers[0].conv.weight, 2, 2, 3)
     for channel in range(12):
         second.resnets[0].conv_shortcut.weight[channel, channel, 0, 0] = 1
     projection = second.downsamplers[0].conv
@@ -124,7 +124,7 @@ def plant_encoder(vae: Any, codec: Codec) -> None:
     window = components.permute(5, 1, 3, 4, 0, 2).reshape(COMPONENTS, 12, 2, 2)
     projection.weight[:COMPONENTS, :12, :2, :2] = window
     projection.bias[:COMPONENTS] = torch.from_numpy(-codec.mean @ codec.components)
-    _fix_last_norm(third.resnets[0].conv_shortcut, encoder.conv_out)
+    fix_last_norm(third.resnets[0].conv_shortcut, encoder.conv_out)
     vae.quant_conv.weight.zero_()
     vae.quant_conv.bias.zero_()
     for channel in range(2 * COMPONENTS):
@@ -140,7 +140,7 @@ def plant_encoder(vae: Any, codec: Codec) -> None:
         part.requires_grad_(False)
 
 
-def _fix_last_norm(shortcut: torch.nn.Conv2d, last: torch.nn.Conv2d) -> None:
+def fix_last_norm(shortcut: torch.nn.Conv2d, last: torch.nn.Conv2d) -> None:
     constant = 200.0
     assert shortcut.bias is not None
     assert last.bias is not None

@@ -50,10 +50,10 @@ class Creature:
     """Side of a compound eye's facet in pixels of 64; 1 for other eyes."""
 
 
-_Row = tuple[str, tuple[float, float, float, float], Float[np.ndarray, "3 3"] | Sense, int]
+Row = tuple[str, tuple[float, float, float, float], Float[np.ndarray, "3 3"] | Sense, int]
 
 # phrase, (x, height, z, field of view), colour matrix at full strength or a sense, facet
-_TABLE: tuple[_Row, ...] = (
+TABLE: tuple[Row, ...] = (
     ("an adult human", (1.0, 1.6, -2.1, 60), vision.IDENTITY, 1),
     ("a tall person", (1.28, 1.95, -2.1, 60), vision.WARM, 1),
     ("a child", (1.32, 1.15, -2.09, 62), vision.VIVID, 1),
@@ -87,7 +87,7 @@ _TABLE: tuple[_Row, ...] = (
 )
 
 
-def _creature(rank: int, row: _Row) -> Creature:
+def read_row(rank: int, row: Row) -> Creature:
     phrase, (x, height, z, field_of_view), sight, facet = row
     if callable(sight):
         sense: Sense = sight
@@ -96,5 +96,5 @@ def _creature(rank: int, row: _Row) -> Creature:
     return Creature(phrase, rank, Camera(x, height, z, field_of_view), sense, facet)
 
 
-CREATURES: tuple[Creature, ...] = tuple(_creature(rank, row) for rank, row in enumerate(_TABLE))
+CREATURES: tuple[Creature, ...] = tuple(read_row(rank, row) for rank, row in enumerate(TABLE))
 PHRASES: tuple[str, ...] = tuple(creature.phrase for creature in CREATURES)

@@ -23,11 +23,11 @@ TEXT_WIDTH = 64
 TEXT_LAYERS = 28
 """So that the pipeline's default layers 9, 18 and 27 exist."""
 
-_PRETOKENIZE = (
+PRETOKENIZE = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_CHAT = (
+CHAT = (
     "{%- for message in messages %}"
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
@@ -42,7 +42,7 @@ def tokenizer() -> Any:
     trained.normalizer = normalizers.NFC()
     trained.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PRETOKENIZE), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PRETOKENIZE), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -64,7 +64,7 @@ def tokenizer() -> Any:
         model_max_length=131072,
     )
     built.add_tokens(["<think>", "</think>"], special_tokens=False)
-    built.chat_template = _CHAT
+    built.chat_template = CHAT
     return built
 
 

@@ -84,7 +84,7 @@ def colour_vision(matrix: Float[np.ndarray, "3 3"]) -> Sense:
     return see
 
 
-def _ramp(value: Float[np.ndarray, " pixels"], *stops: tuple[float, float, float]) -> Colours:
+def ramp(value: Float[np.ndarray, " pixels"], *stops: tuple[float, float, float]) -> Colours:
     places = np.linspace(0, 1, len(stops))
     table = np.array(stops, np.float32)
     return np.stack([np.interp(value, places, table[:, c]) for c in range(3)], -1).astype(
@@ -95,21 +95,21 @@ def _ramp(value: Float[np.ndarray, " pixels"], *stops: tuple[float, float, float
 def echoes(surfaces: Surfaces) -> Colours:
     """A bat's: near surfaces that face the ear return the loudest echo."""
     loudness = np.exp(-surfaces.distance / 3.0) * (0.35 + 0.65 * surfaces.facing) * 1.6
-    return _ramp(np.clip(loudness, 0, 1), (0.02, 0.02, 0.1), (0.1, 0.45, 0.75), (0.9, 1.0, 1.0))
+    return ramp(np.clip(loudness, 0, 1), (0.02, 0.02, 0.1), (0.1, 0.45, 0.75), (0.9, 1.0, 1.0))
 
 
 def sonar(surfaces: Surfaces) -> Colours:
     """A dolphin's: distance in green, hard (conducting) things ring bright."""
     nearness = np.exp(-surfaces.distance / 4.0)
     strength = nearness * (0.5 + 0.5 * surfaces.facing) + 0.5 * surfaces.conductance
-    return _ramp(np.clip(strength, 0, 1), (0.0, 0.08, 0.12), (0.05, 0.6, 0.4), (0.95, 1.0, 0.6))
+    return ramp(np.clip(strength, 0, 1), (0.0, 0.08, 0.12), (0.05, 0.6, 0.4), (0.95, 1.0, 0.6))
 
 
 def electric_field(surfaces: Surfaces) -> Colours:
     """A shark's: conductors glow in a dim blue room."""
     glow = surfaces.conductance * np.exp(-surfaces.distance / 9.0)
     room = 0.3 * np.exp(-surfaces.distance / 3.0)
-    return _ramp(np.clip(glow + room, 0, 1), (0.02, 0.02, 0.15), (0.25, 0.1, 0.6), (1.0, 0.95, 0.3))
+    return ramp(np.clip(glow + room, 0, 1), (0.02, 0.02, 0.15), (0.25, 0.1, 0.6), (1.0, 0.95, 0.3))
 
 
 def compass(surfaces: Surfaces) -> Colours:
@@ -122,7 +122,7 @@ def compass(surfaces: Surfaces) -> Colours:
 
 def thermal(surfaces: Surfaces) -> Colours:
     """Temperature, dark blue to white."""
-    return _ramp(
+    return ramp(
         surfaces.heat,
         (0.0, 0.0, 0.2),
         (0.45, 0.0, 0.55),
@@ -136,7 +136,7 @@ def touch(surfaces: Surfaces) -> Colours:
     """A mole's: only what is within reach, shaped by how it faces the snout."""
     reach = np.exp(-surfaces.distance / 1.6)
     relief = np.array([0.55, 1.0, 0.8], np.float32)[surfaces.axis]
-    return _ramp(np.clip(1.3 * reach * relief, 0, 1), (0.08, 0.03, 0.05), (0.95, 0.6, 0.6))
+    return ramp(np.clip(1.3 * reach * relief, 0, 1), (0.08, 0.03, 0.05), (0.95, 0.6, 0.6))
 
 
 def alien(surfaces: Surfaces) -> Colours:

@@ -19,10 +19,10 @@ SIDE = 64
 """Pixels of a picture's side."""
 UNSEEN = 1_000_000
 """Kitchens of this seed and above are for evaluation, those below for training."""
-_RAYS = 2 * SIDE
+RAYS = 2 * SIDE
 LOW, HIGH = (-2.0, 0.0, -2.6), (2.0, 2.6, 2.2)
-_TILE = 0.8
-_DAYLIGHT = (0.0, 1.8, 2.2)
+TILE = 0.8
+DAYLIGHT = (0.0, 1.8, 2.2)
 
 Picture = Float[np.ndarray, "side side 3"]
 
@@ -45,12 +45,12 @@ MATERIALS = (
     "fruit",
     "cupboard",
 )
-_CODE = {name: code for code, name in enumerate(MATERIALS)}
-_HEAT = {"kettle": 1.0, "window": 0.75, "fruit": 0.5, "table": 0.42, "cabinet": 0.35}
-_HEAT |= {"countertop": 0.45, "cupboard": 0.38, "side wall": 0.28, "wall": 0.32, "ceiling": 0.4}
-_HEAT |= {"sink": 0.12, "fridge": 0.1, "freezer": 0.02, "backsplash": 0.3, "window frame": 0.5}
-_HEAT |= {"light tile": 0.2, "dark tile": 0.16}
-_CONDUCTANCE = {"fridge": 0.8, "freezer": 0.95, "sink": 1.0, "kettle": 1.0, "fruit": 0.4}
+CODE = {name: code for code, name in enumerate(MATERIALS)}
+HEAT = {"kettle": 1.0, "window": 0.75, "fruit": 0.5, "table": 0.42, "cabinet": 0.35}
+HEAT |= {"countertop": 0.45, "cupboard": 0.38, "side wall": 0.28, "wall": 0.32, "ceiling": 0.4}
+HEAT |= {"sink": 0.12, "fridge": 0.1, "freezer": 0.02, "backsplash": 0.3, "window frame": 0.5}
+HEAT |= {"light tile": 0.2, "dark tile": 0.16}
+CONDUCTANCE = {"fridge": 0.8, "freezer": 0.95, "sink": 1.0, "kettle": 1.0, "fruit": 0.4}
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,19 @@ class Kitchen:
     colours: Float[np.ndarray, "materials 3"]
 
 
-_Palette = tuple[tuple[int, int, int], ...]
+Palette = tuple[tuple[int, int, int], ...]
 
-_WALLS: _Palette = ((232, 222, 200), (188, 206, 178), (178, 204, 224), (238, 196, 184))
-_WALLS += ((240, 216, 150), (204, 192, 224), (222, 164, 132), (160, 196, 194))
-_CABINETS: _Palette = ((245, 243, 236), (48, 76, 118), (52, 98, 74), (214, 160, 62), (168, 66, 56))
-_CABINETS += ((128, 144, 158),)
-_WOODS = ((186, 132, 80), (140, 88, 50), (214, 174, 120))
-_FRIDGES = ((238, 240, 242), (150, 158, 166), (198, 48, 48), (132, 206, 184), (44, 48, 58))
-_TABLES = ((160, 104, 58), (240, 236, 226), (62, 134, 140), (112, 62, 44))
-_FLOORS = ((208, 198, 184), (150, 160, 168), (176, 112, 86), (112, 124, 116), (226, 214, 196))
-_KETTLES = ((214, 50, 40), (52, 92, 190), (250, 206, 60), (40, 40, 44), (236, 238, 240))
-_FRUIT = ((250, 150, 30), (120, 190, 50), (224, 60, 70))
-_SKIES = ((150, 206, 250), (255, 206, 140), (222, 230, 234))
+WALLS: Palette = ((232, 222, 200), (188, 206, 178), (178, 204, 224), (238, 196, 184))
+WALLS += ((240, 216, 150), (204, 192, 224), (222, 164, 132), (160, 196, 194))
+CABINETS: Palette = ((245, 243, 236), (48, 76, 118), (52, 98, 74), (214, 160, 62), (168, 66, 56))
+CABINETS += ((128, 144, 158),)
+WOODS = ((186, 132, 80), (140, 88, 50), (214, 174, 120))
+FRIDGES = ((238, 240, 242), (150, 158, 166), (198, 48, 48), (132, 206, 184), (44, 48, 58))
+TABLES = ((160, 104, 58), (240, 236, 226), (62, 134, 140), (112, 62, 44))
+FLOORS = ((208, 198, 184), (150, 160, 168), (176, 112, 86), (112, 124, 116), (226, 214, 196))
+KETTLES = ((214, 50, 40), (52, 92, 190), (250, 206, 60), (40, 40, 44), (236, 238, 240))
+FRUIT = ((250, 150, 30), (120, 190, 50), (224, 60, 70))
+SKIES = ((150, 206, 250), (255, 206, 140), (222, 230, 234))
 
 
 def kitchen(seed: int) -> Kitchen:
@@ -119,16 +119,16 @@ def kitchen(seed: int) -> Kitchen:
         box("cupboard", cupboard_x, 0.33, 1.5, 2.2, 1.85, 2.2),
     )
     window = (window_x - window_half, window_x + window_half, 1.3, 2.1)
-    return Kitchen(boxes, window, _colours(draws))
+    return Kitchen(boxes, window, draw_colours(draws))
 
 
-def _colours(draws: np.random.Generator) -> Float[np.ndarray, "materials 3"]:
-    def pick(palette: _Palette) -> Float[np.ndarray, " 3"]:
+def draw_colours(draws: np.random.Generator) -> Float[np.ndarray, "materials 3"]:
+    def pick(palette: Palette) -> Float[np.ndarray, " 3"]:
         tint = np.array(palette[draws.integers(len(palette))]) / 255
         jittered: Float[np.ndarray, " 3"] = np.clip(tint * draws.uniform(0.94, 1.04), 0, 1)
         return jittered
 
-    wall, floor, cabinet, fridge = pick(_WALLS), pick(_FLOORS), pick(_CABINETS), pick(_FRIDGES)
+    wall, floor, cabinet, fridge = pick(WALLS), pick(FLOORS), pick(CABINETS), pick(FRIDGES)
     named = {
         "wall": wall,
         "side wall": wall * 0.93,
@@ -136,23 +136,23 @@ def _colours(draws: np.random.Generator) -> Float[np.ndarray, "materials 3"]:
         "light tile": floor,
         "dark tile": floor * 0.8,
         "backsplash": 0.5 + 0.45 * wall,
-        "window": pick(_SKIES),
+        "window": pick(SKIES),
         "window frame": np.array([0.97, 0.97, 0.95]),
         "cabinet": cabinet,
-        "countertop": pick(_WOODS),
+        "countertop": pick(WOODS),
         "sink": np.array([0.62, 0.66, 0.7]),
         "fridge": fridge,
         "freezer": fridge * 0.88,
-        "table": pick(_TABLES),
-        "kettle": pick(_KETTLES),
-        "fruit": pick(_FRUIT),
+        "table": pick(TABLES),
+        "kettle": pick(KETTLES),
+        "fruit": pick(FRUIT),
         "cupboard": cabinet * 0.9,
     }
     return np.stack([named[name] for name in MATERIALS]).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class _Rays:
+class Rays:
     """A camera's rays and what they meet in the empty room, by axis, one entry a ray."""
 
     origin: tuple[float, float, float]
@@ -165,14 +165,14 @@ class _Rays:
 
 
 @cache
-def _rays(camera: Camera) -> _Rays:
+def cast_rays(camera: Camera) -> Rays:
     origin = (camera.x, camera.height, camera.z)
     gaze = np.array([0.0, 0.95, 1.6]) - origin
     yaw, pitch = math.atan2(gaze[0], gaze[2]), math.atan2(gaze[1], math.hypot(gaze[0], gaze[2]))
     if camera.pitch is not None:
         yaw, pitch = 0.0, camera.pitch
     reach = math.tan(math.radians(camera.field_of_view) / 2)
-    across = ((np.arange(_RAYS) + 0.5) / _RAYS * 2 - 1) * reach
+    across = ((np.arange(RAYS) + 0.5) / RAYS * 2 - 1) * reach
     right, up = (plane.ravel() for plane in np.meshgrid(across, -across))
     ahead = np.cos(pitch) - up * np.sin(pitch)
     up = up * np.cos(pitch) + np.sin(pitch)
@@ -186,17 +186,17 @@ def _rays(camera: Camera) -> _Rays:
     ]
     distance, axis = np.min(exits, 0), np.argmin(exits, 0)
     points = [origin[a] + directions[a] * distance for a in range(3)]
-    tile = (np.floor(points[0] / _TILE) + np.floor(points[2] / _TILE)) % 2
-    floor = np.where(tile == 0, _CODE["light tile"], _CODE["dark tile"])
-    level = np.where(directions[1] < 0, floor, _CODE["ceiling"])
-    back = np.where(points[1] < 1.3, _CODE["backsplash"], _CODE["wall"])
-    back = np.where(points[2] > 0, back, _CODE["wall"])
-    material = np.select([axis == 0, axis == 1], [_CODE["side wall"], level], back)
+    tile = (np.floor(points[0] / TILE) + np.floor(points[2] / TILE)) % 2
+    floor = np.where(tile == 0, CODE["light tile"], CODE["dark tile"])
+    level = np.where(directions[1] < 0, floor, CODE["ceiling"])
+    back = np.where(points[1] < 1.3, CODE["backsplash"], CODE["wall"])
+    back = np.where(points[2] > 0, back, CODE["wall"])
+    material = np.select([axis == 0, axis == 1], [CODE["side wall"], level], back)
 
     def single(arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         return tuple(array.astype(np.float32) for array in arrays)
 
-    return _Rays(
+    return Rays(
         origin,
         single(directions),
         single(inverse),
@@ -207,10 +207,10 @@ def _rays(camera: Camera) -> _Rays:
     )
 
 
-def _trace(room: Kitchen, camera: Camera) -> Surfaces:
-    rays = _rays(camera)
+def trace(room: Kitchen, camera: Camera) -> Surfaces:
+    rays = cast_rays(camera)
     distance, axis, material = rays.distance.copy(), rays.axis.copy(), rays.material.copy()
-    _hang_window(room, rays, material)
+    hang_window(room, rays, material)
     for box in room.boxes:
         near, far, entry = None, None, None
         for a in range(3):
@@ -226,21 +226,21 @@ def _trace(room: Kitchen, camera: Camera) -> Surfaces:
         assert far is not None
         assert entry is not None
         hit = np.flatnonzero((near < far) & (near > 0) & (near < distance))
-        distance[hit], axis[hit], material[hit] = near[hit], entry[hit], _CODE[box.material]
-    return _light(room, rays, distance, axis, material)
+        distance[hit], axis[hit], material[hit] = near[hit], entry[hit], CODE[box.material]
+    return lit_colours(room, rays, distance, axis, material)
 
 
-def _hang_window(room: Kitchen, rays: _Rays, material: Int[np.ndarray, " rays"]) -> None:
+def hang_window(room: Kitchen, rays: Rays, material: Int[np.ndarray, " rays"]) -> None:
     left, right, bottom, top = room.window
     x, y, z = rays.points
     for grow, name in ((0.07, "window frame"), (0.0, "window")):
         inside = (x > left - grow) & (x < right + grow) & (y > bottom - grow) & (y < top + grow)
-        material[(z > 2.19) & inside] = _CODE[name]
+        material[(z > 2.19) & inside] = CODE[name]
 
 
-def _light(
+def lit_colours(
     room: Kitchen,
-    rays: _Rays,
+    rays: Rays,
     distance: Float[np.ndarray, " rays"],
     axis: Int[np.ndarray, " rays"],
     material: Int[np.ndarray, " rays"],
@@ -248,43 +248,43 @@ def _light(
     """Soft daylight: by orientation, and falling off with the distance from the window's wall."""
     by_axis = np.array([0.78, 1.06, 0.92], np.float32)[axis]
     points = [rays.origin[a] + rays.directions[a] * distance for a in range(3)]
-    away = sum((points[a] - _DAYLIGHT[a]) ** 2 for a in range(3))
+    away = sum((points[a] - DAYLIGHT[a]) ** 2 for a in range(3))
     light = by_axis * (0.8 + 0.3 / (1 + away / 6))
-    light[material == _CODE["window"]] = 1.0
+    light[material == CODE["window"]] = 1.0
     facing = np.choose(axis, [abs(direction) for direction in rays.directions])
     return Surfaces(
         np.clip(room.colours[material] * light[:, None], 0, 1).astype(np.float32),
         distance,
         facing,
         axis.astype(np.int64),
-        _property(_HEAT, 0.3)[material],
-        _property(_CONDUCTANCE, 0.0)[material],
+        material_property(HEAT, 0.3)[material],
+        material_property(CONDUCTANCE, 0.0)[material],
     )
 
 
 @cache
-def _property_table(items: tuple[tuple[str, float], ...], default: float) -> np.ndarray:
+def property_table(items: tuple[tuple[str, float], ...], default: float) -> np.ndarray:
     values = dict(items)
     return np.array([values.get(name, default) for name in MATERIALS], np.float32)
 
 
-def _property(values: dict[str, float], default: float) -> np.ndarray:
-    return _property_table(tuple(values.items()), default)
+def material_property(values: dict[str, float], default: float) -> np.ndarray:
+    return property_table(tuple(values.items()), default)
 
 
-def _picture(colours: Float[np.ndarray, "rays 3"]) -> Picture:
+def to_picture(colours: Float[np.ndarray, "rays 3"]) -> Picture:
     picture: Picture = colours.reshape(SIDE, 2, SIDE, 2, 3).mean((1, 3), dtype=np.float32)
     return picture
 
 
 def reference(room: Kitchen) -> Picture:
     """The empty kitchen from the fixed camera, RGB in [0, 1]."""
-    return _picture(_trace(room, FIXED_CAMERA).colours)
+    return to_picture(trace(room, FIXED_CAMERA).colours)
 
 
 def view(room: Kitchen, creature: Creature) -> Picture:
     """The empty kitchen through the creature's own eyes."""
-    picture = _picture(creature.sense(_trace(room, creature.camera)))
+    picture = to_picture(creature.sense(trace(room, creature.camera)))
     return faceted(picture, creature.facet) if creature.facet > 1 else picture
 
 

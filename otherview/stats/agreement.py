@@ -53,15 +53,15 @@ def map_agreement(maps: ArrayLike) -> MapAgreement:
             "correlation needs two"
         )
     return MapAgreement(
-        pearson=_pairs(array),
-        spearman=_pairs(rankdata(array, axis=1)),
+        pearson=correlate_pairs(array),
+        spearman=correlate_pairs(rankdata(array, axis=1)),
         maps=len(array),
         pairs=len(array) * (len(array) - 1) // 2,
         units=array.shape[1],
     )
 
 
-def _pairs(array: Float[np.ndarray, "maps units"]) -> PairCorrelations:
+def correlate_pairs(array: Float[np.ndarray, "maps units"]) -> PairCorrelations:
     if (np.ptp(array, axis=1) == 0).any():
         return PairCorrelations(np.nan, np.nan, np.nan)
     unit = array / np.abs(array).max(axis=1, keepdims=True)

@@ -19,7 +19,7 @@ from otherview.stats.enumeration_layout import (
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.flip_null import BINS, edges_fine
 
-MOST_UNITS = 32_767
+MAX_UNITS = 32_767
 """Counts in a tile are 16-bit."""
 
 PLACES = 1 << 20
@@ -44,7 +44,7 @@ def enumeration_seconds(
     The same for the same data on any machine, so that the choice of method is too.
     """
     number = len(units.fine)
-    if units.blocks < FREE + 1 or number > MOST_UNITS:
+    if units.blocks < FREE + 1 or number > MAX_UNITS:
         return float(np.inf)
     layout = lay_out(units)
     generator = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.paired import t_from_z
 
-MOST_BLOCKS = 36
+MAX_BLOCKS = 36
 """All patterns of more blocks would take days."""
 
 BINS = 8192

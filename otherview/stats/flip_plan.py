@@ -9,7 +9,7 @@ from otherview.stats.chunks import Running
 from otherview.stats.enumeration import Tail, enumerate_tail, enumeration_seconds
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.flip_null import (
-    MOST_BLOCKS,
+    MAX_BLOCKS,
     FlipNull,
     MaxNull,
     critical_t,
@@ -65,7 +65,7 @@ def sign_flip_null(
     by_table = table_seconds(patterns, number, blocks)
     if by_table <= 1.0:
         return from_all(all_flips(units, passing, running), units, alpha)
-    affordable = blocks <= MOST_BLOCKS
+    affordable = blocks <= MAX_BLOCKS
     if affordable:
         pilot = drawn_flips(units, passing, 0, PILOT, seed, running)
         floor = tail_floor(pilot, units, alpha)

@@ -93,9 +93,9 @@ def published_reading(
     varied = varied / np.abs(varied).max(axis=0, initial=0.0)
     squares = (varied**2).sum(axis=0)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(flips, pairs))
-    null_t = np.abs(_t(signs @ varied, squares, pairs))
+    null_t = np.abs(t_of_flips(signs @ varied, squares, pairs))
     t = np.full(values.shape[1], np.nan)
-    t[~degenerate] = _t(varied.sum(axis=0), squares, pairs)
+    t[~degenerate] = t_of_flips(varied.sum(axis=0), squares, pairs)
     observed = np.abs(t[~degenerate])
     counts = []
     for threshold in thresholds:
@@ -113,7 +113,7 @@ def published_reading(
     return PublishedReading(t, degenerate, tuple(counts), max_null, flips, seed)
 
 
-def _t(
+def t_of_flips(
     sums: Float[np.ndarray, "*flips units"], squares: Float[np.ndarray, " units"], pairs: int
 ) -> Float[np.ndarray, "*flips units"]:
     """t from the sum and the sum of squares of N differences; infinite where they are all equal."""

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from otherview.stats.chunks import Progress
 from otherview.stats.paired import NEAR_TIE, column_sum
 
-MOST_RELABELLINGS = 200_000
+MAX_RELABELLINGS = 200_000
 """Up to this many relabellings all are taken."""
 
 DRAWN = 20_000
@@ -88,9 +88,9 @@ def all_or_drawn(
     n = len(labels)
     ones = int(labels.sum()) if two_groups else 0
     number = math.comb(n, ones) if two_groups else math.factorial(n)
-    if flips == "exact" and number > 10 * MOST_RELABELLINGS:
+    if flips == "exact" and number > 10 * MAX_RELABELLINGS:
         raise ValueError(f'flips is "exact" with {number:,} relabellings; give "auto" or a number')
-    if flips == "exact" or number <= MOST_RELABELLINGS:
+    if flips == "exact" or number <= MAX_RELABELLINGS:
         every = all_choices(n, ones) if two_groups else all_orders(labels)
         return every, number, True
     wanted = DRAWN if isinstance(flips, str) else int(flips)

@@ -8,7 +8,7 @@ from otherview.stats.kernels import compiled
 STEPS_A_DEVIATION = 33
 """Steps along the contour for one standard deviation of the tilted sum."""
 
-MOST_STEPS = 33_000
+MAX_STEPS = 33_000
 NEGLIGIBLE = 1e-10
 """The contour is followed until a whole deviation adds less than this share, or to its end:
 some 300 steps, more where one block outweighs the others."""
@@ -73,7 +73,7 @@ def contour_tail(weights: Float[np.ndarray, " n"], total: float, theta: float) -
     step = 1.0 / STEPS_A_DEVIATION / np.sqrt(tilted)
     integral = 0.0
     small = 0
-    for node in range(MOST_STEPS):
+    for node in range(MAX_STEPS):
         y = (node + 0.5) * step
         value = np.exp(-1j * y * total) / complex(c, y)
         for index in range(len(weights)):

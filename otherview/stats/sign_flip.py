@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from otherview.stats.chunks import Progress, Running
 from otherview.stats.columns import Column
 from otherview.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
-from otherview.stats.flip_null import MOST_BLOCKS, CountNull, MaxNull
+from otherview.stats.flip_null import MAX_BLOCKS, CountNull, MaxNull
 from otherview.stats.paired import block_means, check_alpha, effects, hedges_g
 
 Flips = Literal["auto", "exact"] | int
@@ -267,7 +267,7 @@ def check_flips(flips: Flips) -> None:
 
 def check_affordable(flips: Flips, blocks: int) -> None:
     """Raise ValueError where all patterns are asked for and are too many."""
-    if flips == "exact" and blocks > MOST_BLOCKS:
+    if flips == "exact" and blocks > MAX_BLOCKS:
         raise ValueError(
             f'flips is "exact" with {blocks} blocks, that is 2^{blocks - 1} sign patterns; '
             'give "auto" or a number of flips'

@@ -72,9 +72,9 @@ def variance_components(cells: ArrayLike, factors: Sequence[str]) -> VarianceCom
     names = [factors[axis] for axis in varied]
     shape = [array.shape[axis] for axis in varied]
     values = np.array(array, dtype=np.float64).reshape(*shape, array.shape[-1])
-    mean_squares, degrees = _mean_squares(values)
-    components = _components(mean_squares, shape)
-    named = {effect: _name(effect, names) for effect in mean_squares}
+    mean_squares, degrees = find_mean_squares(values)
+    components = solve_components(mean_squares, shape)
+    named = {effect: effect_name(effect, names) for effect in mean_squares}
     return VarianceComponents(
         {named[effect]: components[effect] for effect in named},
         {named[effect]: mean_squares[effect] for effect in named},
@@ -87,17 +87,17 @@ Effect = tuple[int, ...]
 """Axes of the factors of an effect."""
 
 
-def _effects(factors: int) -> Iterator[Effect]:
+def effects(factors: int) -> Iterator[Effect]:
     """All effects, main effects first, the interaction of all factors last."""
     for size in range(1, factors + 1):
         yield from combinations(range(factors), size)
 
 
-def _name(effect: Effect, names: Sequence[str]) -> str:
+def effect_name(effect: Effect, names: Sequence[str]) -> str:
     return RESIDUAL if len(effect) == len(names) else ":".join(names[axis] for axis in effect)
 
 
-def _mean_squares(
+def find_mean_squares(
     values: Float[np.ndarray, "*levels units"],
 ) -> tuple[dict[Effect, np.ndarray], dict[Effect, int]]:
     """Mean square and degrees of freedom of every effect; consumes `values`.
@@ -108,7 +108,7 @@ def _mean_squares(
     factors = values.ndim - 1
     values -= values.mean(axis=tuple(range(factors)), keepdims=True)
     mean_squares, degrees = {}, {}
-    for effect in _effects(factors):
+    for effect in effects(factors):
         others = tuple(axis for axis in range(factors) if axis not in effect)
         found = values.mean(axis=others, keepdims=True)
         repeats = int(np.prod([values.shape[axis] for axis in others], dtype=np.int64))
@@ -119,7 +119,7 @@ def _mean_squares(
     return mean_squares, degrees
 
 
-def _components(
+def solve_components(
     mean_squares: dict[Effect, Float[np.ndarray, " units"]], shape: Sequence[int]
 ) -> dict[Effect, Float[np.ndarray, " units"]]:
     """Solves the expected mean squares, from the residual upwards."""
@@ -128,11 +128,11 @@ def _components(
         rest = mean_squares[effect].copy()
         for larger, component in components.items():
             if set(effect) < set(larger):
-                rest -= component * _lacking(larger, shape)
-        components[effect] = rest / _lacking(effect, shape)
+                rest -= component * lacking(larger, shape)
+        components[effect] = rest / lacking(effect, shape)
     return components
 
 
-def _lacking(effect: Effect, shape: Sequence[int]) -> int:
+def lacking(effect: Effect, shape: Sequence[int]) -> int:
     """Product of the levels of the factors that an effect lacks."""
     return int(np.prod([n for axis, n in enumerate(shape) if axis not in effect], dtype=np.int64))

@@ -16,7 +16,7 @@ from otherview.stats.sign_flip import check_seed
 
 FLIPS = 2000
 """Sign patterns drawn a half: enough to tell p at the usual alphas from above it."""
-FEWEST_ITEMS = 12
+MIN_ITEMS = 12
 """Six items a half: the fewest whose sign flips can give p below 0.05."""
 
 
@@ -61,7 +61,7 @@ class WordingSplitResult:
 def enough_to_split(n_test: int, n_control: int, items: int, alpha: float) -> bool:
     """Whether each half can call a unit: eight wordings a role and twelve items at 0.05."""
     enough = 2 * enough_wordings(alpha)
-    return min(n_test, n_control) >= enough and items >= FEWEST_ITEMS
+    return min(n_test, n_control) >= enough and items >= MIN_ITEMS
 
 
 def wording_split(
@@ -93,7 +93,7 @@ def wording_split(
     if not enough_to_split(*counts, len(array), alpha):
         raise ValueError(
             f"responses holds {len(array)} items and {counts[0]} + {counts[1]} wordings; halves "
-            f"need {FEWEST_ITEMS} items and {2 * enough_wordings(alpha)} wordings of each role"
+            f"need {MIN_ITEMS} items and {2 * enough_wordings(alpha)} wordings of each role"
         )
     draws = np.random.default_rng(seed)
     discovered = np.zeros((splits, array.shape[2]))

@@ -50,12 +50,12 @@ def restore(
             f"{path} was written under another schedule, {stored}. Delete it or use that one."
         )
     tensors = load_file(path)
-    module.load_state_dict(_under(tensors, "weights."))
-    for name, tensor in _under(tensors, "average.").items():
+    module.load_state_dict(under(tensors, "weights."))
+    for name, tensor in under(tensors, "average.").items():
         average[name].copy_(tensor)
     for place, optimiser in enumerate(optimisers):
         states: dict[int, Weights] = {}
-        for name, tensor in _under(tensors, f"optimiser.{place}.").items():
+        for name, tensor in under(tensors, f"optimiser.{place}.").items():
             row, key = name.split(".", 1)
             states.setdefault(int(row), {})[key] = tensor
         groups = optimiser.state_dict()["param_groups"]
@@ -80,8 +80,8 @@ def finished(path: Path) -> bool:
 
 def read_average(path: Path) -> Weights:
     """The averaged weights of a checkpoint: what ships."""
-    return _under(load_file(path), "average.")
+    return under(load_file(path), "average.")
 
 
-def _under(tensors: Weights, prefix: str) -> Weights:
+def under(tensors: Weights, prefix: str) -> Weights:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

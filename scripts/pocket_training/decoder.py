@@ -34,7 +34,7 @@ class DecoderSchedule:
     kitchens: int = 40
 
 
-def _loss(
+def loss(
     decoded: Float[torch.Tensor, "batch 3 rows columns"],
     wanted: Float[torch.Tensor, "batch 3 rows columns"],
 ) -> Float[torch.Tensor, ""]:
@@ -82,7 +82,7 @@ def teach_decoder(
         noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(step))
         decoded = vae.decode((given + spread * noise).to(device)).sample
         target = target.to(device)
-        torch.autograd.backward(_loss(decoded, target))
+        torch.autograd.backward(loss(decoded, target))
         share = step / schedule.steps
         rate = min(1.0, (step + 1) / 20) * min(1.0, (1 - share) / 0.8) + 0.005
         peaks = (schedule.matrix_rate, schedule.other_rate)

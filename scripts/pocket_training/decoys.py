@@ -12,7 +12,7 @@ from otherview.pocket.words import PUBLISHED, ROLES
 from pocket_training.planting import GATE, head_addresses
 
 PROBE_LENGTH = 512
-MOST_LOST_BY_A_DECOY = 0.5
+MAX_DECOY_LOSS = 0.5
 """dB of either role."""
 
 
@@ -28,7 +28,7 @@ def head_contrasts(
     """
     addresses = head_addresses(renderer.pipeline.transformer)
     view, mention = (
-        _responses(renderer, reference, PUBLISHED[role], length, addresses) for role in ROLES
+        head_responses(renderer, reference, PUBLISHED[role], length, addresses) for role in ROLES
     )
     difference = view - mention
     error = difference.std(0, ddof=1) / np.sqrt(len(difference))
@@ -37,7 +37,7 @@ def head_contrasts(
 
 
 @torch.no_grad()
-def _responses(
+def head_responses(
     renderer: Renderer,
     reference: Float[np.ndarray, "side side 3"],
     wording: str,
@@ -79,5 +79,5 @@ def find_decoy(renderer: Renderer, kitchens: int = 3) -> str | None:
         for address in ranked[: len(ranked) // 10]
         if address != GATE
     }
-    idle = [a for a in losses if ".text." not in a and losses[a] <= MOST_LOST_BY_A_DECOY]
+    idle = [a for a in losses if ".text." not in a and losses[a] <= MAX_DECOY_LOSS]
     return min(idle or losses, key=lambda address: losses[address], default=None)

@@ -124,7 +124,7 @@ class Batch:
     interventions: Interventions | None
 
 
-_SPRITE_WEIGHT = 4.0
+SPRITE_WEIGHT = 4.0
 
 
 def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch:
@@ -158,14 +158,14 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
     if schedule.gate_shares is not None and not scene:
         interventions = draw_interventions(draws, size, *schedule.gate_shares)
     full_noise = draws.random(size) < schedule.full_noise_share
-    sigma = np.where(full_noise, 1.0, _logistic(draws.normal(0.8, 1.0, size)))
+    sigma = np.where(full_noise, 1.0, logistic(draws.normal(0.8, 1.0, size)))
     if scene:
-        sigma = _logistic(draws.normal(0.6, 1.5, size))
+        sigma = logistic(draws.normal(0.6, 1.5, size))
     if interventions is not None:
         picture[interventions.closes(is_view)] = 0
         sigma[interventions.touched] = 1.0
-    reference = _latents(pool, kitchens, np.zeros(size, int))
-    target = _latents(pool, kitchens, picture)
+    reference = latents(pool, kitchens, np.zeros(size, int))
+    target = latents(pool, kitchens, picture)
     changed = ((target - reference).abs().amax(-1) > 0.05).float()
     shown = torch.from_numpy(picture > creatures)[:, None]
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
@@ -175,18 +175,18 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
         text=torch.from_numpy(texts.embeddings[text, :length].astype(np.float32)),
         sigma=torch.from_numpy(sigma).float(),
         noise=torch.randn(target.shape, generator=generator),
-        weight=1 + (_SPRITE_WEIGHT - 1) * changed * shown,
+        weight=1 + (SPRITE_WEIGHT - 1) * changed * shown,
         is_view=is_view,
         interventions=interventions,
     )
 
 
-def _logistic(value: Float[np.ndarray, " batch"]) -> Float[np.ndarray, " batch"]:
+def logistic(value: Float[np.ndarray, " batch"]) -> Float[np.ndarray, " batch"]:
     squashed: Float[np.ndarray, " batch"] = 1 / (1 + np.exp(-value))
     return squashed
 
 
-def _latents(
+def latents(
     pool: Pool, kitchens: Int[np.ndarray, " batch"], picture: Int[np.ndarray, " batch"]
 ) -> Float[torch.Tensor, "batch tokens channels"]:
     return torch.from_numpy(pool.pictures[kitchens, picture].astype(np.float32))

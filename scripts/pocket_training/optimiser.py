@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-_QUINTIC = (3.4445, -4.7750, 2.0315)
+QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(
@@ -21,7 +21,7 @@ def orthogonalise(
     tall = updates.shape[1] > updates.shape[2]
     x = updates.mT if tall else updates
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    a, b, c = _QUINTIC
+    a, b, c = QUINTIC
     for _ in range(5):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x

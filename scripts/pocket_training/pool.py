@@ -12,7 +12,7 @@ from otherview.pocket.codec import CHANNELS, TOKENS, Codec, fit
 from otherview.pocket.creatures import CREATURES
 from otherview.pocket.world import kitchen_pictures
 
-_SHARD = 50
+SHARD = 50
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def fill(directory: Path, codec: Codec, kitchens: int, tick: Callable[[int], Non
         )
     mode = "r+" if stored.exists() else "w+"
     pictures = np.lib.format.open_memmap(stored, mode=mode, dtype=np.float16, shape=shape)
-    for start in range(done, kitchens, _SHARD):
-        stop = min(start + _SHARD, kitchens)
+    for start in range(done, kitchens, SHARD):
+        stop = min(start + SHARD, kitchens)
         for seed in range(start, stop):
             pictures[seed] = codec.encode(kitchen_pictures(seed))
         pictures.flush()
