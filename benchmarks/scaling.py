@@ -170,18 +170,18 @@ def disk_bytes(pairs: int) -> int:
     items = ",".join(f"creature number {number}" for number in range(pairs))
     kitchen = ["+experiment=kitchen", "published=null", f"creatures.items=[{items}]"]
     prompts: PromptSet = study_prompts(compose_study(kitchen))
-    shape = (pairs, len(prompts.wordings))
+    shape = (pairs, len(prompts.conditions))
     slices = sum(site.slices for site in sites)
     draw = np.random.default_rng(0)
-    energy = draw.random((*shape, slices, 4), dtype=np.float32)
+    energy = draw.random((*shape, 1, slices, 4), dtype=np.float32)
     first = 0
     for site in sites:  # as a probe leaves it: nothing where a site does not see a group
         for place, group in enumerate(("text", "pad", "target", "reference")):
             if group not in site.token_groups:
-                energy[:, :, first : first + site.slices, place] = np.nan
+                energy[..., first : first + site.slices, place] = np.nan
         first += site.slices
     responses = Responses(
-        prompts, sites, energy, np.full((*shape, 4), 30, np.int32), np.zeros(pairs)
+        prompts, sites, energy, np.full((*shape, 4), 30, np.int32), np.zeros((1, pairs))
     )
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "responses.nc"

@@ -38,12 +38,13 @@ def print_plan(study: Study) -> None:
         reference = (image.height, image.width)
     console.print(
         f"\n{study.name}  {study.model.name}, {len(prompts.items)} items, "
-        f"{len(prompts.wordings)} wordings",
+        f"{len(prompts.conditions)} wordings",
         style="bold",
     )
     console.print(units_table(sites))
-    for wording in prompts.wordings:
-        console.print(f"{wording.name:<12}{wording.template}")
+    width = max(len(condition.name) for condition in prompts.conditions) + 2
+    for condition in prompts.conditions:
+        console.print(f"{condition.name:<{width}}{condition.template}")
     if folder is None or not (folder / "tokenizer").is_dir():
         console.print(
             f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
@@ -55,8 +56,10 @@ def print_plan(study: Study) -> None:
         places = token_places(tokenizer, prompts.prompts, study.model.text_length)
         if study.scene.prompt is not None:
             check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
-        console.print(tokens_table(prompts, places))
-        differing = differing_items(prompts, places)
+        own = prompts.of(prompts.contrast())
+        places = [places[place] for place in prompts.places(prompts.contrast())]
+        console.print(tokens_table(own, places))
+        differing = differing_items(own, places)
         if differing:
             console.print(
                 f"For {differing} of {len(prompts.items)} items the wordings differ in token count "
@@ -126,7 +129,7 @@ def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
     for role in ("test", "control"):
         for heading in (f"{role}: tokens", "item at"):
             table.add_column(heading, justify="right")
-    wordings = len(prompts.wordings)
+    wordings = len(prompts.conditions)
     for index, item in enumerate(prompts.items):
         row = places[index * wordings : (index + 1) * wordings]
         cells = []
@@ -143,7 +146,7 @@ def _range(values: Iterable[int]) -> str:
 
 
 def differing_items(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
-    wordings = len(prompts.wordings)
+    wordings = len(prompts.conditions)
     rows = [places[start : start + wordings] for start in range(0, len(places), wordings)]
     return sum(len(set(row)) > 1 for row in rows)
 

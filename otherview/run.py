@@ -64,8 +64,8 @@ class Measured:
 
     @property
     def needs_model(self) -> bool:
-        """Whether finishing runs the model again, for controls or interventions."""
-        return self.study.controls is not None or self.study.intervention.kind != "none"
+        """Whether finishing runs the model again."""
+        return self.study.intervention.kind != "none"
 
     def finish(
         self,
@@ -87,22 +87,19 @@ class Measured:
         return summary
 
     def _written(self, report: Progress) -> dict[str, Any]:
-        from otherview.analysis.analyse import analyse
-        from otherview.analysis.controls import Tested, measure_controls
+        from otherview.analysis.controls import analyse_contrasts
         from otherview.causes.intervene import intervene
-        from otherview.passes.unfinished import FOLDER
         from otherview.results.writing import write_analyses, write_controls, write_measurement
 
         study, folder, measurement = self.study, self.folder, self.measurement
         write_measurement(folder, study, measurement)
-        analyses = analyse(measurement.responses, study, report)
+        tested = analyse_contrasts(study, measurement, report)
+        own = tested[0]
         if study.controls is not None:
-            own = Tested(study.templates.name, study, measurement, analyses)
-            kept = folder / FOLDER / "controls"
-            write_controls(folder, [own, *measure_controls(study, self.session, report, kept)])
+            write_controls(folder, tested)
         if study.intervention.kind != "none":
-            intervene(study, self.session, measurement, folder, analyses, report)
-        return write_analyses(folder, study, measurement, analyses)
+            intervene(study, self.session, measurement, folder, own.analyses, report)
+        return write_analyses(folder, study, own.measurement, own.analyses)
 
 
 def measure_study(
@@ -116,7 +113,6 @@ def measure_study(
 
     `status` says more in `status.json`, which is told what goes wrong before that is raised.
     """
-    from otherview.analysis.controls import with_controls
     from otherview.causes.intervene import check_intervention
     from otherview.passes.measure import measure
     from otherview.passes.session import open_session
@@ -128,9 +124,9 @@ def measure_study(
     with told(folder, more):
         if session is None:
             session = open_session(study)
-            session.expect(with_controls(study))
+            session.expect([study])
         check_intervention(study, session)
-        measurement = measure(study, report, session, folder / FOLDER / "own")
+        measurement = measure(study, report, session, folder / FOLDER)
     return Measured(study, folder, measurement, session, more)
 
 

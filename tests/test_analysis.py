@@ -39,25 +39,25 @@ def made_up(study: Study, role_effect: float = 0.0, seed: int = 0) -> Measuremen
     prompts = study_prompts(study)
     sites = hook_sites(study.model.architecture)
     slices = sum(site.slices for site in sites)
-    items, wordings = len(prompts.items), len(prompts.wordings)
-    log = random.normal(0, 0.3, (1, wordings, slices)) + random.normal(
-        0, 0.05, (items, wordings, slices)
+    items, conditions = len(prompts.items), len(prompts.conditions)
+    log = random.normal(0, 0.3, (1, conditions, slices)) + random.normal(
+        0, 0.05, (items, conditions, slices)
     )
     is_test = np.array([role == "test" for role in prompts.roles])
     log[:, is_test, PLANTED] += role_effect
-    tokens = np.broadcast_to(np.array([30, 482, 64, 64], np.int32), (items, wordings, 4))
-    energy = np.full((items, wordings, slices, len(TOKEN_GROUPS)), np.nan, np.float32)
+    tokens = np.broadcast_to(np.array([30, 482, 64, 64], np.int32), (items, conditions, 4))
+    energy = np.full((items, conditions, 1, slices, len(TOKEN_GROUPS)), np.nan, np.float32)
     first = 0
     for site in sites:
         span = slice(first, first + site.slices)
         for group in site.token_groups:
             place = TOKEN_GROUPS.index(group)
             channels = tokens[:, :, None, place] * site.slice_width
-            energy[:, :, span, place] = np.exp(2 * log[:, :, span]) * channels
+            energy[:, :, 0, span, place] = np.exp(2 * log[:, :, span]) * channels
         first += site.slices
     places = (TokenPlace(30, 10),) * len(prompts.prompts)
     responses = Responses(
-        prompts, tuple(sites), energy, tokens, np.arange(len(prompts.items), dtype=float)
+        prompts, tuple(sites), energy, tokens, np.arange(len(prompts.items), dtype=float)[None]
     )
     return Measurement(responses, Image.new("RGB", (64, 64)), places, "cpu", "made up")
 
@@ -121,7 +121,7 @@ def test_what_three_items_cannot_give_is_absent() -> None:
 def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
     study = kitchen("capture=heads")
     measurement = made_up(study)
-    measurement.responses.energy[:, :, PLANTED, :] = 7.0
+    measurement.responses.energy[..., PLANTED, :] = 7.0
     analysis = analyse(measurement.responses, study)["heads"]
     row = unit_table(analysis).row(PLANTED, named=True)
     assert row["degenerate"] is True
@@ -147,7 +147,7 @@ def test_the_table_has_the_columns_that_its_statistics_name() -> None:
 def test_a_response_of_zero_has_no_logarithm() -> None:
     study = kitchen("capture=heads", "capture.response=log_rms")
     measurement = made_up(study)
-    measurement.responses.energy[2, 1, PLANTED, :] = 0.0
+    measurement.responses.energy[2, 1, 0, PLANTED, :] = 0.0
     with pytest.raises(StudyError, match=r"joint\.0\.image\.3 has a response of 0"):
         analyse(measurement.responses, study)
 

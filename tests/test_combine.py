@@ -70,18 +70,18 @@ def pocket(combined: dict[str, Any]) -> dict[str, Any]:
 
 
 def responses(sweep: Path, templates: str, seed: int) -> xarray.DataArray:
-    """Head responses of a point of pocket, `[item, wording, head]`."""
+    """Head responses of a point of pocket, `[item, condition, head]`."""
     (folder,) = sweep.glob(f"pocket-{templates}-seed{seed}-*")
     with xarray.open_dataset(folder / "responses.nc") as dataset:
-        rms: xarray.DataArray = dataset.head_rms.sel(head_tokens="all").astype(float).load()
+        rms: xarray.DataArray = dataset.head_rms.sel(head_tokens="all", step=0).astype(float).load()
         return rms
 
 
 def differences(sweep: Path, templates: str, seed: int) -> np.ndarray:
     rms = responses(sweep, templates, seed)
     return np.asarray(
-        rms.sel(wording=rms.role == "test").mean("wording")
-        - rms.sel(wording=rms.role == "control").mean("wording")
+        rms.sel(condition=rms.role == "test").mean("condition")
+        - rms.sel(condition=rms.role == "control").mean("condition")
     )
 
 

@@ -8,26 +8,32 @@ import polars as pl
 import pytest
 import xarray
 
+from otherview.analysis.analyse import analyse
+from otherview.analysis.token_shares import token_shares
+from otherview.models.sites import heads
+from otherview.passes.measure import measure
 from otherview.passes.session import Session
+from otherview.results.reader import RunResult, read_result
 from otherview.run import run_study
+from otherview.stats import SignFlipResult
 from otherview.study import Controls, Templates
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 
 FEW = "creatures.items=[a cat,an owl,an ant,a fly]"
+STUDY = ["+experiment=kitchen_controlled", "model=pocket", FEW]
+CONTROLLED = compose_study(STUDY)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    study = compose_study(
-        ["+experiment=kitchen_controlled", "model=pocket", FEW, "nulls.label_shuffle=3"]
-    )
+    study = compose_study([*STUDY, "nulls.label_shuffle=3", "intervention=none"])
     written = tmp_path_factory.mktemp("controlled")
     run_study(study, written, {})
     return written
 
 
-def test_every_control_leaves_a_result_of_its_own(folder: Path) -> None:
+def test_every_control_leaves_tables_of_its_own(folder: Path) -> None:
     controls = json.loads((folder / "controls.json").read_text())
     kinds = {row["name"]: row["kind"] for row in controls["contrasts"]}
     assert kinds == {
@@ -46,22 +52,60 @@ def test_every_control_leaves_a_result_of_its_own(folder: Path) -> None:
         )
 
 
-def test_token_shares_split_the_change_of_the_mean_square(folder: Path) -> None:
-    from otherview.analysis.controls import control_studies
-    from otherview.analysis.token_shares import token_shares
-    from otherview.models.sites import heads
-    from otherview.passes.measure import measure
+def test_a_condition_of_several_contrasts_is_measured_once(
+    folder: Path,
+) -> None:
+    session = Session(CONTROLLED.model)
+    rows: list[int] = []
+    session.pipeline.transformer.register_forward_pre_hook(
+        lambda _, __, inputs: rows.append(len(inputs["hidden_states"])), with_kwargs=True
+    )
+    measurement = measure(CONTROLLED, session=session)
+    assert sum(rows) == 19 * 4, "24 wordings are written, of which 19 are distinct"
+    with xarray.open_dataset(folder / "responses.nc") as stored:
+        assert stored.sizes["condition"] == 19
+        roles = stored["contrast_role"].sel(condition="viewpoint.test.0")
+        assert dict(zip(stored["contrast"].values, roles.values, strict=True)) == {
+            "nouns": "",
+            "viewpoint": "test",
+            "matched": "test",
+            "placebo_mention": "",
+            "placebo_viewpoint": "test",
+        }
+        assert stored["placebo"].values.tolist() == ["", "", "", "control", "test"]
+        np.testing.assert_array_equal(stored.sum_of_squares, measurement.responses.energy)
+    assert not list(folder.glob("controls/*/responses.nc"))
 
-    study = control_studies(compose_study(["+experiment=kitchen_controlled", "model=pocket", FEW]))[
-        "viewpoint"
-    ]
-    responses = measure(study).responses
+
+def test_a_contrast_says_what_it_says_when_it_is_a_study_of_its_own(folder: Path) -> None:
+    alone = measure(CONTROLLED.asking("matched"))
+    analysis = analyse(alone.responses, CONTROLLED.asking("matched"))["heads"]
+    written = pl.read_parquet(folder / "controls" / "matched" / "heads.parquet")
+    np.testing.assert_allclose(analysis.of(SignFlipResult).t, written["t"].to_numpy(), rtol=1e-3)
+    summary = json.loads((folder / "controls" / "matched" / "summary.json").read_text())
+    distances = alone.responses.text_distance.tolist()
+    assert summary["text_axis"]["distances"] == pytest.approx(distances)
+    result = read_result(folder / "controls" / "matched")
+    assert isinstance(result, RunResult)
+    np.testing.assert_allclose(result.differences.values, analysis.differences, atol=1e-5)
+
+
+def test_a_control_that_is_the_study_s_own_contrast_is_asked_once() -> None:
+    study = compose_study([*STUDY, "templates=viewpoint"])
+    assert list(study.contrasts) == ["viewpoint", "matched", "placebo_mention", "placebo_viewpoint"]
+    with pytest.raises(StudyError, match=r"controls\.contrasts\.viewpoint has the name of the"):
+        compose_study([*STUDY, "templates=viewpoint", "templates.test=['seen by {creature}']"])
+
+
+def test_token_shares_split_the_change_of_the_mean_square(folder: Path) -> None:
+    responses = measure(CONTROLLED.asking("viewpoint")).responses
     units = heads(responses.sites)
     shares = token_shares(responses, units)
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(units)))
-    with xarray.open_dataset(folder / "controls/viewpoint/responses.nc") as stored:
-        energy = stored["sum_of_squares"].sum("slice").mean("item").values
-    change = np.nan_to_num(np.abs(energy[0] - energy[1]))
+    with xarray.open_dataset(folder / "responses.nc") as stored:
+        energy = stored["sum_of_squares"].sum("slice").mean(("item", "step"))
+        pair = (energy.sel(condition=f"viewpoint.{role}.0").values for role in ("test", "control"))
+    change = np.nan_to_num(np.abs(np.subtract(*pair)))
     assert change[1] > 0, "the pad tokens of the published pair change"
     text_only = next(i for i, unit in enumerate(units) if unit.site.stream == "text")
     assert shares[text_only, 2:].tolist() == [0, 0]
@@ -69,10 +113,11 @@ def test_token_shares_split_the_change_of_the_mean_square(folder: Path) -> None:
 
 def test_selectivity_is_what_the_contrast_has_over_the_placebos(folder: Path) -> None:
     def size(name: str) -> np.ndarray:
-        with xarray.open_dataset(folder / "controls" / name / "responses.nc") as stored:
-            heads = stored["head_rms"].sel(head_tokens="all").values.astype(float)
-        difference: np.ndarray = np.abs(heads[:, 0] - heads[:, 1])
-        return difference
+        with xarray.open_dataset(folder / "responses.nc") as stored:
+            rms = stored["head_rms"].sel(head_tokens="all", step=0).astype(float)
+            roles = stored["contrast_role"].sel(contrast=name)
+            test, control = (rms[:, (roles == role).values] for role in ("test", "control"))
+            return np.asarray(np.abs(test.values - control.values)[:, 0])
 
     wanted = size("viewpoint") - (size("placebo_mention") + size("placebo_viewpoint")) / 2
     table = pl.read_parquet(folder / "controls_heads.parquet")

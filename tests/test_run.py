@@ -43,7 +43,7 @@ def test_a_run_leaves_whole_files_only(kitchen_run: Run) -> None:
 def test_responses_open_with_xarray_and_explain_themselves(kitchen_run: Run) -> None:
     folder, _ = kitchen_run
     with xarray.open_dataset(folder / "responses.nc") as dataset:
-        assert dataset.head_rms.dims == ("item", "wording", "head", "head_tokens")
+        assert dataset.head_rms.dims == ("item", "condition", "step", "head", "head_tokens")
         assert dataset.role.values.tolist() == ["test", "control"]
         text_head = dataset.head_rms.sel(head="joint.1.text.3", item="a cat")
         assert bool(text_head.sel(head_tokens="target").isnull().all())
@@ -55,8 +55,8 @@ def test_the_tables_agree_with_the_responses(kitchen_run: Run) -> None:
     folder, _ = kitchen_run
     heads = pl.read_parquet(folder / "heads.parquet")
     with xarray.open_dataset(folder / "responses.nc") as dataset:
-        rms = dataset.head_rms.sel(head_tokens="all").astype(float)
-        difference = rms.sel(wording="test.0") - rms.sel(wording="control.0")
+        rms = dataset.head_rms.sel(head_tokens="all", step=0).astype(float)
+        difference = rms.sel(condition="test.0") - rms.sel(condition="control.0")
         t = difference.mean("item") / (difference.std("item", ddof=1) / np.sqrt(30))
         assert dataset["head"].values.tolist() == heads["unit"].to_list()
     np.testing.assert_allclose(heads["t"].to_numpy(), t.values, rtol=1e-3)

@@ -58,11 +58,12 @@ class Analysis:
 def analyse(
     responses: Responses, study: Study, progress: Progress | None = None
 ) -> dict[str, Analysis]:
-    """Return an analysis per entry of `study.capture.units`, by unit set.
+    """Test the first contrast of `responses`: an analysis per entry of `study.capture.units`.
 
     Units whose site does not see the study's token group are left out. Raises StudyError where a
     response of 0 has no logarithm.
     """
+    responses = responses.of()
     check_tokens(responses, study)
     try:
         return {name: analyse_units(responses, study, name, progress)
@@ -111,8 +112,8 @@ def check_tokens(responses: Responses, study: Study) -> None:
         return
     empty = np.argwhere(responses.tokens[..., TOKEN_GROUPS.index(group)] == 0)
     if len(empty):
-        item, wording = empty[0]
-        prompt = responses.prompts.prompts[item * len(responses.prompts.wordings) + wording]
+        item, condition = empty[0]
+        prompt = responses.prompts.prompts[item * len(responses.prompts.conditions) + condition]
         raise StudyError(
             f"capture.tokens={group}: the prompt {prompt.text!r} has no such tokens",
             "capture.tokens",
@@ -120,7 +121,7 @@ def check_tokens(responses: Responses, study: Study) -> None:
 
 
 def check_finite(
-    values: Float[np.ndarray, "items wordings units"], units: tuple[Unit, ...]
+    values: Float[np.ndarray, "items conditions units"], units: tuple[Unit, ...]
 ) -> None:
     if not np.isfinite(values).all():
         unit = units[int(np.argwhere(~np.isfinite(values))[0][2])]

@@ -13,12 +13,13 @@ from otherview.study import TOKEN_GROUPS
 
 
 def token_shares(responses: Responses, units: Sequence[Unit]) -> Float[np.ndarray, "units groups"]:
-    """Share of each token group (TOKEN_GROUPS) in the change of a unit's mean square.
+    """Return the share of each token group (TOKEN_GROUPS) in the change of a unit's mean square.
 
     The square of the RMS over all tokens is a sum over token groups, so the change between the
-    roles, averaged over items and wordings, splits exactly. A share is the absolute change in a
-    group over the sum of absolute changes; NaN where nothing changes.
+    roles of the first contrast, averaged over items and conditions, splits exactly. A share is the
+    absolute change in a group over the sum of absolute changes; NaN where nothing changes.
     """
+    responses = responses.of()
     changes = []
     tokens = responses.tokens.astype(np.float64)
     for place, group in enumerate(TOKEN_GROUPS):

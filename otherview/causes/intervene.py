@@ -53,7 +53,8 @@ def check_intervention(study: Study, session: Session) -> None:
 
 
 def measured_study(study: Study) -> Study:
-    """`study` with the text length of the measured passes."""
+    """Return `study` with its own contrast alone and the text length of the measured passes."""
+    study = study.asking(study.templates.name)
     length = study.intervention.text_length
     if length is None:
         return study
@@ -94,6 +95,7 @@ def _intervene(
     report: Progress,
 ) -> dict[str, Any]:
     start = time.monotonic()
+    measurement = measurement.of()
     responses = measurement.responses
     analysis = analyses.get("heads") or analyse_units(responses, study, "heads")
     choice = choose_heads(responses, study)

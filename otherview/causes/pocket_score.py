@@ -67,7 +67,7 @@ def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
     None otherwise: then no picture is known to be right.
     """
     phrases = {item: PHRASES.index(item) for item in prompts.items if item in PHRASES}
-    roles = [role_of(wording.template) for wording in prompts.wordings]
+    roles = [role_of(condition.template) for condition in prompts.conditions]
     if len(phrases) < len(prompts.items) or None in roles:
         return None
     shown = np.asarray(reference.convert("RGB"), dtype=np.float32) / 255
@@ -76,7 +76,7 @@ def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
         return None
     right = []
     for prompt in prompts.prompts:
-        role = roles[prompt.wording]
+        role = roles[prompt.condition]
         assert role is not None
         right.append(wanted_picture(role, phrases[prompts.items[prompt.item]]))
     return PocketScore(candidates, right)

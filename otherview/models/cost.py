@@ -8,6 +8,7 @@ from typing import Any
 
 from otherview.models.sites import Site, heads
 from otherview.study import TOKEN_GROUPS, Model, Study
+from otherview.study.prompts import study_prompts
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def study_flops(
     """
     model, scene = study.model, study.scene
     image = image_tokens(model, reference or (model.height, model.width))
-    wordings = len(study.templates.test) + len(study.templates.control)
-    flops = wordings * len(study.creatures.items) * forward_flops(config, model.text_length, image)
+    passes = len(study_prompts(study).prompts)
+    flops = passes * forward_flops(config, model.text_length, image)
     if reference is None:
         calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)
         flops += calls * forward_flops(config, model.text_length, ImageTokens(image.target, 0))

@@ -1,9 +1,9 @@
-"""Runs a study's passes: prompts, weights, reference image, responses."""
+"""Run a study's passes: prompts, weights, reference image, responses."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,13 @@ class Measurement:
     device: str
     model_revision: str
 
+    def of(self, name: str | None = None) -> Measurement:
+        """Return what the passes say of one contrast; None means the study's own."""
+        prompts = self.responses.prompts
+        places = prompts.places(prompts.contrast(name))
+        kept = tuple(self.places[place] for place in places)
+        return replace(self, responses=self.responses.of(name), places=kept)
+
 
 def measure(
     study: Study,
@@ -39,7 +46,7 @@ def measure(
     session: Session | None = None,
     unfinished: Path | None = None,
 ) -> Measurement:
-    """Runs every prompt of `study` once.
+    """Run every prompt of `study` once: each item under each distinct condition.
 
     `session` is a loaded model to go on with. `unfinished` is a folder in which every batch is kept
     as it comes: batches of this very study that are there are not run again, and the responses are
@@ -68,7 +75,6 @@ def _measure(
 
     encodings = session.encodings(study, report)
     reference = session.reference(study, report)
-    wordings = len(prompts.wordings)
     batch_size = session.batch_size(study, reference)
     key = _key(study, session, reference, batch_size)
     kept = Unfinished(unfinished, key) if unfinished else None
@@ -84,13 +90,15 @@ def _measure(
         seed=study.seed,
         noise=study.sampling.noise,
         unfinished=kept,
-        progress=lambda done, total: report("probing items", done // wordings, total // wordings),
+        progress=lambda done, _: report(
+            "probing items", done // len(prompts.conditions), len(prompts.items)
+        ),
     )
     return Measurement(responses, reference, tuple(places), session.device, session.revision)
 
 
 def _key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
-    """What decides the bits of a study's responses, batch by batch."""
+    """Return what decides the bits of a study's responses, batch by batch."""
     settings = asdict(study)
     del settings["model"]["device"]
     return content_key(

@@ -172,13 +172,14 @@ def probe(
             if progress:
                 progress(rows.stop, len(prompts.prompts))
     layout = _layout(encodings, range(len(prompts.prompts)), noises.tokens, image)
-    shape = (len(prompts.items), len(prompts.wordings))
+    shape = (len(prompts.items), len(prompts.conditions))
     return Responses(
         prompts,
         tuple(sites),
-        np.concatenate(energies).reshape(*shape, -1, len(TOKEN_GROUPS)),
+        np.concatenate(energies).reshape(*shape, 1, -1, len(TOKEN_GROUPS)),
         layout.counts().reshape(*shape, len(TOKEN_GROUPS)),
-        text_distance(encodings, *shape),
+        text_distances(encodings, prompts),
+        (float(timestep),),
         tuple(sizes),
     )
 
@@ -190,16 +191,23 @@ def _layout(
     return TokenLayout(tokens, len(encodings.embeddings[0]), target, int(image.latents.shape[1]))
 
 
-def text_distance(
-    encodings: TextEncodings, items: int, wordings: int
-) -> Float[np.ndarray, " items"]:
-    """Distance of every item's prompts from the first item's, pads left out."""
-    prompts = [
+def text_distances(
+    encodings: TextEncodings, prompts: PromptSet
+) -> Float[np.ndarray, "contrasts items"]:
+    """Return the distance of every item's prompts from the first item's, pads left out.
+
+    RMS over channels, of means over text tokens and the conditions of each contrast.
+    """
+    of_prompts = [
         embedded[:length].double().mean(0)
         for embedded, length in zip(encodings.embeddings, encodings.tokens, strict=True)
     ]
-    means = torch.stack(prompts).reshape(items, wordings, -1).mean(1)
-    return np.asarray((means - means[0]).square().mean(1).sqrt().numpy())
+    by_condition = torch.stack(of_prompts).reshape(len(prompts.items), len(prompts.conditions), -1)
+    distances = []
+    for contrast in prompts.contrasts:
+        means = by_condition[:, list(contrast.conditions)].mean(1)
+        distances.append((means - means[0]).square().mean(1).sqrt().numpy())
+    return np.stack(distances)
 
 
 @dataclass(frozen=True)

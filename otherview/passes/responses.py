@@ -1,4 +1,4 @@
-"""What a probe leaves: sums of squares by item, wording, slice and token group.
+"""What a probe leaves: sums of squares by item, condition, step, slice and token group.
 
 Every unit's response is read from this one array: the RMS over the channels of the unit and the
 tokens of the group.
@@ -7,7 +7,7 @@ tokens of the group.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,25 +24,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses of every prompt, before any choice of unit, token group or scale."""
+    """Responses to every prompt, before any choice of contrast, unit, token group or scale."""
 
     prompts: PromptSet
     sites: tuple[Site, ...]
-    energy: Float[np.ndarray, "items wordings slices groups"]
+    energy: Float[np.ndarray, "items conditions steps slices groups"]
     """Sum of squares over the channels of a slice and the tokens of a group, float32; NaN where a
     site does not see such tokens."""
-    tokens: Int[np.ndarray, "items wordings groups"]
+    tokens: Int[np.ndarray, "items conditions groups"]
     """Tokens of every group (TOKEN_GROUPS) in every pass."""
-    text_distance: Float[np.ndarray, " items"]
+    text_distances: Float[np.ndarray, "contrasts items"]
     """How far an item's prompts are from the first item's in what the transformer is conditioned
-    on: RMS over channels, of the means over text tokens and wordings."""
+    on: RMS over channels, of the means over text tokens and the conditions of a contrast."""
+    noise_levels: tuple[float, ...] = (1.0,)
+    """Share of noise in the latents at every step; 1 is pure noise."""
     batch_sizes: tuple[int, ...] = ()
     """Prompts of a transformer call, then those to which a lack of memory reduced it."""
 
+    @property
+    def text_distance(self) -> Float[np.ndarray, " items"]:
+        """`text_distances` of the first contrast."""
+        return np.asarray(self.text_distances[0])
+
+    def of(self, name: str | None = None) -> Responses:
+        """Return the responses of the contrast `name` alone; None means the study's own.
+
+        Its conditions are in the order of `Contrast.conditions`. Arrays are views where possible.
+        """
+        contrast = self.prompts.contrast(name)
+        places: list[int] | slice = list(contrast.conditions)
+        if places == list(range(len(contrast.conditions))):
+            places = slice(len(contrast.conditions))
+        number = self.prompts.contrasts.index(contrast)
+        return replace(
+            self,
+            prompts=self.prompts.of(contrast),
+            energy=self.energy[:, places],
+            tokens=self.tokens[:, places],
+            text_distances=self.text_distances[number : number + 1],
+        )
+
     def read(
-        self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
-    ) -> Float[np.ndarray, "items wordings units"]:
-        """Response of `units` over a token group, float64.
+        self, units: Sequence[Unit], tokens: str = "all", response: str = "rms", step: int = 0
+    ) -> Float[np.ndarray, "items conditions units"]:
+        """Return the response of `units` over a token group at a step, float64.
 
         `response` is `rms` or `log_rms` (natural logarithm). NaN where a unit's site does not see
         the group: the text stream of a joint block has no target tokens.
@@ -53,37 +78,56 @@ class Responses:
             [[TOKEN_GROUPS[g] in unit.site.token_groups for g in groups] for unit in units]
         )
         channels = np.array([unit.stop - unit.start for unit in units])
-        sums, seen_tokens = slice_sums(self.energy, groups), self.tokens[..., groups]
+        sums, seen_tokens = slice_sums(self.energy[:, :, step], groups), self.tokens[..., groups]
         return unit_responses(sums, seen_tokens, edges, seen, channels, response)
 
     def differences(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
     ) -> Float[np.ndarray, "pairs units"]:
-        """Response under the test role minus that under the control role, a row an item.
+        """Return the response under the test role minus that under the control role, by item.
 
-        With several wordings a role, a member of the pair is the mean over the wordings.
+        With several conditions per role, a member of the pair is the mean over them.
         """
-        test, control = self.role_means(self.read(units, tokens, response))
+        own = self.of()
+        test, control = own.role_means(own.read(units, tokens, response))
         return np.asarray(test - control)
 
     def role_means(
-        self, values: Float[np.ndarray, "items wordings units"]
+        self, values: Float[np.ndarray, "items conditions units"]
     ) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "items units"]]:
-        """Mean of `values` over the wordings of the test role, and of the control role."""
+        """Return the mean of `values` over the test conditions, and over the control conditions.
+
+        Raises ValueError where there are conditions of other contrasts; see `of`.
+        """
         is_test = np.array([role == "test" for role in self.prompts.roles])
         return values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1)
 
     def to_dataset(self) -> xarray.Dataset:
-        """The responses as a labelled, self-explaining array."""
+        """Return the responses as a labelled, self-explaining array."""
         import xarray
 
+        prompts = self.prompts
         every_slice, every_head = slices(self.sites), heads(self.sites)
-        head_rms = np.stack([self.read(every_head, group) for group in (*TOKEN_GROUPS, "all")], -1)
-        texts = np.array([prompt.text for prompt in self.prompts.prompts], dtype=object)
+        texts = np.array([prompt.text for prompt in prompts.prompts], dtype=object)
+        asked = np.array(
+            [
+                [contrast.role_of(place) or "" for place in range(len(prompts.conditions))]
+                for contrast in prompts.contrasts
+            ],
+            dtype=object,
+        )
+        groups = (*TOKEN_GROUPS, "all")
+        head_rms = np.stack(
+            [
+                np.stack([self.read(every_head, group, step=step) for group in groups], -1)
+                for step in range(len(self.noise_levels))
+            ],
+            2,
+        )
         dataset = xarray.Dataset(
             {
                 "head_rms": (
-                    ("item", "wording", "head", "head_tokens"),
+                    ("item", "condition", "step", "head", "head_tokens"),
                     head_rms.astype(np.float32),
                     {
                         "long_name": "RMS over the channels of a head and the tokens of a group",
@@ -91,7 +135,7 @@ class Responses:
                     },
                 ),
                 "sum_of_squares": (
-                    ("item", "wording", "slice", "token_group"),
+                    ("item", "condition", "step", "slice", "token_group"),
                     self.energy,
                     {
                         "long_name": "sum of squares over the channels of a slice and the tokens "
@@ -101,27 +145,51 @@ class Responses:
                     },
                 ),
                 "tokens": (
-                    ("item", "wording", "token_group"),
+                    ("item", "condition", "token_group"),
                     self.tokens,
                     {"long_name": "tokens of a group in a pass"},
                 ),
                 "prompt": (
-                    ("item", "wording"),
-                    texts.reshape(len(self.prompts.items), len(self.prompts.wordings)),
+                    ("item", "condition"),
+                    texts.reshape(len(prompts.items), len(prompts.conditions)),
                 ),
             },
             coords={
-                "item": list(self.prompts.items),
-                "wording": [wording.name for wording in self.prompts.wordings],
+                "item": list(prompts.items),
+                "condition": [condition.name for condition in prompts.conditions],
                 "text_distance": (
                     "item",
                     self.text_distance,
                     {"long_name": "RMS distance of the item's encoded prompts from the first's"},
                 ),
-                "role": ("wording", self.prompts.roles),
-                "template": ("wording", [wording.template for wording in self.prompts.wordings]),
+                "role": (
+                    "condition",
+                    asked[0],
+                    {"long_name": "role in the study's own contrast; empty where it has none"},
+                ),
+                "template": (
+                    "condition",
+                    [condition.template for condition in prompts.conditions],
+                ),
+                "contrast": [contrast.name for contrast in prompts.contrasts],
+                "contrast_role": (
+                    ("contrast", "condition"),
+                    asked,
+                    {"long_name": "role of a condition in a contrast; empty where it has none"},
+                ),
+                "placebo": (
+                    "contrast",
+                    [contrast.placebo or "" for contrast in prompts.contrasts],
+                    {"long_name": "role of both sets of a placebo; empty for other contrasts"},
+                ),
+                "step": np.arange(len(self.noise_levels), dtype=np.int32),
+                "noise_level": (
+                    "step",
+                    list(self.noise_levels),
+                    {"long_name": "share of noise in the latents; 1 is pure noise"},
+                ),
                 "token_group": list(TOKEN_GROUPS),
-                "head_tokens": [*TOKEN_GROUPS, "all"],
+                "head_tokens": list(groups),
                 **unit_coordinates("head", every_head),
                 **unit_coordinates("slice", every_slice),
                 "slice_channels": (
@@ -135,12 +203,12 @@ class Responses:
                 "source": "input of every attention output projection, one transformer call",
             },
         )
-        if self.prompts.ranks is not None:
-            dataset = dataset.assign_coords(rank=("item", list(self.prompts.ranks)))
+        if prompts.ranks is not None:
+            dataset = dataset.assign_coords(rank=("item", list(prompts.ranks)))
         return dataset
 
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
-        """Writes `to_dataset()` as NetCDF 4, with `origin` among its attributes.
+        """Write `to_dataset()` as NetCDF 4, with `origin` among its attributes.
 
         The file is made in memory, because HDF5 crashes the process when the disk is full.
         """
@@ -149,14 +217,14 @@ class Responses:
 
 
 def token_columns(tokens: str) -> list[int]:
-    """Places in TOKEN_GROUPS of the groups that `tokens` (one of them, or all) names."""
+    """Return the places in TOKEN_GROUPS of the groups that `tokens` (one of them, or all) names."""
     return list(range(len(TOKEN_GROUPS))) if tokens == "all" else [TOKEN_GROUPS.index(tokens)]
 
 
 def slice_sums(
-    energy: Float[np.ndarray, "items wordings slices all_groups"], groups: Sequence[int]
-) -> Float[np.ndarray, "items wordings slices"]:
-    """Sum of squares of every slice over the token groups `groups`, float64; NaN counts as 0."""
+    energy: Float[np.ndarray, "items conditions slices all_groups"], groups: Sequence[int]
+) -> Float[np.ndarray, "items conditions slices"]:
+    """Return the sum of squares of every slice over token groups, float64; NaN counts as 0."""
     total = np.zeros(energy.shape[:3])
     for group in groups:
         of_group = energy[..., group].astype(np.float64)
@@ -166,30 +234,30 @@ def slice_sums(
 
 
 def unit_responses(
-    sums: Float[np.ndarray, "items wordings slices"],
-    tokens: Int[np.ndarray, "items wordings groups"],
+    sums: Float[np.ndarray, "items conditions slices"],
+    tokens: Int[np.ndarray, "items conditions groups"],
     edges: Int[np.ndarray, "units 2"],
     seen: Bool[np.ndarray, "units groups"],
     channels: Int[np.ndarray, " units"],
     response: str,
-) -> Float[np.ndarray, "items wordings units"]:
-    """RMS (or its logarithm) of units, float64, from `slice_sums` over the same token groups.
+) -> Float[np.ndarray, "items conditions units"]:
+    """Return the RMS (or its logarithm) of units, float64, from `slice_sums` over token groups.
 
     A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those of the
     groups that `seen` says. NaN where it sees none of the tokens. Raises ValueError where units
     hold different numbers of slices.
     """
     total = sums_between(sums, edges)
-    count = np.einsum("iwg,ug->iwu", tokens.astype(np.float64), seen)
+    count = np.einsum("icg,ug->icu", tokens.astype(np.float64), seen)
     with np.errstate(divide="ignore", invalid="ignore"):
         rms = np.where(count > 0, np.sqrt(total / (count * channels)), np.nan)
         return np.asarray(np.log(rms) if response == "log_rms" else rms)
 
 
 def sums_between(
-    values: Float[np.ndarray, "items wordings slices"], edges: Int[np.ndarray, "units 2"]
-) -> Float[np.ndarray, "items wordings units"]:
-    """Sum of `values` over slices [edges[0], edges[1]) of every unit."""
+    values: Float[np.ndarray, "items conditions slices"], edges: Int[np.ndarray, "units 2"]
+) -> Float[np.ndarray, "items conditions units"]:
+    """Return the sum of `values` over slices [edges[0], edges[1]) of every unit."""
     widths = edges[:, 1] - edges[:, 0]
     if len(set(widths.tolist())) != 1:
         raise ValueError("units of one reading must span equally many slices")

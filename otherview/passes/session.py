@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 TextGroup = tuple[int, int, tuple[str, ...]]
 """Texts that are encoded together: text length, batch size, texts.
 
-A wording with all its items is one group, so that an encoding is the same whatever other wordings
-are encoded beside it: in low precision it depends on the batch.
+The prompts of one condition are one group, so that an encoding does not depend on which other
+conditions are encoded: in low precision it depends on the batch.
 """
 
 KEPT_BYTES = 8 << 30
@@ -101,8 +101,7 @@ class Session:
             open_reference(study.scene)
         hook_sites(weights.transformer_config(study.model, self.folder))
         places = self._token_places(prompts, study.model.text_length)
-        if study.templates.matched:
-            check_matched(prompts, places)
+        check_matched(prompts, places)
         check_lengths(self.tokenizer, scene_texts(study.scene), study.model.text_length)
         return prompts, places
 
@@ -127,9 +126,9 @@ class Session:
 
         self._encode(_groups(study), progress)
         self._expected -= Counter(_groups(study))
-        by_wording = [self._encodings[group] for group in wording_groups(study)]
+        by_condition = [self._encodings[group] for group in condition_groups(study)]
         places = [
-            (by_wording[prompt.wording], prompt.item) for prompt in study_prompts(study).prompts
+            (by_condition[prompt.condition], prompt.item) for prompt in study_prompts(study).prompts
         ]
         return TextEncodings(
             tuple(encodings.embeddings[item] for encodings, item in places),
@@ -340,15 +339,15 @@ def model_source(model: Model) -> tuple[str | None, ...]:
 
 
 def _groups(study: Study) -> list[TextGroup]:
-    groups = wording_groups(study)
+    groups = condition_groups(study)
     return groups if study.scene.prompt is None else [*groups, scene_group(study)]
 
 
-def wording_groups(study: Study) -> list[TextGroup]:
+def condition_groups(study: Study) -> list[TextGroup]:
     prompts = study_prompts(study)
-    texts: list[list[str]] = [[] for _ in prompts.wordings]
+    texts: list[list[str]] = [[] for _ in prompts.conditions]
     for prompt in prompts.prompts:
-        texts[prompt.wording].append(prompt.text)
+        texts[prompt.condition].append(prompt.text)
     return [(study.model.text_length, study.model.text_batch_size, tuple(group)) for group in texts]
 
 

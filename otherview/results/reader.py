@@ -54,6 +54,8 @@ class RunResult:
     """What one run left."""
 
     folder: Path
+    measured: Path
+    """The folder of `reference.png` and `responses.nc`: that of the run, also for a control."""
     summary: dict[str, Any]
     config: dict[str, Any]
     """The composed config; empty where `.hydra/config.yaml` is missing."""
@@ -122,6 +124,7 @@ def read_run(folder: Path) -> RunResult:
     required = ("study", "model", "contrast", "items", "reading", "results", "provenance")
     summary = read_json(folder / "summary.json", required)
     config_file = folder / ".hydra" / "config.yaml"
+    measured, contrast = measured_in(folder)
     units = {}
     for unit_set, result in summary["results"].items():
         table = read_table(folder / f"{unit_set}.parquet", MAP_COLUMNS)
@@ -133,13 +136,14 @@ def read_run(folder: Path) -> RunResult:
         units[unit_set] = table
     return RunResult(
         folder,
+        measured,
         summary,
         read_yaml(config_file) if config_file.is_file() else {},
         units,
         read_table(
             folder / "nulls.parquet", {"unit_set", "null", "statistic", "value", "patterns"}
         ),
-        read_differences(folder / "responses.nc", summary["reading"]),
+        read_differences(measured / "responses.nc", summary["reading"], contrast),
         read_optional(folder / "controls.json"),
         read_optional(folder / "interventions.json"),
         read_table(folder / "interventions.parquet", {"unit", "verdict"})
@@ -193,14 +197,27 @@ def read_table(path: Path, required: set[str]) -> pl.DataFrame:
     return table
 
 
-def read_differences(path: Path, reading: dict[str, Any]) -> ItemDifferences:
+def measured_in(folder: Path) -> tuple[Path, str | None]:
+    """Return the folder of the passes, and which contrast is asked of them (None: the run's own).
+
+    The tables of a control are below the run that measured it.
+    """
+    whole = folder.resolve()
+    if whole.parent.name == "controls" and not (folder / "responses.nc").exists():
+        return whole.parents[1], whole.name
+    return folder, None
+
+
+def read_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
     import xarray
 
     try:
         with xarray.open_dataset(path, engine="h5netcdf") as dataset:
-            rms = dataset["head_rms"].sel(head_tokens=reading["tokens"])
-            values = rms.transpose("item", "wording", "head").to_numpy().astype(np.float64)
-            roles = dataset["role"].to_numpy().astype(str)
+            rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
+            values = rms.transpose("item", "condition", "head").to_numpy().astype(np.float64)
+            asked = dataset["contrast_role"]
+            asked = asked.isel(contrast=0) if contrast is None else asked.sel(contrast=contrast)
+            roles = asked.to_numpy().astype(str)
             items = tuple(map(str, dataset["item"].to_numpy()))
             heads = tuple(map(str, dataset["head"].to_numpy()))
     except (OSError, KeyError, ValueError) as error:

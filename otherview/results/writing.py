@@ -62,15 +62,15 @@ def write_analyses(
 
 
 def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
-    """Writes what the controls of a study gave, each into a folder below `controls`.
+    """Write what the contrasts of a study say of each other, and the tables of each control.
 
-    `tested` begins with the study's own contrast, which is written elsewhere. Returns the content
-    of `controls.json`.
+    `tested` begins with the study's own contrast, whose tables are written elsewhere. The tables of
+    a control are in a folder below `controls`; its responses are part of the run's. Returns the
+    content of `controls.json`.
     """
     for control in tested[1:]:
         below = folder / "controls" / control.name
         below.mkdir(parents=True, exist_ok=True)
-        write_measurement(below, control.study, control.measurement)
         write_analyses(below, control.study, control.measurement, control.analyses)
     for unit_set, table in controls_tables(tested).items():
         with replacing(folder / f"controls_{unit_set}.parquet") as temporary:

@@ -4,17 +4,18 @@ Plain dataclasses, so that a notebook can build a study without Hydra. Each chec
 is made and raises StudyError, whose message names the value and whose `setting` names the field.
 """
 
-from otherview.study.contrast import Controls, Creatures, Templates
+from otherview.study.contrast import ROLES, Controls, Creatures, Role, Templates
 from otherview.study.intervention import Intervention
 from otherview.study.model import DTYPES, Model, Scene
 from otherview.study.published import Published, PublishedCount
 from otherview.study.reading import RESPONSES, TOKEN_GROUPS, UNIT_SETS, Capture, Nulls, Sampling
-from otherview.study.study import MOST_ITEMS_EXACT, Study, settings_of
+from otherview.study.study import MAX_ITEMS_EXACT, Study, settings_of
 
 __all__ = [
     "DTYPES",
-    "MOST_ITEMS_EXACT",
+    "MAX_ITEMS_EXACT",
     "RESPONSES",
+    "ROLES",
     "TOKEN_GROUPS",
     "UNIT_SETS",
     "Capture",
@@ -25,6 +26,7 @@ __all__ = [
     "Nulls",
     "Published",
     "PublishedCount",
+    "Role",
     "Sampling",
     "Scene",
     "Study",

@@ -1,13 +1,17 @@
-"""What varies: the items, and the wordings of the two roles."""
+"""What a user writes of a contrast: the items, and the wordings of the two roles."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from string import Formatter
+from typing import Literal
 
 from otherview.study.checks import check_choice
 from otherview.study.errors import StudyError
+
+Role = Literal["test", "control"]
+ROLES: tuple[Role, Role] = ("test", "control")
 
 
 @dataclass
@@ -49,7 +53,10 @@ class Creatures:
 
 @dataclass
 class Templates:
-    """The contrast: the wordings of the two roles, each with a place for the item."""
+    """A contrast: the wordings of its two roles, each with a place for the item.
+
+    Every wording is a condition; one that several contrasts of a study use is measured once.
+    """
 
     name: str
     """Name in directories, tables and titles."""
@@ -69,9 +76,9 @@ class Templates:
 
     def __post_init__(self) -> None:
         if self.placebo is not None:
-            check_choice("templates.placebo", self.placebo, ("test", "control"))
+            check_choice("templates.placebo", self.placebo, ROLES)
         seen: dict[str, str] = {}
-        for role in ("test", "control"):
+        for role in ROLES:
             setting = f"templates.{role}"
             wordings: list[str] = getattr(self, role)
             if not wordings:
@@ -84,47 +91,41 @@ class Templates:
                 seen[wording] = setting
 
     def check_placeholder(self, placeholder: str, where: str = "") -> None:
-        """Raises StudyError where a wording lacks `{placeholder}` or has another one.
+        """Raise StudyError where a wording lacks `{placeholder}` or has another one.
 
         `where` stands in front of the message.
         """
-        for role in ("test", "control"):
-            setting = f"templates.{role}"
+        for role in ROLES:
             for wording in getattr(self, role):
-                try:
-                    places = [place for place in Formatter().parse(wording) if place[1] is not None]
-                except ValueError as error:
+                wrong = misplaced(wording, placeholder)
+                if wrong:
                     raise StudyError(
-                        f"{where}{setting}: {error} in {wording!r}", setting
-                    ) from error
-                names = [name for _, name, _, _ in places]
-                if any(spec or conversion for _, _, spec, conversion in places):
-                    raise StudyError(
-                        f"{where}{setting} formats its placeholder: {wording!r}. "
+                        f"{where}templates.{role} {wrong}: {wording!r}. "
                         f"Write the place of the item as {{{placeholder}}}",
-                        setting,
+                        f"templates.{role}",
                     )
-                unknown = [name for name in names if name != placeholder]
-                if unknown:
-                    raise StudyError(
-                        f"{where}{setting} has {{{unknown[0]}}}, which nothing fills: {wording!r}. "
-                        f"Write the place of the item as {{{placeholder}}}",
-                        setting,
-                    )
-                if not names:
-                    raise StudyError(
-                        f"{where}{setting} has no {{{placeholder}}}: {wording!r}. "
-                        f"Write the place of the item as {{{placeholder}}}",
-                        setting,
-                    )
+
+
+def misplaced(wording: str, placeholder: str) -> str | None:
+    """Return what is wrong with the placeholders of `wording`, or None."""
+    try:
+        places = [place for place in Formatter().parse(wording) if place[1] is not None]
+    except ValueError as error:
+        return f"cannot be read ({error})"
+    if any(spec or conversion for _, _, spec, conversion in places):
+        return "formats its placeholder"
+    unknown = [name for _, name, _, _ in places if name != placeholder]
+    if unknown:
+        return f"has {{{unknown[0]}}}, which nothing fills"
+    return None if places else f"has no {{{placeholder}}}"
 
 
 @dataclass
 class Controls:
-    """Other contrasts that are measured beside the study's own, on the same model and scene."""
+    """Other contrasts that the study asks of its measurement, on the same model and scene."""
 
     contrasts: dict[str, Templates]
-    """By name, which is that of a folder in the result: wordings of two roles, or placebos."""
+    """By name, which also names a folder in the result: wordings of two roles, or placebos."""
 
     def __post_init__(self) -> None:
         for name in self.contrasts:

@@ -1,33 +1,56 @@
-"""Every item under every wording of both roles, and where the item stands among the tokens."""
+"""What a study measures: every item under every condition, and the contrasts over these."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from otherview.study import Study
+from otherview.study.contrast import ROLES, Role
 from otherview.study.errors import StudyError
-
-Role = Literal["test", "control"]
+from otherview.study.study import Study
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A prompt with a place for the item."""
+class Condition:
+    """What a pass is given apart from its item."""
 
     name: str
-    """test.0, test.1, ..., control.0, ..."""
-    role: Role
+    """Where it is first written: `test.0` or `control.3` in the study's own contrast, and after
+    the contrast's name in another (`matched.control.0`)."""
     template: str
+    """The wording, with a place for the item."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two sets of conditions: a test and a control role, or the two sets of a placebo."""
+
+    name: str
+    test: tuple[int, ...]
+    """Places of the conditions in their PromptSet."""
+    control: tuple[int, ...]
+    placebo: str | None = None
+    """The role that both sets of a placebo have."""
+    matched: bool = False
+    """Whether its prompts must agree in token count and in the item's position."""
+
+    @property
+    def conditions(self) -> tuple[int, ...]:
+        """Places of all its conditions, test before control."""
+        return self.test + self.control
+
+    def role_of(self, condition: int) -> Role | None:
+        """Return the role of a condition in this contrast; None where it is not part of it."""
+        return next((role for role in ROLES if condition in getattr(self, role)), None)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One item under one wording."""
+    """One item under one condition."""
 
     item: int
-    wording: int
+    condition: int
     text: str
     item_start: int
     """Character at which the item starts in `text`."""
@@ -35,18 +58,50 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The prompts of a study; `prompts` runs over the items, and over the wordings within each."""
+    """The passes of a study; `prompts` runs over items, and over the conditions within each."""
 
     items: tuple[str, ...]
-    wordings: tuple[Wording, ...]
+    conditions: tuple[Condition, ...]
+    contrasts: tuple[Contrast, ...]
+    """What is asked of the conditions; the study's own contrast first."""
     prompts: tuple[Prompt, ...]
     ranks: tuple[int, ...] | None = None
     """Place of every item on the study's axis, where it has one."""
 
     @property
     def roles(self) -> list[Role]:
-        """Role of every wording."""
-        return [wording.role for wording in self.wordings]
+        """Role of every condition in the first contrast.
+
+        Raises ValueError where a condition has none there: `of` restricts to one contrast.
+        """
+        roles = [self.contrasts[0].role_of(place) for place in range(len(self.conditions))]
+        known = [role for role in roles if role is not None]
+        if len(known) < len(roles):
+            raise ValueError("these prompts are of several contrasts: restrict them to one first")
+        return known
+
+    def contrast(self, name: str | None = None) -> Contrast:
+        """Return the contrast `name`; None means the first. Raises KeyError for an unknown one."""
+        by_name = {each.name: each for each in self.contrasts}
+        return self.contrasts[0] if name is None else by_name[name]
+
+    def places(self, contrast: Contrast) -> list[int]:
+        """Return the places in `prompts` of a contrast's prompts, by item, test before control."""
+        total = range(0, len(self.prompts), len(self.conditions))
+        return [first + condition for first in total for condition in contrast.conditions]
+
+    def of(self, contrast: Contrast) -> PromptSet:
+        """Return the prompts of one contrast alone, its test conditions before the others."""
+        tests, count = len(contrast.test), len(contrast.conditions)
+        order = {condition: place for place, condition in enumerate(contrast.conditions)}
+        chosen = (self.prompts[place] for place in self.places(contrast))
+        return PromptSet(
+            self.items,
+            tuple(self.conditions[condition] for condition in contrast.conditions),
+            (replace(contrast, test=tuple(range(tests)), control=tuple(range(tests, count))),),
+            tuple(replace(prompt, condition=order[prompt.condition]) for prompt in chosen),
+            self.ranks,
+        )
 
 
 @dataclass(frozen=True)
@@ -60,28 +115,43 @@ class TokenPlace:
 
 
 def study_prompts(study: Study) -> PromptSet:
-    """The prompts of `study`."""
-    templates, creatures = study.templates, study.creatures
-    by_role: dict[Role, list[str]] = {"test": templates.test, "control": templates.control}
-    wordings = [
-        Wording(f"{role}.{index}", role, template)
-        for role, written in by_role.items()
-        for index, template in enumerate(written)
-    ]
-    prompts = []
-    for item, phrase in enumerate(creatures.items):
-        for index, wording in enumerate(wordings):
-            before = wording.template.split("{" + creatures.placeholder + "}", 1)[0]
-            text = wording.template.format(**{creatures.placeholder: phrase})
-            prompts.append(Prompt(item, index, text, len(before.format())))
-    ranks = creatures.ranks
+    """Return the prompts of `study`: each distinct condition of its contrasts once."""
+    conditions: dict[str, Condition] = {}
+    contrasts = []
+    for number, (name, templates) in enumerate(study.contrasts.items()):
+        sets: list[tuple[int, ...]] = []
+        for role in ROLES:
+            written: list[str] = getattr(templates, role)
+            for index, template in enumerate(written):
+                label = f"{name}.{role}.{index}" if number else f"{role}.{index}"
+                conditions.setdefault(template, Condition(label, template))
+            sets.append(tuple(list(conditions).index(template) for template in written))
+        test, control = sets
+        contrasts.append(Contrast(name, test, control, templates.placebo, templates.matched))
+    prompts = tuple(
+        filled(item, place, condition.template, study.creatures.placeholder, phrase)
+        for item, phrase in enumerate(study.creatures.items)
+        for place, condition in enumerate(conditions.values())
+    )
+    ranks = study.creatures.ranks
     return PromptSet(
-        tuple(creatures.items), tuple(wordings), tuple(prompts), tuple(ranks) if ranks else None
+        tuple(study.creatures.items),
+        tuple(conditions.values()),
+        tuple(contrasts),
+        prompts,
+        tuple(ranks) if ranks else None,
     )
 
 
+def filled(item: int, condition: int, template: str, placeholder: str, phrase: str) -> Prompt:
+    """Return the prompt that a wording becomes with an item's phrase in its place."""
+    before = template.split("{" + placeholder + "}", 1)[0]
+    text = template.format(**{placeholder: phrase})
+    return Prompt(item, condition, text, len(before.format()))
+
+
 def chat_text(tokenizer: Any, prompt: str) -> str:
-    """The prompt as the pipeline gives it to the text encoder, in its chat template."""
+    """Return the prompt as the pipeline gives it to the text encoder, in its chat template."""
     return str(
         tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}],
@@ -93,10 +163,10 @@ def chat_text(tokenizer: Any, prompt: str) -> str:
 
 
 def check_lengths(tokenizer: Any, texts: Sequence[str], text_length: int) -> list[int]:
-    """Tokens of every prompt, chat template included.
+    """Return the number of tokens of every prompt, chat template included.
 
-    Raises StudyError for the first that is longer than `text_length`: its tail would be cut in
-    silence.
+    Raises StudyError for the first that is longer than `text_length`: its tail would be cut
+    without a warning.
     """
     counts = [len(tokenizer(chat_text(tokenizer, text))["input_ids"]) for text in texts]
     for text, count in zip(texts, counts, strict=True):
@@ -110,7 +180,7 @@ def check_lengths(tokenizer: Any, texts: Sequence[str], text_length: int) -> lis
 
 
 def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) -> list[TokenPlace]:
-    """Token count and item position of every prompt, by the model's own tokenizer.
+    """Return token count and item position of every prompt, by the model's own tokenizer.
 
     Raises StudyError as `check_lengths` does.
     """
@@ -126,17 +196,19 @@ def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) ->
 
 
 def check_matched(prompts: PromptSet, places: Sequence[TokenPlace]) -> None:
-    """Raises StudyError for the first prompt that is not like the others of its item.
+    """Raise StudyError for the first prompt of a matched contrast that is not like the others.
 
-    All wordings of an item must have as many tokens, and the item at the same position.
+    All conditions of an item must have as many tokens, and the item at the same position.
     """
-    first: dict[int, tuple[Prompt, TokenPlace]] = {}
-    for prompt, place in zip(prompts.prompts, places, strict=True):
-        other, wanted = first.setdefault(prompt.item, (prompt, place))
-        if place != wanted:
-            raise StudyError(
-                f"templates.matched: {prompt.text!r} has {place.count} tokens and its item at "
-                f"{place.item_position}, {other.text!r} has {wanted.count} and "
-                f"{wanted.item_position}; change the wordings, or say templates.matched=false",
-                "templates.matched",
-            )
+    for contrast in (each for each in prompts.contrasts if each.matched):
+        first: dict[int, tuple[Prompt, TokenPlace]] = {}
+        for index in prompts.places(contrast):
+            prompt, place = prompts.prompts[index], places[index]
+            other, wanted = first.setdefault(prompt.item, (prompt, place))
+            if place != wanted:
+                raise StudyError(
+                    f"templates.matched: {prompt.text!r} has {place.count} tokens and its item at "
+                    f"{place.item_position}, {other.text!r} has {wanted.count} and "
+                    f"{wanted.item_position}; change the wordings, or say templates.matched=false",
+                    "templates.matched",
+                )

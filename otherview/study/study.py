@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
@@ -13,7 +13,7 @@ from otherview.study.model import Model, Scene
 from otherview.study.published import Published
 from otherview.study.reading import Capture, Nulls, Sampling
 
-MOST_ITEMS_EXACT = 36
+MAX_ITEMS_EXACT = 36
 """Items of which all sign patterns can be taken."""
 
 
@@ -37,7 +37,7 @@ class Study:
     sampling: Sampling = field(default_factory=Sampling)
 
     controls: Controls | None = None
-    """Contrasts and placebos to measure beside the study's own."""
+    """Contrasts and placebos that are asked in addition to the study's own."""
 
     intervention: Intervention = field(default_factory=Intervention)
 
@@ -48,18 +48,43 @@ class Study:
     """Seed of the noise, of the drawn reference image and of every draw of the statistics."""
 
     def __post_init__(self) -> None:
-        self.templates.check_placeholder(self.creatures.placeholder)
-        for name, templates in (self.controls.contrasts if self.controls else {}).items():
-            templates.check_placeholder(self.creatures.placeholder, f"controls, {name}: ")
+        for name, templates in self.contrasts.items():
+            own = templates == self.templates
+            where = "" if own else f"controls, {name}: "
+            templates.check_placeholder(self.creatures.placeholder, where)
+        if self.contrasts[self.templates.name] != self.templates:
+            raise StudyError(
+                f"controls.contrasts.{self.templates.name} has the name of the study's own "
+                "templates and other wordings: give it another name",
+                "controls.contrasts",
+            )
         if not 0 <= self.seed < 2**63:
             raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
         items = len(self.creatures.items)
-        if self.nulls.sign_flips == "exact" and items > MOST_ITEMS_EXACT:
+        if self.nulls.sign_flips == "exact" and items > MAX_ITEMS_EXACT:
             raise StudyError(
                 f"nulls.sign_flips=exact with {items} items means 2^{items - 1} sign patterns; "
                 "use auto or a number",
                 "nulls.sign_flips",
             )
+
+    @property
+    def contrasts(self) -> dict[str, Templates]:
+        """By name, the study's own contrast and then those of its controls."""
+        return {self.templates.name: self.templates} | (
+            self.controls.contrasts if self.controls else {}
+        )
+
+    def asking(self, name: str) -> Study:
+        """Return this study with one of its contrasts as its own, and no other.
+
+        Labels are shuffled for the study's own contrast only.
+        """
+        if name == self.templates.name:
+            return replace(self, controls=None)
+        nulls = replace(self.nulls, label_shuffle=0)
+        templates = self.contrasts[name]
+        return replace(self, templates=templates, nulls=nulls, controls=None, published=None)
 
     @property
     def repeats_published(self) -> bool:

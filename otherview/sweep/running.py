@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from otherview.analysis.controls import with_controls
 from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.fingerprint import same_version
 from otherview.disk.progress import Progress, silent
@@ -119,7 +118,7 @@ class Runner:
     def _open(self, points: Sequence[Point]) -> Session:
         references = self._submission.directory / HIDDEN / REFERENCES
         session = Session(points[0].study.model, references)
-        session.expect(study for point in points for study in with_controls(point.study))
+        session.expect(point.study for point in points)
         return session
 
     def _measured(self, point: Point, session: Session) -> Measured:

@@ -56,7 +56,7 @@ class Readings:
     test: Float[np.ndarray, "items units"]
     """Mean over the test wordings."""
     control: Float[np.ndarray, "items units"]
-    wordings: Float[np.ndarray, "items wordings units"]
+    wordings: Float[np.ndarray, "items conditions units"]
 
 
 class DamagedPointsError(ValueError):
@@ -86,7 +86,7 @@ def _layout(point: Point, unit_set: str) -> Layout:
             file[name].asstr()[...] for name in ("slice_block_kind", "slice_stream", "slice")
         )
         blocks = file["slice_block"][...]
-        energy = file["sum_of_squares"][0, 0]
+        energy = file["sum_of_squares"][0, 0, 0]
     starts = [int(address.rpartition(".")[2].partition(":")[0]) for address in addresses]
     place = {
         (kind, int(block), stream, start): index
@@ -163,24 +163,25 @@ def read_points(
 
 
 def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
-    study = point.study
+    """Return what the study's own contrast gives, one Readings per layout."""
+    study, templates = point.study, point.templates
+    roles = ["test"] * len(templates.test) + ["control"] * len(templates.control)
     first = min(int(layout.edges.min()) for layout in layouts)
     last = max(int(layout.edges.max()) for layout in layouts)
     columns = token_columns(study.capture.tokens)
     with h5py.File(point.folder / "responses.nc") as file:
         seed = int(np.ravel(file.attrs["seed"])[0])
-        energy = file["sum_of_squares"][:, :, first:last, :]
-        tokens = file["tokens"][...][..., columns]
+        written = [role for role in file["role"].asstr()[...] if role]  # own conditions come first
+        energy = file["sum_of_squares"][:, : len(roles), 0, first:last, :]
+        tokens = file["tokens"][:, : len(roles)][..., columns]
     if seed != point.seed:
         raise ValueError(f"its seed is {seed} and that of the config {point.seed}")
-    roles = study_roles(point)
-    if energy.shape[:2] != (len(study.creatures.items), len(roles)):
+    if len(energy) != len(study.creatures.items) or written != roles:
         raise ValueError(
-            f"it holds {energy.shape[0]} items under {energy.shape[1]} wordings; the config names "
+            f"it holds {len(energy)} items under {len(written)} wordings; the config names "
             f"{len(study.creatures.items)} and {len(roles)}"
         )
-    sums = slice_sums(energy, columns)
-    is_test = np.array([role == "test" for role in roles])
+    sums, tests = slice_sums(energy, columns), len(templates.test)
     found = []
     for layout in layouts:
         values = unit_responses(
@@ -188,14 +189,9 @@ def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
             study.capture.response,
         )  # fmt: skip
         found.append(
-            Readings(values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1), values)
+            Readings(values[:, :tests].mean(axis=1), values[:, tests:].mean(axis=1), values)
         )
     return found
-
-
-def study_roles(point: Point) -> list[str]:
-    """Role of every wording of responses.nc, in its order."""
-    return ["test"] * len(point.templates.test) + ["control"] * len(point.templates.control)
 
 
 def check(layout: Layout, readings: Readings, means: Float[np.ndarray, " units"]) -> None:

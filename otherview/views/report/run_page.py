@@ -40,7 +40,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
 
         "answer": answer(result, unit_set),
         "key_figures": key_figures(found, NOUNS[unit_set]),
-        "reference": image_data(result.folder / "reference.png"),
+        "reference": image_data(result.measured / "reference.png"),
         "command": run_command(result),
         "figure_command": shlex.join(
             ["otherview", "figure", str(result.folder), "head-map", "--out",
