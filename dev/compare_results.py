@@ -1,8 +1,8 @@
 """Compare two result folders, of a run or of a combined sweep: python dev/compare_results.py A B
 
-Every number and word in the JSON files, tables and responses of A must be in B and equal: words and
-whole numbers exactly, other numbers within a share of the larger one (`--relative`) or, in tables
-and responses, of the root mean square of their column. What B has in addition is listed and is no
+Every word and number in the JSON files, tables and responses of A must be in B and equal: words
+exactly, numbers within a share (`--relative`) of the larger one or, in tables and responses, of the
+root mean square of their column. What B has in addition is listed and is no
 difference. Hashes at the end of names, provenance and times are left out.
 
 Responses are matched by their prompts, so that it does not matter how dimensions are called, in
@@ -58,7 +58,7 @@ class Report:
             self.different.append(f"{name}: shape {one.shape} and {other.shape}")
             return
         self.compared += one.size
-        if one.dtype.kind in "fc" or other.dtype.kind in "fc":
+        if one.dtype.kind in "iuf" and other.dtype.kind in "iuf":
             one, other = one.astype(float), other.astype(float)
             size = np.maximum(np.abs(one), np.abs(other))
             scale = np.sqrt(np.nanmean(np.square(one))) if one.ndim and one.size else 0.0
@@ -77,7 +77,7 @@ class Report:
                 + (f" ({wrong.sum()} of {wrong.size})" if wrong.size > 1 else "")
             )
 
-    def names(self, one: Iterator[str] | Sequence[str], other: Sequence[str]) -> list[str]:
+    def names(self, one: Sequence[str], other: Sequence[str]) -> list[str]:
         """Return the names that both have; note those that only one has."""
         first = [name for name in one if self.wants(name)]
         second = [name for name in other if self.wants(name)]
@@ -169,16 +169,13 @@ def compare_responses(report: Report, one: Path, other: Path) -> None:
         rows = [list(map(tuple, each["prompt"].values.T)) for each in (mine, theirs)]
         shared = report_conditions(report, *rows)
         places = [[each.index(prompts) for prompts in shared] for each in rows]
-        in_run = one.parent.parent.name != "controls"
-        for name in report.names(list(map(str, mine.variables)), list(map(str, theirs.variables))):
-            if name not in ("wording", "condition", "role", "text_distance") or (
-                in_run and name in ("role", "text_distance")
-            ):
-                pair = [
-                    of_conditions(each[name], kept)
-                    for each, kept in zip((mine, theirs), places, strict=True)
-                ]
-                report.values(name, *pair)
+        skipped = {"wording", "condition"}
+        if one.parent.parent.name == "controls" and other.parent != one.parent:
+            skipped |= {"role", "text_distance"}  # of the run's own contrast
+        names = [sorted(set(map(str, each.variables)) - skipped) for each in (mine, theirs)]
+        for name in report.names(*names):
+            pair = zip((mine, theirs), places, strict=True)
+            report.values(name, *(of_conditions(each[name], kept) for each, kept in pair))
 
 
 def report_conditions(
