@@ -136,6 +136,12 @@ def hook_sites(config: Mapping[str, Any]) -> list[Site]:
     return FAMILIES[name](config)
 
 
+def sites_of(transformer: Any) -> list[Site]:
+    """Return the hook sites of a transformer, loaded or just built (no config names its class)."""
+    built = getattr(transformer, "_orig_mod", transformer)  # what torch.compile wraps
+    return hook_sites({"_class_name": type(built).__name__, **built.config})
+
+
 def heads(sites: Sequence[Site]) -> list[Unit]:
     """The true attention heads of all streams."""
     units = []

@@ -1,8 +1,7 @@
 """Changes what attention heads write while a transformer runs.
 
-    with ablate(transformer, ["single.1.2"], how="zero"), capture(transformer, sites) as recorder:
-        recorder.expect(layout)
-        transformer(...)
+    with ablate(transformer, ["single.1.2"]) as editing, capture(transformer, sites) as recorder:
+        run(transformer, call, editing, recorder)
 
 Heads are edited where `otherview.passes.capture` reads them: at the input of their out-projection.
 Contexts act in the order in which they are entered. So a `capture` inside an intervention records
@@ -18,14 +17,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from otherview.models.sites import Site, Unit, heads, hook_sites
-from otherview.passes.capture import TokenLayout, check_sites
+from otherview.models.sites import Site, Unit, heads, sites_of
+from otherview.models.tokens import TokenLayout
+from otherview.passes.transformer import hooked
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 
@@ -39,50 +40,38 @@ Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows
 
 
 class Editing:
-    """The handle of an intervention; `expect` is needed where it is confined to token groups."""
+    """The handle of an edit, which needs the layout of a call where it is confined to tokens."""
 
     def __init__(self, tokens: Sequence[str] | None) -> None:
-        self._groups = None if tokens is None else tuple(tokens)
-        self._layout: TokenLayout | None = None
+        self._groups = tokens
+        self._edited: dict[str, Bool[Tensor, "rows positions 1"]] = {}
 
-    def expect(self, layout: TokenLayout) -> None:
-        """Announces the tokens of the next transformer calls, as for `capture`."""
-        self._layout = layout
+    def expect(self, layout: TokenLayout, device: torch.device) -> None:
+        """Take the layout of the next calls, as `capture` does."""
+        if self._groups is not None:
+            self._edited = {
+                stream: torch.from_numpy(layout.members(stream, self._groups)).to(device)[..., None]
+                for stream in layout.masks
+            }
 
-    def chosen(
-        self, site: Site, written: Float[Tensor, "rows tokens width"]
-    ) -> Bool[Tensor, "rows tokens 1"] | None:
-        """Which tokens of `site` are edited; None for all.
+    def edited(
+        self, site: Site, inputs: Float[Tensor, "rows positions channels"]
+    ) -> Bool[Tensor, "rows positions 1"] | None:
+        """Return which positions of `site` are edited; None for all.
 
-        Raises RuntimeError where no layout was announced, or another one than `written` has.
+        Raises RuntimeError without a layout, or where `inputs` have other rows or positions.
         """
         if self._groups is None:
             return None
-        if self._layout is None:
+        if site.stream not in self._edited:
             raise RuntimeError("announce the tokens of a call with Editing.expect before it")
-        chosen = token_mask(self._layout, site, self._groups)
-        if chosen.shape != written.shape[:2]:
+        edited = self._edited[site.stream].to(inputs.device)
+        if edited.shape[:2] != inputs.shape[:2]:
             raise RuntimeError(
-                f"{site.address} sees {tuple(written.shape[:2])} rows and tokens, "
-                f"{tuple(chosen.shape)} were announced"
+                f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, "
+                f"{tuple(edited.shape[:2])} were announced"
             )
-        return chosen.to(written.device).unsqueeze(-1)
-
-
-def token_mask(
-    layout: TokenLayout, site: Site, groups: Sequence[str]
-) -> Bool[Tensor, "rows tokens"]:
-    """Which tokens of a site, in its own order, belong to one of `groups`."""
-    rows = len(layout.text_tokens)
-    parts = []
-    if "text" in site.token_groups:
-        lengths = torch.tensor(layout.text_tokens).unsqueeze(1)
-        is_text = torch.arange(layout.text_length).unsqueeze(0) < lengths
-        parts.append((is_text & ("text" in groups)) | (~is_text & ("pad" in groups)))
-    if "target" in site.token_groups:
-        for group, count in (("target", layout.target), ("reference", layout.reference)):
-            parts.append(torch.full((rows, count), group in groups))
-    return torch.cat(parts, dim=1)
+        return edited
 
 
 @contextmanager
@@ -169,7 +158,7 @@ def record(
         for unit in units:
             written[unit.address] = inputs[..., unit.start : unit.stop].clone()
 
-    with hooks(transformer, addresses, None, keep):
+    with head_hooks(transformer, addresses, None, keep):
         yield written
 
 
@@ -190,12 +179,6 @@ def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
         if address in addresses[:place]:
             raise StudyError(f"the head {address} is given twice")
     return [known[address] for address in addresses]
-
-
-def sites_of(transformer: Any) -> list[Site]:
-    """The hook sites of a transformer, loaded or just built (then its config does not name it)."""
-    built = getattr(transformer, "_orig_mod", transformer)  # what torch.compile wraps
-    return hook_sites({"_class_name": type(built).__name__, **built.config})
 
 
 def sees_tokens(unit: Unit, tokens: Sequence[str] | None) -> bool:
@@ -228,49 +211,45 @@ def edit(
     editing = Editing(tokens)
 
     def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
-        edited = inputs.clone()
+        changed = inputs.clone()
+        edited = editing.edited(units[0].site, inputs)
         for unit in units:
             written = inputs[..., unit.start : unit.stop]
-            changed, chosen = change(unit.address, written), editing.chosen(unit.site, written)
-            if chosen is not None:
-                changed = torch.where(chosen, changed, written)
-            edited[..., unit.start : unit.stop] = changed
-        return edited
+            new = change(unit.address, written)
+            new = new if edited is None else torch.where(edited, new, written)
+            changed[..., unit.start : unit.stop] = new
+        return changed
 
-    with hooks(transformer, addresses, tokens, act):
+    with head_hooks(transformer, addresses, tokens, act):
         yield editing
 
 
 @contextmanager
-def hooks(
+def head_hooks(
     transformer: Any,
     addresses: Sequence[str],
     tokens: Sequence[str] | None,
     act: Callable[[Tensor, Sequence[Unit]], Tensor | None],
 ) -> Iterator[None]:
-    """Calls `act` with the input of every out-projection that reads one of the heads."""
+    """Call `act` with the input of every out-projection that reads one of the heads.
+
+    What it returns takes the place of the input; None leaves it. Raises StudyError as
+    `check_sites`, `head_units` and `check_tokens` do.
+    """
     sites = sites_of(transformer)
-    check_sites(transformer, sites)
     units = head_units(sites, addresses)
     check_tokens(units, tokens)
-    by_site: dict[str, list[Unit]] = {}
+    by_module: dict[str, list[Unit]] = {}
     for unit in units:
-        by_site.setdefault(unit.site.module, []).append(unit)
-    handles = []
-    try:
-        for module, units_there in by_site.items():
+        by_module.setdefault(unit.site.module, []).append(unit)
 
-            def hook(
-                _: nn.Module, inputs: tuple[Any, ...], there: list[Unit] = units_there
-            ) -> tuple[Any, ...] | None:
-                edited = act(inputs[0], there)
-                return None if edited is None else (edited, *inputs[1:])
+    def hook(there: Sequence[Unit], _: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        changed = act(inputs[0], there)
+        return None if changed is None else (changed, *inputs[1:])
 
-            handles.append(transformer.get_submodule(module).register_forward_pre_hook(hook))
+    hooks = {module: partial(hook, there) for module, there in by_module.items()}
+    with hooked(transformer, sites, hooks):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def substitute(

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from otherview.models.sites import heads
-from otherview.passes.editing import edit, sites_of
+from otherview.models.sites import heads, sites_of
+from otherview.passes.editing import edit
 
 GATE = "single.1.2"
 

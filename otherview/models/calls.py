@@ -1,0 +1,175 @@
+"""What a transformer is given: the arguments of a call, as FLUX.2 Klein's pipeline makes them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+from jaxtyping import Float
+from torch import Tensor
+
+from otherview.models.encodings import TextEncodings
+from otherview.models.latents import ImageLatents, Latents, decode, draw_noise
+from otherview.models.tokens import TokenLayout
+from otherview.study import TOKEN_GROUPS
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one transformer call, and which of its tokens are what."""
+
+    arguments: Mapping[str, Any]
+    layout: TokenLayout
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the arguments."""
+        return next(x.device for x in self.arguments.values() if isinstance(x, Tensor))
+
+
+class Calls:
+    """Makes the calls of a study's prompts.
+
+    `encodings` and `items` (for the noise) belong to the prompts, in their order; `empty` is the
+    encoded empty prompt that guidance needs. `noise` is `same` for all prompts, or `per_item`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        encodings: TextEncodings,
+        items: Sequence[int],
+        reference: ImageLatents,
+        *,
+        height: int,
+        width: int,
+        seed: int = 0,
+        noise: str = "same",
+        empty: TextEncodings | None = None,
+    ) -> None:
+        self.pipeline, self.encodings, self.empty = pipeline, encodings, empty
+        self._items, self._reference = tuple(items), reference
+        self._size, self._seed, self._shared = (height, width), seed, noise == "same"
+        self._drawn = seed, draw_noise(pipeline, height, width, seed)
+        self._ids = self._drawn[1].ids
+        self.target = self._ids.shape[1]
+        """Target tokens."""
+
+    def noise(self, prompts: Sequence[int]) -> Latents:
+        """Return the starting noise of every prompt."""
+        return torch.cat([self._noise(self._items[prompt]) for prompt in prompts])
+
+    def scheduler(self, steps: int) -> Any:
+        """Return the pipeline's scheduler set to `steps` steps, a copy since it counts them."""
+        scheduler = copy.deepcopy(self.pipeline.scheduler)
+        scheduler.set_timesteps(
+            sigmas=np.linspace(1.0, 1 / steps, steps),
+            mu=compute_empirical_mu(image_seq_len=self.target, num_steps=steps),
+            device=self.pipeline._execution_device,
+        )
+        scheduler.set_begin_index(0)
+        return scheduler
+
+    def call(
+        self,
+        prompts: Sequence[int],
+        latents: Latents,
+        timestep: Float[Tensor, ""],
+        *,
+        unprompted: bool = False,
+    ) -> Call:
+        """Return the call of `prompts` at `latents` and a timestep of the scheduler.
+
+        With `unprompted` the empty prompt takes the place of each.
+        """
+        texts = self.encodings.take(prompts)
+        if unprompted:
+            assert self.empty is not None
+            texts = self.empty.take([0] * len(prompts))
+        embeddings = torch.stack(texts.embeddings).to(latents)
+        image, level = ImageLatents(latents, self._ids), self.noise_level(timestep)
+        return flux2_call(image, self._reference, embeddings, texts.tokens, level)
+
+    def noise_level(self, timestep: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return a timestep of the scheduler as the transformer takes it: 1 is pure noise."""
+        return timestep.to(self.pipeline.transformer.dtype) / 1000
+
+    def layout(self, prompts: Sequence[int]) -> TokenLayout:
+        """Return which tokens of the call of `prompts` are what."""
+        texts = self.encodings.take(prompts)
+        reference = self._reference.latents.shape[1]
+        return flux2_layout(texts.tokens, len(texts.embeddings[0]), self.target, reference)
+
+    def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
+        """Return the pictures of latents, in [0, 1]."""
+        return decode(self.pipeline, latents, self._ids, *self._size)
+
+    def _noise(self, item: int) -> Latents:
+        seed = self._seed if self._shared else (self._seed * 100_003 + item) % 2**63
+        if self._drawn[0] != seed:
+            self._drawn = seed, draw_noise(self.pipeline, *self._size, seed)
+        return self._drawn[1].latents
+
+
+def flux2_call(
+    image: ImageLatents,
+    reference: ImageLatents | None,
+    embeddings: Float[Tensor, "rows positions channels"],
+    text_tokens: Sequence[int],
+    timestep: Float[Tensor, "*rows"],
+) -> Call:
+    """Return a call of FLUX.2's transformer at noise level `timestep` (1 is pure noise)."""
+    rows, text_length, _ = embeddings.shape
+    images = [image] if reference is None else [image, reference]
+    text_ids = torch.zeros(text_length, 4, dtype=torch.long, device=embeddings.device)
+    text_ids[:, 3] = torch.arange(text_length, device=embeddings.device)
+    arguments = {
+        "hidden_states": torch.cat([i.latents.expand(rows, -1, -1) for i in images], 1),
+        "timestep": timestep.expand(rows),
+        "guidance": None,
+        "encoder_hidden_states": embeddings,
+        "txt_ids": text_ids.expand(rows, -1, -1),
+        "img_ids": torch.cat([i.ids for i in images], 1).expand(rows, -1, -1),
+        "return_dict": False,
+    }
+    target, both = image.latents.shape[1], arguments["hidden_states"].shape[1]
+    return Call(arguments, flux2_layout(text_tokens, text_length, target, both - target))
+
+
+def flux2_layout(
+    text_tokens: Sequence[int], text_length: int, target: int, reference: int
+) -> TokenLayout:
+    """Return the layout of a FLUX.2 call: text, then pad; target, then reference."""
+    image = np.zeros((len(text_tokens), len(TOKEN_GROUPS), target + reference), dtype=bool)
+    image[:, TOKEN_GROUPS.index("target"), :target] = True
+    image[:, TOKEN_GROUPS.index("reference"), target:] = True
+    text = np.zeros((len(text_tokens), len(TOKEN_GROUPS), text_length), dtype=bool)
+    is_text = np.arange(text_length) < np.array(text_tokens)[:, None]
+    text[:, TOKEN_GROUPS.index("text")] = is_text
+    text[:, TOKEN_GROUPS.index("pad")] = ~is_text
+    return TokenLayout({"image": image, "text": text, "all": np.concatenate([text, image], 2)})
+
+
+def random_call(
+    transformer: Any, rows: int, target: int, reference: int, text_length: int
+) -> Call:
+    """Return a call with random inputs, on the device and in the dtype of `transformer`."""
+    made = {"device": transformer.device, "dtype": transformer.dtype}
+    config = transformer.config
+
+    def image(tokens: int) -> ImageLatents:
+        ids = torch.zeros(1, tokens, 4, device=transformer.device)
+        return ImageLatents(torch.randn(rows, tokens, config["in_channels"], **made), ids)
+
+    return flux2_call(
+        image(target),
+        image(reference),
+        torch.randn(rows, text_length, config["joint_attention_dim"], **made),
+        (min(30, text_length),) * rows,
+        torch.ones((), **made),
+    )

@@ -1,0 +1,92 @@
+"""Runs the transformer, and hooks the inputs of its attention out-projections.
+
+    with capture(transformer, sites) as recorder:
+        run(transformer, call, recorder)
+        energy = recorder.take()
+
+No other module calls a transformer or registers hooks on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from otherview.models.calls import Call
+from otherview.models.sites import Site
+from otherview.models.tokens import TokenLayout
+from otherview.study.errors import StudyError
+
+Hook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
+"""A forward pre-hook of torch: what it returns replaces the inputs, None leaves them."""
+
+OUT_PROJECTIONS = ("attn.to_out.0", "attn.to_add_out", "attn.to_out")
+
+
+class Reader(Protocol):
+    """Has hooks that need to know which token is what: a recorder, or the handle of an edit."""
+
+    def expect(self, layout: TokenLayout, device: torch.device) -> None:
+        """Take the layout of the next call, whose arguments are on `device`."""
+
+
+def run(transformer: Any, call: Call, *readers: Reader) -> Tensor:
+    """Return the transformer's output for `call`, `[rows, tokens, channels]`.
+
+    `readers` are told the call's layout before it runs.
+    """
+    for reader in readers:
+        reader.expect(call.layout, call.device)
+    output: Tensor = transformer(**call.arguments)[0]
+    return output
+
+
+@contextmanager
+def hooked(transformer: nn.Module, sites: Sequence[Site], hooks: Mapping[str, Hook]) -> Iterator[None]:
+    """Call `hooks`, given by module, before their modules run; remove them at the end.
+
+    Raises StudyError as `check_sites` does.
+    """
+    check_sites(transformer, sites)
+    handles = []
+    try:
+        for module, hook in hooks.items():
+            handles.append(transformer.get_submodule(module).register_forward_pre_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
+    """Compare the sites that a config promises with the modules of the transformer.
+
+    Works on the meta device. Raises StudyError for the first site that is missing or has another
+    number of input channels, for an attention out-projection that no site names, and for a
+    compiled transformer, which would silently ignore hooks.
+    """
+    if isinstance(transformer, torch._dynamo.OptimizedModule) or any(
+        module._compiled_call_impl is not None for module in transformer.modules()
+    ):
+        raise StudyError(
+            "the transformer is compiled, and hooks registered after torch.compile are ignored: "
+            "probe it before compiling, or let model.compile=true compile it"
+        )
+    modules = dict(transformer.named_modules())
+    for site in sites:
+        linear = modules.get(site.module)
+        if not isinstance(linear, nn.Linear):
+            raise StudyError(f"{site.module} is not a Linear of {type(transformer).__name__}")
+        if linear.in_features != site.channels:
+            raise StudyError(
+                f"{site.module} has {linear.in_features} input channels; the config promises "
+                f"{site.heads} heads x {site.head_dim} + {site.mlp_channels} MLP = {site.channels}"
+            )
+    named = {site.module for site in sites}
+    for name, module in modules.items():
+        if name.endswith(OUT_PROJECTIONS) and isinstance(module, nn.Linear) and name not in named:
+            raise StudyError(f"{name} is an attention out-projection that no hook site names")
