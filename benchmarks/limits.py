@@ -21,15 +21,18 @@ from plain_script import plain_script, whole_pipeline
 
 from otherview.models import weights
 from otherview.models.attention import set_attention
+from otherview.models.calls import Call, Calls, random_call
 from otherview.models.cost import ImageTokens, forward_flops, image_tokens
+from otherview.models.encodings import encode_texts
+from otherview.models.latents import encode_reference
 from otherview.models.sites import heads, hook_sites
-from otherview.passes.batch_size import bare_call
 from otherview.passes.batches import free_memory
-from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.capture import capture
 from otherview.passes.compiled_capture import compiled_capture
 from otherview.passes.measure import measure
-from otherview.passes.probe import encode_texts, probe
+from otherview.passes.probe import probe
 from otherview.passes.session import Session
+from otherview.passes.transformer import run
 from otherview.study import Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts
@@ -99,22 +102,21 @@ def hook_figures(
     device = str(transformer.device)
     cuda = device.startswith("cuda")
     sites = hook_sites(transformer.config)
-    call = bare_call(transformer, rows, image.target + image.reference, text_length)
-    layout = TokenLayout((TEXT_TOKENS,) * rows, text_length, image.target, image.reference)
+    call = a_call(transformer, rows, text_length, image)
     peaks: dict[str, int] = {}
     waits: dict[str, int] = {}
 
     @torch.inference_mode()
     def bare() -> None:
         with counted_waits(device, waits, "bare"):
-            peak_of(call, device, peaks, "bare")
+            peak_of(lambda: run(transformer, call), device, peaks, "bare")
 
     @torch.inference_mode()
     def captured() -> None:
         with capture(transformer, sites) as recorder:
-            recorder.expect(layout)
+            recorder.expect(call.layout, call.device)
             with counted_waits(device, waits, "captured"):
-                peak_of(call, device, peaks, "captured")
+                peak_of(lambda: run(transformer, call), device, peaks, "captured")
             recorder.take()
 
     goal = 1.01 if cuda else 1.03
@@ -164,9 +166,10 @@ def study_figures(
     """A whole study, loading left out, against its limit and against a plain script."""
     model = study.model
     session = Session(model)
-    device, folder, tokenizer = session.device, session.folder, session.tokenizer
+    device, folder, tokenizer = session.model.device, session.model.folder, session.model.tokenizer
     prompts = study_prompts(study)
     texts = [prompt.text for prompt in prompts.prompts]
+    items = [prompt.item for prompt in prompts.prompts]
     reference = session.reference(study)
     image = image_tokens(model, (reference.height, reference.width))
     size = model.text_batch_size
@@ -178,20 +181,20 @@ def study_figures(
 
     def whole() -> None:
         encodings = encode_texts(encoder, tokenizer, texts, model.text_length, size)
-        probe(
-            pipeline, prompts, encodings, reference,
-            height=model.height, width=model.width, batch_size=size,
-        )  # fmt: skip
+        latents = encode_reference(pipeline, reference)
+        high, wide = model.height, model.width
+        calls = Calls(pipeline, encodings, items, latents, height=high, width=wide)
+        probe(calls, prompts, batch_size=size)
 
     subjects: dict[str, Callable[[], object]] = {
         "whole": whole,
         "plain": lambda: plain_script(plain, texts, reference, study.model),
     }
-    tokens = image.target + image.reference
     for batch in batches:
-        calls = [min(batch, len(texts) - start) for start in range(0, len(texts), batch)]
         subjects[f"text {batch}"] = bare_texts(stock, tokenizer, texts, model, batch)
-        subjects[f"forward {batch}"] = bare_forwards(pipeline.transformer, calls, tokens, model)
+        subjects[f"forward {batch}"] = bare_forwards(
+            pipeline.transformer, len(texts), batch, model.text_length, image
+        )
     best = best_seconds(subjects, device, rounds)
     text = min(best[f"text {b}"] for b in batches if f"text {b}" in best)
     forward = min(best[f"forward {b}"] for b in batches if f"forward {b}" in best)
@@ -241,17 +244,23 @@ def bare_texts(
 
 
 def bare_forwards(
-    transformer: Any, calls: list[int], tokens: int, model: Any
+    transformer: Any, prompts: int, batch: int, text_length: int, image: ImageTokens
 ) -> Callable[[], None]:
-    @torch.inference_mode()
-    def run() -> None:
-        by_rows = {
-            rows: bare_call(transformer, rows, tokens, model.text_length) for rows in set(calls)
-        }
-        for rows in calls:
-            by_rows[rows]()
+    """Transformer calls with random inputs for so many prompts, in batches."""
+    batches = [min(batch, prompts - start) for start in range(0, prompts, batch)]
 
-    return run
+    @torch.inference_mode()
+    def forwards() -> None:
+        calls = {rows: a_call(transformer, rows, text_length, image) for rows in set(batches)}
+        for rows in batches:
+            run(transformer, calls[rows])
+
+    return forwards
+
+
+def a_call(transformer: Any, rows: int, text_length: int, image: ImageTokens) -> Call:
+    tokens = (TEXT_TOKENS,) * rows
+    return random_call(transformer, tokens, text_length, image.target, image.reference)
 
 
 def precision_figures(name: str, study: Study) -> list[Figure]:
@@ -292,42 +301,37 @@ def peak_figures(
     product = best_seconds({"product": lambda: left @ left}, device, 2 * rounds)["product"]
     peak = 2 * side**3 / product
     flops = forward_flops(transformer.config, text_length, image)
-    tokens = image.target + image.reference
     found = [reported(f"{name}: matrix product of {side}", f"{peak / 1e12:.3g} TFLOP/s", device)]
     sites = hook_sites(transformer.config)
     attentions = ("native", "_native_cudnn", "_native_flash") if cuda else ("native",)
     for attention in attentions:
         for blocks in ("eager", "compiled") if compiled else ("eager",):
             for rows in batches:
-                text = share_row(transformer, sites, attention, blocks, rows, tokens, text_length,
-                              image, flops, peak, rounds)  # fmt: skip
+                text = share_of_peak(transformer, sites, attention, blocks, rows, text_length,
+                                     image, flops, peak, rounds)  # fmt: skip
                 label = f"{name}: share of peak, {attention} attention, {blocks}, batch {rows}"
                 found.append(reported(label, text, device))
     set_attention(transformer, "native")
     return found
 
 
-def share_row(
-    transformer: Any, sites: Any, attention: str, blocks: str, rows: int, tokens: int,
-    text_length: int, image: ImageTokens, flops: float, peak: float, rounds: int,
+def share_of_peak(
+    transformer: Any, sites: Any, attention: str, blocks: str, rows: int, text_length: int,
+    image: ImageTokens, flops: float, peak: float, rounds: int,
 ) -> str:  # fmt: skip
     device = str(transformer.device)
-    layout = TokenLayout((TEXT_TOKENS,) * rows, text_length, image.target, image.reference)
     try:
         set_attention(transformer, attention)
     except StudyError as error:
         return f"cannot be used here: {error}"
-    call = bare_call(transformer, rows, tokens, text_length)
+    call = a_call(transformer, rows, text_length, image)
     hooked = compiled_capture(transformer, sites) if blocks == "compiled" else nullcontext()
     with torch.inference_mode(), hooked as recorder:
-
-        def run() -> None:
-            if recorder is not None:
-                recorder.expect(layout)
-            call()
-
+        readers = [] if recorder is None else [recorder]
         try:
-            best = best_seconds({"forward": run}, device, rounds)
+            best = best_seconds(
+                {"forward": lambda: run(transformer, call, *readers)}, device, rounds
+            )
         except RuntimeError as error:
             return f"failed: {str(error).splitlines()[0]}"
     if "forward" not in best:

@@ -47,7 +47,7 @@ WEIGHTS = (
     "import re, torch\n"
     "from pathlib import Path\n"
     "from diffusers import Flux2KleinPipeline, AutoencoderKLFlux2, Flux2Transformer2DModel\n"
-    "from otherview import weights\n"
+    "from otherview.models import weights\n"
     "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
     "before = peak()\n"
     "pipeline = weights.load_image_side(Path({folder!r}), 'cpu', 'float32')\n"

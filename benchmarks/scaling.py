@@ -31,13 +31,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from otherview.models.calls import random_call
 from otherview.models.cost import responses_bytes
 from otherview.models.sites import hook_sites
-from otherview.passes.batch_size import bare_call
-from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.capture import capture
 from otherview.passes.measure import measure
 from otherview.passes.responses import Responses
 from otherview.passes.session import Session
+from otherview.passes.transformer import run
 from otherview.study.compose import compose_study
 from otherview.study.prompts import PromptSet, study_prompts
 
@@ -139,13 +140,12 @@ def forward_seconds(varied: str, value: int) -> float:
         transformer = random_transformer("middle", "cpu", "float32")
     tokens = (side // 16) ** 2
     sites = hook_sites(transformer.config)
-    call = bare_call(transformer, rows, 2 * tokens, 512)
+    call = random_call(transformer, (30,) * rows, 512, tokens, tokens)
     best = math.inf
     with torch.inference_mode(), capture(transformer, sites) as recorder:
         for _ in range(3):
             start = time.process_time()
-            recorder.expect(TokenLayout((30,) * rows, 512, tokens, tokens))
-            call()
+            run(transformer, call, recorder)
             recorder.take()
             best = min(best, time.process_time() - start)
     return best

@@ -26,7 +26,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import hydra
 import numpy as np
@@ -34,6 +33,7 @@ import torch
 from collect import copy_point
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from limits import bare_forwards
 from rich.console import Console
 from rich.table import Table
 
@@ -100,7 +100,7 @@ def new_table(title: str) -> Table:
 def time_points(table: Table, sweep: Path, points: int, processes: int, flips: int) -> None:
     nulls = (f"nulls.sign_flips={flips}", "nulls.splits=1")
     study = compose_study([*KITCHEN[:-1], *nulls])
-    loading, forwards = limit_seconds(study)
+    loading, forwards = loading_and_forwards(study)
     limit = loading + points * forwards
     seeds = f"seed={','.join(str(seed) for seed in range(points))}"
     whole = command_seconds("run", "-m", *KITCHEN, *nulls, seeds, f"hydra.sweep.dir={sweep}")
@@ -138,7 +138,7 @@ def mean(seconds: Iterable[float]) -> float:
     return float(np.mean(list(seconds)))
 
 
-def limit_seconds(study: Study) -> tuple[float, float]:
+def loading_and_forwards(study: Study) -> tuple[float, float]:
     """Seconds to load the model, and to run the bare forwards of one point."""
     model = study.model
     folder = weights.weights_folder(model)
@@ -150,32 +150,14 @@ def limit_seconds(study: Study) -> tuple[float, float]:
     del encoder
     size = open_reference(study.scene).size
     image = image_tokens(model, (size[1], size[0]))
-    prompts = len(study.creatures.items) * 2
+    prompts, batch = len(study.creatures.items) * 2, model.text_batch_size
+    forwards = bare_forwards(pipeline.transformer, prompts, batch, model.text_length, image)
     times = []
     for _ in range(ROUNDS_OF_FORWARDS):
         start = time.perf_counter()
-        run_forwards(
-            pipeline, prompts, model.text_batch_size, model.text_length, sum(vars(image).values())
-        )
+        forwards()
         times.append(time.perf_counter() - start)
     return loading, min(times)
-
-
-@torch.inference_mode()
-def run_forwards(pipeline: Any, prompts: int, batch: int, text: int, image: int) -> None:
-    transformer = pipeline.transformer
-    config = transformer.config
-    for start in range(0, prompts, batch):
-        rows = min(batch, prompts - start)
-        transformer(
-            hidden_states=torch.zeros(rows, image, config.in_channels),
-            timestep=torch.ones(rows),
-            guidance=None,
-            encoder_hidden_states=torch.zeros(rows, text, config.joint_attention_dim),
-            txt_ids=torch.zeros(rows, text, 4),
-            img_ids=torch.zeros(rows, image, 4),
-            return_dict=False,
-        )
 
 
 def time_composition(table: Table, points: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.passes.batch_size import ON_CPU, fastest, remembered, seconds_a_call
+from otherview.passes.batch_size import ON_CPU, call_seconds, fastest, remembered
 from otherview.passes.measure import measure
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -64,7 +64,7 @@ def test_a_call_is_timed_with_the_shapes_of_a_pass(pocket_pipeline: Any) -> None
         shapes.append((*inputs["hidden_states"].shape, *inputs["encoder_hidden_states"].shape))
 
     pocket_pipeline.transformer.register_forward_pre_hook(look, with_kwargs=True)
-    assert seconds_a_call(pocket_pipeline.transformer, 2, 64, 32, 24) > 0
+    assert call_seconds(pocket_pipeline.transformer, 2, 64, 32, 24) > 0
     assert set(shapes) == {(2, 96, 48, 2, 24, 192)}
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from otherview.models.calls import flux2_layout
 from otherview.models.cost import ImageTokens, forward_flops
 from otherview.models.sites import heads, hook_sites, slices
-from otherview.passes.capture import TokenLayout, capture, check_sites
+from otherview.passes.capture import capture
+from otherview.passes.transformer import check_sites
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 
@@ -119,7 +121,7 @@ def test_a_second_call_before_take_is_refused() -> None:
     block = torch.nn.ModuleDict({"attn": attention})
     model = torch.nn.ModuleDict({"transformer_blocks": torch.nn.ModuleList([block])})
     with capture(model, sites) as recorder:
-        recorder.expect(TokenLayout((1,), 2, 3, 4))
+        recorder.expect(flux2_layout((1,), 2, 3, 4), torch.device("cpu"))
         text_output(torch.ones(1, 2, 16))
         with pytest.raises(RuntimeError, match=r"joint\.0\.text ran twice"):
             text_output(torch.ones(1, 2, 16))

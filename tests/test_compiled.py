@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.models.sites import hook_sites
-from otherview.passes.capture import TokenLayout, capture
+from otherview.models.calls import random_call
+from otherview.models.sites import sites_of
+from otherview.passes.capture import capture
 from otherview.passes.compiled_capture import compiled_capture
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
+from otherview.passes.transformer import run
 from otherview.study import Study
 from otherview.study.compose import (
     compose_study,
@@ -29,7 +31,6 @@ from otherview.study.errors import StudyError
 
 # torch's compiler still imports its own deprecated torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-LAYOUT = TokenLayout((5, 9, 7), 20, 16, 8)
 
 
 @pytest.fixture
@@ -62,22 +63,10 @@ def transformer() -> Any:
     return made.eval()
 
 
-def sites_of(transformer: Any) -> Any:
-    return hook_sites({**transformer.config, "_class_name": "Flux2Transformer2DModel"})
-
-
 @torch.inference_mode()
-def call(transformer: Any, seed: int = 0) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    transformer(
-        hidden_states=torch.randn(3, 24, 16, generator=draw),
-        timestep=torch.ones(3),
-        guidance=None,
-        encoder_hidden_states=torch.randn(3, 20, 32, generator=draw),
-        txt_ids=torch.zeros(3, 20, 4),
-        img_ids=torch.zeros(3, 24, 4),
-        return_dict=False,
-    )
+def pass_through(transformer: Any, recorder: Any, seed: int = 0) -> None:
+    torch.manual_seed(seed)
+    run(transformer, random_call(transformer, (5, 9, 7), 20, 16, 8), recorder)
 
 
 def energies(transformer: Any, hooked: Any) -> list[np.ndarray]:
@@ -85,8 +74,7 @@ def energies(transformer: Any, hooked: Any) -> list[np.ndarray]:
     taken = []
     with hooked as recorder:
         for seed in (0, 1):
-            recorder.expect(LAYOUT)
-            call(transformer, seed)
+            pass_through(transformer, recorder, seed)
             taken.append(recorder.take())
     return taken
 
@@ -116,12 +104,13 @@ def test_afterwards_nothing_is_compiled_and_no_hook_is_left(transformer: Any, tr
 def test_two_passes_before_take_are_refused(transformer: Any, traced: Any) -> None:
     sites = sites_of(transformer)
     with compiled_capture(transformer, sites, backend="aot_eager") as recorder:
-        recorder.expect(LAYOUT)
-        call(transformer)
-        call(transformer)
+        call = random_call(transformer, (5, 9, 7), 20, 16, 8)
+        with torch.inference_mode():
+            run(transformer, call, recorder)
+            run(transformer, call)
         with pytest.raises(RuntimeError, match=r"joint\.0\.image ran 2 times in one pass"):
             recorder.take()
-        recorder.expect(LAYOUT)
+        recorder.expect(call.layout, call.device)
         with pytest.raises(RuntimeError, match=r"did not reach joint\.0\.image"):
             recorder.take()
     assert traced["stats"]["unique_graphs"] == 2

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from otherview.models.calls import Calls
+from otherview.models.encodings import TextEncodings, encode_texts
+from otherview.models.latents import encode_reference
 from otherview.models.sites import heads, hook_sites, slices
 from otherview.models.weights import load_text_encoder, load_tokenizer
 from otherview.passes.measure import Measurement, measure
-from otherview.passes.probe import TextEncodings, encode_texts, probe
+from otherview.passes.probe import probe
 from otherview.study import Study
 from otherview.study.errors import StudyError
 
@@ -126,18 +129,12 @@ def test_a_non_finite_activation_names_block_and_prompt(
     length = len(prompts.prompts)
     encodings = TextEncodings(torch.zeros(length, 64, 192).unbind(), (20,) * length)
     encodings.embeddings[3][5, 7] = torch.nan
-    with pytest.raises(
-        StudyError, match=r"joint\.0\.image\) is not finite for the prompt"
-    ) as error:
-        probe(
-            pocket_pipeline,
-            prompts,
-            encodings,
-            small_measurement.reference,
-            height=64,
-            width=64,
-            batch_size=2,
-        )
+    items = [prompt.item for prompt in prompts.prompts]
+    reference = encode_reference(pocket_pipeline, small_measurement.reference)
+    calls = Calls(pocket_pipeline, encodings, items, reference, height=64, width=64)
+    not_finite = r"joint\.0\.image\) is not finite for the prompt"
+    with pytest.raises(StudyError, match=not_finite) as error:
+        probe(calls, prompts, batch_size=2)
     assert prompts.prompts[3].text in str(error.value)
     hooked = [m for m in pocket_pipeline.transformer.modules() if m._forward_pre_hooks]
     assert hooked == []

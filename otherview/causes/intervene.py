@@ -47,7 +47,7 @@ def check_intervention(study: Study, session: Session) -> None:
     """
     if study.intervention.kind == "none":
         return
-    config = weights.transformer_config(study.model, session.folder)
+    config = weights.transformer_config(study.model, session.model.folder)
     check_heads(hook_sites(config), study.intervention)
     session.check(measured_study(study))
 
@@ -296,22 +296,14 @@ class Bench:
 
 
 def denoiser(study: Study, session: Session, reference: Image, report: Progress) -> Denoiser:
-    from otherview.passes.denoising import Denoiser, Rendering
+    """Return what renders the prompts of `study` as its intervention asks for."""
+    from otherview.passes.denoising import Denoiser
 
     settings, measured = study.intervention, measured_study(study)
-    prompts, _ = session.check(measured)
-    encodings = session.encodings(measured, report)
     guided = settings.guidance_scale > 1
-    empty = session.empty_prompt(measured, report) if guided else None
-    model = study.model
-    batch_size = session.batch_size(measured, reference)
-    rendering = Rendering(
-        model.height, model.width, batch_size, study.seed, study.sampling.noise, settings.steps,
-        settings.guidance_scale,
-    )  # fmt: skip
-    items = [prompt.item for prompt in prompts.prompts]
-    tokens = session.reference_tokens(reference)
-    return Denoiser(session.pipeline, encodings, items, tokens, rendering, empty)
+    calls = session.calls(measured, report, reference, guided=guided)
+    batch_size = session.batch_size(measured, calls)
+    return Denoiser(calls, batch_size, settings.steps, settings.guidance_scale)
 
 
 def _settings(study: Study, bench: Bench) -> dict[str, Any]:

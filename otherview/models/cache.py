@@ -7,7 +7,6 @@ was found here or computed anew. docs/performance.md says where the folder lies 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
@@ -127,31 +126,6 @@ def cache_folder() -> Path | None:
         return Path(asked).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "otherview"
-
-
-def weights_identity(folder: Path, *parts: str) -> list[Any]:
-    """What the weights of `parts` of a pipeline are.
-
-    The hub's commit; for a local folder the name, size, time of change, first and last MiB of every
-    file, since files of gigabytes are not read whole.
-    """
-    if folder.parent.name == "snapshots":
-        return [folder.name, *parts]
-    return [part for name in parts for part in local_identity(folder / name)]
-
-
-def local_identity(part: Path) -> list[Any]:
-    identity: list[Any] = []
-    window = 1 << 20
-    for file in sorted(path for path in part.rglob("*") if path.is_file()):
-        status = file.stat()
-        with file.open("rb") as stream:
-            digest = hashlib.sha256(stream.read(window))
-            stream.seek(max(0, status.st_size - window))
-            digest.update(stream.read(window))
-        name = f"{part.name}/{file.relative_to(part).as_posix()}"
-        identity.append([name, status.st_size, status.st_mtime_ns, digest.hexdigest()])
-    return identity
 
 
 def arithmetic(device: str) -> list[Any]:

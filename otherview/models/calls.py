@@ -57,8 +57,8 @@ class Calls:
         self._size, self._seed, self._shared = (height, width), seed, noise == "same"
         self._drawn = seed, draw_noise(pipeline, height, width, seed)
         self._ids = self._drawn[1].ids
-        self.target = self._ids.shape[1]
-        """Target tokens."""
+        self.target, self.reference = self._ids.shape[1], reference.latents.shape[1]
+        """Tokens of the target and of the reference."""
 
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return the starting noise of every prompt."""
@@ -102,8 +102,8 @@ class Calls:
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return which tokens of the call of `prompts` are what."""
         texts = self.encodings.take(prompts)
-        reference = self._reference.latents.shape[1]
-        return flux2_layout(texts.tokens, len(texts.embeddings[0]), self.target, reference)
+        length = len(texts.embeddings[0])
+        return flux2_layout(texts.tokens, length, self.target, self.reference)
 
     def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
         """Return the pictures of latents, in [0, 1]."""
@@ -128,8 +128,9 @@ def flux2_call(
     images = [image] if reference is None else [image, reference]
     text_ids = torch.zeros(text_length, 4, dtype=torch.long, device=embeddings.device)
     text_ids[:, 3] = torch.arange(text_length, device=embeddings.device)
+    hidden_states = torch.cat([i.latents.expand(rows, -1, -1) for i in images], 1)
     arguments = {
-        "hidden_states": torch.cat([i.latents.expand(rows, -1, -1) for i in images], 1),
+        "hidden_states": hidden_states,
         "timestep": timestep.expand(rows),
         "guidance": None,
         "encoder_hidden_states": embeddings,
@@ -137,8 +138,9 @@ def flux2_call(
         "img_ids": torch.cat([i.ids for i in images], 1).expand(rows, -1, -1),
         "return_dict": False,
     }
-    target, both = image.latents.shape[1], arguments["hidden_states"].shape[1]
-    return Call(arguments, flux2_layout(text_tokens, text_length, target, both - target))
+    target = image.latents.shape[1]
+    reference_length = hidden_states.shape[1] - target
+    return Call(arguments, flux2_layout(text_tokens, text_length, target, reference_length))
 
 
 def flux2_layout(
@@ -156,20 +158,19 @@ def flux2_layout(
 
 
 def random_call(
-    transformer: Any, rows: int, target: int, reference: int, text_length: int
+    transformer: Any, text_tokens: Sequence[int], text_length: int, target: int, reference: int
 ) -> Call:
-    """Return a call with random inputs, on the device and in the dtype of `transformer`."""
+    """Return a call with random inputs, on the device and in the dtype of `transformer`.
+
+    It has a row for every entry of `text_tokens`.
+    """
     made = {"device": transformer.device, "dtype": transformer.dtype}
-    config = transformer.config
+    config, rows = transformer.config, len(text_tokens)
 
     def image(tokens: int) -> ImageLatents:
         ids = torch.zeros(1, tokens, 4, device=transformer.device)
         return ImageLatents(torch.randn(rows, tokens, config["in_channels"], **made), ids)
 
-    return flux2_call(
-        image(target),
-        image(reference),
-        torch.randn(rows, text_length, config["joint_attention_dim"], **made),
-        (min(30, text_length),) * rows,
-        torch.ones((), **made),
-    )
+    embeddings = torch.randn(rows, text_length, config["joint_attention_dim"], **made)
+    time = torch.ones((), **made)
+    return flux2_call(image(target), image(reference), embeddings, text_tokens, time)

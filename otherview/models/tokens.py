@@ -24,7 +24,8 @@ class TokenLayout:
 
     def counts(self) -> Int[np.ndarray, "rows groups"]:
         """Return the tokens of every group."""
-        return np.maximum.reduce([mask.sum(-1, dtype=np.int32) for mask in self.masks.values()])
+        counts = [mask.sum(-1, dtype=np.int32) for mask in self.masks.values()]
+        return np.asarray(np.max(counts, axis=0))
 
     def members(self, stream: str, groups: Sequence[str]) -> Bool[np.ndarray, "rows positions"]:
         """Return which positions of a stream belong to one of `groups`."""

@@ -130,21 +130,24 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def revision(folder: Path) -> str:
-    """What the weights are: the hub's commit, or a fingerprint of a local folder.
+def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
+    """Return what the weights of `parts` of a pipeline are (of all without any).
 
-    The fingerprint hashes name, size, first and last MiB of every file.
+    The hub's commit, or a fingerprint of a local folder: name, size, first and last MiB of every
+    file, since files of gigabytes are not read whole. With `times` also when each was changed,
+    which tells weights apart that differ in the middle only.
     """
     if folder.parent.name == "snapshots":
         return folder.name
-    digest = hashlib.sha256()
-    window = 1 << 20
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder).as_posix()} {size}\n".encode())
+    digest, window = hashlib.sha256(), 1 << 20
+    files = [f for part in parts or [""] for f in sorted((folder / part).rglob("*")) if f.is_file()]
+    for file in files:
+        status = file.stat()
+        name = f"{file.relative_to(folder).as_posix()} {status.st_size}"
+        digest.update(f"{name} {status.st_mtime_ns}\n".encode() if times else f"{name}\n".encode())
         with file.open("rb") as stream:
             digest.update(stream.read(window))
-            stream.seek(max(0, size - window))
+            stream.seek(max(0, status.st_size - window))
             digest.update(stream.read(window))
     return f"sha256:{digest.hexdigest()[:16]}"
 

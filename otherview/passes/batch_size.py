@@ -76,7 +76,7 @@ def call_seconds(
     transformer: Any, rows: int, target: int, reference: int, text_length: int
 ) -> float:
     """Return the best time of a bare transformer call with random inputs, after one to warm up."""
-    call = random_call(transformer, rows, target, reference, text_length)
+    call = random_call(transformer, (text_length,) * rows, text_length, target, reference)
     best = float("inf")
     for round_ in range(ROUNDS + 1):
         start = time.perf_counter()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,55 +52,47 @@ def measure(
 
     `session` is a loaded model to go on with. `unfinished` is a folder in which every batch is kept
     as it comes: batches of this very study that are there are not run again, and the responses are
-    the same to the bit. All that can be checked without weights is checked
-    before they are loaded. Raises StudyError, also where the device runs out of memory.
+    the same to the bit. All that can be checked without weights is checked before they are loaded.
+    Raises StudyError, also where the device runs out of memory.
     """
-    import torch
-
-    try:
-        return _measure(study, progress or silent, session, unfinished)
-    except torch.OutOfMemoryError as error:
-        raise StudyError(
-            f"out of device memory with model.batch_size={study.model.batch_size}, halved down to "
-            "1: use a smaller model.height and model.width",
-            "model.batch_size",
-        ) from error
-
-
-def _measure(
-    study: Study, report: Progress, session: Session | None, unfinished: Path | None
-) -> Measurement:
-    session = session or open_session(study)
+    session, progress = session or open_session(study), progress or silent
     prompts, places = session.check(study)
 
     from otherview.passes.probe import probe
 
-    encodings = session.encodings(study, report)
-    reference = session.reference(study, report)
-    batch_size = session.batch_size(study, reference)
-    key = _key(study, session, reference, batch_size)
-    kept = Unfinished(unfinished, key) if unfinished else None
-    responses = probe(
-        session.pipeline,
-        prompts,
-        encodings,
-        session.reference_tokens(reference),
-        height=study.model.height,
-        width=study.model.width,
-        batch_size=batch_size,
-        compiled=study.model.compile,
-        seed=study.seed,
-        noise=study.sampling.noise,
-        unfinished=kept,
-        progress=lambda done, _: report(
-            "probing items", done // len(prompts.conditions), len(prompts.items)
-        ),
-    )
-    return Measurement(responses, reference, tuple(places), session.device, session.revision)
+    with memory_errors(
+        f"out of device memory with model.batch_size={study.model.batch_size}, halved down to 1: "
+        "use a smaller model.height and model.width"
+    ):
+        calls = session.calls(study, progress)
+        reference = session.reference(study, progress)
+        batch_size = session.batch_size(study, calls)
+        key = measurement_key(study, session, reference, batch_size)
+        responses = probe(
+            calls,
+            prompts,
+            batch_size=batch_size,
+            compiled=study.model.compile,
+            unfinished=Unfinished(unfinished, key) if unfinished else None,
+            progress=progress,
+        )
+    model = session.model
+    return Measurement(responses, reference, tuple(places), model.device, model.revision)
 
 
-def _key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
-    """Return what decides the bits of a study's responses, batch by batch."""
+@contextmanager
+def memory_errors(message: str) -> Iterator[None]:
+    """Raise StudyError with `message` where the block runs out of device memory."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise StudyError(message, "model.batch_size") from error
+
+
+def measurement_key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
+    """Return a key of what decides the bits of a study's responses, batch by batch."""
     settings = asdict(study)
     del settings["model"]["device"]
     return content_key(

@@ -46,7 +46,9 @@ def run(transformer: Any, call: Call, *readers: Reader) -> Tensor:
 
 
 @contextmanager
-def hooked(transformer: nn.Module, sites: Sequence[Site], hooks: Mapping[str, Hook]) -> Iterator[None]:
+def hooked(
+    transformer: nn.Module, sites: Sequence[Site], hooks: Mapping[str, Hook]
+) -> Iterator[None]:
     """Call `hooks`, given by module, before their modules run; remove them at the end.
 
     Raises StudyError as `check_sites` does.

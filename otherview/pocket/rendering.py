@@ -14,7 +14,10 @@ import torch
 from diffusers import Flux2KleinPipeline
 from jaxtyping import Float, Int
 
+from otherview.models.calls import flux2_call
+from otherview.models.latents import ImageLatents
 from otherview.passes.editing import ablate
+from otherview.passes.transformer import run
 from otherview.pocket.codec import CHANNELS, TOKENS
 from otherview.pocket.networks import embed
 
@@ -48,18 +51,10 @@ def read_card(folder: Path) -> dict[str, str | None]:
     return dict(json.loads(card.read_text())) if card.exists() else {}
 
 
-def positions(*times: int) -> Int[torch.Tensor, "tokens 4"]:
-    """Position ids of 8 by 8 latent grids at the given times."""
+def positions(time: int) -> Int[torch.Tensor, "1 tokens 4"]:
+    """Return the position ids of an 8 by 8 latent grid at a time coordinate."""
     side = torch.arange(int(TOKENS**0.5))
-    layer = torch.zeros(1, dtype=torch.long)
-    return torch.cat([torch.cartesian_prod(torch.tensor([t]), side, side, layer) for t in times])
-
-
-def text_positions(length: int) -> Int[torch.Tensor, "length 4"]:
-    """Position ids of a text."""
-    ids = torch.zeros(length, 4, dtype=torch.long)
-    ids[:, 3] = torch.arange(length)
-    return ids
+    return torch.cartesian_prod(torch.tensor([time]), side, side, torch.tensor([0]))[None]
 
 
 def velocity(
@@ -69,20 +64,13 @@ def velocity(
     text: Float[torch.Tensor, "batch length width"],
     sigma: Float[torch.Tensor, " batch"],
 ) -> Float[torch.Tensor, "batch tokens channels"]:
-    """The transformer called as the pipeline calls it."""
-    picture = noisy if reference is None else torch.cat([noisy, reference], 1)
-    times = (0,) if reference is None else (0, REFERENCE_TIME)
-    output = transformer(
-        hidden_states=picture,
-        timestep=sigma,
-        guidance=None,
-        encoder_hidden_states=text,
-        txt_ids=text_positions(text.shape[1]).to(noisy.device),
-        img_ids=positions(*times).to(noisy.device),
-        return_dict=False,
-    )[0]
-    result: Float[torch.Tensor, "batch tokens channels"] = output[:, : noisy.shape[1]]
-    return result
+    """Return the predicted velocity of a call as the pipeline makes it."""
+    target = ImageLatents(noisy, positions(0).to(noisy.device))
+    held = None
+    if reference is not None:
+        held = ImageLatents(reference, positions(REFERENCE_TIME).to(noisy.device))
+    call = flux2_call(target, held, text, (text.shape[1],) * len(text), sigma)
+    return run(transformer, call)[:, : noisy.shape[1]]
 
 
 class Renderer:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from otherview.models.scene import open_reference
-from otherview.passes.denoising import Denoiser, Rendering
+from otherview.passes.denoising import Denoiser
 from otherview.passes.session import Session
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -39,20 +38,11 @@ def short_session(short_study: Study) -> Session:
 
 
 @pytest.fixture
-def denoiser(
-    short_study: Study, short_session: Session, short_prompts: PromptSet
-) -> Callable[..., Denoiser]:
+def denoiser(short_study: Study, short_session: Session) -> Callable[..., Denoiser]:
     """Makes a denoiser of the short study: `denoiser(steps=2, guidance_scale=4.0)`."""
 
     def make(**settings: Any) -> Denoiser:
-        assert short_study.scene.image is not None
-        return Denoiser(
-            short_session.pipeline,
-            short_session.encodings(short_study),
-            [prompt.item for prompt in short_prompts.prompts],
-            open_reference(short_study.scene),
-            Rendering(64, 64, 3, 0, "same", **settings),
-            short_session.empty_prompt(short_study),
-        )
+        calls = short_session.calls(short_study, guided=True)
+        return Denoiser(calls, batch_size=3, **settings)
 
     return make

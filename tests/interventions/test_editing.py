@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from otherview.models.calls import random_call
 from otherview.models.sites import hook_sites
-from otherview.passes.capture import TokenLayout, capture
+from otherview.passes.capture import capture
 from otherview.passes.editing import ablate, patch, record, scale
+from otherview.passes.transformer import run
 from otherview.study.errors import StudyError
 
 HEADS = ["joint.1.image.4", "joint.0.text.2", "single.2.5"]
-LAYOUT = TokenLayout((20, 24, 31), 40, 64, 64)
+TEXT_TOKENS = (20, 24, 31)
 
 
 @pytest.fixture
@@ -25,37 +27,19 @@ def transformer(pocket_pipeline: Any) -> Any:
 
 
 @pytest.fixture
-def call(transformer: Any) -> Callable[[], Tensor]:
-    """One pass of three prompts, always the same."""
-    draws = torch.Generator().manual_seed(0)
-    states = torch.randn(3, 128, transformer.config.in_channels, generator=draws)
-    text = torch.randn(3, 40, transformer.config.joint_attention_dim, generator=draws)
-    positions = torch.zeros(3, 128, 4), torch.zeros(3, 40, 4)
+def call(transformer: Any) -> Callable[..., Tensor]:
+    """One pass of three prompts, always the same; takes the handles of edits and recorders."""
+    torch.manual_seed(0)
+    made = random_call(transformer, TEXT_TOKENS, 40, 64, 64)
 
-    def run() -> Tensor:
+    def call(*readers: Any) -> Tensor:
         with torch.no_grad():
-            velocity: Tensor = transformer(
-                hidden_states=states,
-                timestep=torch.ones(3),
-                guidance=None,
-                encoder_hidden_states=text,
-                img_ids=positions[0],
-                txt_ids=positions[1],
-                return_dict=False,
-            )[0]
-        return velocity
+            return run(transformer, made, *readers)
 
-    return run
+    return call
 
 
-def entered(stack: ExitStack, context: AbstractContextManager[Any]) -> Any:
-    handle = stack.enter_context(context)
-    if hasattr(handle, "expect"):
-        handle.expect(LAYOUT)
-    return handle
-
-
-def edited_by_hand(transformer: Any, run: Callable[[], Tensor], edits: dict[str, Any]) -> Tensor:
+def edited_by_hand(transformer: Any, run: Callable[..., Tensor], edits: dict[str, Any]) -> Tensor:
     """The pass with hand-written hooks: module -> function that edits the input in place."""
     handles = [
         transformer.get_submodule(module).register_forward_pre_hook(
@@ -71,16 +55,16 @@ def edited_by_hand(transformer: Any, run: Callable[[], Tensor], edits: dict[str,
 
 
 def test_scale_on_token_groups_equals_an_edit_by_hand(
-    transformer: Any, call: Callable[[], Tensor]
+    transformer: Any, call: Callable[..., Tensor]
 ) -> None:
     def single(x: Tensor) -> Tensor:  # text, pad, target, reference
-        for row, length in enumerate(LAYOUT.text_tokens):
+        for row, length in enumerate(TEXT_TOKENS):
             x[row, length:40, 80:96] *= 0.5
         x[:, 40:104, 80:96] *= 0.5
         return x
 
     def joint_text(x: Tensor) -> Tensor:
-        for row, length in enumerate(LAYOUT.text_tokens):
+        for row, length in enumerate(TEXT_TOKENS):
             x[row, length:, 32:48] *= 0.5
         return x
 
@@ -98,28 +82,25 @@ def test_scale_on_token_groups_equals_an_edit_by_hand(
         },
     )
     with scale(transformer, HEADS, 0.5, tokens=["pad", "target"]) as editing:
-        editing.expect(LAYOUT)
-        assert torch.equal(call(), by_hand)
+        assert torch.equal(call(editing), by_hand)
 
 
 @pytest.mark.parametrize("tokens", [None, ["pad", "target"]])
 def test_scale_by_one_and_a_patch_of_a_pass_into_itself_change_no_bit(
-    transformer: Any, call: Callable[[], Tensor], tokens: list[str] | None
+    transformer: Any, call: Callable[..., Tensor], tokens: list[str] | None
 ) -> None:
     intact = call()
     with record(transformer, HEADS) as outputs:
         call()
     with scale(transformer, HEADS, 1.0, tokens) as editing:
-        editing.expect(LAYOUT)
-        assert torch.equal(call(), intact)
+        assert torch.equal(call(editing), intact)
     with patch(transformer, HEADS, outputs, tokens) as editing:
-        editing.expect(LAYOUT)
-        assert torch.equal(call(), intact)
+        assert torch.equal(call(editing), intact)
     assert torch.equal(call(), intact)
 
 
 def test_resample_gives_every_row_another_rows_output_and_mean_the_mean(
-    transformer: Any, call: Callable[[], Tensor]
+    transformer: Any, call: Callable[..., Tensor]
 ) -> None:
     head = ["single.0.3"]
     with record(transformer, head) as outputs:
@@ -136,15 +117,15 @@ def test_resample_gives_every_row_another_rows_output_and_mean_the_mean(
 
 
 def test_a_context_sees_what_those_entered_before_it_left(
-    transformer: Any, call: Callable[[], Tensor]
+    transformer: Any, call: Callable[..., Tensor]
 ) -> None:
     sites = hook_sites(transformer.config)
     place = sum(site.slices for site in sites[:5]) + 2  # single.1, head 2
 
     def energy(*contexts: AbstractContextManager[Any]) -> Any:
         with ExitStack() as stack:
-            handles = [entered(stack, context) for context in contexts]
-            call()
+            handles = [stack.enter_context(context) for context in contexts]
+            call(*handles)
             recorder = next(handle for handle in handles if hasattr(handle, "take"))
             return recorder.take()[:, place]
 
@@ -157,7 +138,7 @@ def test_a_context_sees_what_those_entered_before_it_left(
     assert (energy(*doubled, capture(transformer, sites)) == 16 * intact).all()
 
 
-def test_hooks_are_gone_after_an_error(transformer: Any, call: Callable[[], Tensor]) -> None:
+def test_hooks_are_gone_after_an_error(transformer: Any, call: Callable[..., Tensor]) -> None:
     intact = call()
     closed = ablate(transformer, HEADS, tokens=["pad", "target"])
     with pytest.raises(RuntimeError, match="announce the tokens"), closed:

@@ -1,0 +1,100 @@
+"""The parts of a model on a device, loaded when they are first used."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from otherview.models import weights
+from otherview.models.attention import check_attention, set_attention
+from otherview.models.cache import arithmetic, open_cache
+from otherview.study import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LoadedModel:
+    """Weights of `model` on a device. The text encoder and the image side never share it.
+
+    Finds the weights, downloading them where necessary, and loads none. Raises StudyError where
+    the weights, the device or the attention are not to be had.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.device = weights.choose_device(model)
+        self.folder = weights.weights_folder(model)
+        self.revision = weights.weights_identity(self.folder)
+        self.tokenizer = weights.load_tokenizer(self.folder)
+        check_attention(model.attention)
+        self.attention = model.attention
+        self._dtype = model.dtype
+        self._cache = open_cache()
+        self._pipeline: Any = None
+        self._encoder: Any = None
+        self._identities: dict[tuple[str, ...], str] = {}
+
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline without its text side."""
+        if self._pipeline is None:
+            self.free_text_encoder()
+            self._pipeline = weights.load_image_side(self.folder, self.device, self._dtype)
+            set_attention(self._pipeline.transformer, self.attention)
+        return self._pipeline
+
+    @property
+    def text_encoder(self) -> Any:
+        """The text encoder; the image side makes room for it."""
+        if self._encoder is None:
+            self._pipeline = None
+            free(self.device)
+            self._encoder = weights.load_text_encoder(self.folder, self.device, self._dtype)
+        return self._encoder
+
+    def free_text_encoder(self) -> None:
+        """Give the text encoder's memory back."""
+        if self._encoder is not None:
+            self._encoder = None
+            free(self.device)
+
+    @cached_property
+    def precision(self) -> dict[str, Any]:
+        """What decides the last digits of what is computed, as plain JSON."""
+        return {"dtype": self._dtype, "arithmetic": arithmetic(self.device)}
+
+    def identity(self, *parts: str) -> str:
+        """Return what the weights of `parts` are, looked at once."""
+        if parts not in self._identities:
+            identity = weights.weights_identity(self.folder, *parts, times=True)
+            self._identities[parts] = identity
+        return self._identities[parts]
+
+    def cached(
+        self,
+        kind: str,
+        parts: tuple[str, ...],
+        make: Callable[[], Mapping[str, Tensor]],
+        **content: Any,
+    ) -> Mapping[str, Tensor]:
+        """Return the tensors on the host that `make` gives for `content`, kept on disk.
+
+        `parts` are those of the pipeline that decide them.
+        """
+        content |= {"kind": kind, "weights": self.identity(*parts), **self.precision}
+        kept = self._cache.get(**content)
+        if kept is None:
+            kept = dict(make())
+            self._cache.put(kept, **content)
+        return kept
+
+
+def free(device: str) -> None:
+    """Give memory that nothing uses back to the device."""
+    gc.collect()
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
