@@ -27,8 +27,9 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     `settings` are those of the views.
     """
-    from otherview.views.console import plain_console, print_result, progress_bars
+    from otherview.views.console import plain_console, print_result
     from otherview.views.making import make_views
+    from otherview.views.progress import progress_bars
 
     console = plain_console()
     with progress_bars(console) as report:
@@ -49,7 +50,10 @@ def make_result(
     result is whole, so that a run that is started again after a kill goes on where it was. What
     goes wrong is raised, after `status.json` was told.
     """
-    return measure_study(study, folder, report, session).finish(report)
+    from otherview.results.status import signs_of_life
+
+    with signs_of_life(folder):
+        return measure_study(study, folder, report, session).finish(report)
 
 
 @dataclass(frozen=True)
@@ -70,23 +74,27 @@ class Measured:
     def finish(
         self,
         report: Progress,
-        made_meanwhile: Callable[[], dict[str, Any] | None] = lambda: None,
+        made_meanwhile: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
-        """Tests and writes; returns the content of `summary.json`.
+        """Test and write; return the content of `summary.json`.
 
-        `made_meanwhile` is asked before anything is written: where it gives a summary, another
-        process has made this result, which then stays.
+        `made_meanwhile` is asked before anything is written: where it says so, another process has
+        made this result, which then stays.
         """
         from otherview.passes.unfinished import remove_unfinished
-        from otherview.results.writing import write_status
+        from otherview.results.integrity import read_sealed
+        from otherview.results.state import SUMMARY
+        from otherview.results.status import write_status
 
-        with told(self.folder, self.status):
-            summary = made_meanwhile() or self._written(report)
+        with ends_recorded(self.folder, self.status):
+            if not made_meanwhile():
+                self._write(report)
+            summary, stamps = read_sealed(self.folder / SUMMARY, {})
         remove_unfinished(self.folder)
-        write_status(self.folder, "finished", **self.status)
+        write_status(self.folder, "finished", **self.status, stamps=stamps)
         return summary
 
-    def _written(self, report: Progress) -> dict[str, Any]:
+    def _write(self, report: Progress) -> None:
         from otherview.analysis.controls import analyse_contrasts
         from otherview.causes.intervene import intervene
         from otherview.results.writing import write_analyses, write_controls, write_measurement
@@ -99,7 +107,7 @@ class Measured:
             write_controls(folder, tested)
         if study.intervention.kind != "none":
             intervene(study, self.session, measurement, folder, own.analyses, report)
-        return write_analyses(folder, study, own.measurement, own.analyses)
+        write_analyses(folder, study, own.measurement, own.analyses)
 
 
 def measure_study(
@@ -117,11 +125,11 @@ def measure_study(
     from otherview.passes.measure import measure
     from otherview.passes.session import open_session
     from otherview.passes.unfinished import FOLDER
-    from otherview.results.writing import write_status
+    from otherview.results.status import write_status
 
     more = dict(status or {})
     write_status(folder, "running", **more)
-    with told(folder, more):
+    with ends_recorded(folder, more):
         if session is None:
             session = open_session(study)
             session.expect([study])
@@ -131,9 +139,9 @@ def measure_study(
 
 
 @contextmanager
-def told(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
-    """Tells `status.json` how the block ended, where it did not end well."""
-    from otherview.results.writing import write_status
+def ends_recorded(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
+    """Write into `status.json` how the block ended, where it did not end well."""
+    from otherview.results.status import write_status
 
     try:
         yield

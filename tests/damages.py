@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from otherview.results.writing import write_status
+from otherview.results.integrity import sealed
+from otherview.results.status import write_status
 
 
 def cut(path: Path, size: int | None = None) -> None:
     path.write_bytes(path.read_bytes()[: size or path.stat().st_size // 2])
 
 
-def take_another_s_responses(folder: Path) -> None:
+def overwrite(path: Path, size: int = 400) -> None:
+    """Overwrite `size` bytes in the middle of a file: it keeps its size."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    for place in range(middle, middle + size):
+        content[place] ^= 0xFF
+    with path.open("r+b") as stream:
+        stream.write(content)
+
+
+def reseal(path: Path) -> None:
+    """Hash again what summary.json or combined.json was edited to on purpose."""
+    content = json.loads(path.read_text())
+    content.pop("sha256", None)
+    path.write_text(json.dumps(sealed(content, path.parent, list(content["files"]))))
+
+
+def take_responses_of_another(folder: Path) -> None:
     other = next(folder.parent.glob("pocket-placebo-seed0-*"))
     shutil.copy(other / "responses.nc", folder / "responses.nc")
 
@@ -23,33 +42,38 @@ def fail(folder: Path) -> None:
     write_status(folder, "failed", "out of memory")
 
 
+def edit_summary(folder: Path) -> None:
+    path = folder / "summary.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+
+
 def reseed(folder: Path) -> None:
     config = folder / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 7\n"))
 
 
-def end_earlier(folder: Path) -> None:
-    """Cut the config so that it still is one: its line on splits is gone, which have a default."""
-    path = folder / ".hydra" / "config.yaml"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if "splits: 2" not in line))
-
+WHOLE = "repeats pocket-viewpoint-seed0-00000000"
+"""Said of a copy that is as good as the point that it repeats."""
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "responses": (lambda folder: cut(folder / "responses.nc"), "damaged: responses.nc: "),
     "table": (lambda folder: cut(folder / "heads.parquet"), "damaged: heads.parquet: "),
     "summary": (lambda folder: cut(folder / "summary.json"), "damaged: summary.json: "),
-    "config": (
-        lambda folder: cut(folder / ".hydra/config.yaml", 200),
-        "damaged: .hydra/config.yaml: ",
+    "same-size": (
+        lambda folder: overwrite(folder / "responses.nc"),
+        "damaged: responses.nc: it was changed after it was written",
     ),
-    "no-config": (
-        lambda folder: (folder / ".hydra/config.yaml").unlink(),
-        "damaged: .hydra/config.yaml: No such file",
+    "same-size-table": (
+        lambda folder: overwrite(folder / "nulls.parquet"),
+        "damaged: nulls.parquet: it was changed after it was written",
     ),
-    "other": (take_another_s_responses, "damaged: responses.nc: the mean difference of "),
-    "seed": (reseed, "damaged: summary.json is not of .hydra/config.yaml: seed is 0 and not 7"),
-    "shorter": (end_earlier, "damaged: summary.json is not of .hydra/config.yaml: nulls.splits"),
+    "edited": (edit_summary, "damaged: summary.json: it was changed after it was written"),
+    "gone": (lambda folder: (folder / "reference.png").unlink(), "damaged: reference.png: it is m"),
+    "other": (take_responses_of_another, "damaged: responses.nc: it was changed after"),
     "failed": (fail, "unfinished: failed: out of memory"),
-    "whole": (lambda _: None, "repeats pocket-viewpoint-seed0-00000000"),
+    # Settings are those of summary.json: what becomes of Hydra's copy changes nothing.
+    "config": (lambda folder: cut(folder / ".hydra/config.yaml", 200), WHOLE),
+    "no-config": (lambda folder: (folder / ".hydra/config.yaml").unlink(), WHOLE),
+    "seed": (reseed, WHOLE),
+    "whole": (lambda _: None, WHOLE),
 }

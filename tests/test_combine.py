@@ -19,14 +19,15 @@ from rich.console import Console
 
 from otherview.analysis.analyse import analyse
 from otherview.passes.measure import measure
-from otherview.results.writing import write_analyses, write_measurement, write_status
+from otherview.results.status import write_status
+from otherview.results.writing import write_analyses, write_measurement
 from otherview.stats import role_test, sign_flip_test, variance_components
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.sweep.combine import combine
 from otherview.sweep.combine.combined_console import print_combined
 from otherview.views.console import print_summary
-from tests.damages import DAMAGES, cut
+from tests.damages import DAMAGES, WHOLE, cut
 
 ITEMS = ["a cat", "an owl", "an ant", "a fly"]
 POINTS = [
@@ -252,9 +253,9 @@ def test_damaged_points_are_named_and_change_nothing(
 ) -> None:
     for point in sweep.glob("pocket*"):
         shutil.copytree(point, tmp_path / point.name)
-    for name, (damage, _) in DAMAGES.items():
+    for name, (damage, reason) in DAMAGES.items():
         # "a-..." sorts before the whole point, which must then not be left out as a repeat.
-        copy = tmp_path / f"{'zz' if name == 'whole' else 'a'}-{name}"
+        copy = tmp_path / f"{'zz' if reason == WHOLE else 'a'}-{name}"
         shutil.copytree(next(sweep.glob("pocket-viewpoint-seed0-*")), copy)
         damage(copy)
     (tmp_path / "notes").mkdir()

@@ -1,29 +1,24 @@
-"""Reads what a run or a combined sweep left, for figures and the report. Nothing is computed."""
+"""Read what a run or a combined sweep left. Nothing is computed but the items' differences."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import yaml
 from jaxtyping import Float
 
-UNIT_SETS = ("heads", "slices16")
-MAP_COLUMNS = {
-    "unit",
-    "block_kind",
-    "block",
-    "stream",
-    "channel_kind",
-    "head",
-    "t",
-    "g",
-    "familywise",
-}
+from otherview.results.integrity import reason_of
+from otherview.results.state import COMBINED, SUMMARY, Kind, ResultState, examine
+
+if TYPE_CHECKING:
+    import xarray
+
+    from otherview.study import Study
 
 
 class ResultError(ValueError):
@@ -45,35 +40,89 @@ class ItemDifferences:
     group."""
 
     def of(self, head: str) -> Float[np.ndarray, " items"]:
-        """The differences of one head, by its address."""
+        """Return the differences of one head, by its address."""
         return np.asarray(self.values[:, self.heads.index(head)])
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run left."""
+    """What one run left. Tables and responses are read when they are first asked for.
+
+    Each property raises ResultError where its file cannot be read.
+    """
 
     folder: Path
-    measured: Path
-    """The folder of `reference.png` and `responses.nc`: that of the run, also for a control."""
-    summary: dict[str, Any]
-    config: dict[str, Any]
-    """The composed config; empty where `.hydra/config.yaml` is missing."""
-    units: dict[str, pl.DataFrame]
-    """heads.parquet and slices16.parquet, by unit set."""
-    nulls: pl.DataFrame
-    differences: ItemDifferences
-    controls: dict[str, Any] | None
-    """controls.json, where the study had controls."""
-    interventions: dict[str, Any] | None
-    """interventions.json, where heads were intervened on."""
-    single_heads: pl.DataFrame | None
-    """interventions.parquet: a row for every head that was edited alone."""
+    summary: dict[str, Any] = field(repr=False)
+    """Content of summary.json."""
+    state: ResultState = field(repr=False)
+
+    @property
+    def measured(self) -> Path:
+        """The folder of `reference.png` and `responses.nc`: that of the run, also for a control."""
+        return run_of_control(self.folder) or self.folder
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the study but `model.device`, nested."""
+        settings: dict[str, Any] = self.summary["settings"]
+        return settings
+
+    @cached_property
+    def study(self) -> Study:
+        """The study that was run."""
+        from otherview.study.compose import study_from
+
+        return study_from(self.settings)
+
+    @cached_property
+    def units(self) -> dict[str, pl.DataFrame]:
+        """heads.parquet and slices16.parquet, by unit set: one row per unit."""
+        return {
+            unit_set: read_table(self.folder / f"{unit_set}.parquet")
+            for unit_set in self.summary["results"]
+        }
 
     @property
     def heads(self) -> pl.DataFrame:
         """heads.parquet. Raises NotInResultError where only slices were captured."""
         return table_of(self.units, "heads")
+
+    @cached_property
+    def nulls(self) -> pl.DataFrame:
+        """nulls.parquet: how many sign patterns gave which value of which statistic."""
+        return read_table(self.folder / "nulls.parquet")
+
+    @cached_property
+    def responses(self) -> xarray.Dataset:
+        """responses.nc with its labels; arrays are read from the file when they are used."""
+        return open_responses(self.measured / "responses.nc")
+
+    @cached_property
+    def differences(self) -> ItemDifferences:
+        """The items' differences of every head, over the tokens that the study reads."""
+        contrast = None if self.measured == self.folder else self.folder.resolve().name
+        path = self.measured / "responses.nc"
+        return item_differences(path, self.summary["reading"], contrast)
+
+    @cached_property
+    def controls(self) -> dict[str, Any] | None:
+        """controls.json; None where the study had no controls."""
+        return self._content("controls.json")
+
+    @cached_property
+    def interventions(self) -> dict[str, Any] | None:
+        """interventions.json; None where no heads were intervened on."""
+        return self._content("interventions.json")
+
+    @cached_property
+    def single_heads(self) -> pl.DataFrame | None:
+        """interventions.parquet: one row per head that was edited alone."""
+        if self.interventions is None:
+            return None
+        return read_table(self.folder / "interventions.parquet")
+
+    def _content(self, name: str) -> dict[str, Any] | None:
+        return read_json(self.folder / name) if name in self.summary["files"] else None
 
 
 @dataclass(frozen=True)
@@ -81,147 +130,98 @@ class SweepResult:
     """What a combined sweep left."""
 
     folder: Path
-    combined: dict[str, Any]
-    units: dict[str, pl.DataFrame]
-    """combined_heads.parquet and combined_slices16.parquet, by unit set."""
+    combined: dict[str, Any] = field(repr=False)
+    """Content of combined.json."""
+    state: ResultState = field(repr=False)
+
+    @cached_property
+    def units(self) -> dict[str, pl.DataFrame]:
+        """combined_heads.parquet and combined_slices16.parquet, by unit set."""
+        sets = dict.fromkeys(name for group in self.combined["groups"] for name in group["results"])
+        return {name: read_table(self.folder / f"combined_{name}.parquet") for name in sets}
 
 
 Result = RunResult | SweepResult
 
 
-def read_result(folder: Path) -> Result:
-    """The result in `folder`: of a sweep where `combined.json` is there, else of a run.
+def read_result(folder: Path | str) -> Result:
+    """Return the result in `folder`: of a sweep where `combined.json` is there, else of a run.
 
-    Raises ResultError, whose message names the file.
+    Every file is hashed first. Raises ResultError, whose message is one line and names the file,
+    where the result is damaged, unfinished or not there.
     """
-    if not folder.is_dir():
-        raise ResultError(f"{folder} is no directory")
-    if (folder / "combined.json").is_file():
-        return read_sweep(folder)
-    if (folder / "summary.json").is_file():
-        return read_run(folder)
-    raise ResultError(f"{folder} holds no finished result: {why_unfinished(folder)}")
+    folder = Path(folder)
+    if (run := run_of_control(folder)) is not None:
+        read_result(run)
+    state, content = examine(folder, hash_all=True)
+    if state.kind is not Kind.WHOLE:
+        raise ResultError(complaint(folder, state))
+    if (folder / COMBINED).is_file():
+        return SweepResult(folder, content, state)
+    return RunResult(folder, content, state)
+
+
+def run_of_control(folder: Path) -> Path | None:
+    """Return the run whose responses the tables of a control are of; None for a run itself."""
+    whole = folder.resolve()
+    if whole.parent.name == "controls" and not (folder / "responses.nc").exists():
+        return whole.parents[1]
+    return None
+
+
+def complaint(folder: Path, state: ResultState) -> str:
+    """Return in one line why the result in `folder` cannot be used."""
+    file = folder / state.file
+    if state.kind is Kind.DAMAGED and file.exists():
+        return f"{file} is damaged: {state.reason}"
+    if state.kind is Kind.DAMAGED and state.file != SUMMARY:
+        return f"{file} is missing: the result is damaged"
+    return f"{folder} holds no finished result: {state}"
 
 
 def table_of(units: dict[str, pl.DataFrame], unit_set: str) -> pl.DataFrame:
-    """The table of a unit set. Raises NotInResultError where it was not captured."""
+    """Return the table of a unit set. Raises NotInResultError where it was not captured."""
     if unit_set not in units:
         raise NotInResultError(f"{unit_set} were not captured: run the study with capture=both")
     return units[unit_set]
 
 
-def why_unfinished(folder: Path) -> str:
-    if (folder / "status.json").is_file():
-        status = read_json(folder / "status.json", ("state",))
-        error = f" ({status['error']})" if "error" in status else ""
-        return f"the run is {status['state']}{error}"
-    if (folder / ".sweep").is_dir():
-        return f"it is a sweep that was not combined yet: otherview sweep collect {folder}"
-    return "there is no summary.json and no combined.json in it"
-
-
-def read_run(folder: Path) -> RunResult:
-    required = ("study", "model", "contrast", "items", "reading", "results", "provenance")
-    summary = read_json(folder / "summary.json", required)
-    config_file = folder / ".hydra" / "config.yaml"
-    measured, contrast = measured_in(folder)
-    units = {}
-    for unit_set, result in summary["results"].items():
-        table = read_table(folder / f"{unit_set}.parquet", MAP_COLUMNS)
-        if len(table) != result["units"]:
-            raise ResultError(
-                f"{folder / f'{unit_set}.parquet'} is damaged: it has {len(table)} rows and "
-                f"summary.json counts {result['units']} units"
-            )
-        units[unit_set] = table
-    return RunResult(
-        folder,
-        measured,
-        summary,
-        read_yaml(config_file) if config_file.is_file() else {},
-        units,
-        read_table(
-            folder / "nulls.parquet", {"unit_set", "null", "statistic", "value", "patterns"}
-        ),
-        read_differences(measured / "responses.nc", summary["reading"], contrast),
-        read_optional(folder / "controls.json"),
-        read_optional(folder / "interventions.json"),
-        read_table(folder / "interventions.parquet", {"unit", "verdict"})
-        if (folder / "interventions.json").is_file()
-        else None,
-    )
-
-
-def read_sweep(folder: Path) -> SweepResult:
-    combined = read_json(folder / "combined.json", ("format", "points", "groups", "provenance"))
-    sets = {name for group in combined["groups"] for name in group["results"]}
-    units = {
-        name: read_table(folder / f"combined_{name}.parquet", MAP_COLUMNS | {"group", "kind"})
-        for name in UNIT_SETS
-        if name in sets
-    }
-    return SweepResult(folder, combined, units)
-
-
-def read_optional(path: Path) -> dict[str, Any] | None:
-    return read_json(path, ()) if path.is_file() else None
-
-
-def read_json(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise damaged(path, error) from error
-    missing = [name for name in required if not isinstance(content, dict) or name not in content]
-    if missing or not isinstance(content, dict):
-        raise ResultError(f"{path} is damaged: it has no {', '.join(missing) or 'fields'}")
     return content
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> pl.DataFrame:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise damaged(path, error) from error
-    return content if isinstance(content, dict) else {}
-
-
-def read_table(path: Path, required: set[str]) -> pl.DataFrame:
-    try:
-        table = pl.read_parquet(path)
+        return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise damaged(path, error) from error
-    missing = sorted(required - set(table.columns))
-    if missing:
-        raise ResultError(f"{path} is damaged: it has no column {', '.join(missing)}")
-    return table
 
 
-def measured_in(folder: Path) -> tuple[Path, str | None]:
-    """Return the folder of the passes, and which contrast is asked of them (None: the run's own).
-
-    The tables of a control are below the run that measured it.
-    """
-    whole = folder.resolve()
-    if whole.parent.name == "controls" and not (folder / "responses.nc").exists():
-        return whole.parents[1], whole.name
-    return folder, None
-
-
-def read_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
+def open_responses(path: Path) -> xarray.Dataset:
     import xarray
 
     try:
-        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
-            rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
-            values = rms.transpose("item", "condition", "head").to_numpy().astype(np.float64)
-            asked = dataset["contrast_role"]
-            asked = asked.isel(contrast=0) if contrast is None else asked.sel(contrast=contrast)
-            roles = asked.to_numpy().astype(str)
-            items = tuple(map(str, dataset["item"].to_numpy()))
-            heads = tuple(map(str, dataset["head"].to_numpy()))
+        return xarray.open_dataset(path, engine="h5netcdf")
     except (OSError, KeyError, ValueError) as error:
         raise damaged(path, error) from error
+
+
+def item_differences(
+    path: Path, reading: dict[str, Any], contrast: str | None
+) -> ItemDifferences:
+    """Return the differences of a contrast; None is the contrast of the study itself."""
+    with open_responses(path) as dataset:
+        rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
+        values = rms.transpose("item", "condition", "head").to_numpy().astype(np.float64)
+        asked = dataset["contrast_role"]
+        asked = asked.isel(contrast=0) if contrast is None else asked.sel(contrast=contrast)
+        roles = asked.to_numpy().astype(str)
+        items = tuple(map(str, dataset["item"].to_numpy()))
+        heads = tuple(map(str, dataset["head"].to_numpy()))
     if reading["response"] == "log_rms":
         with np.errstate(divide="ignore"):
             values = np.log(values)
@@ -230,7 +230,4 @@ def read_differences(path: Path, reading: dict[str, Any], contrast: str | None) 
 
 
 def damaged(path: Path, error: Exception) -> ResultError:
-    if isinstance(error, FileNotFoundError):
-        return ResultError(f"{path} is missing: the result is damaged; run the study again")
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return ResultError(f"{path} is damaged: {reason}")
+    return ResultError(f"{path} is damaged: {reason_of(error)}")

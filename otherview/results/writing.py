@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +15,15 @@ from otherview.analysis.tables import null_table, unit_table
 from otherview.causes import FILES as INTERVENTION_FILES
 from otherview.disk.atomic import replacing, write_json
 from otherview.passes.measure import Measurement
+from otherview.results.integrity import sealed
+from otherview.results.state import SUMMARY
 from otherview.study import Study
 
+TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
+CONTROLS = "controls"
+"""Folder of what the controls gave, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
-TABLES = ("summary.json", "heads.parquet", "slices16.parquet", "nulls.parquet", *CONTROL_FILES)
+FILES = ("reference.png", "responses.nc", *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
 VIEWS = ("report.html", "examples.png")
 
 
@@ -31,7 +32,7 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
 
     Those would be of other responses; `summary.json` goes first, as it is written last.
     """
-    for name in (*TABLES, *INTERVENTION_FILES, *VIEWS):
+    for name in (SUMMARY, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
     with replacing(folder / "reference.png") as temporary:
         measurement.reference.save(temporary)
@@ -53,12 +54,16 @@ def write_analyses(
     with replacing(folder / "nulls.parquet") as temporary:
         null_table(analyses).write_parquet(temporary)
     summary = summary_of(study, measurement, analyses, tables)
-    written = [folder / f"{unit_set}.parquet" for unit_set in tables]
-    names = ("reference.png", "responses.nc", "nulls.parquet", *CONTROL_FILES, *INTERVENTION_FILES)
-    written += [folder / name for name in names if (folder / name).is_file()]
-    summary["files"] = {file.name: file.stat().st_size for file in written}
-    write_json(folder / "summary.json", summary)
+    summary = sealed(summary, folder, result_files(folder))
+    write_json(folder / SUMMARY, summary)
     return summary
+
+
+def result_files(folder: Path) -> list[str]:
+    """Return the names of the files of a result that are there, summary.json apart."""
+    single = [name for name in FILES if (folder / name).is_file()]
+    below = [path for path in (folder / CONTROLS).rglob("[!.]*") if path.is_file()]
+    return single + sorted(path.relative_to(folder).as_posix() for path in below)
 
 
 def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
     content of `controls.json`.
     """
     for control in tested[1:]:
-        below = folder / "controls" / control.name
+        below = folder / CONTROLS / control.name
         below.mkdir(parents=True, exist_ok=True)
         write_analyses(below, control.study, control.measurement, control.analyses)
     for unit_set, table in controls_tables(tested).items():
@@ -78,30 +83,6 @@ def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
     figures = controls_figures(tested)
     write_json(folder / "controls.json", figures)
     return figures
-
-
-def whole_summary(folder: Path) -> dict[str, Any] | None:
-    """The content of `summary.json` where the result in `folder` is whole, else None.
-
-    Whole means that `summary.json`, which is written last, can be read, and that every file that
-    it names has the size that was written.
-    """
-    try:
-        summary = json.loads((folder / "summary.json").read_bytes())
-        sizes = {name: (folder / name).stat().st_size for name in summary["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    assert isinstance(summary, dict)
-    return summary if sizes == summary["files"] else None
-
-
-def read_status(folder: Path) -> dict[str, Any] | None:
-    """The content of `status.json`; None where there is none, or none that can be read."""
-    try:
-        status = json.loads((folder / "status.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return status if isinstance(status, dict) else None
 
 
 def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
@@ -118,17 +99,3 @@ def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
         "axis": study.creatures.axis or "",
         "otherview": otherview.__version__,
     }
-
-
-def write_status(folder: Path, state: str, error: str | None = None, **more: Any) -> None:
-    """Writes `status.json`: running, finished, failed (with the error) or interrupted."""
-    status: dict[str, Any] = {
-        "state": state,
-        "process": os.getpid(),
-        "host": socket.gethostname(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        **more,
-    }
-    if error is not None:
-        status["error"] = error
-    write_json(folder / "status.json", status)

@@ -13,40 +13,24 @@ import yaml
 from otherview.study.compose import run_settings
 from otherview.study.errors import StudyError
 from otherview.sweep.following import look
-from otherview.sweep.jobs import cancel, live_tasks
+from otherview.sweep.jobs import cancel_tasks, live_tasks
 from otherview.sweep.launch import check_settings, default_settings, start
 from otherview.sweep.status_tables import print_standing
-from otherview.views.console import plain_console, progress_bars
+from otherview.sweep.submissions import planned_points, read_submissions
+from otherview.sweep.viewing import PAGE, make_pages
+from otherview.views.console import plain_console
+from otherview.views.progress import progress_bars
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    given = _parser().parse_args(arguments)
-    try:
-        given.run(given)
-    except StudyError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="otherview sweep",
         description="Looks after a sweep, also while it runs. Everything is read from its files.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for run, about in (
-        (status, "counts what is done, runs, failed or is missing, and says where and why"),
-        (resume, "starts what is missing, also what a machine's failure ended"),
-        (collect, "combines all finished points: sweep.parquet, combined.json"),
-        (pages, "makes report.html of every finished point that has none"),
-        (_cancel, "ends the sweep's jobs; what is done stays"),
-    ):
-        command = commands.add_parser(run.__name__.lstrip("_"), help=about, description=about)
+    for run, about in COMMANDS.items():
+        command = commands.add_parser(run.__name__, help=about, description=about)
         command.add_argument("directory", type=Path, help="directory of the sweep")
         command.set_defaults(run=run)
         if run is resume:
@@ -59,109 +43,93 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="setting=value",
                 help="of the launcher (workers=8, time=60); launcher=local takes another",
             )
-    return parser
+    given = parser.parse_args(arguments)
+    try:
+        given.run(given.directory.absolute(), given)
+    except StudyError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    return 0
 
 
-def status(given: argparse.Namespace) -> None:
-    print_standing(look(_directory(given)), _directory(given), plain_console())
+def status(directory: Path, _given: argparse.Namespace) -> None:
+    print_standing(look(directory), directory, plain_console())
 
 
-def resume(given: argparse.Namespace) -> None:
-    directory = _directory(given)
-    standing = look(directory)
-    launcher = _launcher(standing.submissions[-1].launcher, given.settings)
+def resume(directory: Path, given: argparse.Namespace) -> None:
+    submissions = read_submissions(directory)
+    launcher = chosen_launcher(submissions[-1].launcher, given.settings)
     check_settings(launcher)
-    wanted = {}
-    for identity, state in standing.states.items():
-        again = state.state == "failed" and (given.failed or state.machine_failed)
-        outdated = launcher["rerun"] == "outdated" and state.outdated
-        if state.state == "missing" or again or outdated:
-            wanted[identity] = state
-    console = plain_console()
-    left = [point for point in standing.of("failed") if point.identity not in wanted]
-    if left:
-        console.print(
-            f"{len(left)} failed points are left as they are; --failed runs them again",
-            style="yellow",
-        )
-    start(directory, standing.points, launcher, console, wanted)
+    start(directory, planned_points(submissions), launcher, plain_console(), given.failed)
 
 
-def collect(given: argparse.Namespace) -> None:
+def collect(directory: Path, _given: argparse.Namespace) -> None:
     from otherview.sweep.combine import combine
     from otherview.sweep.combine.combined_console import print_combined
     from otherview.views.making import make_views
 
-    directory, console = _directory(given), plain_console()
-    standing = look(directory)
-    done = standing.of("done")
-    if not done:
-        raise StudyError(f"no point of {directory} is done yet: there is nothing to combine")
+    console, points = plain_console(), planned_points(read_submissions(directory))
     with progress_bars(console) as report:
-        combined = combine(directory, [directory / point.folder for point in done], report)
+        combined = combine(directory, [directory / point.folder for point in points], report)
     print_combined(combined, directory, console)
-    if len(done) < len(standing.points):
-        console.print(
-            f"{len(done)} of {len(standing.points)} planned points are done", style="yellow"
-        )
-    make_views(directory, run_settings(done[-1].config), console)
+    make_views(directory, run_settings(points[-1].config), console)
 
 
-def pages(given: argparse.Namespace) -> None:
-    from otherview.sweep.viewing import PAGE, make_pages
-
-    directory, console = _directory(given), plain_console()
-    done = [directory / point.folder for point in look(directory).of("done")]
-    without = [folder for folder in done if not (folder / PAGE).is_file()]
-    warnings = []
+def pages(directory: Path, _given: argparse.Namespace) -> None:
+    console, standing = plain_console(), look(directory)
+    finished = [directory / p.folder for p in standing.of("done") + standing.of("damaged")]
+    without = [folder for folder in finished if not (folder / PAGE).is_file()]
     if without:
         with progress_bars(console) as report:
             warnings = make_pages(without, report)
-    for warning in warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
+        for warning in warnings:
+            console.print(f"warning: {warning}", soft_wrap=True)
     failed = sum(not (folder / PAGE).is_file() for folder in without)
-    console.print(f"pages made: {len(without) - failed}; finished points: {len(done)}")
+    console.print(f"pages made: {len(without) - failed}; finished points: {len(finished)}")
     if failed:
         raise StudyError(f"{failed} of {len(without)} pages could not be made")
 
 
-def _cancel(given: argparse.Namespace) -> None:
-    standing, console = look(_directory(given)), plain_console()
-    told = False
-    for submission in standing.submissions:
-        jobs = standing.jobs.get(submission.name)
-        if jobs is not None and live_tasks(jobs, standing.queue):
-            console.print(cancel(jobs))
-            told = True
-    if not told:
+def cancel(directory: Path, _given: argparse.Namespace) -> None:
+    standing, console = look(directory), plain_console()
+    live = [jobs for jobs in standing.jobs.values() if live_tasks(jobs, standing.queue)]
+    for jobs in live:
+        console.print(cancel_tasks(jobs))
+    if not live:
         console.print("no job of this sweep runs or waits")
 
 
-def _directory(given: argparse.Namespace) -> Path:
-    directory: Path = given.directory
-    return directory.absolute()
+COMMANDS = {
+    status: "counts what is done, runs, failed, is missing or damaged, and says where and why",
+    resume: "starts what is missing or damaged, also what a failure of the machine ended",
+    collect: "combines all finished points: sweep.parquet, combined.json",
+    pages: "makes report.html of every finished point that has none",
+    cancel: "ends the jobs of the sweep; what is done stays",
+}
 
 
-def _launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """The launcher's settings of before, or of another launcher, with those that are given."""
-    pairs = [pair(setting) for setting in settings]
-    launcher = {**default_settings(before["kind"]), **before}  # frozen by an older version, maybe
-    for name, value in pairs:
-        if name == "launcher":
-            launcher = default_settings(str(value))
-    for name, value in pairs:
-        if name == "launcher":
-            continue
-        if name not in launcher:
-            raise StudyError(
-                f"no setting of the launcher is called {name}; there are: {', '.join(launcher)}"
-            )
-        launcher[name] = value
-    return launcher
+def chosen_launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Return the earlier settings of the launcher, or another's, with those that are given."""
+    given = dict(setting_of(text) for text in settings)
+    if "launcher" in given:
+        launcher = default_settings(str(given.pop("launcher")))
+    else:  # settings that came after the earlier ones were frozen have their defaults
+        launcher = {**default_settings(before["kind"]), **before}
+        if launcher["rerun"] == "all":  # what was made again is not made a third time
+            launcher["rerun"] = "missing"
+    unknown = [name for name in given if name not in launcher]
+    if unknown:
+        raise StudyError(
+            f"no setting of the launcher is called {unknown[0]}; there are: {', '.join(launcher)}"
+        )
+    return launcher | given
 
 
-def pair(setting: str) -> tuple[str, Any]:
-    name, equals, value = setting.partition("=")
+def setting_of(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
     if not equals:
-        raise StudyError(f"{setting}: give a setting of the launcher as name=value")
+        raise StudyError(f"{text}: give a setting of the launcher as name=value")
     return name.removeprefix("hydra/").removeprefix("hydra.launcher."), yaml.safe_load(value)

@@ -1,17 +1,18 @@
-"""Where a sweep stands: its points' folders, and beside them what the queue says."""
+"""Where a sweep stands: what the folders of its points are, and what the queue says."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from otherview.results.integrity import VerifiedStamps
+from otherview.results.state import SWEEP, VERIFIED, Kind, ResultState, state_of
 from otherview.sweep.jobs import is_working, live_tasks, slurm_states
-from otherview.sweep.point_states import PointState, state_of
 from otherview.sweep.points import Point
 from otherview.sweep.submissions import (
     Jobs,
@@ -20,9 +21,19 @@ from otherview.sweep.submissions import (
     read_jobs,
     read_submissions,
 )
+from otherview.views.progress import open_bars
 
-BETWEEN_LOOKS = 2.0
+LOOK_INTERVAL_S = 2.0
 """Seconds between two looks at the files of a sweep that is followed."""
+NAMES = {
+    Kind.WHOLE: "done",
+    Kind.RUNNING: "running",
+    Kind.FAILED: "failed",
+    Kind.DAMAGED: "damaged",
+    Kind.INTERRUPTED: "missing",
+    Kind.MISSING: "missing",
+}
+"""What a sweep calls the states of its points."""
 
 
 @dataclass(frozen=True)
@@ -32,94 +43,82 @@ class Standing:
     submissions: list[Submission]
     points: list[Point]
     """All that was planned."""
-    states: dict[str, PointState]
+    states: dict[str, ResultState]
     """By identity."""
     jobs: dict[str, Jobs]
     """What submissions were started as, by their name."""
     queue: dict[str, str] | None
     """State of every task that Slurm's queue knows; None where it gives no answer."""
     busy: dict[str, str]
-    """Points that are not done and that a live task runs or will come to: what is at them."""
+    """Points that are not done and that a live task runs or will run: by which submission."""
 
-    def of(self, state: str) -> list[Point]:
-        """The planned points in a state."""
-        return [point for point in self.points if self.states[point.identity].state == state]
+    def of(self, name: str) -> list[Point]:
+        """Return the planned points that are done, running, failed, damaged or missing."""
+        return [p for p in self.points if NAMES[self.states[p.identity].kind] == name]
 
 
 def look(directory: Path) -> Standing:
-    """Reads the whole sweep; raises StudyError where there is none."""
+    """Read the whole sweep; raises StudyError where there is none."""
     submissions = read_submissions(directory)
     points = planned_points(submissions)
     jobs = {s.name: started for s in submissions if (started := read_jobs(s)) is not None}
     queue = slurm_states(list(jobs.values()))
-    working = None if queue is None else {name for name, s in queue.items() if is_working(s)}
-    states = {point.identity: state_of(point, directory, working) for point in points}
+    states = point_states(directory, points, queue)
     busy = {
-        identity: worker_of(state) for identity, state in states.items() if state.state == "running"
+        identity: f"submission {state.status.get('submission', '?')}"
+        for identity, state in states.items()
+        if state.kind is Kind.RUNNING
     }
     for submission in submissions:
-        if submission.name not in jobs:
+        if (started := jobs.get(submission.name)) is None:
             continue
-        started = jobs[submission.name]
+        kind = "job" if started.kind == "slurm" else "processes"
         for task in live_tasks(started, queue):
             for point in submission.share(task):
                 state = states[point.identity]
-                waits = state.state == "missing" or (
-                    state.state == "failed" and state.status.get("submission") != submission.name
-                )
-                if waits:
-                    busy.setdefault(point.identity, name_of(submission, started))
+                tried = state.status.get("submission") == submission.name
+                if state.kind is not Kind.WHOLE and not (state.kind is Kind.FAILED and tried):
+                    name = f"submission {submission.name} ({kind} {', '.join(started.ids)})"
+                    busy.setdefault(point.identity, name)
     return Standing(submissions, points, states, jobs, queue, busy)
 
 
-def name_of(submission: Submission, jobs: Jobs) -> str:
-    what = "job" if jobs.kind == "slurm" else "processes"
-    return f"submission {submission.name} ({what} {', '.join(jobs.ids)})"
-
-
-def worker_of(state: PointState) -> str:
-    return f"submission {state.status.get('submission', '?')}"
+def point_states(
+    directory: Path, points: Sequence[Point], queue: dict[str, str] | None
+) -> dict[str, ResultState]:
+    """Return the states of `points` by identity; `queue` as `slurm_states` gives it."""
+    working = None if queue is None else {name for name, s in queue.items() if is_working(s)}
+    verified = VerifiedStamps(directory / SWEEP / VERIFIED)
+    states = {
+        point.identity: state_of(directory / point.folder, working, verified) for point in points
+    }
+    verified.save()
+    return states
 
 
 def follow(submission: Submission, jobs: Jobs, console: Console) -> list[str]:
-    """Shows a bar until no task of `submission` is left; returns the points that are not done.
+    """Show a bar until no task of `submission` is left; return the points that are not done.
 
     Ctrl-C ends the watching, not the tasks.
     """
     points = [point for task in range(len(submission.shares)) for point in submission.share(task)]
-    columns = (
-        TextColumn("{task.description:<40}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
     try:
-        with Progress(*columns, console=console, transient=True) as bars:
-            task = bars.add_task("points", total=len(points))
+        with open_bars(console) as bars:
+            bar = bars.add_task("points", total=len(points))
             while True:
                 queue = slurm_states([jobs])
-                alive = may_be_alive(jobs, queue)
-                working = None if queue is None else {n for n, s in queue.items() if is_working(s)}
-                states = [state_of(point, submission.directory, working) for point in points]
-                bars.update(task, completed=count(states, "done"), description=line(states, queue))
-                if not alive or count(states, "done") == len(points):
+                unknown = queue is None and jobs.kind == "slurm"
+                alive = unknown or live_tasks(jobs, queue)
+                states = point_states(submission.directory, points, queue)
+                counts = Counter(NAMES[state.kind] for state in states.values())
+                waiting = sum(state.startswith("PENDING") for state in (queue or {}).values())
+                line = f"{counts['running']} running, {counts['failed']} failed"
+                line += f", {waiting} tasks waiting" if waiting else ""
+                bars.update(bar, completed=counts["done"], description=line)
+                if not alive or counts["done"] == len(points):
                     break
-                time.sleep(BETWEEN_LOOKS)
+                time.sleep(LOOK_INTERVAL_S)
     except KeyboardInterrupt:
         console.print("no longer watched; the tasks go on")
         raise
-    return [p.identity for p, s in zip(points, states, strict=True) if s.state != "done"]
-
-
-def may_be_alive(jobs: Jobs, queue: Mapping[str, str] | None) -> bool:
-    return (queue is None and jobs.kind == "slurm") or bool(live_tasks(jobs, queue))
-
-
-def count(states: list[PointState], state: str) -> int:
-    return sum(found.state == state for found in states)
-
-
-def line(states: list[PointState], queue: Mapping[str, str] | None) -> str:
-    parts = [f"{count(states, name)} {name}" for name in ("running", "failed")]
-    waiting = sum(state.startswith("PENDING") for state in (queue or {}).values())
-    return ", ".join([*parts, *([f"{waiting} tasks waiting"] if waiting else [])])
+    return [identity for identity, state in states.items() if state.kind is not Kind.WHOLE]

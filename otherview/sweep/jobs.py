@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from otherview.study.errors import StudyError
 from otherview.sweep.submissions import Jobs, Submission
 from otherview.sweep.worker import Share
 
 OWN_SETTINGS = ("kind", "rerun", "pages", "wait", "workers", "python")
 """Settings of a launcher that are not sbatch's."""
-LONGEST_LOCAL_MINUTES = 60 * 24 * 365
+MAX_LOCAL_MINUTES = 60 * 24 * 365
 ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
 WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
 
@@ -104,20 +106,18 @@ def refusal(error: BaseException) -> str:
 
 
 def start_here(submitit: Any, submission: Submission) -> Jobs:
-    gpus = _gpus()
+    gpus = visible_gpus()
     ids = []
     with ignored_by_children(signal.SIGINT, signal.SIGHUP):
         for task in range(len(submission.shares)):
             executor = submitit.LocalExecutor(submission.logs / "%j")
             gpu = {"gpus_per_node": 1, "visible_gpus": [gpus[task % len(gpus)]]} if gpus else {}
-            executor.update_parameters(
-                timeout_min=LONGEST_LOCAL_MINUTES, stderr_to_stdout=True, **gpu
-            )
+            executor.update_parameters(timeout_min=MAX_LOCAL_MINUTES, stderr_to_stdout=True, **gpu)
             ids.append(executor.submit(Share(submission.file, task)).job_id)
     return Jobs("local", ids, len(ids), socket.gethostname())
 
 
-def _gpus() -> list[int]:
+def visible_gpus() -> list[int]:
     """Numbers of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and re.fullmatch(r"\d+(,\d+)*", visible):
@@ -200,22 +200,14 @@ def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
 
 
 def is_controller(process: int) -> bool:
+    """Return whether a process of this machine is one that submitit started."""
     try:
-        command = Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return not Path("/proc/self").exists() and exists(process)
-    return b"submitit" in command
-
-
-def exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError:
+        return any("submitit" in word for word in psutil.Process(process).cmdline())
+    except psutil.Error:
         return False
-    return True
 
 
-def cancel(jobs: Jobs) -> str:
+def cancel_tasks(jobs: Jobs) -> str:
     """Ends the tasks of a submission; says what was done."""
     if jobs.kind == "slurm":
         done = subprocess.run(["scancel", *jobs.ids], capture_output=True, text=True, check=False)

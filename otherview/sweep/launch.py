@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from otherview.results.state import SWEEP, Kind, ResultState, state_of
 from otherview.study.compose import configuration_folder
 from otherview.study.errors import StudyError
+from otherview.sweep.following import follow, look
+from otherview.sweep.jobs import submit, tasks_wanted
 from otherview.sweep.point_checks import check_points
-from otherview.sweep.point_states import PointState, state_of
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
-from otherview.sweep.submissions import HIDDEN, Submission, freeze
+from otherview.sweep.status_tables import point_table
+from otherview.sweep.submissions import Submission, freeze, write_jobs
 from otherview.sweep.viewing import PAGE
 from otherview.views.console import plain_console
+from otherview.views.progress import progress_bars
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -80,64 +84,70 @@ def start(
     points: Sequence[Point],
     launcher: dict[str, Any],
     console: Console,
-    wanted: Mapping[str, PointState] | None = None,
+    failed: bool = True,
 ) -> None:
-    """Freezes a submission of `points` and runs or submits those that are not done.
+    """Freeze a submission of `points`, and run or submit those that are not done.
 
-    `wanted` are the states of the points that are to be run, by identity, where the caller has
-    chosen them. Points that another submission's tasks are at are left to these.
+    Points that failed by themselves are left as they are unless `failed`. Points that tasks of
+    another submission run or will run are left to these.
     """
-    from otherview.sweep.following import look
-
-    known = look(directory) if (directory / HIDDEN).is_dir() else None
-    states = {point.identity: state_of(point, directory) for point in points}
-    busy = known.busy if known else {}
+    standing = look(directory) if (directory / SWEEP).is_dir() else None
+    known, busy = (standing.states, standing.busy) if standing else ({}, {})
+    states = {
+        point.identity: known.get(point.identity) or state_of(directory / point.folder)
+        for point in points
+    }
+    wanted = {name for name, state in states.items() if is_wanted(state, launcher["rerun"], failed)}
+    print_kept(points, states, wanted, busy, console)
     todo = [
         index
         for index, point in enumerate(points)
-        if (point.identity in wanted if wanted is not None else is_wanted(point, states, launcher))
-        and point.identity not in busy
+        if point.identity in wanted and point.identity not in busy
     ]
-    say_what_is_there(points, states, busy, launcher, console)
     if not todo:
+        done = sum(state.kind is Kind.WHOLE for state in states.values())
+        under_way = sum(point.identity in busy for point in points)
         console.print(
-            f"nothing to start: {sum(state.state == 'done' for state in states.values())} of "
-            f"{len(points)} points are done, {sum(p.identity in busy for p in points)} under way"
+            f"nothing to start: {done} of {len(points)} points are done, {under_way} under way"
         )
         if launcher["kind"] == "sequential":
             finish(directory, points, [], console)
-        return
-    if launcher["kind"] == "sequential":
+    elif launcher["kind"] == "sequential":
         run_here(freeze(directory, points, [todo], launcher), console)
     else:
-        _submit(directory, points, todo, launcher, console)
+        submit_points(directory, points, todo, launcher, console)
 
 
-def is_wanted(point: Point, states: Mapping[str, PointState], launcher: Mapping[str, Any]) -> bool:
-    state = states[point.identity]
-    if state.state != "done":
-        return True
-    return launcher["rerun"] == "all" or (launcher["rerun"] == "outdated" and state.outdated)
+def is_wanted(state: ResultState, rerun: str, failed: bool) -> bool:
+    """Return whether a point in `state` is to be run (again)."""
+    if state.kind is Kind.WHOLE:
+        return rerun == "all" or (rerun == "outdated" and state.outdated)
+    return state.kind is not Kind.FAILED or failed or state.machine_failed
 
 
-def say_what_is_there(
+def print_kept(
     points: Sequence[Point],
-    states: Mapping[str, PointState],
+    states: Mapping[str, ResultState],
+    wanted: Collection[str],
     busy: Mapping[str, str],
-    launcher: Mapping[str, Any],
     console: Console,
 ) -> None:
-    done = [state for state in states.values() if state.state == "done"]
+    """Say which points are not run, and why."""
+    kept = {name: state for name, state in states.items() if name not in wanted}
+    done = [state for state in kept.values() if state.kind is Kind.WHOLE]
+    if done:
+        console.print(f"{len(done)} of {len(points)} points are done already")
     outdated = sum(state.outdated for state in done)
-    redone = len(done) if launcher["rerun"] == "all" else 0
-    redone = outdated if launcher["rerun"] == "outdated" else redone
-    if len(done) > redone:
-        console.print(f"{len(done) - redone} of {len(points)} points are done already")
-    if outdated and not redone:
+    if outdated:
         console.print(
             f"{outdated} of them were made by another version of otherview or of a library and are "
-            "kept; hydra.launcher.rerun=outdated makes them anew",
+            "kept; hydra.launcher.rerun=outdated makes them again",
             style="yellow",
+        )
+    failed = sum(state.kind is Kind.FAILED for state in kept.values())
+    if failed:
+        console.print(
+            f"{failed} failed points are left as they are; --failed runs them again", style="yellow"
         )
     for what, count in Counter(busy[p.identity] for p in points if p.identity in busy).items():
         console.print(f"{count} points are left to {what}, which is at work", style="yellow")
@@ -146,25 +156,13 @@ def say_what_is_there(
 def run_here(submission: Submission, console: Console) -> None:
     from otherview.sweep.running import run_points
 
-    points = submission.share(0)
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
-        sweep = bars.add_task("points", total=len(points))
-        stages: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, total=total, visible=done < total)
+    points, done = submission.share(0), itertools.count(1)
+    with progress_bars(console) as report:
+        report("points", 0, len(points))
 
         def say(line: str) -> None:
-            bars.advance(sweep)
-            bars.console.print(line, soft_wrap=True)
+            report("points", next(done), len(points))
+            console.print(line, soft_wrap=True)
 
         failures = run_points(points, submission, report, say, console)
     finish(submission.directory, submission.points, [f.point.identity for f in failures], console)
@@ -174,8 +172,6 @@ def finish(
     directory: Path, points: Sequence[Point], failed: Sequence[str], console: Console
 ) -> None:
     """The table of the points, and what to do next; exits with 1 where points failed."""
-    from otherview.sweep.status_tables import point_table
-
     console.print(point_table(directory, points))
     console.print(f"points in {directory}", soft_wrap=True)
     console.print(f"combine: otherview sweep collect {directory}", soft_wrap=True)
@@ -191,17 +187,13 @@ def finish(
         raise SystemExit(1)
 
 
-def _submit(
+def submit_points(
     directory: Path,
     points: Sequence[Point],
     todo: Sequence[int],
     launcher: dict[str, Any],
     console: Console,
 ) -> None:
-    from otherview.sweep.following import follow
-    from otherview.sweep.jobs import submit, tasks_wanted
-    from otherview.sweep.submissions import write_jobs
-
     shares = deal(points, todo, tasks_wanted(launcher))
     submission = freeze(directory, points, shares, launcher)
     try:

@@ -20,7 +20,7 @@ from otherview.study.compose import identity, plain_config, study_from, varied_n
 
 NAMED = ("model", "templates", "seed", "experiment")
 """What the name of every point says, so that it is not said twice."""
-LONGEST_NAME = 120
+MAX_NAME = 120
 """Characters of a point's folder, at most; file systems take 255 bytes."""
 
 
@@ -59,12 +59,12 @@ def compose_points(
 
     Raises what Hydra and the study's dataclasses raise for the first that cannot be composed.
     """
-    swept = _swept(job_overrides)
+    swept = swept_names(job_overrides)
     points: dict[str, Point] = {}
     for overrides, config in compose(loader, master, job_overrides):
         plain = plain_config(config)
         digits = identity(plain)
-        name = _folder(varied_name(plain), [o for o in overrides if key(o) in swept], digits)
+        name = folder_name(varied_name(plain), [o for o in overrides if key(o) in swept], digits)
         point = Point(name, digits, list(overrides), plain)
         vars(point)["study"] = study_from(plain)
         points.setdefault(digits, point)
@@ -103,7 +103,7 @@ def sets_value(loader: ConfigLoaderImpl, override: Override) -> bool:
     return isinstance(override.value(), dict) or not is_group
 
 
-def _swept(job_overrides: Sequence[Sequence[str]]) -> set[str]:
+def swept_names(job_overrides: Sequence[Sequence[str]]) -> set[str]:
     """Names that do not have the same value in all points."""
     values: dict[str, set[str]] = {}
     for overrides in job_overrides:
@@ -116,11 +116,11 @@ def key(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0]
 
 
-def _folder(prefix: str, swept: Sequence[str], digits: str) -> str:
+def folder_name(prefix: str, swept: Sequence[str], digits: str) -> str:
     """`<what was varied>-<identity>`, of characters that every file system takes."""
     more = [override.lstrip("+~").rpartition(".")[2] for override in swept]
     name = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", "-".join([prefix, *more]))
-    return f"{name[: LONGEST_NAME - len(digits) - 1].rstrip('_-')}-{digits}"
+    return f"{name[: MAX_NAME - len(digits) - 1].rstrip('_-')}-{digits}"
 
 
 def with_existing_folders(points: Sequence[Point], directory: Path) -> list[Point]:

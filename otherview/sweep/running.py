@@ -9,12 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from otherview.disk.atomic import remove_partial, replacing
-from otherview.disk.fingerprint import same_version
 from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session, model_source
-from otherview.results.writing import read_status, whole_summary, write_status
-from otherview.sweep.point_states import BEAT
+from otherview.results.state import SWEEP, Kind, state_of
+from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.sweep.points import Point
-from otherview.sweep.submissions import HIDDEN, REFERENCES, Submission
+from otherview.sweep.submissions import REFERENCES, Submission
 from otherview.sweep.viewing import PointViews, views_beside
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
 
     from otherview.run import Measured
 
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 """Times that a point may be stopped before its end; then it counts as failed."""
 
 Say = Callable[[str], None]
@@ -69,7 +66,7 @@ def run_points(
     ):
         for source in dict.fromkeys(sources):
             group = [point for point, its in zip(points, sources, strict=True) if its == source]
-            runner.run([point for point in group if not done_summary(point, submission)])
+            runner.run([point for point in group if not is_done(point, submission)])
     return runner.failures
 
 
@@ -99,7 +96,7 @@ class Runner:
         """Runs `points`, which are of one model: it is loaded once."""
         session: Session | Exception | None = None
         for index, point in enumerate(points):
-            if self._done(point):  # another task did it meanwhile
+            if is_done(point, self._submission):  # another task did it meanwhile
                 continue
             start = time.time()
             try:
@@ -116,7 +113,7 @@ class Runner:
         self._await()
 
     def _open(self, points: Sequence[Point]) -> Session:
-        references = self._submission.directory / HIDDEN / REFERENCES
+        references = self._submission.directory / SWEEP / REFERENCES
         session = Session(points[0].study.model, references)
         session.expect(point.study for point in points)
         return session
@@ -130,7 +127,7 @@ class Runner:
         files = self._thread.submit(write_hydra_files, folder, point)
         with signs_of_life(folder):
             measured = measure_study(
-                point.study, folder, self._report, session, _origin(self._submission, attempt)
+                point.study, folder, self._report, session, start_of(self._submission, attempt)
             )
             files.result()  # not before the point before is finished
         return measured
@@ -145,7 +142,7 @@ class Runner:
     def _finish(self, point: Point, measured: Measured, report: Progress, start: float) -> None:
         try:
             with signs_of_life(measured.folder):
-                measured.finish(report, lambda: self._done(point))
+                measured.finish(report, lambda: is_done(point, self._submission))
             (measured.folder / "traceback.txt").unlink(missing_ok=True)
             remove_partial(measured.folder, start)
         except Exception as error:
@@ -161,13 +158,13 @@ class Runner:
 
     def _attempt(self, folder: Path) -> int:
         """Which attempt at a point this is; raises RuntimeError after too many."""
-        status = read_status(folder) or {}
+        status, _ = read_status(folder)
         cut_short = status.get("state") in ("running", "interrupted")
         again = cut_short and status.get("submission") == self._submission.name
         attempt = int(status.get("attempt", 1)) + 1 if again else 1
-        if attempt > MOST_ATTEMPTS:
+        if attempt > MAX_ATTEMPTS:
             raise RuntimeError(
-                f"stopped {MOST_ATTEMPTS} times before its end: give tasks more time "
+                f"stopped {MAX_ATTEMPTS} times before its end: give tasks more time "
                 "(hydra.launcher.time) or memory"
             )
         return attempt
@@ -176,31 +173,26 @@ class Runner:
         self.failures.append(Failure(point, leave_traceback(point, self._submission, error)))
         self._say(f"failed {point.folder}: {self.failures[-1].reason}")
 
-    def _done(self, point: Point) -> dict[str, Any] | None:
-        return done_summary(point, self._submission)
-
     def _folder(self, point: Point) -> Path:
         return self._submission.directory / point.folder
 
 
-def done_summary(point: Point, submission: Submission) -> dict[str, Any] | None:
-    """The summary of a point that `submission` need not run (again): its `rerun` decides."""
-    folder = submission.directory / point.folder
-    summary = whole_summary(folder)
-    if summary is None or submission.launcher.get("rerun", "missing") == "missing":
-        return summary
-    status = read_status(folder) or {}
-    if status.get("state") == "finished" and status.get("submission") == submission.name:
-        return summary
-    if submission.launcher["rerun"] == "all":
-        return None
-    return summary if same_version(summary["provenance"], submission.code) else None
+def is_done(point: Point, submission: Submission) -> bool:
+    """Return whether `submission` need not run a point (again): its `rerun` decides."""
+    state = state_of(submission.directory / point.folder)
+    if state.kind is not Kind.WHOLE:
+        return False
+    rerun = submission.launcher.get("rerun", "missing")
+    if rerun == "missing" or (rerun == "outdated" and not state.outdated):
+        return True
+    status = state.status
+    return status.get("state") == "finished" and status.get("submission") == submission.name
 
 
-def _origin(submission: Submission, attempt: int) -> dict[str, Any]:
-    origin: dict[str, Any] = {"submission": submission.name, "attempt": attempt}
+def start_of(submission: Submission, attempt: int) -> dict[str, Any]:
+    start: dict[str, Any] = {"submission": submission.name, "attempt": attempt}
     job = job_id(os.environ)
-    return origin if job is None else {**origin, "job": job}
+    return start if job is None else {**start, "job": job}
 
 
 def job_id(environment: Mapping[str, str]) -> str | None:
@@ -218,35 +210,16 @@ def write_hydra_files(folder: Path, point: Point) -> None:
             temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
 
 
-@contextmanager
-def signs_of_life(folder: Path) -> Iterator[None]:
-    """Touches `status.json` now and then, so that others see that the point still runs."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(BEAT):
-            with suppress(OSError):
-                os.utime(folder / "status.json")
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
     """Puts the traceback into the point's folder and the log; returns its last line."""
     text = "".join(traceback.format_exception(error))
     sys.stderr.write(f"{point.folder}\n{text}")
     reason = " ".join(str(error).split()) or type(error).__name__
     folder = submission.directory / point.folder
-    more = {"cause": "machine"} if is_machine_s(error) else {}
+    more = {"cause": "machine"} if is_machine_failure(error) else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_status(folder, "failed", reason, **_origin(submission, 1), **more)
+        write_status(folder, "failed", reason, **start_of(submission, 1), **more)
         with replacing(folder / "traceback.txt") as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as unwritable:
@@ -254,7 +227,7 @@ def leave_traceback(point: Point, submission: Submission, error: Exception) -> s
     return reason
 
 
-def is_machine_s(error: BaseException) -> bool:
+def is_machine_failure(error: BaseException) -> bool:
     """Whether an error is the machine's and not the study's: no memory, no disk, no device."""
     import torch
 

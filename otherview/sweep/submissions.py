@@ -14,13 +14,12 @@ from typing import Any
 
 from otherview.disk.atomic import write_json
 from otherview.disk.fingerprint import code_version
+from otherview.results.state import SWEEP
 from otherview.study.errors import StudyError
 from otherview.sweep.points import Point
 
-HIDDEN = ".sweep"
-"""Folder of a sweep's own files, in its directory."""
 REFERENCES = "references"
-"""Folder in HIDDEN of the reference images that points share."""
+"""Folder in SWEEP of the reference images that points share."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,12 @@ class Submission:
     @property
     def file(self) -> Path:
         """Where the submission is frozen."""
-        return self.directory / HIDDEN / f"{self.name}.json"
+        return self.directory / SWEEP / f"{self.name}.json"
 
     @property
     def logs(self) -> Path:
         """Folder of what its tasks print."""
-        return self.directory / HIDDEN / self.name
+        return self.directory / SWEEP / self.name
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,10 @@ def read_submission(file: Path) -> Submission:
 
 def read_submissions(directory: Path) -> list[Submission]:
     """The submissions of a sweep, oldest first; raises StudyError where there is none."""
-    files = sorted((directory / HIDDEN).glob("*T*-??????.json"))
+    files = sorted((directory / SWEEP).glob("*T*-??????.json"))
     if not files:
         raise StudyError(
-            f"{directory} is not the directory of a sweep: it has no submission in {HIDDEN}/"
+            f"{directory} is not the directory of a sweep: it has no submission in {SWEEP}/"
         )
     return [read_submission(file) for file in files]
 

@@ -16,7 +16,7 @@ from otherview.disk.fingerprint import code_version, same_version
 from otherview.sweep.running import job_id, run_points
 from otherview.sweep.submissions import Submission, read_submission
 
-LONGEST_GRACE = 600.0
+MAX_GRACE_S = 600.0
 """Seconds that a task which Slurm is about to end waits for its end."""
 LOCAL_REQUEUE = 144
 """Exit code at which submitit's local executor starts a task again."""
@@ -116,6 +116,6 @@ def await_the_end() -> None:
 
     One that ends by itself during the grace time of a preemption is not requeued.
     """
-    end = time.monotonic() + LONGEST_GRACE
+    end = time.monotonic() + MAX_GRACE_S
     while job_id(os.environ) is not None and time.monotonic() < end:
         time.sleep(1.0)

@@ -6,39 +6,14 @@ The tables are made from `summary.json` alone, so that an old result prints as a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-
-from otherview.disk.progress import Progress as Report
 
 UNIT_SET_TITLES = {"heads": "heads", "slices16": "slices"}
 DASH = "-"
-
-
-@contextmanager
-def progress_bars(console: Console) -> Iterator[Report]:
-    """A bar a stage, with what is done and the time left; gone when the block ends."""
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report
 
 
 def print_result(folder: Path, console: Console) -> None:

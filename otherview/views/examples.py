@@ -32,10 +32,10 @@ def write_examples(folder: Path) -> Path:
     from PIL.PngImagePlugin import PngInfo
 
     result = read_result(folder)
-    if not isinstance(result, RunResult) or not can_draw(result.config):
+    if not isinstance(result, RunResult) or not can_draw(result.settings):
         raise NotInResultError(f"{folder}: only runs of the pocket models draw examples")
-    prompts = example_prompts(result.summary, result.config, result.differences.items)
-    pictures = render(folder, result.config, prompts)
+    prompts = example_prompts(result.summary, result.settings, result.differences.items)
+    pictures = render(folder, result.settings, prompts)
     chunk = PngInfo()
     chunk.add_itxt("prompts", json.dumps(prompts))
     path = folder / NAME

@@ -8,7 +8,6 @@ sync` of the offline run has the same id, but knows only what was there when it 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,12 +16,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from otherview.results.reader import ResultError, RunResult, complaint, read_result
+from otherview.results.state import COMBINED, SUMMARY, Kind, state_of
 from otherview.study.compose import run_settings
 from otherview.study.errors import StudyError
 from otherview.study.tracking import MISSING, Tracking, installed
 from otherview.views.console import plain_console
+from otherview.views.progress import progress_bars
 from otherview.views.tracking.process import TrackingError, send_result
 
 FAILURES_IN_A_ROW = 2
@@ -44,13 +45,9 @@ def track_sweep(folder: Path, points: Sequence[Path], chosen: Chosen, console: C
 
     Returns how many were not sent. A point whose settings say off is written offline.
     """
-    from otherview.views.tracking.sweep_record import is_combined
-
-    combined = is_combined(folder)
+    combined = (folder / COMBINED).is_file()
     failed = in_a_row = done = 0
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task("tracking", total=len(points) + combined)
+    with progress_bars(console) as report:
         for point in points:
             try:
                 send_result(point, chosen.settings_of(point), group=folder.resolve().name)
@@ -59,14 +56,14 @@ def track_sweep(folder: Path, points: Sequence[Path], chosen: Chosen, console: C
                 console.print(f"not sent: {point.name}: {error}", soft_wrap=True)
                 failed, in_a_row = failed + 1, in_a_row + 1
             done += 1
-            bars.advance(bar)
+            report("tracking", done, len(points) + combined)
             if in_a_row == FAILURES_IN_A_ROW:
                 return len(points) + combined - done + failed
         if combined:
             settings = chosen.settings_of(points[0]) if points else chosen.changed(Tracking())
             try:
                 send_result(folder, settings, uses=uses(folder))
-            except (TrackingError, OSError) as error:
+            except (TrackingError, ResultError, OSError) as error:
                 console.print(f"not sent: the summary of the sweep: {error}", soft_wrap=True)
                 failed += 1
     return failed
@@ -96,13 +93,16 @@ class Chosen:
 
 
 def finished_points(folder: Path) -> list[Path]:
-    """The finished runs directly below a sweep's directory, by name."""
-    from otherview.views.tracking.record import is_finished
+    """Return the runs directly below a sweep's directory that were finished, by name.
 
+    Damaged ones are among them: they are refused one by one.
+    """
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and is_finished(path)
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and state_of(path).kind in (Kind.WHOLE, Kind.DAMAGED)
     )
 
 
@@ -130,41 +130,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def tracked(folder: Path, chosen: Chosen, console: Console) -> int:
-    from otherview.views.tracking.record import is_finished
-    from otherview.views.tracking.sweep_record import is_combined
-
-    if not folder.is_dir():
-        raise TrackingError(f"{folder} is no directory")
     if not installed():
         raise TrackingError(MISSING)
-    if is_finished(folder):
+    state = state_of(folder)
+    if (folder / SUMMARY).is_file() and state.kind is Kind.WHOLE:
         settings = chosen.settings_of(folder)
         url = send_result(folder, settings)
         console.print(url or f"written into {folder / 'wandb'}", soft_wrap=True)
         return 0
-    points = finished_points(folder)
+    points = finished_points(folder) if folder.is_dir() else []
     if not points:
-        raise TrackingError(
-            f"{folder} holds neither a finished run (summary.json) nor folders with finished runs"
-        )
+        raise TrackingError(complaint(folder, state))
     failed = track_sweep(folder, points, chosen, console)
     if failed:
         raise TrackingError(
             f"{failed} not sent; again: otherview track {folder} (nothing is sent twice)"
         )
-    summary = " and the summary of the sweep" if is_combined(folder) else ""
+    summary = " and the summary of the sweep" if (folder / COMBINED).is_file() else ""
     console.print(f"{len(points)} runs{summary} tracked")
     return 0
 
 
 def uses(folder: Path) -> list[str] | None:
     """The artifacts of the runs that a sweep's combined result was made from; None for a run."""
-    from otherview.views.tracking.record import identity_of, is_finished
+    from otherview.views.tracking.record import identity_of
 
-    if is_finished(folder):
+    result = read_result(folder)
+    if isinstance(result, RunResult):
         return None
-    combined = json.loads((folder / "combined.json").read_text(encoding="utf-8"))
-    points = [folder / point["point"] for point in combined["points"]]
+    points = [folder / point["point"] for point in result.combined["points"]]
     return [f"result-{identity_of(point)}" for point in points]
 
 

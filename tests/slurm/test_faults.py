@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from otherview.results.writing import whole_summary
+from otherview.results.state import examine
 from otherview.study.errors import StudyError
 from tests.conftest import Program
 from tests.slurm.cluster import Cluster, until
@@ -166,8 +166,7 @@ def test_yaml_that_is_edited_while_jobs_wait_changes_nothing(
     cluster.release()
     cluster.wait_for_jobs()
     (point,) = sweep.look().of("done")
-    summary = whole_summary(sweep.directory / point.folder)
-    assert summary is not None
+    _, summary = examine(sweep.directory / point.folder)
     assert summary["contrast"]["test"] == ["As {creature} sees it"]
 
 
@@ -230,8 +229,8 @@ def test_a_result_cut_short_by_hand_is_made_anew(sweep: Sweep, name: str) -> Non
     point = sweep.look().points[0]
     file = sweep.directory / point.folder / name
     os.truncate(file, file.stat().st_size // 2)
-    assert sweep.look().of("missing") == [point]
-    assert "damaged" in sweep.call("status")[1]
+    assert sweep.look().of("damaged") == [point]
+    assert f"damaged  {point.folder}: {name}: " in sweep.call("status")[1]
     sweep.resume()
 
 

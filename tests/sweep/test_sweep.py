@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from otherview.sweep.following import look
 from tests.conftest import THREE_CREATURES, Program
+from tests.damages import overwrite, reseal
 from tests.slurm.cluster import until
 
 SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES, "nulls.splits=1")
@@ -67,6 +69,49 @@ def test_points_get_their_pages_when_asked(program: Program, tmp_path: Path) -> 
     assert (whole / "report.html").stat().st_mtime_ns == drawn
 
 
+def test_a_file_overwritten_in_place_is_refused_everywhere_and_made_again(
+    program: Program, tmp_path: Path
+) -> None:
+    directory = tmp_path / "sweep"
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        return program(words[0], *words[1:], cwd=tmp_path)
+
+    assert call("run", "-m", *SMALL, "seed=0,1", "tracking=off", HERE).returncode == 0
+    damaged, whole = sorted(directory.glob("pocket-*"))
+    overwrite(damaged / "responses.nc", 400)
+    said = "responses.nc is damaged: it was changed after it was written"
+    for words in (
+        ("figure", str(damaged), "head-map", "--out", "map.png"),
+        ("report", str(damaged)),
+        ("examples", str(damaged)),
+        ("track", str(damaged), "--offline"),
+    ):
+        refused = call(*words)
+        assert refused.returncode == 1
+        assert refused.stderr == f"error: {damaged}/{said}\n"
+    assert not (tmp_path / "map.png").exists()
+    status = call("sweep", "status", str(directory)).stdout
+    assert "2 points: 1 done, 0 running, 0 failed, 0 missing, 1 damaged" in status
+    assert f"damaged  {damaged.name}: responses.nc: it was changed after it was written" in status
+    assert call("sweep", "collect", str(directory)).returncode == 0
+    combined = json.loads((directory / "combined.json").read_text())
+    assert [row["point"] for row in combined["points"]] == [whole.name]
+    assert [row["point"] for row in combined["left_out"]] == [damaged.name]
+    overwrite(directory / "combined_heads.parquet", 4)
+    refused = call("report", str(directory))
+    assert refused.stderr.startswith(f"error: {directory}/combined_heads.parquet is damaged")
+    assert (
+        "combined result damaged: combined_heads.parquet"
+        in call("sweep", "status", str(directory)).stdout
+    )
+    before = (whole / "summary.json").stat().st_mtime_ns
+    assert "done   " + damaged.name in call("sweep", "resume", str(directory)).stdout
+    assert (whole / "summary.json").stat().st_mtime_ns == before
+    assert "2 points: 2 done" in call("sweep", "status", str(directory)).stdout
+    assert call("figure", str(damaged), "head-map", "--out", "map.png").returncode == 0
+
+
 def test_results_of_another_version_are_said_and_made_anew_when_asked(
     program: Program, tmp_path: Path
 ) -> None:
@@ -75,6 +120,7 @@ def test_results_of_another_version_are_said_and_made_anew_when_asked(
     summary = json.loads(file.read_text())
     summary["provenance"]["libraries"]["torch"] = "2.0"
     file.write_text(json.dumps(summary))
+    reseal(file)
     kept = program("run", "-m", *SMALL, "seed=0", HERE, cwd=tmp_path)
     assert "made by another version" in kept.stdout
     assert "nothing to start" in kept.stdout

@@ -16,6 +16,8 @@ import otherview
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.fingerprint import commit
 from otherview.disk.progress import Progress, silent
+from otherview.results.integrity import sealed
+from otherview.results.state import COMBINED, state_of
 from otherview.study.errors import StudyError
 from otherview.sweep.combine.combined_summary import group_summary, model_comparison
 from otherview.sweep.combine.combined_tables import combined_table, join
@@ -27,7 +29,6 @@ from otherview.sweep.combine.pooling import gather, passes
 from otherview.sweep.combine.unit_tables import collect_tables, write_sweep_table
 
 FORMAT = 1
-SUMMARY = "combined.json"
 LIBRARIES = ("numpy", "scipy", "numba", "polars", "h5py")
 
 
@@ -89,9 +90,9 @@ def combined(
 
 def _tested(group: Group, scratch: Path, done: Counter) -> dict[str, Tested]:
     of_group = layouts(group)
-    tables = collect_tables(group, of_group, scratch)
+    collect_tables(group, of_group, scratch)
     done.expect((passes(group, of_group) - 1) * len(group.points))
-    found = gather(group, of_group, tables, done.step)
+    found = gather(group, of_group, done.step)
     return {unit_set: tests_of(group, gathered) for unit_set, gathered in found.items()}
 
 
@@ -187,8 +188,9 @@ def write(
     scratch: Path,
 ) -> None:
     """Writes the tables and, last, combined.json, which is removed first."""
-    (directory / SUMMARY).unlink(missing_ok=True)
-    with replacing(directory / "sweep.parquet") as temporary:
+    (directory / COMBINED).unlink(missing_ok=True)
+    written = ["sweep.parquet"]
+    with replacing(directory / written[0]) as temporary:
         write_sweep_table(scratch, temporary)
     for unit_set in ("heads", "slices16"):
         path = directory / f"combined_{unit_set}.parquet"
@@ -198,11 +200,13 @@ def write(
             if unit_set in tested[group.id]
         ]
         if tables:
+            written.append(path.name)
             with replacing(path) as temporary:
                 join(tables).write_parquet(temporary)
         else:
             path.unlink(missing_ok=True)
-    write_json(directory / SUMMARY, summary)
+    write_json(directory / COMBINED, sealed(summary, directory, written))
+    state_of(directory)  # leaves stamps, so that nobody has to hash the tables again
 
 
 @contextmanager

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from otherview.results.state import SUMMARY, Kind, examine
+from otherview.results.status import STATUS
+from otherview.study import Study, Templates
+from otherview.study.compose import study_from
 
-from otherview.study import Study, Templates, settings_of
-from otherview.study.compose import RUN_SETTINGS, study_from
-
-FILES_OF_A_POINT = (".hydra", "status.json", "responses.nc", "summary.json")
+SIGNS = (".hydra", STATUS, SUMMARY)
+"""What a folder has one of where a point was begun."""
 VARIED = ("templates", "seed")
 """Settings that may differ between the points of a group."""
-TOP_LEVEL = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
 HASH = re.compile(r"-([0-9a-f]{8,})$")
 
 
@@ -34,12 +32,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Config:
-    """A composed config but for its seed; shared by all points that agree in it."""
+    """The settings of a point but for its seed; shared by all points that agree in them."""
 
     study: Study
     """Its `seed` is that of the first point that was read."""
-    settings: Mapping[str, Any]
-    """All settings of `study`, nested."""
     shared: Mapping[str, Any]
     """Settings, nested, in which the points of a group agree."""
     shared_text: str
@@ -85,167 +81,50 @@ class Point:
         return hashlib.sha256(shared.encode()).hexdigest()[:8]
 
 
-class UnusablePointError(ValueError):
-    """A point whose files cannot be used; the message says which and why."""
-
-
 def find_points(
     directory: Path, folders: Sequence[Path] | None = None
 ) -> tuple[list[Point], list[LeftOut]]:
-    """The finished points directly below `directory`, or in `folders`, by name; and the rest."""
+    """Return the whole points directly below `directory`, or in `folders`, by name; and the rest.
+
+    Settings that points have in common are parsed once.
+    """
     if folders is None:
+        signs = (".hydra", STATUS, SUMMARY)
         folders = [
-            folder
-            for folder in directory.iterdir()
-            if not folder.name.startswith(".")
-            and any((folder / name).exists() for name in FILES_OF_A_POINT)
+            path for path in directory.iterdir() if any((path / sign).exists() for sign in signs)
         ]
     points, left_out = [], []
-    reader = Reader()
+    configs: dict[str, Config] = {}
     for folder in sorted(folders, key=lambda folder: folder.name):
-        try:
-            points.append(reader.read(folder))
-        except UnusablePointError as error:
-            left_out.append(LeftOut(folder.name, str(error)))
+        state, summary = examine(folder)
+        if summary:
+            points.append(point_of(folder, summary, configs))
+        else:
+            prefix = "" if state.kind in (Kind.DAMAGED, Kind.MISSING) else "unfinished: "
+            left_out.append(LeftOut(folder.name, f"{prefix}{state}"))
     return points, left_out
 
 
-class Reader:
-    """Reads points; what they have in common is parsed once."""
-
-    def __init__(self) -> None:
-        self._configs: dict[str, Config] = {}
-
-    def read(self, folder: Path) -> Point:
-        """Raises UnusablePointError."""
-        if not folder.is_dir():
-            raise UnusablePointError("missing: there is no such folder")
-        summary = read_summary(folder)
-        text = read_text(folder / ".hydra" / "config.yaml")
-        sections = TOP_LEVEL.split(text)
-        seed_lines = [section for section in sections if section.startswith("seed:")]
-        rest = "".join(section for section in sections if not section.startswith("seed:"))
-        try:
-            if rest not in self._configs:
-                self._configs[rest] = _config(text)
-            config = self._configs[rest]
-            seed = int(seed_lines[0].removeprefix("seed:")) if seed_lines else config.study.seed
-            point = _point(folder, config, seed, summary)
-            other = disagreement(point, summary)
-        except UnusablePointError:
-            raise
-        except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise UnusablePointError(f"damaged: .hydra/config.yaml: {reason}") from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UnusablePointError(f"damaged: summary.json lacks {error}") from error
-        if other:
-            raise UnusablePointError(f"damaged: summary.json is not of .hydra/config.yaml: {other}")
-        return point
-
-
-def read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        where = path.relative_to(path.parents[1] if path.parent.name == ".hydra" else path.parent)
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UnusablePointError(f"damaged: {where}: {reason}") from error
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    path = folder / "summary.json"
-    if not path.exists():
-        raise UnusablePointError(f"unfinished: {_state(folder)}")
-    try:
-        summary = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UnusablePointError(f"damaged: summary.json: {error}") from error
-    if not isinstance(summary, dict):
-        raise UnusablePointError("damaged: summary.json holds no object")
-    return summary
-
-
-def _state(folder: Path) -> str:
-    """What `status.json` says of a point without a summary."""
-    try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-        state = str(status["state"])
-        return f"{state}: {status['error']}" if "error" in status else state
-    except (OSError, ValueError, KeyError, TypeError):
-        return "it has no summary.json"
-
-
-def _config(text: str) -> Config:
-    composed = OmegaConf.create(text)
-    if not isinstance(composed, DictConfig):
-        raise UnusablePointError("damaged: .hydra/config.yaml holds no settings")
-    study = study_from(composed)
-    plain = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(plain, dict)
-    shared = {
-        str(name): value for name, value in plain.items() if name not in (*RUN_SETTINGS, *VARIED)
-    }
-    shared["model"] = {name: v for name, v in shared["model"].items() if name != "device"}
-    return Config(study, settings_of(study), shared, json.dumps(shared, sort_keys=True))
-
-
-def _point(folder: Path, config: Config, seed: int, summary: Mapping[str, Any]) -> Point:
+def point_of(folder: Path, summary: Mapping[str, Any], configs: dict[str, Config]) -> Point:
+    """Return the point of a whole result; `configs` holds what was parsed before."""
     provenance, tokens = summary["provenance"], summary["tokens"]
+    settings = {name: value for name, value in summary["settings"].items() if name != "seed"}
+    text = json.dumps(settings)
+    if text not in configs:
+        shared = {name: value for name, value in settings.items() if name not in VARIED}
+        study = study_from(summary["settings"])
+        configs[text] = Config(study, shared, json.dumps(shared, sort_keys=True))
     return Point(
         folder=folder,
-        config=config,
-        seed=seed,
-        model_revision=str(provenance["model_revision"]),
-        finished=str(provenance["finished"]),
-        otherview=str(provenance["otherview"]),
+        config=configs[text],
+        seed=summary["seed"],
+        model_revision=provenance["model_revision"],
+        finished=provenance["finished"],
+        otherview=provenance["otherview"],
         commit=provenance.get("commit"),
-        equal_count=bool(tokens["equal_count"]),
-        equal_item_position=bool(tokens["equal_item_position"]),
+        equal_count=tokens["equal_count"],
+        equal_item_position=tokens["equal_item_position"],
     )
-
-
-def disagreement(point: Point, summary: Mapping[str, Any]) -> str | None:
-    """What of the summary does not follow from the config, in words."""
-    study = point.study
-    expected = {
-        "study": study.name,
-        "model": study.model.name,
-        "seed": point.seed,
-        "items": len(study.creatures.items),
-    }
-    for name, value in expected.items():
-        if summary.get(name) != value:
-            return f"{name} is {summary.get(name)!r} and not {value!r}"
-    contrast = summary.get("contrast", {})
-    for role in ("test", "control"):
-        if contrast.get(role) != getattr(study.templates, role):
-            return f"the {role} wordings differ"
-    if set(summary.get("results", {})) != set(study.capture.units):
-        return "results are of other units"
-    settings = {**point.config.settings, "seed": point.seed}
-    changed = _changed(summary["settings"], settings)
-    if changed:
-        return f"{changed} is not what the result was made with; the config was changed or cut"
-    return None
-
-
-def _changed(made_with: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    """The first setting of a result that has another value in `settings`, by its dotted name.
-
-    Settings that came after the result was made say nothing against it.
-    """
-    if made_with == settings:
-        return None
-    for name, value in made_with.items():
-        other = settings.get(name)
-        if isinstance(value, dict) and isinstance(other, dict):
-            inner = _changed(value, other)
-            if inner:
-                return f"{name}.{inner}"
-        elif other != value:
-            return name
-    return None
 
 
 def without_repeats(points: Sequence[Point]) -> tuple[list[Point], list[LeftOut]]:

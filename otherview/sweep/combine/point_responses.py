@@ -21,8 +21,6 @@ ADDRESS = [
 """Columns of a unit table that say where the unit is."""
 MOST_BYTES = 384 * 2**20
 """Of the differences that are held at once."""
-SAME = 1e-6
-"""Share of the response by which a table's mean difference may miss that of the responses."""
 
 
 @dataclass(frozen=True)
@@ -134,24 +132,17 @@ def parts(layouts: Sequence[Layout], numbers_a_unit: int) -> Iterator[list[tuple
 def read_points(
     points: Sequence[Point],
     layouts: Sequence[Layout],
-    tables: dict[str, Float[np.ndarray, "points units"]],
     take: Callable[[int, str, Readings], None],
     progress: Callable[[], None],
 ) -> None:
-    """Calls `take(place in points, unit set, readings)` for every point and layout.
+    """Call `take(place in points, unit set, readings)` for every point and layout.
 
-    `tables` holds, by unit set, the mean differences of the points' own unit tables for the
-    layouts' units; responses that do not give them are not those of the point's result. All
-    points are read before the damaged ones are raised.
-
-    Raises DamagedPointsError.
+    All points are read before DamagedPointsError names those that cannot be used.
     """
     reasons: dict[str, str] = {}
     for place, point in enumerate(points):
         try:
             found = read(point, layouts)
-            for layout, readings in zip(layouts, found, strict=True):
-                check(layout, readings, tables[layout.unit_set][place])
         except (OSError, KeyError, ValueError) as error:
             reasons[point.name] = _reason("responses.nc", error)
         else:
@@ -188,27 +179,13 @@ def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
             sums, tokens, layout.edges - first, layout.seen, layout.channels,
             study.capture.response,
         )  # fmt: skip
+        if not np.isfinite(values).all():
+            unit = layout.units["unit"][int(np.argmin(np.isfinite(values).all(axis=(0, 1))))]
+            raise ValueError(f"the response of {unit} is no number")
         found.append(
             Readings(values[:, :tests].mean(axis=1), values[:, tests:].mean(axis=1), values)
         )
     return found
-
-
-def check(layout: Layout, readings: Readings, means: Float[np.ndarray, " units"]) -> None:
-    """Raises ValueError where the point's own table is not of these responses."""
-    units = layout.units["unit"]
-    with np.errstate(invalid="ignore"):  # the logarithm of 0
-        mean = (readings.test - readings.control).mean(axis=0)
-    if not np.isfinite(mean).all():
-        raise ValueError(f"the response of {units[int(np.argmin(np.isfinite(mean)))]} is no number")
-    size = np.abs(readings.test).max(axis=0) + np.abs(readings.control).max(axis=0)
-    wrong = ~(np.abs(mean - means) <= SAME * size)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise ValueError(
-            f"the mean difference of {units[at]} is {mean[at]:.6g} and in "
-            f"{layout.unit_set}.parquet {means[at]:.6g}"
-        )
 
 
 def _reason(file: str, error: Exception) -> str:

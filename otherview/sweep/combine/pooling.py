@@ -64,10 +64,9 @@ def role_wordings(group: Group) -> list[tuple[str, str]]:
 def gather(
     group: Group,
     layouts: Sequence[Layout],
-    tables: dict[str, Float[np.ndarray, "points units"]],
     progress: Callable[[], None],
 ) -> dict[str, Gathered]:
-    """Gathers every unit set of `group`; `tables` as for `read_points`.
+    """Gathers every unit set of `group`.
 
     Differences of all points are held for as many units at a time as fit into memory; with more
     units the responses are read again. Raises DamagedPointsError.
@@ -75,7 +74,7 @@ def gather(
     found = {layout.unit_set: empty(group, layout) for layout in layouts}
     points, items = group.points, len(group.study.creatures.items)
     for held in parts(layouts, len(points) * items):
-        gather_part(group, held, found, tables, progress)
+        gather_part(group, held, found, progress)
     for gathered in found.values():
         gathered.variance = joined(gathered._variance_parts)
     return found
@@ -106,7 +105,6 @@ def gather_part(
     group: Group,
     held: Sequence[tuple[Layout, slice]],
     found: dict[str, Gathered],
-    tables: dict[str, Float[np.ndarray, "points units"]],
     progress: Callable[[], None],
 ) -> None:
     points, items = group.points, len(group.study.creatures.items)
@@ -129,8 +127,7 @@ def gather_part(
         for wording, column in enumerate(columns.get(points[index].name, ())):
             gathered.wordings[:, column, place] += weights[column] * readings.wordings[:, wording]
 
-    parts_of_tables = {unit_set: tables[unit_set][:, place] for unit_set, place in place_of.items()}
-    read_points(points, [layout for layout, _ in held], parts_of_tables, take, progress)
+    read_points(points, [layout for layout, _ in held], take, progress)
     for unit_set, place in place_of.items():
         reduce(group, cells[unit_set], found[unit_set], place)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
 
 from otherview.sweep.combine.finished_points import Point
 from otherview.sweep.combine.groups import Contrast, Group
@@ -49,21 +48,16 @@ BATCH = 256
 """Points whose tables are held at once."""
 
 
-def collect_tables(
-    group: Group, layouts: Sequence[Layout], scratch: Path
-) -> dict[str, Float[np.ndarray, "points units"]]:
-    """Writes the unit tables of the group's points below `scratch`, some points a file.
+def collect_tables(group: Group, layouts: Sequence[Layout], scratch: Path) -> None:
+    """Write the unit tables of the points of `group` below `scratch`, some points per file.
 
-    Returns the mean differences by unit set, in the order of `group.points`. Raises
-    DamagedPointsError.
+    Raises DamagedPointsError.
     """
     for earlier in scratch.glob(f"{group.id}-*"):
         earlier.unlink()
     contrasts = [contrast for contrast in group.contrasts for _ in contrast.points]
     reasons: dict[str, str] = {}
-    means = {}
     for layout in layouts:
-        rows = []
         for start in range(0, len(group.points), BATCH):
             points = group.points[start : start + BATCH]
             try:
@@ -74,11 +68,8 @@ def collect_tables(
             labelled = labels(group, contrasts[start : start + BATCH], points, layout)
             path = scratch / f"{group.id}-{layout.unit_set}-{start:08}.parquet"
             pl.concat([labelled, table], how="horizontal").write_parquet(path)
-            rows.append(table["mean_difference"].to_numpy().reshape(len(points), -1))
-        means[layout.unit_set] = np.concatenate(rows) if rows else np.empty((0, 0))
     if reasons:
         raise DamagedPointsError(reasons)
-    return means
 
 
 def write_sweep_table(scratch: Path, target: Path) -> None:

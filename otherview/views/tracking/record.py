@@ -17,6 +17,7 @@ import polars as pl
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from otherview.results.reader import RunResult, read_result
 from otherview.study.compose import RUN_SETTINGS, identity
 from otherview.views.tracking.histograms import Histogram, null_histogram, t_histogram
 from otherview.views.tracking.null_pictures import null_figure, t_figure
@@ -50,17 +51,14 @@ class Record:
     """Artifacts that this one was made from."""
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a folder holds the finished result of a run."""
-    return (folder / "summary.json").is_file()
-
-
 def run_record(folder: Path, group: str | None = None) -> Record:
     """The record of a run's result. `group` replaces the name of the sweep that it is part of.
 
-    Raises OSError where a file of the result is missing, ValueError where one is damaged.
+    Raises ResultError where the result is damaged or unfinished.
     """
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    run = read_result(folder)
+    assert isinstance(run, RunResult)
+    summary = run.summary
     config, run_id = _config(folder)
     record = Record(
         id=run_id,
@@ -75,15 +73,12 @@ def run_record(folder: Path, group: str | None = None) -> Record:
     record.values = dict(flattened(summary["results"]))
     record.tables["study/published_reading"] = published_reading(summary)
     record.tables["study/sign_flips"] = sign_flips(summary)
-    nulls = pl.read_parquet(folder / "nulls.parquet")
     for unit_set, result in summary["results"].items():
-        units = pl.read_parquet(folder / f"{unit_set}.parquet")
+        units = run.units[unit_set]
         record.tables[f"{unit_set}/unit_table"] = units
-        add_distributions(record, unit_set, result, units, nulls, summary["items"])
-    if (folder / "interventions.parquet").is_file():
-        record.tables["interventions/unit_table"] = pl.read_parquet(
-            folder / "interventions.parquet"
-        )
+        add_distributions(record, unit_set, result, units, run.nulls, summary["items"])
+    if run.single_heads is not None:
+        record.tables["interventions/unit_table"] = run.single_heads
     for key, name in (("scene/reference", "reference"), ("scene/renderings", "renderings")):
         if (folder / f"{name}.png").is_file():
             record.pictures[key] = folder / f"{name}.png"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,21 +9,19 @@ from typing import Any
 
 import polars as pl
 
+from otherview.results.reader import SweepResult, read_result
 from otherview.views.tracking.record import Record, flattened, stable_id, tags
-
-
-def is_combined(folder: Path) -> bool:
-    """Whether a folder holds a sweep's combined result."""
-    return (folder / "combined.json").is_file()
 
 
 def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) -> Record:
     """The record of a sweep's combined result; `uses` are the artifacts of its runs.
 
     Its id is made of the studies' names and the directory's, so that a sweep that has grown stays
-    one run. Raises OSError where a file is missing, ValueError where one is damaged.
+    one run. Raises ResultError where the result is damaged.
     """
-    combined = json.loads((folder / "combined.json").read_text(encoding="utf-8"))
+    result = read_result(folder)
+    assert isinstance(result, SweepResult)
+    combined = result.combined
     name = folder.resolve().name
     groups = combined["groups"]
     models = [entry["model"] for entry in groups]
@@ -59,13 +56,11 @@ def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) ->
         prefix = "" if len(groups) == 1 else f"{_key(entry['title'])}/"
         record.values |= dict(flattened(entry["results"], prefix))
     record.tables = {name: table for name, table in tables(combined) if table.height}
-    for unit_set in ("heads", "slices16"):
-        file = folder / f"combined_{unit_set}.parquet"
-        if file.is_file():
-            table = pl.read_parquet(file)
-            lists = [column for column, kind in table.schema.items() if kind == pl.List]
-            record.tables[f"{unit_set}/combined"] = table.drop(lists)
-            break  # slices beside heads are many times as many rows: they stay in the artifact
+    # Slices are many times as many rows as heads: with heads, they stay in the artifact.
+    unit_set = min(result.units)
+    table = result.units[unit_set]
+    lists = [column for column, kind in table.schema.items() if kind == pl.List]
+    record.tables[f"{unit_set}/combined"] = table.drop(lists)
     return record
 
 

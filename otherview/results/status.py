@@ -1,0 +1,95 @@
+"""status.json: what a run says of itself while it works and when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from otherview.disk.atomic import write_json
+from otherview.results.integrity import Stamps, settled
+
+STATUS = "status.json"
+BEAT = 20.0
+"""Seconds between two signs of life of a run."""
+MAX_SILENCE = 180.0
+"""Seconds without a sign of life after which a run counts as gone."""
+
+
+def write_status(folder: Path, state: str, error: str | None = None, **more: Any) -> None:
+    """Write `status.json`: running, finished, failed (with the error) or interrupted."""
+    status: dict[str, Any] = {
+        "state": state,
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        **more,
+    }
+    if error is not None:
+        status["error"] = error
+    write_json(folder / STATUS, status)
+
+
+def read_status(folder: Path) -> tuple[dict[str, Any], Stamps]:
+    """Return status.json without its stamps, and these; both empty where it cannot be read."""
+    try:
+        status = json.loads((folder / STATUS).read_bytes())
+        written = (folder / STATUS).stat().st_mtime_ns
+        return status, settled(status.pop("stamps", {}), written)
+    except (OSError, ValueError, AttributeError, TypeError, LookupError):
+        return {}, {}
+
+
+@contextmanager
+def signs_of_life(folder: Path) -> Iterator[None]:
+    """Touch `status.json` now and then, so that others see that the run still works."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            with suppress(OSError):
+                os.utime(folder / STATUS)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str] | None) -> bool:
+    """Return whether a run whose `status` says running does run.
+
+    `live_jobs` are the jobs that Slurm knows to run; None where it was not asked.
+    """
+    if "job" in status and live_jobs is not None:
+        return str(status["job"]) in live_jobs
+    if status.get("host") == socket.gethostname() and not process_runs(status.get("process")):
+        return False
+    try:
+        return time.time() - (folder / STATUS).stat().st_mtime < MAX_SILENCE
+    except FileNotFoundError:
+        return False
+
+
+def process_runs(process: object) -> bool:
+    """Return whether a process of this machine is there and has not ended."""
+    if not isinstance(process, int) or process < 1:
+        return False
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False

@@ -1,0 +1,38 @@
+"""Progress bars on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from otherview.disk.progress import Progress
+
+
+def open_bars(console: Console) -> Bars:
+    """Return bars with a description, what is done and the time left; gone when they are closed."""
+    return Bars(
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[Progress]:
+    """Show one bar per stage that is not complete."""
+    with open_bars(console) as bars:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total, visible=done < total)
+
+        yield report
