@@ -176,7 +176,8 @@ def complaint(folder: Path, state: ResultState) -> str:
         return f"{file} is damaged: {state.reason}"
     if state.kind is Kind.DAMAGED and state.file != SUMMARY:
         return f"{file} is missing: the result is damaged"
-    return f"{folder} holds no finished result: {state}"
+    why = state.reason if state.kind is Kind.MISSING else state
+    return f"{folder} holds no finished result: {why}"
 
 
 def table_of(units: dict[str, pl.DataFrame], unit_set: str) -> pl.DataFrame:

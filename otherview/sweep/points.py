@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from otherview.study import Study
 from otherview.study.compose import identity, plain_config, study_from, varied_name
@@ -53,7 +55,7 @@ class Point:
 
 
 def compose_points(
-    loader: ConfigLoaderImpl, master: DictConfig, job_overrides: Sequence[Sequence[str]]
+    loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]
 ) -> list[Point]:
     """A point for every list of overrides, each once, in their order.
 
@@ -72,35 +74,41 @@ def compose_points(
 
 
 def compose(
-    loader: ConfigLoaderImpl, master: DictConfig, job_overrides: Sequence[Sequence[str]]
+    loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]
 ) -> Iterator[tuple[Sequence[str], DictConfig]]:
-    """The composed config of every list of overrides, without Hydra's part.
+    """Yield every list of overrides with its composed config, without Hydra's part.
 
-    Hydra composes the chosen groups and then sets single values. Points that differ in values
-    only share the first, which takes nearly all of the time.
+    Points that differ only in plain values (`seed=3`) share what Hydra composes from all other
+    overrides, which takes nearly all the time.
     """
-    parser = OverridesParser.create(config_loader=loader)
     texts = list(dict.fromkeys(text for overrides in job_overrides for text in overrides))
-    parsed = dict(zip(texts, parser.parse_overrides(texts), strict=True))
-    is_value = {text: sets_value(loader, override) for text, override in parsed.items()}
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(texts)
+    values = {text: o for text, o in zip(texts, parsed, strict=True) if sets_value(loader, o)}
     composed: dict[tuple[str, ...], DictConfig] = {}
     for overrides in job_overrides:
-        groups = tuple(text for text in overrides if not is_value[text])
-        if groups not in composed:
-            whole = loader.load_sweep_config(master, list(groups))
+        others = tuple(text for text in overrides if text not in values)
+        if others not in composed:
+            whole = loader.load_sweep_config(master, list(others))
             names = [str(name) for name in whole if name != "hydra"]
-            composed[groups] = OmegaConf.masked_copy(whole, names)
-            OmegaConf.set_struct(composed[groups], True)
-        config = copy.deepcopy(composed[groups])
-        values = [parsed[text] for text in overrides if is_value[text]]
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+            composed[others] = OmegaConf.masked_copy(whole, names)
+            OmegaConf.set_struct(composed[others], True)
+        config = copy.deepcopy(composed[others])
+        for override in (values[text] for text in overrides if text in values):
+            try:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            except OmegaConfBaseException as error:
+                raise ConfigCompositionException(
+                    f"Could not override '{override.key_or_group}'."
+                ) from error
         yield overrides, config
 
 
-def sets_value(loader: ConfigLoaderImpl, override: Override) -> bool:
-    """Whether Hydra takes an override for a value, and not for the choice of a group."""
-    is_group = loader.repository.group_exists(override.key_or_group)
-    return isinstance(override.value(), dict) or not is_group
+def sets_value(loader: ConfigLoader, override: Override) -> bool:
+    """Return whether an override sets a value that exists, and does not choose a group's option."""
+    plain = override.type is OverrideType.CHANGE and override.package is None
+    return plain and (
+        isinstance(override.value(), dict) or not loader.get_group_options(override.key_or_group)
+    )
 
 
 def swept_names(job_overrides: Sequence[Sequence[str]]) -> set[str]:

@@ -26,7 +26,7 @@ from otherview.results.state import SWEEP, Kind, state_of
 from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.sweep.points import Point
 from otherview.sweep.submissions import REFERENCES, Submission
-from otherview.sweep.viewing import PointViews, views_beside
+from otherview.sweep.viewing import PointViews
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +61,7 @@ def run_points(
     """
     sources = [model_source(point.study.model) for point in points]
     with (
-        views_beside(submission.directory, submission.launcher, console, report) as views,
+        PointViews(submission.directory, submission.launcher, console, report) as views,
         Runner(submission, report, say, views) as runner,
     ):
         for source in dict.fromkeys(sources):

@@ -1,12 +1,11 @@
-"""The views of a sweep's points, made where the measuring does not wait for them."""
+"""The views of a sweep's points, made so that measuring does not wait for them."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,48 +22,41 @@ PAGE = "report.html"
 
 
 class PointViews:
-    """Makes views one point after the other, in a thread beside the one that measures."""
+    """Make views one point after the other, in a thread of its own, while points are measured.
 
-    def __init__(self, directory: Path, launcher: Mapping[str, Any], console: Console) -> None:
-        self._directory, self._console = directory, console
+    All are made when the block ends well. When it is left otherwise, only the current one is: the
+    others can be made from the files at any time.
+    """
+
+    def __init__(
+        self, directory: Path, launcher: Mapping[str, Any], console: Console, report: Progress
+    ) -> None:
+        self._directory, self._console, self._report = directory, console, report
         self._views = (*PAGES, *TRACKING) if launcher.get("pages") else TRACKING
         self._thread = ThreadPoolExecutor(1, "views")
         self._made: list[Future[None]] = []
 
+    def __enter__(self) -> PointViews:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        try:
+            left = [future for future in self._made if not future.done()] if error is None else []
+            for done, _future in enumerate(as_completed(left)):
+                self._report("views", done + 1, len(left))
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+
     def add(self, point: Point) -> None:
-        """Has the views of a finished point made when those before are."""
+        """Have the views of a finished point made when those before are."""
         folder, settings = self._directory / point.folder, run_settings(point.config)
         self._made.append(
             self._thread.submit(make_views, folder, settings, self._console, self._views)
         )
 
-    def finish(self, report: Progress) -> None:
-        """Waits for all of them."""
-        left = [future for future in self._made if not future.done()]
-        for done, _ in enumerate(as_completed(left)):
-            report("views", done + 1, len(left))
-        self._thread.shutdown()
-
-    def abandon(self) -> None:
-        """Waits for the one in hand only; the others can be made from the files at any time."""
-        self._thread.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def views_beside(
-    directory: Path, launcher: Mapping[str, Any], console: Console, report: Progress
-) -> Iterator[PointViews]:
-    """Views that are all made when the block ends well, and given up when it is left otherwise."""
-    views = PointViews(directory, launcher, console)
-    try:
-        yield views
-        views.finish(report)
-    finally:
-        views.abandon()
-
 
 def make_pages(folders: Sequence[Path], report: Progress) -> list[str]:
-    """Makes the pages of finished points on all cores; returns a line for each that failed."""
+    """Make the pages of finished points on all cores; return one line for each that failed."""
     workers = min(len(folders), os.cpu_count() or 1)
     spawn = multiprocessing.get_context("spawn")
     warnings: list[str] = []
