@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import Program
+from tests.damages import reseal
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 
 ROWS = 16_320
@@ -30,6 +31,7 @@ def result(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = cwd / "small"
     slices = pl.read_parquet(folder / "slices16.parquet").select("unit", "t", "p_stepdown")
     slices.sample(ROWS, with_replacement=True, seed=0).write_parquet(folder / "slices16.parquet")
+    reseal(folder / "summary.json")
     return folder
 
 
@@ -48,6 +50,7 @@ def folder(result: Path, tmp_path: Path) -> Path:
     shutil.copytree(result, copied)
     slices = pl.read_parquet(copied / "slices16.parquet")
     slices.head(20).write_parquet(copied / "slices16.parquet")
+    reseal(copied / "summary.json")
     return copied
 
 
