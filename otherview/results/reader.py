@@ -211,9 +211,7 @@ def open_responses(path: Path) -> xarray.Dataset:
         raise damaged(path, error) from error
 
 
-def item_differences(
-    path: Path, reading: dict[str, Any], contrast: str | None
-) -> ItemDifferences:
+def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
     """Return the differences of a contrast; None is the contrast of the study itself."""
     with open_responses(path) as dataset:
         rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
