@@ -41,7 +41,8 @@ from otherview.models import weights
 from otherview.models.cost import image_tokens
 from otherview.models.scene import open_reference
 from otherview.study import Study
-from otherview.study.compose import compose_study, configuration_folder, register_resolvers
+from otherview.study.compose import compose_study, register_resolvers
+from otherview.study.configuration import configuration_folder
 from otherview.sweep.points import Point, compose_points
 from otherview.sweep.submissions import freeze, read_submissions
 

@@ -1,29 +1,49 @@
-"""The command `otherview`: finds the subcommand and hands it the rest of the line."""
+"""The command `otherview`: find the subcommand and hand it the rest of the line."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 import otherview
 
 COMMANDS = {
-    "run": ("otherview.run", "run a study, or a sweep with -m"),
-    "plan": ("otherview.plan", "say what a study would run, without weights"),
-    "sweep": ("otherview.sweep.command", "follow, resume, combine or cancel a sweep"),
-    "figure": ("otherview.views.figure_command", "write one figure of a result"),
-    "report": ("otherview.views.report_command", "write the page of a result"),
-    "track": ("otherview.views.track_command", "send results to Weights & Biases"),
-    "dashboard": ("otherview.views.dashboard", "show or push the Weights & Biases workspace"),
-    "examples": ("otherview.views.examples", "draw a few prompts with a pocket model"),
+    "run": ("otherview.programs", "run", "run a study, or a sweep with -m"),
+    "plan": ("otherview.programs", "plan", "print what a study would run, without weights"),
+    "sweep": ("otherview.sweep.command", "main", "follow, resume, combine or cancel a sweep"),
+    "figure": ("otherview.views.figure_command", "main", "write one figure of a result"),
+    "report": ("otherview.views.report_command", "main", "write the HTML report of a result"),
+    "track": ("otherview.views.track_command", "main", "send results to Weights & Biases"),
+    "dashboard": ("otherview.views.dashboard", "main", "set up the Weights & Biases workspace"),
 }
-"""Module and one-line purpose of every subcommand."""
+"""Module, function and one-line purpose of every subcommand."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells report it: 128 + SIGINT."""
+CLOSED_PIPE = 141
+"""Exit code if nobody reads the output any more, as in `otherview ... | head`: 128 + SIGPIPE."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = dispatch(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return CLOSED_PIPE
+    return code
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Print what `words` ask of the command itself, or run the subcommand that they name."""
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -32,16 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = words
     if name not in COMMANDS:
-        sys.stderr.write(f"error: no command is called {name}; there are: {', '.join(COMMANDS)}\n")
+        sys.stderr.write(f"error: {unknown_command(name)}\n")
         return 2
+    module, function, _ = COMMANDS[name]
     sys.argv = [f"otherview {name}", *rest]
-    module = importlib.import_module(COMMANDS[name][0])
-    return int(module.main() or 0)
+    return int(getattr(importlib.import_module(module), function)() or 0)
+
+
+def unknown_command(name: str) -> str:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
+    return f"no command is called {name}; {hint}"
 
 
 def usage() -> str:
-    """The text of `otherview --help`."""
-    rows = "\n".join(f"  {name:<11}{purpose}" for name, (_, purpose) in COMMANDS.items())
+    """Return the text of `otherview --help`."""
+    rows = "\n".join(f"  {name:<11}{purpose}" for name, (_, _, purpose) in COMMANDS.items())
     return (
         "usage: otherview COMMAND ...\n\n"
         "Probe a diffusion transformer with paired prompts and test every attention head.\n\n"

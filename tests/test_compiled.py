@@ -23,10 +23,10 @@ from otherview.passes.transformer import run
 from otherview.study import Study
 from otherview.study.compose import (
     compose_study,
-    configuration_folder,
     identity,
     register_resolvers,
 )
+from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError
 
 # torch's compiler still imports its own deprecated torch.jit

@@ -13,8 +13,8 @@ from otherview.analysis.token_shares import token_shares
 from otherview.models.sites import heads
 from otherview.passes.measure import measure
 from otherview.passes.session import Session
+from otherview.programs import run_study
 from otherview.results.reader import RunResult, read_result
-from otherview.run import run_study
 from otherview.stats import SignFlipResult
 from otherview.study import Controls, Templates
 from otherview.study.compose import compose_study

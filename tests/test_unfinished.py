@@ -18,7 +18,7 @@ import xarray
 from otherview.disk.progress import silent
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
-from otherview.run import make_result
+from otherview.results.run_study import make_result
 from otherview.study import Study
 from otherview.study.compose import compose_study
 
@@ -26,7 +26,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from otherview.study.compose import compose_study
-from otherview.run import make_result
+from otherview.results.run_study import make_result
 
 def report(stage, done, total):
     if stage == "probing items" and done == 2:

@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 from otherview.results.state import SWEEP, Kind, ResultState, state_of
-from otherview.study.compose import configuration_folder
+from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError
 from otherview.sweep.following import follow, look
 from otherview.sweep.jobs import submit, tasks_wanted

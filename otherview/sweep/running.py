@@ -31,7 +31,7 @@ from otherview.sweep.viewing import PointViews
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from otherview.run import Measured
+    from otherview.results.run_study import Measured
 
 MAX_ATTEMPTS = 3
 """Times that a point may be stopped before its end; then it counts as failed."""
@@ -119,7 +119,7 @@ class Runner:
         return session
 
     def _measured(self, point: Point, session: Session) -> Measured:
-        from otherview.run import measure_study
+        from otherview.results.run_study import measure_study
 
         folder = self._folder(point)
         attempt = self._attempt(folder)

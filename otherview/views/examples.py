@@ -1,4 +1,4 @@
-"""What the model draws for a few of the study's prompts: otherview examples DIR
+"""What the model draws for a few of the study's prompts.
 
 Only the pocket models: they were trained to draw in the one step that the probe takes. A large
 model draws noise in one step, and a picture of it costs as much as many passes of the study.
@@ -6,15 +6,13 @@ model draws noise in one step, and a picture of it costs as much as many passes 
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from otherview.disk.atomic import replacing
-from otherview.results.reader import NotInResultError, ResultError, RunResult, read_result
+from otherview.results.reader import NotInResultError, RunResult, read_result
 
 NAME = "examples.png"
 SHOWN = 4
@@ -80,17 +78,3 @@ def render(folder: Path, config: dict[str, Any], prompts: list[list[str]]) -> An
     pictures = renderer.render(np.stack([reference] * len(texts)), texts, seed=config["seed"])
     rows = np.split((pictures * 255).round().astype(np.uint8), len(prompts))
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-
-
-def main() -> None:
-    """Writes the examples of each directory; what is wrong is one line and exit code 1."""
-    parser = argparse.ArgumentParser(
-        prog="otherview examples",
-        description="Draws a few of a run's prompts with the pocket model that it probed.",
-    )
-    parser.add_argument("directory", type=Path, nargs="+", help="of a run")
-    for folder in parser.parse_args().directory:
-        try:
-            print(write_examples(folder))
-        except (ResultError, NotInResultError) as error:
-            sys.exit(f"error: {error}")

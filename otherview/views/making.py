@@ -37,16 +37,32 @@ def track(folder: Path, settings: Settings) -> None:
         track_run(folder, settings["tracking"])
 
 
-def examples(folder: Path, _settings: Settings) -> None:
-    from otherview.results.reader import NotInResultError, SweepResult, read_result
+def draw_examples(folder: Path, _settings: Settings) -> None:
+    """Draw the pictures of the page, if the model draws in one step."""
+    from otherview.results.reader import NotInResultError
     from otherview.views.examples import write_examples
+
+    with suppress(NotInResultError):  # a large model draws nothing in one step
+        write_examples(pictured_run(folder))
+
+
+def draw_missing_examples(folder: Path) -> None:
+    """Draw the pictures of the page unless they are there. A page without them is a page too."""
+    from otherview.results.reader import ResultError
+    from otherview.views.examples import NAME
+
+    with suppress(ResultError):
+        if not (pictured_run(folder) / NAME).is_file():
+            draw_examples(folder, {})
+
+
+def pictured_run(folder: Path) -> Path:
+    """Return the run whose pictures the page of a result shows: a point of a sweep, or itself."""
+    from otherview.results.reader import SweepResult, read_result
     from otherview.views.report.sweep_page import first_point
 
     result = read_result(folder)
-    if isinstance(result, SweepResult):  # its page shows those of a point
-        folder = folder / first_point(result)
-    with suppress(NotInResultError):  # a large model draws nothing in one step
-        write_examples(folder)
+    return folder / first_point(result) if isinstance(result, SweepResult) else folder
 
 
 def report(folder: Path, _settings: Settings) -> None:
@@ -56,7 +72,7 @@ def report(folder: Path, _settings: Settings) -> None:
 
 
 PAGES: tuple[View, ...] = (
-    View("examples", "otherview examples", examples),
+    View("examples", "otherview report", draw_examples),
     View("report", "otherview report", report),
 )
 """What is there to look at, in the order in which it is made."""

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from otherview.models.sites import hook_sites, units_of
+from otherview.programs import run_study
 from otherview.results.reader import ItemDifferences, RunResult, read_result
-from otherview.run import run_study
 from otherview.study import Creatures, Study
 from otherview.study.compose import compose_study
 

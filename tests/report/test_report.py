@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from otherview.programs import run_study
 from otherview.results.reader import ResultError, RunResult, read_result
-from otherview.run import run_study
 from otherview.views.report import report_html, write_report
 from otherview.views.report.run_page import run_command
 from tests.conftest import Program

@@ -13,7 +13,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from otherview.study.compose import configuration_folder, register_resolvers
+from otherview.study.compose import register_resolvers
+from otherview.study.configuration import configuration_folder
 from otherview.sweep.command import main
 from otherview.sweep.following import Standing, look
 from otherview.sweep.launch import default_settings, launch

@@ -10,7 +10,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from otherview.study.compose import configuration_folder, register_resolvers
+from otherview.study.compose import register_resolvers
+from otherview.study.configuration import configuration_folder
 from otherview.sweep.points import Point, compose_points
 
 Compose = Callable[[Sequence[Sequence[str]]], list[Point]]

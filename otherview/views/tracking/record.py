@@ -18,7 +18,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from otherview.results.reader import RunResult, read_result
-from otherview.study.compose import RUN_SETTINGS, identity
+from otherview.study.compose import identity
+from otherview.study.configuration import RUN_SETTINGS
 from otherview.views.tracking.histograms import Histogram, null_histogram, t_histogram
 from otherview.views.tracking.null_pictures import null_figure, t_figure
 

@@ -1,0 +1,100 @@
+"""The two commands whose settings Hydra composes: `otherview run` and `otherview plan`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from otherview.study import Study
+from otherview.study.compose import (
+    check_run_settings,
+    register_resolvers,
+    run_settings,
+    study_from,
+)
+from otherview.study.config_errors import USER_ERRORS, one_line
+from otherview.study.configuration import configuration_folder
+from otherview.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from otherview.views.making import Settings
+
+
+def run() -> None:
+    """Run a study, or the points of a sweep, as the command line says."""
+    compose_and_call(run_task, "run")
+
+
+def plan() -> None:
+    """Print what a study would run."""
+    compose_and_call(plan_task, "plan")
+
+
+def run_task(config: DictConfig) -> None:
+    check_run_settings(config)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    settings = run_settings(config)
+    run_study(study_from(config), folder, settings)
+
+
+def plan_task(config: DictConfig) -> None:
+    from otherview.views.plan_console import print_plan
+
+    print_plan(study_from(config))
+
+
+def run_study(study: Study, folder: Path, settings: Settings) -> None:
+    """Run `study`, write its result into `folder`, print its tables and make its views.
+
+    `settings` are those of the views.
+    """
+    from otherview.results.run_study import make_result
+    from otherview.views.console import plain_console, print_result
+    from otherview.views.making import make_views
+    from otherview.views.progress import progress_bars
+
+    console = plain_console()
+    with progress_bars(console) as report:
+        make_result(study, folder, report)
+    print_result(folder, console)
+    make_views(folder, settings, console)
+
+
+def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> None:
+    """Compose `conf/<config_name>.yaml` as the command line says and call `task` with it.
+
+    A mistake of the user ends in one line on stderr and exit code 1. `HYDRA_FULL_ERROR=1` shows
+    the traceback instead.
+    """
+    wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except (StudyError, OSError) as error:
+            line = one_line(error)
+            # the other points of a sweep run nevertheless
+            in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+            if line is None or in_sweep or wants_tracebacks:
+                raise
+            raise SystemExit(f"error: {line}") from error  # else Hydra adds lines of its own
+
+    register_resolvers()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
+    folder = str(configuration_folder())
+    try:
+        hydra.main(config_path=folder, config_name=config_name, version_base="1.3")(guarded)()
+    except USER_ERRORS as error:
+        line = one_line(error)
+        if line is None or wants_tracebacks:
+            raise
+        sys.exit(f"error: {line}")

@@ -1,0 +1,157 @@
+"""Run a study and write its result: measure, test, intervene, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otherview.study import Study
+
+if TYPE_CHECKING:
+    from otherview.disk.progress import Progress
+    from otherview.passes.measure import Measurement
+    from otherview.passes.session import Session
+    from otherview.results.reader import RunResult
+
+
+def run(
+    study: Study,
+    folder: str | Path,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Run `study` and write its result into `folder`; return it as `read_result` reads it.
+
+        result = run(compose_study(["+experiment=kitchen", "model=pocket"]), "kitchen")
+        result.heads
+
+    A run that was interrupted continues where it stopped. Raises StudyError if the study cannot be
+    run; `status.json` in `folder` then says why.
+    """
+    from otherview.disk.progress import silent
+    from otherview.results.reader import RunResult, read_result
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    make_result(study, folder, progress or silent)
+    result = read_result(folder)
+    assert isinstance(result, RunResult)
+    return result
+
+
+def make_result(
+    study: Study,
+    folder: Path,
+    report: Progress,
+    session: Session | None = None,
+) -> dict[str, Any]:
+    """Measure, test and write the result into `folder`; return the content of `summary.json`.
+
+    `session` is a loaded model to use. Every batch of responses is kept until the result is whole,
+    so that a run that was killed continues where it stopped. An error is written into
+    `status.json` and raised.
+    """
+    from otherview.results.status import signs_of_life
+
+    with signs_of_life(folder):
+        return measure_study(study, folder, report, session).finish(report)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A study whose passes are done, and that remains to be tested and written."""
+
+    study: Study
+    folder: Path
+    measurement: Measurement
+    session: Session
+    status: Mapping[str, Any]
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether `finish` runs the model again, for interventions."""
+        return self.study.intervention.kind != "none"
+
+    def finish(
+        self,
+        report: Progress,
+        made_meanwhile: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """Test and write; return the content of `summary.json`.
+
+        `made_meanwhile` is called before anything is written. If it returns True, another process
+        has made this result, and its files stay.
+        """
+        from otherview.passes.unfinished import remove_unfinished
+        from otherview.results.integrity import read_sealed
+        from otherview.results.state import SUMMARY
+        from otherview.results.status import write_status
+
+        with ends_recorded(self.folder, self.status):
+            if not made_meanwhile():
+                self._write(report)
+            summary, stamps = read_sealed(self.folder / SUMMARY, {})
+        remove_unfinished(self.folder)
+        write_status(self.folder, "finished", **self.status, stamps=stamps)
+        return summary
+
+    def _write(self, report: Progress) -> None:
+        from otherview.analysis.controls import analyse_contrasts
+        from otherview.causes.intervene import intervene
+        from otherview.results.writing import write_analyses, write_controls, write_measurement
+
+        study, folder, measurement = self.study, self.folder, self.measurement
+        write_measurement(folder, study, measurement)
+        tested = analyse_contrasts(study, measurement, report)
+        own = tested[0]
+        if study.controls is not None:
+            write_controls(folder, tested)
+        if study.intervention.kind != "none":
+            intervene(study, self.session, measurement, folder, own.analyses, report)
+        write_analyses(folder, study, own.measurement, own.analyses)
+
+
+def measure_study(
+    study: Study,
+    folder: Path,
+    report: Progress,
+    session: Session | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> Measured:
+    """Run the passes of `study`, whose result is to be written into `folder`.
+
+    `status` holds further fields for `status.json`. An error is written there and raised.
+    """
+    from otherview.causes.intervene import check_intervention
+    from otherview.passes.measure import measure
+    from otherview.passes.session import open_session
+    from otherview.passes.unfinished import FOLDER
+    from otherview.results.status import write_status
+
+    more = dict(status or {})
+    write_status(folder, "running", **more)
+    with ends_recorded(folder, more):
+        if session is None:
+            session = open_session(study)
+            session.expect([study])
+        check_intervention(study, session)
+        measurement = measure(study, report, session, folder / FOLDER)
+    return Measured(study, folder, measurement, session, more)
+
+
+@contextmanager
+def ends_recorded(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
+    """Write into `status.json` that the block was interrupted or failed; raise the error."""
+    from otherview.results.status import write_status
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        write_status(folder, "interrupted", **more)
+        raise
+    except Exception as error:
+        with suppress(OSError):  # the disk may be full
+            write_status(folder, "failed", str(error), **more)
+        raise

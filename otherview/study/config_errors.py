@@ -1,0 +1,138 @@
+"""One line for what a user got wrong in a configuration: what, where, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from otherview.study import Study
+from otherview.study.configuration import SCHEMAS, configuration_folder
+from otherview.study.errors import StudyError
+
+USER_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    StudyError,
+    OSError,
+    UnicodeDecodeError,
+    yaml.YAMLError,
+)
+
+
+def one_line(error: BaseException) -> str | None:
+    """Return what to tell the user, or None if the error is a defect of the program."""
+    for cause in causes(error):
+        if isinstance(cause, StudyError):
+            return f"{cause}{origin(cause.setting)}"
+        if isinstance(cause, ConfigKeyError) and cause.full_key:
+            return str(unknown_setting(str(cause.full_key)))
+        if isinstance(cause, MissingConfigException) and cause.options:
+            group, _, option = str(cause.missing_cfg_file).rpartition("/")
+            return f"no {group} is called {option}; there are: {', '.join(cause.options)}"
+        refused = re.match(r"Could not override '([^']+)'", str(cause))
+        if refused and isinstance(cause, ConfigCompositionException):
+            return str(unknown_setting(refused[1]))
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
+    line = " ".join(str(error).split())
+    if isinstance(error, OverrideParseException):
+        return f"{line}. Quote values that hold braces, brackets or commas: a.b='\"x {{y}}\"'"
+    return line
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, what it was raised from, and so on."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def origin(setting: str | None) -> str:
+    """Say where a setting was given: in an override of the command line or in a YAML file."""
+    if setting is None:
+        return ""
+    group = setting.split(".")[0]
+    for argument in sys.argv[1:]:
+        name = argument.lstrip("+~").split("=")[0]
+        if name.startswith(f"{group}.") and setting.startswith(name):
+            return f" (from the command line: {argument})"
+        if name == setting:
+            return f" (from the command line: {argument})"
+    if not HydraConfig.initialized():
+        return ""
+    runtime = HydraConfig.get().runtime
+    folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
+    for chosen in ("experiment", group):
+        name = f"{runtime.choices.get(chosen)}.yaml"
+        for file in (folder / chosen / name for folder in folders):
+            if file.is_file() and (chosen == group or sets(file, setting)):
+                return f" (from {shortest(file)})"
+    return ""
+
+
+def sets(file: Path, setting: str) -> bool:
+    """Whether a YAML file of the global package gives `setting` a value."""
+    content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for key in setting.split("."):
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return True
+
+
+def shortest(file: Path) -> str:
+    """Return the path from the current directory if `file` is below it."""
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def unknown_setting(name: str) -> StudyError:
+    """Return an error that names the nearest setting that exists, or all of them."""
+    known = list(settings(Study))
+    for group, schema in SCHEMAS.items():
+        known += settings(schema, f"{group}.")
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
+    return StudyError(f"no setting is called {name}{hint}")
+
+
+def missing_setting(name: str) -> StudyError:
+    """Return an error that says how to give a setting that has no default."""
+    if name != "name":
+        return StudyError(f"{name} is missing: give it in the YAML or as {name}=...", name)
+    studies = sorted(file.stem for file in (configuration_folder() / "experiment").glob("*.yaml"))
+    return StudyError(
+        f"no study was chosen: add +experiment=NAME (there are: {', '.join(studies)}), "
+        "or give your own a name=..."
+    )
+
+
+def settings(schema: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the name of every setting of a dataclass, nested ones with their dots."""
+    types = get_type_hints(schema)
+    for field in fields(schema):
+        if is_dataclass(types[field.name]):
+            yield f"{prefix}{field.name}"
+            yield from settings(types[field.name], f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"

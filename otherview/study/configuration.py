@@ -1,0 +1,20 @@
+"""Where the configuration files are, and which of their settings describe no study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from otherview.study.tracking import Tracking
+
+RUN_SETTINGS = ("hydra", "tracking")
+"""Names in a composed config that are no part of the study: where it runs, writes and is shown."""
+
+SCHEMAS = {"tracking": Tracking}
+"""The dataclass of each run setting that has one."""
+
+
+def configuration_folder() -> Path:
+    """Return `otherview/conf` in a wheel, `conf` next to the package in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    shipped = package / "conf"
+    return shipped if shipped.is_dir() else package.parent / "conf"

@@ -1,0 +1,157 @@
+"""What a study would run, on the console: units, tokens and cost. Needs no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from otherview.models.cost import forward_flops, image_tokens, responses_bytes
+from otherview.models.scene import open_reference
+from otherview.models.sites import Site, heads, hook_sites, slices
+from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
+from otherview.study import Study
+from otherview.study.prompts import (
+    PromptSet,
+    TokenPlace,
+    check_lengths,
+    study_prompts,
+    token_places,
+)
+from otherview.views.console import plain_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def print_plan(study: Study) -> None:
+    """Print units by site, items with their tokens, and cost."""
+    console = plain_console()
+    folder = cached_folder(study.model)
+    config = transformer_config(study.model, folder)
+    sites = hook_sites(config)
+    prompts = study_prompts(study)
+    reference = (study.model.height, study.model.width)
+    if study.scene.image is not None:
+        image = open_reference(study.scene)
+        reference = (image.height, image.width)
+    console.print(
+        f"\n{study.name}  {study.model.name}, {len(prompts.items)} items, "
+        f"{len(prompts.conditions)} wordings",
+        style="bold",
+    )
+    console.print(units_table(sites))
+    width = max(len(condition.name) for condition in prompts.conditions) + 2
+    for condition in prompts.conditions:
+        console.print(f"{condition.name:<{width}}{condition.template}")
+    if folder is None or not (folder / "tokenizer").is_dir():
+        console.print(
+            f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
+            "not on this machine.",
+            style="yellow",
+        )
+    else:
+        tokenizer = load_tokenizer(folder)
+        places = token_places(tokenizer, prompts.prompts, study.model.text_length)
+        if study.scene.prompt is not None:
+            check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
+        own = prompts.of(prompts.contrast())
+        places = [places[place] for place in prompts.places(prompts.contrast())]
+        console.print(tokens_table(own, places))
+        differing = differing_items(own, places)
+        if differing:
+            console.print(
+                f"For {differing} of {len(prompts.items)} items the wordings differ in token count "
+                "or in the item's position: no sign flip removes that.",
+                style="yellow",
+            )
+    tokens = image_tokens(study.model, reference)
+    flops = forward_flops(config, study.model.text_length, tokens)
+    calls = len(prompts.prompts)
+    console.print(
+        f"\ntokens a pass       {study.model.text_length} text and pad + {tokens.target:,} target "
+        f"+ {tokens.reference:,} reference"
+    )
+    size = study.model.batch_size
+    batches = (
+        "batches as large as is best on the device"
+        if isinstance(size, str)
+        else (f"{-(-calls // size)} batches of {size}")
+    )
+    console.print(f"transformer calls   {calls} prompts, in {batches}")
+    if study.scene.prompt is not None:
+        twice = study.scene.guidance_scale > 1
+        drawn = study.scene.steps * (2 if twice else 1)
+        console.print(
+            f"reference image     {drawn} calls ({study.scene.steps} steps"
+            f"{', each with and without the prompt' if twice else ''})"
+        )
+    else:
+        console.print(f"reference image     {study.scene.image}")
+    console.print(
+        f"transformer FLOPs   {scaled(flops)}FLOP a prompt, {scaled(flops * calls)}FLOP in all"
+    )
+    console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
+
+
+def units_table(sites: Sequence[Site]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="units by site", show_footer=True)
+    published, true_heads = slices(sites, text_stream=False), heads(sites)
+    mlp = [unit for unit in published if unit.channel_kind == "mlp"]
+    table.add_column("blocks, stream", footer="all")
+    table.add_column("channels", justify="right")
+    table.add_column("heads", footer=f"{len(true_heads):,}", justify="right")
+    table.add_column("slices of 16", footer=f"{len(published):,}", justify="right")
+    table.add_column("of them MLP", footer=f"{len(mlp):,}", justify="right")
+    for kind, stream in (("joint", "image"), ("joint", "text"), ("single", "all")):
+        group = [site for site in sites if site.block_kind == kind and site.stream == stream]
+        if not group:
+            continue
+        counted = [unit for unit in published if unit.site in group]
+        table.add_row(
+            f"{kind} 0-{len(group) - 1}" + ("" if stream == "all" else f", {stream}"),
+            f"{group[0].channels:,}",
+            f"{sum(site.heads for site in group):,}",
+            f"{len(counted):,}",
+            f"{sum(unit.channel_kind == 'mlp' for unit in counted):,}",
+        )
+    return table
+
+
+def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="tokens of a prompt, and at which of them the item starts")
+    table.add_column("item")
+    for role in ("test", "control"):
+        for heading in (f"{role}: tokens", "item at"):
+            table.add_column(heading, justify="right")
+    wordings = len(prompts.conditions)
+    for index, item in enumerate(prompts.items):
+        row = places[index * wordings : (index + 1) * wordings]
+        cells = []
+        for role in ("test", "control"):
+            of_role = [p for p, r in zip(row, prompts.roles, strict=True) if r == role]
+            counts, positions = {p.count for p in of_role}, {p.item_position for p in of_role}
+            cells += [range_text(counts), range_text(positions)]
+        table.add_row(item, *cells)
+    return table
+
+
+def range_text(values: set[int]) -> str:
+    return str(min(values)) if len(values) == 1 else f"{min(values)}-{max(values)}"
+
+
+def differing_items(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
+    wordings = len(prompts.conditions)
+    rows = [places[start : start + wordings] for start in range(0, len(places), wordings)]
+    return sum(len(set(row)) > 1 for row in rows)
+
+
+def scaled(value: float) -> str:
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if value < 1000:
+            return f"{value:.3g} {prefix}"
+        value /= 1000
+    return f"{value:.3g} E"
