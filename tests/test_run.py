@@ -155,16 +155,6 @@ def test_bad_settings_are_answered_in_one_line_before_torch_is_imported(
     assert not (tmp_path / "outputs").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job", "--resolve"]])
-def test_help_and_config_answer_without_importing_torch(
-    program: Program, tmp_path: Path, arguments: list[str]
-) -> None:
-    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
-    done = program("run", "+experiment=kitchen", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "graded30" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("overrides", "answer"),
     [

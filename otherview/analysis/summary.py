@@ -12,9 +12,9 @@ import polars as pl
 
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.tables import COLUMNS, by_strength, rank_correlation
+from otherview.disk.provenance import provenance
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
-from otherview.results.provenance import provenance
 from otherview.stats import PublishedReading
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.study import Study, settings_of
