@@ -32,7 +32,7 @@ from otherview.disk.progress import Progress
 from otherview.passes.measure import Measurement, measure
 from otherview.stats import RoleTestResult, SignFlipResult, WordingSplitResult
 from otherview.study.compose import compose_study
-from otherview.views.progress import progress_bars
+from otherview.views.progress_bars import progress_bars
 
 MODELS = ("pocket", "pocket_random", "pocket_mention_only")
 READINGS = {

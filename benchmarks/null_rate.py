@@ -39,7 +39,7 @@ from otherview.pocket.rendering import load
 from otherview.stats import published_reading, role_test
 from otherview.study import Study
 from otherview.study.compose import compose_study
-from otherview.views.progress import progress_bars
+from otherview.views.progress_bars import progress_bars
 
 READINGS = {"RMS, all tokens": ("rms", "all"), "log RMS, target tokens": ("log_rms", "target")}
 FLIPS = 2000

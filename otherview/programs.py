@@ -60,7 +60,7 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     from otherview.results.run_study import make_result
     from otherview.views.console import plain_console, print_result
     from otherview.views.making import make_views
-    from otherview.views.progress import progress_bars
+    from otherview.views.progress_bars import progress_bars
 
     console = plain_console()
     with progress_bars(console) as report:

@@ -24,7 +24,6 @@ from otherview.causes.headline import headline
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.progress import Progress, silent
-from otherview.models import weights
 from otherview.models.sites import Unit, hook_sites
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
@@ -47,8 +46,7 @@ def check_intervention(study: Study, session: Session) -> None:
     """
     if study.intervention.kind == "none":
         return
-    config = weights.transformer_config(study.model, session.model.folder)
-    check_heads(hook_sites(config), study.intervention)
+    check_heads(hook_sites(session.model.transformer_config(study.model)), study.intervention)
     session.check(measured_study(study))
 
 

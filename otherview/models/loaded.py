@@ -60,6 +60,10 @@ class LoadedModel:
             self._encoder = None
             free(self.device)
 
+    def transformer_config(self, model: Model) -> dict[str, Any]:
+        """Return the config of the transformer, checked against `model.architecture`."""
+        return weights.transformer_config(model, self.folder)
+
     @cached_property
     def precision(self) -> dict[str, Any]:
         """What decides the last digits of what is computed, as plain JSON."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otherview.disk.fingerprint import code_version
 from otherview.disk.progress import Progress, silent
@@ -47,15 +47,17 @@ def measure(
     progress: Progress | None = None,
     session: Session | None = None,
     unfinished: Path | None = None,
+    pipeline: Any = None,
 ) -> Measurement:
     """Run every prompt of `study` once: each item under each distinct condition.
 
-    `session` is a loaded model to go on with. `unfinished` is a folder in which every batch is kept
-    as it comes: batches of this very study that are there are not run again, and the responses are
-    the same to the bit. All that can be checked without weights is checked before they are loaded.
-    Raises StudyError, also where the device runs out of memory.
+    `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
+    `session` is a loaded model that several studies share. Every batch is kept in the folder
+    `unfinished`: batches of this very study that are there already are not run again, and the
+    responses are the same to the bit. What can be checked without weights is checked before they
+    are loaded. Raises StudyError, also if the device runs out of memory.
     """
-    session, progress = session or open_session(study), progress or silent
+    session, progress = session or open_session(study, pipeline), progress or silent
     prompts, places = session.check(study)
 
     from otherview.passes.probe import probe

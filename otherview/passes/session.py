@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otherview.disk.progress import Progress, silent
 from otherview.models import weights
+from otherview.models.given import GivenModel
 from otherview.models.loaded import LoadedModel
 from otherview.models.reference_store import ReferenceStore, scene_group, scene_texts
 from otherview.models.scene import open_reference
@@ -43,9 +44,12 @@ class Session:
     disk. Raises StudyError as `LoadedModel` does.
     """
 
-    def __init__(self, model: Model, references: Path | None = None) -> None:
-        """`references` is a folder in which drawn reference images are shared by processes."""
-        self.model = LoadedModel(model)
+    def __init__(self, model: Model, references: Path | None = None, pipeline: Any = None) -> None:
+        """`references` is a folder in which drawn reference images are shared by processes.
+
+        `pipeline` is a loaded pipeline to use instead of the weights that `model` names.
+        """
+        self.model = LoadedModel(model) if pipeline is None else GivenModel(model, pipeline)
         self._source = model_source(model)
         self._texts = TextStore(self.model)
         self._references = ReferenceStore(self.model, self._texts, references)
@@ -71,7 +75,7 @@ class Session:
         prompts, tokenizer = study_prompts(study), self.model.tokenizer
         if study.scene.image is not None:
             open_reference(study.scene)
-        hook_sites(weights.transformer_config(study.model, self.model.folder))
+        hook_sites(self.model.transformer_config(study.model))
         text_length = study.model.text_length
         key = prompts, text_length
         if key not in self._places:  # points of a sweep that differ in the seed share them
@@ -153,11 +157,14 @@ class Session:
         )
 
 
-def open_session(study: Study) -> Session:
-    """Return a session for `study`, whose reference image is looked at before a download."""
+def open_session(study: Study, pipeline: Any = None) -> Session:
+    """Return a session for `study`, whose reference image is looked at before a download.
+
+    `pipeline` is a loaded pipeline to use instead of the weights that the study names.
+    """
     if study.scene.image is not None:
         open_reference(study.scene)
-    return Session(study.model)
+    return Session(study.model, pipeline=pipeline)
 
 
 def model_source(model: Model) -> tuple[str | None, ...]:

@@ -21,21 +21,25 @@ def run(
     study: Study,
     folder: str | Path,
     progress: Progress | None = None,
+    pipeline: Any = None,
 ) -> RunResult:
     """Run `study` and write its result into `folder`; return it as `read_result` reads it.
 
         result = run(compose_study(["+experiment=kitchen", "model=pocket"]), "kitchen")
         result.heads
 
-    A run that was interrupted continues where it stopped. Raises StudyError if the study cannot be
-    run; `status.json` in `folder` then says why.
+    `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
+    the result then says that it was passed in. A run that was interrupted continues where it
+    stopped. Raises StudyError if the study cannot be run; `status.json` then says why.
     """
     from otherview.disk.progress import silent
+    from otherview.passes.session import open_session
     from otherview.results.reader import RunResult, read_result
 
+    session = None if pipeline is None else open_session(study, pipeline)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    make_result(study, folder, progress or silent)
+    make_result(study, folder, progress or silent, session)
     result = read_result(folder)
     assert isinstance(result, RunResult)
     return result

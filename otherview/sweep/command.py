@@ -19,7 +19,7 @@ from otherview.sweep.status_tables import print_standing
 from otherview.sweep.submissions import planned_points, read_submissions
 from otherview.sweep.viewing import PAGE, make_pages
 from otherview.views.console import plain_console
-from otherview.views.progress import progress_bars
+from otherview.views.progress_bars import progress_bars
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from otherview.sweep.submissions import (
     read_jobs,
     read_submissions,
 )
-from otherview.views.progress import open_bars
+from otherview.views.progress_bars import open_bars
 
 LOOK_INTERVAL_S = 2.0
 """Seconds between two looks at the files of a sweep that is followed."""

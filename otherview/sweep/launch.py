@@ -23,7 +23,7 @@ from otherview.sweep.status_tables import point_table
 from otherview.sweep.submissions import Submission, freeze, write_jobs
 from otherview.sweep.viewing import PAGE
 from otherview.views.console import plain_console
-from otherview.views.progress import progress_bars
+from otherview.views.progress_bars import progress_bars
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -23,7 +23,7 @@ from otherview.study.compose import run_settings
 from otherview.study.errors import StudyError
 from otherview.study.tracking import MISSING, Tracking, installed
 from otherview.views.console import plain_console
-from otherview.views.progress import progress_bars
+from otherview.views.progress_bars import progress_bars
 from otherview.views.tracking.process import TrackingError, send_result
 
 FAILURES_IN_A_ROW = 2
