@@ -166,7 +166,7 @@ def column(series: pl.Series) -> np.ndarray:
 
 def compare_responses(report: Report, one: Path, other: Path) -> None:
     with xarray.open_dataset(one) as mine, xarray.open_dataset(other) as theirs:
-        rows = [list(map(tuple, each["prompt"].values.T)) for each in (mine, theirs)]
+        rows = [list(map(tuple, each["prompt"].values.T.tolist())) for each in (mine, theirs)]
         shared = report_conditions(report, *rows)
         places = [[each.index(prompts) for prompts in shared] for each in rows]
         skipped = {"wording", "condition"}

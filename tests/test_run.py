@@ -140,7 +140,7 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
         (["seed=x"], "seed: Value 'x'"),
         (["seed=99999999999999999999"], "seed=99999999999999999999 is not between"),
         (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
-        (["model.height=100"], "model.height=100 is no multiple of the 8 pixels of a token"),
+        (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
         (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
     ],
 )

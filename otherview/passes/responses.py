@@ -21,6 +21,21 @@ from otherview.study.prompts import PromptSet
 if TYPE_CHECKING:
     import xarray
 
+DESCRIPTIONS = {
+    "head_rms": "RMS over the channels of a head and the tokens of a group; NaN where the head "
+    "does not see such tokens",
+    "sum_of_squares": "sum of squares over the channels of a slice and the tokens of a group; "
+    "sqrt(sum / (tokens * channels)) is the RMS; NaN where the site does not see such tokens",
+    "tokens": "tokens of a group in a pass",
+    "text_distance": "RMS distance of the item's encoded prompts from the first item's, in the "
+    "study's own contrast",
+    "role": "role of a condition in the study's own contrast; empty where it has none",
+    "contrast_role": "role of a condition in a contrast; empty where it has none",
+    "placebo": "role of both sets of a placebo; empty for other contrasts",
+    "noise_level": "share of noise in the latents; 1 is pure noise",
+}
+"""Of the variables in `responses.nc`."""
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -106,105 +121,58 @@ class Responses:
         """Return the responses as a labelled, self-explaining array."""
         import xarray
 
-        prompts = self.prompts
+        prompts, steps = self.prompts, range(len(self.noise_levels))
         every_slice, every_head = slices(self.sites), heads(self.sites)
         texts = np.array([prompt.text for prompt in prompts.prompts], dtype=object)
-        asked = np.array(
-            [
-                [contrast.role_of(place) or "" for place in range(len(prompts.conditions))]
-                for contrast in prompts.contrasts
-            ],
-            dtype=object,
-        )
-        groups = (*TOKEN_GROUPS, "all")
-        head_rms = np.stack(
-            [
-                np.stack([self.read(every_head, group, step=step) for group in groups], -1)
-                for step in range(len(self.noise_levels))
-            ],
-            2,
-        )
+        conditions = range(len(prompts.conditions))
+        roles = [[each.role_of(place) or "" for place in conditions] for each in prompts.contrasts]
+        by_group = [
+            np.stack([self.read(every_head, group, step=step) for step in steps], axis=2)
+            for group in (*TOKEN_GROUPS, "all")
+        ]
+        passes = ("item", "condition")
+        variables = {
+            "head_rms": (
+                (*passes, "step", "head", "head_tokens"),
+                np.stack(by_group, axis=-1).astype(np.float32),
+            ),
+            "sum_of_squares": ((*passes, "step", "slice", "token_group"), self.energy),
+            "tokens": ((*passes, "token_group"), self.tokens),
+            "prompt": (passes, texts.reshape(len(prompts.items), -1)),
+        }
+        coordinates = {
+            "item": ("item", list(prompts.items)),
+            "text_distance": ("item", self.text_distance),
+            "condition": ("condition", [each.name for each in prompts.conditions]),
+            "template": ("condition", [each.template for each in prompts.conditions]),
+            "role": ("condition", roles[0]),
+            "contrast": ("contrast", [each.name for each in prompts.contrasts]),
+            "contrast_role": (("contrast", "condition"), np.array(roles, dtype=object)),
+            "placebo": ("contrast", [each.placebo or "" for each in prompts.contrasts]),
+            "step": ("step", np.array(steps, dtype=np.int32)),
+            "noise_level": ("step", list(self.noise_levels)),
+            "token_group": ("token_group", list(TOKEN_GROUPS)),
+            "head_tokens": ("head_tokens", [*TOKEN_GROUPS, "all"]),
+            **unit_coordinates("head", every_head),
+            **unit_coordinates("slice", every_slice),
+            "slice_channels": (
+                "slice",
+                np.array([unit.stop - unit.start for unit in every_slice], dtype=np.int32),
+            ),
+            "slice_channel_kind": ("slice", [unit.channel_kind for unit in every_slice]),
+        }
+        if prompts.ranks is not None:
+            coordinates["rank"] = ("item", list(prompts.ranks))
         dataset = xarray.Dataset(
+            variables,
+            coordinates,
             {
-                "head_rms": (
-                    ("item", "condition", "step", "head", "head_tokens"),
-                    head_rms.astype(np.float32),
-                    {
-                        "long_name": "RMS over the channels of a head and the tokens of a group",
-                        "comment": "NaN where the head does not see such tokens",
-                    },
-                ),
-                "sum_of_squares": (
-                    ("item", "condition", "step", "slice", "token_group"),
-                    self.energy,
-                    {
-                        "long_name": "sum of squares over the channels of a slice and the tokens "
-                        "of a group",
-                        "comment": "sqrt(sum / (tokens * channels)) is the RMS; NaN where the site "
-                        "does not see such tokens",
-                    },
-                ),
-                "tokens": (
-                    ("item", "condition", "token_group"),
-                    self.tokens,
-                    {"long_name": "tokens of a group in a pass"},
-                ),
-                "prompt": (
-                    ("item", "condition"),
-                    texts.reshape(len(prompts.items), len(prompts.conditions)),
-                ),
-            },
-            coords={
-                "item": list(prompts.items),
-                "condition": [condition.name for condition in prompts.conditions],
-                "text_distance": (
-                    "item",
-                    self.text_distance,
-                    {"long_name": "RMS distance of the item's encoded prompts from the first's"},
-                ),
-                "role": (
-                    "condition",
-                    asked[0],
-                    {"long_name": "role in the study's own contrast; empty where it has none"},
-                ),
-                "template": (
-                    "condition",
-                    [condition.template for condition in prompts.conditions],
-                ),
-                "contrast": [contrast.name for contrast in prompts.contrasts],
-                "contrast_role": (
-                    ("contrast", "condition"),
-                    asked,
-                    {"long_name": "role of a condition in a contrast; empty where it has none"},
-                ),
-                "placebo": (
-                    "contrast",
-                    [contrast.placebo or "" for contrast in prompts.contrasts],
-                    {"long_name": "role of both sets of a placebo; empty for other contrasts"},
-                ),
-                "step": np.arange(len(self.noise_levels), dtype=np.int32),
-                "noise_level": (
-                    "step",
-                    list(self.noise_levels),
-                    {"long_name": "share of noise in the latents; 1 is pure noise"},
-                ),
-                "token_group": list(TOKEN_GROUPS),
-                "head_tokens": list(groups),
-                **unit_coordinates("head", every_head),
-                **unit_coordinates("slice", every_slice),
-                "slice_channels": (
-                    "slice",
-                    np.array([unit.stop - unit.start for unit in every_slice], dtype=np.int32),
-                ),
-                "slice_channel_kind": ("slice", [unit.channel_kind for unit in every_slice]),
-            },
-            attrs={
                 "title": "Responses of a diffusion transformer to paired prompts",
                 "source": "input of every attention output projection, one transformer call",
             },
         )
-        if prompts.ranks is not None:
-            dataset = dataset.assign_coords(rank=("item", list(prompts.ranks)))
+        for name, text in DESCRIPTIONS.items():
+            dataset[name].attrs["long_name"] = text
         return dataset
 
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:

@@ -1,4 +1,4 @@
-"""What a setting may hold."""
+"""Checks of single settings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from otherview.study.errors import StudyError
 
 
 def check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises StudyError where `value` is none of `choices`."""
+    """Raise StudyError where `value` is none of `choices`."""
     if value not in choices:
         raise StudyError(f"{setting}={value}: choose one of {', '.join(choices)}", setting)
 
 
 def check_at_least(setting: str, value: float, least: float) -> None:
-    """Raises StudyError where `value` is below `least`."""
+    """Raise StudyError where `value` is below `least`."""
     if value < least:
         raise StudyError(f"{setting}={value} is too small: at least {least} is needed", setting)

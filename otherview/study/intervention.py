@@ -1,4 +1,4 @@
-"""What is done to heads after the study."""
+"""What is done to heads after the measurement."""
 
 from __future__ import annotations
 
@@ -12,77 +12,74 @@ from otherview.study.reading import TOKEN_GROUPS
 
 @dataclass
 class Intervention:
-    """What is done to heads after the study, to see what they do. Without one: nothing."""
-
-    name: str = "none"
-    """Name in tables and titles."""
+    """What is done to heads after the measurement, to see what they do."""
 
     kind: str = "none"
     """ablate, scale, patch, or none."""
 
     how: str = "zero"
-    """ablate: zero; mean (over the measured creatures and both roles); or resample (what the head
-    writes for another creature under a role drawn at random)."""
+    """ablate: zero; mean (over the measured items and both roles); or resample (what the head
+    writes for another item under a role drawn at random)."""
 
     factors: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5, 2.0])
-    """scale: what is multiplied onto a head's output; heads are compared at the first."""
+    """scale: factors on a head's output; heads are compared at the first."""
 
     donors: list[str] = field(default_factory=lambda: ["role"])
-    """patch: what the prompt that the output is taken from differs in: role (same creature), item
-    (another creature, same role), or both. Heads are compared at the first."""
+    """patch: how the prompt that gives the output differs: in role (same item), item (another item,
+    same role), or both. Heads are compared at the first."""
 
     heads: str = "selective"
-    """selective: those that the role test calls, or that differ family-wise where there is one
-    wording a role. strongest: largest |t|, whatever its p. listed: `addresses`."""
+    """selective: heads that the role test calls, or that differ family-wise where there is one
+    wording per role. strongest: largest |t|, whatever its p. listed: `addresses`."""
 
     addresses: list[str] = field(default_factory=list)
     """Heads, as joint.2.image.17, joint.2.text.3, single.11.17."""
 
     top: int = 8
-    """Heads that are edited together, at most: the strongest ones."""
+    """Maximal number of heads that are edited together: the strongest ones."""
 
     direction: str = "either"
-    """Role under which chosen heads write more: test, control, or either. Listed heads are taken
-    as they are."""
+    """Role under which chosen heads write more: test, control, or either. Listed heads are taken as
+    given."""
 
     tokens: list[str] = field(default_factory=lambda: ["all"])
     """Token groups in which heads are edited: text, pad, target, reference; or all."""
 
     singles: str = "all"
-    """Heads that are edited alone: all, or those that match the chosen ones (matched)."""
+    """Heads that are also edited alone: all, or those that match the chosen ones (matched)."""
 
     draws: int = 100
-    """Random sets that the chosen set is held against, at most."""
+    """Maximal number of random sets that the chosen set is compared with."""
 
     curve_draws: int = 20
-    """Random sets for every other size and variant."""
+    """Number of random sets for every other size and variant."""
 
     growth: int = 8
-    """Heads up to which a set is grown greedily; 0 grows none."""
+    """Size up to which a set is grown greedily; 0 for no growth."""
 
     saturation: float = 0.05
-    """Growth ends where one more head adds less than this share of the effect."""
+    """Growth ends when one more head adds less than this share of the effect."""
 
     steps: int = 1
     """Denoising steps of a measured rendering. 1 is the probe's own pass."""
 
     guidance_scale: float = 1.0
-    """Guidance of a measured rendering; above 1 the transformer runs twice a step."""
+    """Guidance of a measured rendering; above 1 the transformer runs twice per step."""
 
     at: list[int] = field(default_factory=list)
-    """Steps at which heads are edited, from 0; empty means every step."""
+    """Steps at which heads are edited, counted from 0; empty for every step."""
 
     text_length: int | None = None
-    """Text positions of a measured pass; null takes those of the study."""
+    """Text positions of a measured pass; null for those of the study."""
 
     wordings: int = 1
-    """Wordings of each role that are measured: the first so many."""
+    """Number of wordings per role that are measured, from the first."""
 
     pictures: int = 6
-    """Creatures on the contact sheet, at most."""
+    """Maximal number of items on the contact sheet."""
 
     seed: int = 0
-    """Seed of the split of the creatures, of the random sets and of resampling."""
+    """Seed of the split of the items, of the random sets and of resampling."""
 
     def __post_init__(self) -> None:
         for name, choices in (

@@ -1,4 +1,4 @@
-"""Which network is studied, and the picture that it is shown."""
+"""The network that is studied, and the reference image it is conditioned on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEXT_BATCH = 4
 
 @dataclass
 class Model:
-    """Which weights, where they lie and how they are run."""
+    """Which weights, where they are and how they run."""
 
     name: str
     """Name in directories, tables and titles."""
@@ -26,13 +26,13 @@ class Model:
     """Branch, tag or commit of `repo`. The commit that was loaded is written into the result."""
 
     path: str | None = None
-    """Folder of a diffusers pipeline; `otherview:` in front means inside this package."""
+    """Folder of a diffusers pipeline; the prefix `otherview:` means inside this package."""
 
     dtype: str = "bfloat16"
     """Precision of weights and activations: bfloat16, float16 or float32."""
 
     device: str = "auto"
-    """cuda, cuda:1, mps, cpu; auto takes the first that is there, in this order."""
+    """cuda, cuda:1, mps or cpu; auto takes the first available, in this order."""
 
     height: int = 1024
     """Height of the rendered image in pixels."""
@@ -41,26 +41,26 @@ class Model:
     """Width of the rendered image in pixels."""
 
     text_length: int = 512
-    """Text positions that the transformer sees; shorter prompts are padded, longer ones refused."""
+    """Text positions that the transformer sees; prompts are padded to it, longer ones refused."""
 
     token_pixels: int = 16
-    """Side of the square of pixels that one image token stands for."""
+    """Side, in pixels, of the square that one image token stands for."""
 
     batch_size: int | str = 4
-    """Prompts in one transformer call, or auto: found once a device by trying. It can change the
-    last digits, in low precision the more."""
+    """Prompts per transformer call, or auto: measured once per device. It can change the last
+    digits, more so in low precision."""
 
     compile: bool = False
-    """Whether the blocks of the transformer are compiled for the measured passes."""
+    """Whether to compile the blocks of the transformer for the measured passes."""
 
     attention: str = "native"
     """Attention of the transformer, by its name in diffusers: native, flash, _native_cudnn, ..."""
 
     architecture: dict[str, Any] = field(default_factory=dict)
-    """The transformer's own config as far as plans need it; checked against the loaded weights."""
+    """The part of the transformer's own config that plans need; checked against the weights."""
 
     null_of: str | None = None
-    """Name of the model beside which this one is a null model: one without the operation."""
+    """Name of the model that this one is a null model of: one without the operation."""
 
     def __post_init__(self) -> None:
         if self.repo is None and self.path is None:
@@ -88,14 +88,14 @@ class Model:
         for name in ("height", "width"):
             if getattr(self, name) % self.token_pixels:
                 raise StudyError(
-                    f"model.{name}={getattr(self, name)} is no multiple of the "
+                    f"model.{name}={getattr(self, name)} is not a multiple of the "
                     f"{self.token_pixels} pixels of a token",
                     f"model.{name}",
                 )
 
     @property
     def text_batch_size(self) -> int:
-        """Prompts that are encoded together: the same on every machine, `batch_size=auto` too."""
+        """Prompts that are encoded together: the same on every machine, also with auto."""
         return TEXT_BATCH if isinstance(self.batch_size, str) else self.batch_size
 
 
@@ -110,13 +110,13 @@ class Scene:
     """The model draws the reference image from these words."""
 
     image: str | None = None
-    """File of the reference image; `otherview:` in front means inside this package."""
+    """File of the reference image; the prefix `otherview:` means inside this package."""
 
     steps: int = 14
-    """Denoising steps with which the reference image is drawn."""
+    """Denoising steps for drawing the reference image."""
 
     guidance_scale: float = 4.0
-    """Guidance with which the reference image is drawn."""
+    """Guidance for drawing the reference image."""
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.image is None):

@@ -11,7 +11,7 @@ from otherview.study.reading import UNIT_SETS
 
 @dataclass
 class PublishedCount:
-    """A row of a published table."""
+    """One row of a published table."""
 
     threshold: float
     """Units with |t| above this are counted."""
@@ -22,19 +22,19 @@ class PublishedCount:
 
 @dataclass
 class Published:
-    """Figures that a publication reports, shown beside a run of the same study."""
+    """Figures that a publication reports, shown with a run of the same study."""
 
     source: str
     """Who reports them."""
 
     where: dict[str, Any]
-    """Settings, by dotted name, with which they were made; other runs do not show them."""
+    """Settings, by dotted name, that produced them; runs with other settings do not show them."""
 
     unit_set: str
-    """What is counted as a head: heads or slices16."""
+    """Which units are counted as heads: heads or slices16."""
 
     units: int
-    """Units in all."""
+    """Number of units."""
 
     counts: list[PublishedCount]
 

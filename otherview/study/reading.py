@@ -1,4 +1,4 @@
-"""What is read of every pass, and against what it is held."""
+"""What is read from every pass, and the null distributions it is compared with."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ RESPONSES = ("rms", "log_rms")
 class Capture:
     """What is read from the attention out-projections' inputs."""
 
-    name: str
-    """Name in tables."""
-
     units: list[str] = field(default_factory=lambda: ["heads"])
     """heads: true attention heads of all streams. slices16: 16-channel slices of the image path,
-    MLP channels of single blocks included, which the published study counts as heads."""
+    including the MLP channels of single blocks; the published study counts these as heads."""
 
     tokens: str = "all"
     """Token group of the response: text, pad, target, reference, or all (published)."""
 
     response: str = "rms"
-    """rms (published), or log_rms: relative change, comparable between units of different size."""
+    """rms (published), or log_rms: relative change, comparable between units of different scale."""
 
     def __post_init__(self) -> None:
         if not self.units:
@@ -43,16 +40,16 @@ class Capture:
 
 @dataclass
 class Sampling:
-    """How a probe pass is run."""
+    """How the measured passes are run."""
 
     steps: int = 1
     """Denoising steps of a probe pass. Only 1, as published, is measured today."""
 
     guidance_scale: float = 1.0
-    """Above 1 the transformer runs twice a step, with and without the prompt: refused."""
+    """Above 1 the transformer runs twice per step, with and without the prompt: refused."""
 
     noise: str = "same"
-    """same: one noise for every pass (published). per_item: the members of a pair share theirs."""
+    """same: one noise for all passes (published). per_item: one per item, shared within a pair."""
 
     def __post_init__(self) -> None:
         if self.steps != 1:
@@ -64,7 +61,7 @@ class Sampling:
         if self.guidance_scale != 1.0:
             raise StudyError(
                 f"sampling.guidance_scale={self.guidance_scale}: guidance runs the transformer "
-                "twice a step and mixes two prompts' responses; use sampling.guidance_scale=1",
+                "twice per step and mixes two prompts' responses; use sampling.guidance_scale=1",
                 "sampling.guidance_scale",
             )
         check_choice("sampling.noise", self.noise, ("same", "per_item"))
@@ -72,32 +69,29 @@ class Sampling:
 
 @dataclass
 class Nulls:
-    """The null distributions against which the observed values are held."""
-
-    name: str
-    """Name in tables."""
+    """The null distributions with which the observed values are compared."""
 
     thresholds: list[float] = field(default_factory=lambda: [3.0, 5.0])
     """Values of |t| above which units are counted."""
 
     flips: int = 200
-    """Random sign flips of whole pairs in the published reading."""
+    """Number of random sign flips of whole pairs in the published reading."""
 
     sign_flips: str | int = "auto"
-    """Sign patterns of the sign-flip test and the role test: exact, a number to draw, or auto
-    (exact where it is affordable)."""
+    """Sign patterns of the sign-flip test and the role test: exact (all), a number to draw, or auto
+    (exact where affordable)."""
 
     alpha: float = 0.05
     """Family-wise error rate, and false discovery rate where one is controlled."""
 
     splits: int = 100
-    """Random half splits of the items for the stability of the t-map."""
+    """Random halvings of the items, for the stability of the t-map."""
 
     label_shuffle: int = 0
-    """Repetitions of the tests with shuffled labels, a check of their error rate; 0 for none."""
+    """Number of shuffles of the role labels, which check the tests' error rate; 0 for none."""
 
     wording_splits: int = 20
-    """Random halvings of items and wordings: is what one half calls called by the other?"""
+    """Random halvings of items and wordings: does one half confirm what the other finds?"""
 
     def __post_init__(self) -> None:
         check_at_least("nulls.flips", self.flips, 1)

@@ -14,7 +14,7 @@ from otherview.study.published import Published
 from otherview.study.reading import Capture, Nulls, Sampling
 
 MAX_ITEMS_EXACT = 36
-"""Items of which all sign patterns can be taken."""
+"""Number of items up to which all sign patterns can be taken."""
 
 
 @dataclass
@@ -28,13 +28,12 @@ class Study:
     scene: Scene
     creatures: Creatures
     templates: Templates
-    capture: Capture
-    nulls: Nulls
-
     question: str = ""
     """What the study asks, in a sentence, for tables and reports."""
 
     sampling: Sampling = field(default_factory=Sampling)
+    capture: Capture = field(default_factory=Capture)
+    nulls: Nulls = field(default_factory=Nulls)
 
     controls: Controls | None = None
     """Contrasts and placebos that are asked in addition to the study's own."""
@@ -95,7 +94,7 @@ class Study:
 
 
 def settings_of(study: Study) -> dict[str, Any]:
-    """Every setting of `study`, nested, as plain values; `model.device` left out."""
+    """Return every setting of `study`, nested, as plain values; `model.device` left out."""
     settings = asdict(study)
     del settings["model"]["device"]
     return settings
