@@ -1,4 +1,4 @@
-"""The figures over a study and its controls: `controls.json` and `controls_<units>.parquet`."""
+"""The figures over the contrasts of a study: `controls.json` and `controls_<units>.parquet`."""
 
 from __future__ import annotations
 
@@ -10,42 +10,54 @@ import numpy as np
 import polars as pl
 
 from otherview.analysis.analyse import Analysis
+from otherview.analysis.comparison import Selectivity, agreement, selectivity
 from otherview.analysis.controls import Tested
-from otherview.analysis.selectivity import Selectivity, selectivity, selectivity_summary
 from otherview.analysis.summary import token_summary
-from otherview.analysis.tables import null_where_not_finite, rank_correlation
+from otherview.analysis.tables import null_where_not_finite
 from otherview.analysis.token_shares import token_shares
 from otherview.stats import PublishedReading, SignFlipResult
 from otherview.study import TOKEN_GROUPS
 
 
 def controls_figures(tested: Sequence[Tested]) -> dict[str, Any]:
-    """The content of `controls.json`; `tested` begins with the study's own contrast."""
-    contrasts = [one for one in tested if not one.is_placebo]
-    placebos = [one for one in tested if one.is_placebo]
+    """Return the content of `controls.json`; `tested` begins with the study's own contrast."""
+    unit_sets = list(tested[0].analyses)
     figures: dict[str, Any] = {
         "contrasts": [contrast(one, is_own=one is tested[0]) for one in tested],
-        "token_groups": [token_groups(one) for one in tested],
-        "correlation": [agreement(one, other) for one, other in combinations(tested, 2)],
+        "token_groups": [
+            {"contrast": one.name, "results": {name: counted(one, name) for name in unit_sets}}
+            for one in tested
+        ],
+        "correlation": [correlation(one, other) for one, other in combinations(tested, 2)],
     }
+    placebos = [one.name for one in tested if one.is_placebo]
     if placebos:
-        figures["selectivity"] = [_selectivity(one, placebos) for one in contrasts]
+        figures["selectivity"] = [
+            {
+                "contrast": one.name,
+                "placebos": placebos,
+                "results": {
+                    name: selective(one, tested, name).summary(analysis.addresses)
+                    for name, analysis in one.analyses.items()
+                },
+            }
+            for one in tested
+            if not one.is_placebo
+        ]
     return figures
 
 
 def controls_tables(tested: Sequence[Tested]) -> dict[str, pl.DataFrame]:
-    """By unit set, a row a unit: t of every contrast, and selectivity of those of two roles."""
-    placebos = [one for one in tested if one.is_placebo]
+    """Return, by unit set, one row per unit: t of every contrast, and what placebos leave of it."""
+    placebos = any(one.is_placebo for one in tested)
     tables = {}
     for unit_set, own in tested[0].analyses.items():
         columns: dict[str, Any] = {"unit": own.addresses}
         for one in tested:
             columns[f"t_{one.name}"] = one.analyses[unit_set].of(SignFlipResult).t
-        for one in tested if placebos else ():
-            if not one.is_placebo:
-                found = selective(one, placebos, unit_set)
-                columns[f"selectivity_{one.name}"] = found.mean
-                columns[f"selectivity_sd_{one.name}"] = found.sd
+        for one in tested:
+            if placebos and not one.is_placebo:
+                columns |= selective(one, tested, unit_set).columns(f"_{one.name}")
         tables[unit_set] = null_where_not_finite(pl.DataFrame(columns))
     return tables
 
@@ -63,9 +75,7 @@ def contrast(one: Tested, *, is_own: bool) -> dict[str, Any]:
         "equal_item_position": tokens["equal_item_position"],
         "results": {name: reading(analysis) for name, analysis in one.analyses.items()},
     }
-    if templates.placebo is not None:
-        row["role"] = templates.placebo
-    return row
+    return row | ({"role": templates.placebo} if one.is_placebo else {})
 
 
 def reading(analysis: Analysis) -> dict[str, Any]:
@@ -78,49 +88,32 @@ def reading(analysis: Analysis) -> dict[str, Any]:
         "share": lowest.observed / len(analysis.units),
         "familywise": int((test.p_stepdown <= test.alpha).sum()),
     }
-    if published.max_abs_t is not None:
-        figures["max_abs_t"] = published.max_abs_t
-    return figures
+    return figures | ({} if published.max_abs_t is None else {"max_abs_t": published.max_abs_t})
 
 
-def selective(one: Tested, placebos: Sequence[Tested], unit_set: str) -> Selectivity:
-    return selectivity(
-        one.analyses[unit_set].differences,
-        [placebo.analyses[unit_set].differences for placebo in placebos],
-    )
+def selective(one: Tested, tested: Sequence[Tested], unit_set: str) -> Selectivity:
+    """Return the selectivity of a contrast over all placebos among `tested`."""
+    placebos = [each.analyses[unit_set].differences for each in tested if each.is_placebo]
+    return selectivity(one.analyses[unit_set].differences, placebos)
 
 
-def _selectivity(one: Tested, placebos: Sequence[Tested]) -> dict[str, Any]:
-    row: dict[str, Any] = {"contrast": one.name, "placebos": [each.name for each in placebos]}
-    row["results"] = {}
-    for unit_set, analysis in one.analyses.items():
-        found = selective(one, placebos, unit_set)
-        row["results"][unit_set] = selectivity_summary(found, analysis.addresses)
-    return row
+def counted(one: Tested, unit_set: str) -> dict[str, Any]:
+    """Return the number of units above the lowest threshold, and the token groups they change."""
+    analysis = one.analyses[unit_set]
+    published = analysis.of(PublishedReading)
+    above = np.abs(np.nan_to_num(published.t)) > min(each.threshold for each in published.counts)
+    units = [analysis.units[index] for index in np.flatnonzero(above)]
+    if not units:
+        return {"counted": 0}
+    shares = np.nanmean(token_shares(one.measurement.responses, units), axis=0)
+    return {"counted": len(units), "shares": dict(zip(TOKEN_GROUPS, shares.tolist(), strict=True))}
 
 
-def token_groups(one: Tested) -> dict[str, Any]:
-    results = {}
-    for unit_set, analysis in one.analyses.items():
-        threshold = min(count.threshold for count in analysis.of(PublishedReading).counts)
-        t = np.nan_to_num(analysis.of(PublishedReading).t)
-        counted = [
-            unit for unit, size in zip(analysis.units, np.abs(t), strict=True) if size > threshold
-        ]
-        result: dict[str, Any] = {"counted": len(counted)}
-        if counted:
-            shares = np.nanmean(token_shares(one.measurement.responses, counted), axis=0)
-            result["shares"] = dict(zip(TOKEN_GROUPS, shares.tolist(), strict=True))
-        results[unit_set] = result
-    return {"contrast": one.name, "results": results}
-
-
-def agreement(one: Tested, other: Tested) -> dict[str, Any]:
+def correlation(one: Tested, other: Tested) -> dict[str, Any]:
     results = {}
     for unit_set in one.analyses:
-        mine, theirs = (each.analyses[unit_set].of(SignFlipResult).t for each in (one, other))
-        both = np.isfinite(mine) & np.isfinite(theirs)
-        if both.sum() > 2:
-            r = rank_correlation(mine[both], theirs[both])
-            results[unit_set] = {"units": int(both.sum()), "r": r}
+        maps = (each.analyses[unit_set].of(SignFlipResult).t for each in (one, other))
+        found = agreement(*maps)
+        if found is not None:
+            results[unit_set] = found
     return {"one": one.name, "other": other.name, "results": results}

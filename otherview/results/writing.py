@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ VIEWS = ("report.html", "examples.png")
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
-    """Writes `reference.png` and `responses.nc`; removes tables and views of an earlier run.
+    """Write `reference.png` and `responses.nc`; remove tables and views of an earlier run.
 
     Those would be of other responses; `summary.json` goes first, as it is written last.
     """
+    shutil.rmtree(folder / "controls", ignore_errors=True)
     for name in (SUMMARY, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
     with replacing(folder / "reference.png") as temporary:

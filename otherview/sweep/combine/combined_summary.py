@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from otherview.analysis.selectivity import selectivity_summary
+from otherview.analysis.comparison import agreement
 from otherview.analysis.summary import reading_summary
 from otherview.stats import PairCorrelations, SignFlipResult, map_agreement
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.variance import METHOD
 from otherview.sweep.combine.generalisation import generalises
-from otherview.sweep.combine.groups import Contrast, Group, common_seeds
+from otherview.sweep.combine.groups import Contrast, Group
 from otherview.sweep.combine.pooled_tests import Tested, role_note
 from otherview.sweep.combine.pooling import role_wordings
 
@@ -105,9 +105,19 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
         }
     elif group.real:
         result["role_note"] = role_note(group) or NO_COMMON_SEED
-    selective = selectivity(group, tested, addresses)
+    selective = tested.gathered.selective
     if selective:
-        result["selectivity"] = selective
+        placebos = [placebo.name for placebo in group.placebos]
+        result["selectivity"] = [
+            {
+                "templates": contrast.name,
+                "placebos": placebos,
+                "seeds": len(group.shared_seeds(contrast)),
+                **selective[contrast.name].summary(addresses),
+            }
+            for contrast in group.real
+            if contrast.name in selective
+        ]
     elif group.real:
         result["selectivity_note"] = selectivity_note(group)
     return result
@@ -194,19 +204,10 @@ def between_templates(group: Group, tested: Tested) -> list[dict[str, Any]]:
     for (one, of_one), (other, of_other) in combinations(
         zip(group.contrasts, tested.contrasts, strict=True), 2
     ):
-        maps = np.stack([of_one.t, of_other.t])
-        if np.isfinite(maps).all(axis=0).sum() < 2:
-            continue
-        found = map_agreement(maps)
-        row: dict[str, Any] = {
-            "one": one.name,
-            "other": other.name,
-            "placebo": bool(one.placebo or other.placebo),
-            "units": found.units,
-        }
-        if np.isfinite(found.pearson.mean):
-            row |= {"pearson": found.pearson.mean, "spearman": found.spearman.mean}
-        rows.append(row)
+        found = agreement(of_one.t, of_other.t)
+        if found is not None:
+            placebo = bool(one.placebo or other.placebo)
+            rows.append({"one": one.name, "other": other.name, "placebo": placebo, **found})
     return rows
 
 
@@ -232,22 +233,6 @@ def between_seeds(group: Group, tested: Tested) -> list[dict[str, Any]]:
 
 def pairs(found: PairCorrelations) -> dict[str, float]:
     return {"mean": found.mean, "lowest": found.lowest, "highest": found.highest}
-
-
-def selectivity(group: Group, tested: Tested, addresses: list[str]) -> list[dict[str, Any]]:
-    rows = []
-    for index, contrast in enumerate(group.real):
-        shared = common_seeds([contrast, *group.placebos])
-        if not group.placebos or not shared:
-            continue
-        row: dict[str, Any] = {
-            "templates": contrast.name,
-            "placebos": [placebo.name for placebo in group.placebos],
-            "seeds": len(shared),
-            **selectivity_summary(tested.gathered.selective(index), addresses),
-        }
-        rows.append(row)
-    return rows
 
 
 def selectivity_note(group: Group) -> str:

@@ -29,8 +29,9 @@ def combined_table(group: Group, tested: Tested) -> pl.DataFrame:
             "mean_control": gathered.control[index],
             **test_columns(tested.contrasts[index], gathered.differences[index]),
         }
-        if contrast.placebo is None:
-            columns |= selectivity_columns(tested, index)
+        found = gathered.selective.get(contrast.name)
+        if found is not None:
+            columns |= found.columns() | {"selectivity_by_item": lists(found.by_item)}
         frames.append(rows(group, tested, kind, contrast.name, columns))
     if tested.pooled is not None:
         frames.append(rows(group, tested, "pooled", None, pooled_columns(tested)))
@@ -70,17 +71,6 @@ def test_columns(
     }
 
 
-def selectivity_columns(tested: Tested, index: int) -> dict[str, object]:
-    found = tested.gathered.selective(index)
-    if not np.isfinite(found.by_item).any():
-        return {}
-    return {
-        "selectivity": found.mean,
-        "selectivity_by_item": lists(found.by_item),
-        "selective_items": found.items_above,
-    }
-
-
 def pooled_columns(tested: Tested) -> dict[str, object]:
     gathered, test = tested.gathered, tested.pooled
     assert test is not None
@@ -112,6 +102,7 @@ def lists(values: Float[np.ndarray, "items units"]) -> pl.Series:
 
 OPTIONAL: dict[str, pl.DataType] = {
     "selectivity": pl.Float64(),
+    "selectivity_sd": pl.Float64(),
     "selectivity_by_item": pl.List(pl.Float64()),
     "selective_items": pl.Float64(),
     "significant_templates": pl.Int64(),

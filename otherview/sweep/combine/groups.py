@@ -71,6 +71,10 @@ class Group:
         """Seeds that all contrasts, placebos apart, have."""
         return common_seeds(self.real)
 
+    def shared_seeds(self, contrast: Contrast) -> list[int]:
+        """Return the seeds that a contrast has in common with every placebo; none without any."""
+        return common_seeds([contrast, *self.placebos]) if self.placebos else []
+
     @property
     def unused(self) -> list[Point]:
         """The contrasts' points at other seeds."""

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from otherview.stats import RoleTestResult, SignFlipResult, role_test, sign_flip_test
 from otherview.stats.sign_flip import Flips
 from otherview.sweep.combine.groups import Group
-from otherview.sweep.combine.pooling import FEWEST_WORDINGS, Gathered, role_wordings
+from otherview.sweep.combine.pooling import MIN_WORDINGS, Gathered, role_wordings
 
 DRAWN_FLIPS = 10_000
 """Sign patterns where the study leaves the number to us; fewer where there are fewer in all."""
@@ -74,10 +74,10 @@ def role_note(group: Group) -> str | None:
         )
     roles = [role for role, _ in written]
     numbers = {role: roles.count(role) for role in ("test", "control")}
-    if min(numbers.values()) < FEWEST_WORDINGS:
+    if min(numbers.values()) < MIN_WORDINGS:
         return (
             f"No role test: the contrasts have {numbers['test']} test and {numbers['control']} "
-            f"control wordings, and it needs {FEWEST_WORDINGS} of each. Add templates=nouns to "
+            f"control wordings, and it needs {MIN_WORDINGS} of each. Add templates=nouns to "
             "the sweep."
         )
     return None

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from otherview.analysis.selectivity import Selectivity, selectivity
+from otherview.analysis.comparison import Selectivity, selectivity
 from otherview.stats import VarianceComponents, variance_components
-from otherview.sweep.combine.groups import Contrast, Group, common_seeds
+from otherview.sweep.combine.groups import Contrast, Group
 from otherview.sweep.combine.point_responses import Layout, Readings, parts, read_points
 
 FACTORS = ("item", "template", "seed")
-FEWEST_WORDINGS = 4
-"""Wordings of each role that the role test over contrasts asks for."""
+MIN_WORDINGS = 4
+"""Wordings of each role that the role test over contrasts needs."""
 UNITS_AT_ONCE = 16
 """Units whose differences are copied for a variance split at once."""
 
@@ -32,22 +32,15 @@ class Gathered:
     """Mean over all seeds of the contrast."""
     balanced: Float[np.ndarray, "real items units"]
     """Of the contrasts that are no placebos, mean over the seeds that all of them have."""
-    of_contrast: Float[np.ndarray, "real items units"]
-    """Size of the difference at the seeds that a contrast shares with all placebos; NaN where
-    there are none."""
-    of_placebos: Float[np.ndarray, "real items units"]
-    """Mean over the placebos of the size of their differences at the same seeds."""
+    selective: dict[str, Selectivity]
+    """By contrast, over the seeds that it shares with all placebos; absent where there are none."""
     t: Float[np.ndarray, "points units"]
     """Each point's own t; not finite where it is degenerate."""
     wordings: Float[np.ndarray, "items wordings units"]
     """Responses to the wordings of `role_wordings`, mean over the balanced seeds."""
     variance: VarianceComponents | None = None
     """None where fewer than two factors vary."""
-    _variance_parts: list[VarianceComponents] = field(default_factory=list, repr=False)
-
-    def selective(self, real: int) -> Selectivity:
-        """Selectivity of a contrast, by its place among those that are no placebos."""
-        return Selectivity(self.of_contrast[real], self.of_placebos[real])
+    variance_parts: list[VarianceComponents] = field(default_factory=list, repr=False)
 
 
 def role_wordings(group: Group) -> list[tuple[str, str]]:
@@ -76,7 +69,7 @@ def gather(
     for held in parts(layouts, len(points) * items):
         gather_part(group, held, found, progress)
     for gathered in found.values():
-        gathered.variance = joined(gathered._variance_parts)
+        gathered.variance = joined(gathered.variance_parts)
     return found
 
 
@@ -94,8 +87,11 @@ def empty(group: Group, layout: Layout) -> Gathered:
         control=np.zeros((contrasts, units)),
         differences=np.zeros((contrasts, items, units)),
         balanced=np.zeros((real, items, units)),
-        of_contrast=np.full((real, items, units), np.nan),
-        of_placebos=np.full((real, items, units), np.nan),
+        selective={
+            contrast.name: Selectivity(np.zeros((items, units)), np.zeros((items, units)))
+            for contrast in group.real
+            if group.shared_seeds(contrast)
+        },
         t=np.zeros((len(group.points), units)),
         wordings=np.zeros((items, len(role_wordings(group)), units)),
     )
@@ -177,13 +173,13 @@ def reduce(
     for index, contrast in enumerate(group.real):
         if seeds:
             found.balanced[index, :, place] = mean(contrast, seeds)
-        shared = common_seeds([contrast, *group.placebos])
-        if group.placebos and shared:
+        if contrast.name in found.selective:
+            shared = group.shared_seeds(contrast)
             of_part = selectivity(
                 mean(contrast, shared), [mean(placebo, shared) for placebo in group.placebos]
             )
-            found.of_contrast[index, :, place] = of_part.of_contrast
-            found.of_placebos[index, :, place] = of_part.of_placebos
+            found.selective[contrast.name].of_contrast[:, place] = of_part.of_contrast
+            found.selective[contrast.name].of_placebos[:, place] = of_part.of_placebos
     if len(group.real) * len(seeds) > 1:
         split_variance(balanced_places(group, places), cells, found)
 
@@ -201,7 +197,7 @@ def split_variance(
 ) -> None:
     for start in range(0, cells.shape[2], UNITS_AT_ONCE):
         some = cells[:, :, start : start + UNITS_AT_ONCE][places]
-        found._variance_parts.append(variance_components(np.moveaxis(some, 2, 0), FACTORS))
+        found.variance_parts.append(variance_components(np.moveaxis(some, 2, 0), FACTORS))
 
 
 def joined(parts: Sequence[VarianceComponents]) -> VarianceComponents | None:
