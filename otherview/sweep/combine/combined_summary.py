@@ -8,13 +8,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from otherview.analysis.comparison import agreement
 from otherview.analysis.summary import reading_summary
-from otherview.stats import PairCorrelations, SignFlipResult, map_agreement
+from otherview.stats import PairCorrelations, SignFlipResult, VarianceComponents, map_agreement
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.variance import METHOD
+from otherview.study import ROLES
 from otherview.sweep.combine.generalisation import generalises
 from otherview.sweep.combine.groups import Contrast, Group
 from otherview.sweep.combine.pooled_tests import Tested, role_note
@@ -22,12 +22,13 @@ from otherview.sweep.combine.pooling import role_wordings
 
 NO_COMMON_SEED = "No role test: no seed is common to all contrasts."
 NO_PLACEBO = "No selectivity: no placebo was swept. Add templates=placebo to the sweep."
+NO_SHARED_SEED = "No selectivity: no contrast has a seed in common with every placebo."
 
 
 def group_summary(group: Group, tested: Mapping[str, Tested]) -> dict[str, Any]:
-    """An entry of `groups`. `tested` is by unit set."""
+    """Return an entry of `groups`. `tested` is by unit set."""
     study = group.study
-    summary: dict[str, Any] = {
+    return {
         "id": group.id,
         "title": group.title,
         "differs": dict(group.differs),
@@ -40,23 +41,25 @@ def group_summary(group: Group, tested: Mapping[str, Tested]) -> dict[str, Any]:
         "items": list(study.creatures.items),
         "alpha": study.nulls.alpha,
         "thresholds": list(study.nulls.thresholds),
-        "contrasts": [_contrast(contrast) for contrast in group.contrasts],
+        "contrasts": [contrast_summary(contrast) for contrast in group.contrasts],
         "balanced": {
             "templates": [contrast.name for contrast in group.real],
             "seeds": group.balanced_seeds,
             "unused": [point.name for point in group.unused],
         },
-        "results": {name: _result(group, each) for name, each in tested.items()},
+        "results": {name: result_summary(group, each) for name, each in tested.items()},
         "generalises": generalises(group, next(iter(tested.values()))),
+        **given(null_of=study.model.null_of, axis=study.creatures.axis),
     }
-    for name, value in (("null_of", study.model.null_of), ("axis", study.creatures.axis)):
-        if value is not None:
-            summary[name] = value
-    return summary
 
 
-def _contrast(contrast: Contrast) -> dict[str, Any]:
-    summary: dict[str, Any] = {
+def given(**values: Any) -> dict[str, Any]:
+    """Return those of `values` that are not None: what was not computed is absent."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def contrast_summary(contrast: Contrast) -> dict[str, Any]:
+    return {
         "templates": contrast.name,
         "test": contrast.templates.test,
         "control": contrast.templates.control,
@@ -64,20 +67,20 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
         "points": [point.name for point in contrast.points],
         "equal_count": all(point.equal_count for point in contrast.points),
         "equal_item_position": all(point.equal_item_position for point in contrast.points),
+        **given(placebo=contrast.placebo),
     }
-    if contrast.placebo is not None:
-        summary["placebo"] = contrast.placebo
-    return summary
 
 
-def _result(group: Group, tested: Tested) -> dict[str, Any]:
-    units = tested.gathered.layout.units
-    addresses = units["unit"].to_list()
+def result_summary(group: Group, tested: Tested) -> dict[str, Any]:
+    """Return what one set of units of a group says."""
+    gathered, units = tested.gathered, tested.gathered.layout.units
+    addresses, names = units["unit"].to_list(), [contrast.name for contrast in group.real]
     result: dict[str, Any] = {
         "units": units.height,
         "units_by_kind": dict(Counter(units["channel_kind"].to_list())),
         "contrasts": [
-            named_test(contrast, test, addresses)
+            {"templates": contrast.name, **given(placebo=contrast.placebo)}
+            | tested_summary(test, len(contrast.points), 1, addresses)
             for contrast, test in zip(group.contrasts, tested.contrasts, strict=True)
         ],
         "agreement": {
@@ -86,117 +89,74 @@ def _result(group: Group, tested: Tested) -> dict[str, Any]:
         },
     }
     if tested.pooled is not None:
-        result["pooled"] = {
-            "templates": [contrast.name for contrast in group.real],
-            "seeds": len(group.balanced_seeds),
-            **_test(tested.pooled, len(group.real) * len(group.balanced_seeds), addresses),
-        }
-        result["in_every_template"] = in_every(group, tested, addresses)
-    variance = _variance(tested)
-    if variance is not None:
-        result["variance"] = variance
+        seeds = len(group.balanced_seeds)
+        pooled = tested_summary(tested.pooled, seeds, len(group.real), addresses)
+        order = np.argsort(-np.abs(np.nan_to_num(tested.pooled.t)), kind="stable")
+        called = [addresses[index] for index in order if tested.in_every[index]]
+        result["pooled"] = {"templates": names, **pooled}
+        result["in_every_template"] = {"templates": names, "units": len(called), "called": called}
+    if gathered.variance is not None:
+        result["variance"] = variance_summary(gathered.variance)
     if tested.role is not None:
         written = role_wordings(group)
-        result["role_test"] = tested.role.summary(addresses) | {
-            "written": {
-                wanted: [text for role, text in written if role == wanted]
-                for wanted in ("test", "control")
-            }
-        }
+        by_role = {role: [text for each, text in written if each == role] for role in ROLES}
+        result["role_test"] = tested.role.summary(addresses) | {"written": by_role}
     elif group.real:
         result["role_note"] = role_note(group) or NO_COMMON_SEED
-    selective = tested.gathered.selective
-    if selective:
+    if gathered.selective:
         placebos = [placebo.name for placebo in group.placebos]
         result["selectivity"] = [
-            {
-                "templates": contrast.name,
-                "placebos": placebos,
-                "seeds": len(group.shared_seeds(contrast)),
-                **selective[contrast.name].summary(addresses),
-            }
+            {"templates": contrast.name, "placebos": placebos,
+             "seeds": len(group.shared_seeds(contrast)),
+             **gathered.selective[contrast.name].summary(addresses)}
             for contrast in group.real
-            if contrast.name in selective
-        ]
+            if contrast.name in gathered.selective
+        ]  # fmt: skip
     elif group.real:
-        result["selectivity_note"] = selectivity_note(group)
+        result["selectivity_note"] = NO_SHARED_SEED if group.placebos else NO_PLACEBO
     return result
 
 
-def named_test(contrast: Contrast, test: SignFlipResult, addresses: list[str]) -> dict[str, Any]:
-    named: dict[str, Any] = {"templates": contrast.name}
-    if contrast.placebo is not None:
-        named["placebo"] = contrast.placebo
-    return named | {
-        "seeds": len(contrast.points),
-        **_test(test, len(contrast.points), addresses),
-    }
-
-
-def _test(test: SignFlipResult, points: int, addresses: list[str]) -> dict[str, Any]:
-    """A test over items whose differences are means over `points` points."""
-    summary = {
-        "pairs": test.n_blocks * points,
+def tested_summary(
+    test: SignFlipResult, seeds: int, contrasts: int, addresses: list[str]
+) -> dict[str, Any]:
+    """Return what a test over items says whose differences are means over seeds and contrasts."""
+    size = np.abs(test.t[np.isfinite(test.t)])
+    return {
+        "seeds": seeds,
+        "pairs": test.n_blocks * seeds * contrasts,
         **test.summary(),
         "degenerate": int(test.degenerate.sum()),
         "strongest": strongest(test, addresses),
+        **given(max_abs_t=float(size.max()) if len(size) else None),
     }
-    finite = np.abs(test.t[np.isfinite(test.t)])
-    if len(finite):
-        summary["max_abs_t"] = float(finite.max())
-    return summary
 
 
 def strongest(test: SignFlipResult, addresses: list[str]) -> list[dict[str, Any]]:
     size = np.where(np.isfinite(test.t), np.abs(test.t), -1.0)
-    rows = []
-    for index in np.argsort(-size, kind="stable")[:STRONGEST_UNITS]:
-        row: dict[str, Any] = {"unit": addresses[index]}
-        numbers = {
-            "t": test.t[index],
-            "p": test.p[index],
-            "p_stepdown": test.p_stepdown[index],
-            "g": test.g[index],
-            "g_low": test.g_interval[index, 0],
-            "g_high": test.g_interval[index, 1],
-        }
-        rows.append(row | {name: float(v) for name, v in numbers.items() if np.isfinite(v)})
-    return rows
+    low, high = test.g_interval.T
+    columns = {"t": test.t, "p": test.p, "p_stepdown": test.p_stepdown, "g": test.g}
+    columns |= {"g_low": low, "g_high": high}
+    return [
+        {"unit": addresses[index]}
+        | {name: float(of[index]) for name, of in columns.items() if np.isfinite(of[index])}
+        for index in np.argsort(-size, kind="stable")[:STRONGEST_UNITS]
+    ]
 
 
-def in_every(group: Group, tested: Tested, addresses: list[str]) -> dict[str, Any]:
-    assert tested.pooled is not None
-    strongest_first = np.argsort(-np.abs(np.nan_to_num(tested.pooled.t)), kind="stable")
-    called = [addresses[index] for index in strongest_first if tested.in_every[index]]
+def variance_summary(found: VarianceComponents) -> dict[str, Any]:
+    """Return median and quartiles over units of the share of every component."""
+    known = np.isfinite(found.shares["residual"])
+    shares = {}
+    for effect, share in found.shares.items() if known.any() else ():
+        low, median, high = np.percentile(share[known], [25, 50, 75]).tolist()
+        shares[effect.replace(":", "_")] = {"median": median, "low": low, "high": high}
     return {
-        "templates": [contrast.name for contrast in group.real],
-        "units": len(called),
-        "called": called,
-    }
-
-
-def _variance(tested: Tested) -> dict[str, Any] | None:
-    found = tested.gathered.variance
-    if found is None:
-        return None
-    shares = found.shares
-    with_any = np.isfinite(shares["residual"])
-    summary: dict[str, Any] = {
         "method": METHOD,
         "levels": found.levels,
-        "units": int(with_any.sum()),
-        "shares": {},
+        "units": int(known.sum()),
+        "shares": shares,
     }
-    if with_any.any():
-        summary["shares"] = {
-            effect.replace(":", "_"): quartiles(share[with_any]) for effect, share in shares.items()
-        }
-    return summary
-
-
-def quartiles(values: Float[np.ndarray, " units"]) -> dict[str, float]:
-    low, median, high = np.percentile(values, [25, 50, 75])
-    return {"median": float(median), "low": float(low), "high": float(high)}
 
 
 def between_templates(group: Group, tested: Tested) -> list[dict[str, Any]]:
@@ -235,12 +195,6 @@ def pairs(found: PairCorrelations) -> dict[str, float]:
     return {"mean": found.mean, "lowest": found.lowest, "highest": found.highest}
 
 
-def selectivity_note(group: Group) -> str:
-    if not group.placebos:
-        return NO_PLACEBO
-    return "No selectivity: no contrast has a seed in common with every placebo."
-
-
 def model_comparison(groups: Sequence[dict[str, Any]], families: Sequence[str]) -> list[Any]:
     """`models`: groups that differ in the model only, side by side, from their summaries."""
     tables = []
@@ -254,51 +208,41 @@ def model_comparison(groups: Sequence[dict[str, Any]], families: Sequence[str]) 
 
 
 def model_tables(unit_set: str, members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    pooled: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for group in members:
-        result = group["results"].get(unit_set)
-        if result is None:
-            continue
-        for test in result["contrasts"]:
-            row = model_row(group, result, test)
-            rows.setdefault((test["templates"],), []).append(row)
-        if "pooled" in result:
-            row = model_row(group, result, result["pooled"])
-            row["in_every_template"] = result["in_every_template"]["units"]
-            if "role_test" in result:
-                row["role_called"] = result["role_test"]["called"]
-            pooled.setdefault(tuple(result["pooled"]["templates"]), []).append(row)
-    tables: list[dict[str, Any]] = []
-    for (templates,), compared in rows.items():
-        if len(compared) > 1:
-            tables.append({"unit_set": unit_set, "templates": templates, "rows": compared})
-    for over, compared in pooled.items():
-        if len(compared) > 1:
-            tables.append({"unit_set": unit_set, "pooled": list(over), "rows": compared})
-    return tables
+    """Return a table per contrast, then per set of pooled contrasts, that several groups have."""
+    tables: dict[str, dict[str, Any]] = {}
+
+    def add(row: dict[str, Any], **over: Any) -> None:
+        empty = {"unit_set": unit_set, **over, "rows": []}
+        tables.setdefault(repr(over), empty)["rows"].append(row)
+
+    for pooled in (False, True):
+        for group in members:
+            result = group["results"].get(unit_set, {"contrasts": []})
+            if not pooled:
+                for test in result["contrasts"]:
+                    add(model_row(group, result, test), templates=test["templates"])
+            elif "pooled" in result:
+                row = model_row(group, result, result["pooled"])
+                row["in_every_template"] = result["in_every_template"]["units"]
+                row |= given(role_called=result.get("role_test", {}).get("called"))
+                add(row, pooled=result["pooled"]["templates"])
+    return [table for table in tables.values() if len(table["rows"]) > 1]
 
 
 def model_row(
     group: dict[str, Any], result: dict[str, Any], test: dict[str, Any]
 ) -> dict[str, Any]:
-    row = {
+    units = result["units"]
+    return {
         "group": group["id"],
         "model": group["model"],
         "seeds": test["seeds"],
-        "units": result["units"],
+        "units": units,
         "above": [
-            {
-                "threshold": count["threshold"],
-                "observed": count["observed"],
-                "share": count["observed"] / result["units"],
-            }
+            {name: count[name] for name in ("threshold", "observed")}
+            | {"share": count["observed"] / units}
             for count in test["counts"]
         ],
         "familywise": test["familywise"],
+        **given(null_of=group.get("null_of"), max_abs_t=test.get("max_abs_t")),
     }
-    for name in ("null_of", "max_abs_t"):
-        source = group if name == "null_of" else test
-        if name in source:
-            row[name] = source[name]
-    return row

@@ -12,10 +12,10 @@ def generalises(group: Group, tested: Tested) -> list[dict[str, str]]:
     `tested` is any unit set of the group; the answers depend on the design alone.
     """
     return [
-        _items(group),
-        wordings(group, tested),
-        _seeds(group),
-        scenes(group),
+        about_items(group),
+        about_wordings(group, tested),
+        about_seeds(group),
+        about_scenes(group),
         row(
             "models",
             "not tested",
@@ -29,7 +29,7 @@ def row(over: str, answer: str, sentence: str) -> dict[str, str]:
     return {"over": over, "answer": answer, "sentence": sentence}
 
 
-def _items(group: Group) -> dict[str, str]:
+def about_items(group: Group) -> dict[str, str]:
     items, alpha = len(group.study.creatures.items), group.study.nulls.alpha
     smallest = 2.0 ** (1 - items)
     if smallest > alpha:
@@ -47,7 +47,7 @@ def _items(group: Group) -> dict[str, str]:
     )
 
 
-def wordings(group: Group, tested: Tested) -> dict[str, str]:
+def about_wordings(group: Group, tested: Tested) -> dict[str, str]:
     found = tested.role
     if found is not None and not found.note:
         return row(
@@ -66,7 +66,7 @@ def wordings(group: Group, tested: Tested) -> dict[str, str]:
     )
 
 
-def scenes(group: Group) -> dict[str, str]:
+def about_scenes(group: Group) -> dict[str, str]:
     scene = group.study.scene
     image = "One reference image"
     if scene.prompt is not None and len(group.balanced_seeds) > 1:
@@ -74,7 +74,7 @@ def scenes(group: Group) -> dict[str, str]:
     return row("scenes", "not tested", f"{image}: {scene.name}. Other scenes may differ.")
 
 
-def _seeds(group: Group) -> dict[str, str]:
+def about_seeds(group: Group) -> dict[str, str]:
     seeds = group.balanced_seeds
     if len(seeds) < 2:
         return row(

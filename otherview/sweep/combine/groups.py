@@ -97,28 +97,25 @@ def by_group(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def group_points(points: Sequence[Point]) -> list[Group]:
-    """The groups that `points`, no two with equal settings, form; by title."""
+    """Return the groups that `points`, no two with equal settings, form; by title."""
     grouped = by_group(points)
     settings = {
-        name: {
-            **_flat(members[0].config.shared),
-            "model.revision": members[0].model_revision,
-        }
+        name: flat(members[0].config.shared) | {"model.revision": members[0].model_revision}
         for name, members in grouped.items()
     }
-    differing = _differing(list(settings.values()))
+    differing = differing_settings(list(settings.values()))
     differs = {name: {key: each.get(key) for key in differing} for name, each in settings.items()}
-    titles = {name: _title(grouped[name][0].study, differs[name]) for name in grouped}
+    titles = {name: title_of(grouped[name][0].study, differs[name]) for name in grouped}
     uses = Counter(titles.values())
     groups = []
     for name, members in grouped.items():
         title = titles[name] if uses[titles[name]] == 1 else f"{titles[name]} ({name})"
-        groups.append(Group(name, title, differs[name], _contrasts(members)))
+        groups.append(Group(name, title, differs[name], contrasts_of(members)))
     return sorted(groups, key=lambda group: (group.title, group.id))
 
 
 def family(group: Group) -> str:
-    """Equal for groups that differ in the model alone."""
+    """Return the same text for groups that differ in the model alone."""
     return repr(sorted((name, v) for name, v in group.differs.items() if not of_model(name)))
 
 
@@ -126,7 +123,7 @@ def of_model(setting: str) -> bool:
     return setting.split(".")[0] == "model"
 
 
-def _contrasts(points: Sequence[Point]) -> tuple[Contrast, ...]:
+def contrasts_of(points: Sequence[Point]) -> tuple[Contrast, ...]:
     by_key: dict[tuple[Any, ...], list[Point]] = {}
     for point in points:
         by_key.setdefault(contrast_key(point.templates), []).append(point)
@@ -138,32 +135,28 @@ def _contrasts(points: Sequence[Point]) -> tuple[Contrast, ...]:
     return tuple(sorted(contrasts, key=lambda contrast: (bool(contrast.placebo), contrast.name)))
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted name."""
+    found: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+        nested = isinstance(value, Mapping)
+        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
 
 
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     names = sorted({name for each in settings for name in each})
     return [
         name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)
     ]
 
 
-def _title(study: Study, differs: Mapping[str, Any]) -> str:
-    """The model, and what else differs, by short names: a group's name stands for its settings."""
+def title_of(study: Study, differs: Mapping[str, Any]) -> str:
+    """Return the model and what else differs; the name of a section stands for its settings."""
+    named = {setting.split(".")[0] for setting in differs if setting.endswith(".name")}
     parts = [study.model.name]
-    named = {name.split(".")[0] for name in differs if name.endswith(".name")}
     for setting, value in differs.items():
-        section = setting.split(".")[0]
-        if setting.endswith(".name"):
-            if section != "model":
-                parts.append(f"{section}={value}")
-        elif section not in named:
-            parts.append(f"{setting}={value}")
+        section, is_name = setting.split(".")[0], setting.endswith(".name")
+        if section not in named or (is_name and section != "model"):
+            parts.append(f"{section if is_name else setting}={value}")
     return ", ".join(parts)

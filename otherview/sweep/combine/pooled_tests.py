@@ -57,8 +57,8 @@ def tests_of(group: Group, gathered: Gathered) -> Tested:
         gathered,
         contrasts,
         over_items(group, gathered.balanced) if balanced else None,
-        _p_in_every(contrasts[:real], gathered.layout.units.height),
-        _role_test(group, gathered) if balanced and role_note(group) is None else None,
+        largest_p(contrasts[:real], gathered.layout.units.height),
+        over_wordings(group, gathered) if balanced and role_note(group) is None else None,
     )
 
 
@@ -104,7 +104,7 @@ def over_items(
     )
 
 
-def _p_in_every(tests: Sequence[SignFlipResult], units: int) -> Float[np.ndarray, " units"]:
+def largest_p(tests: Sequence[SignFlipResult], units: int) -> Float[np.ndarray, " units"]:
     if not tests:
         return np.full(units, np.nan)
     signs = np.sign([test.mean for test in tests])
@@ -113,7 +113,7 @@ def _p_in_every(tests: Sequence[SignFlipResult], units: int) -> Float[np.ndarray
     return np.asarray(np.where(same, largest, np.nan))
 
 
-def _role_test(group: Group, gathered: Gathered) -> RoleTestResult:
+def over_wordings(group: Group, gathered: Gathered) -> RoleTestResult:
     nulls = group.study.nulls
     return role_test(
         gathered.wordings,

@@ -115,7 +115,7 @@ def gather_part(
         gathered, place = found[unit_set], place_of[unit_set]
         difference = readings.test - readings.control
         cells[unit_set][index] = difference
-        gathered.t[index, place] = _t(difference)
+        gathered.t[index, place] = t_of(difference)
         contrast = contrast_of[index]
         share = 1 / len(group.contrasts[contrast].points)
         gathered.test[contrast, place] += share * readings.test.mean(axis=0)
@@ -146,7 +146,7 @@ def wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarra
     return columns, 1 / np.maximum(times, 1)
 
 
-def _t(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, " units"]:
+def t_of(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, " units"]:
     deviation = differences.std(axis=0, ddof=1)
     deviation[np.ptp(differences, axis=0) == 0] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
