@@ -172,7 +172,7 @@ def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
             f"it holds {len(energy)} items under {len(written)} wordings; the config names "
             f"{len(study.creatures.items)} and {len(roles)}"
         )
-    sums, tests = slice_sums(energy, columns), len(templates.test)
+    sums, is_test = slice_sums(energy, columns), np.array(roles) == "test"
     found = []
     for layout in layouts:
         values = unit_responses(
@@ -183,7 +183,7 @@ def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
             unit = layout.units["unit"][int(np.argmin(np.isfinite(values).all(axis=(0, 1))))]
             raise ValueError(f"the response of {unit} is no number")
         found.append(
-            Readings(values[:, :tests].mean(axis=1), values[:, tests:].mean(axis=1), values)
+            Readings(values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1), values)
         )
     return found
 
