@@ -29,7 +29,7 @@ import xarray
 JSON_FILES = ("summary.json", "combined.json", "controls.json", "interventions.json")
 RESPONSES = "responses.nc"
 LEFT_OUT = ("*provenance*", "*files.*", "*seconds", "*finished", "*.identity", "*.commit",
-            "*.otherview", "*.id", "*.group")  # fmt: skip
+            "*.otherview", "*.id", "*.group", "sha256")  # fmt: skip
 """Fields that say when, where and under which hash a result was made."""
 HASH = re.compile(r"-[0-9a-f]{8}\b")
 RELATIVE = 1e-3

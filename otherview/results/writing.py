@@ -33,7 +33,7 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
 
     Those would be of other responses; `summary.json` goes first, as it is written last.
     """
-    shutil.rmtree(folder / "controls", ignore_errors=True)
+    shutil.rmtree(folder / CONTROLS, ignore_errors=True)
     for name in (SUMMARY, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
     with replacing(folder / "reference.png") as temporary:
