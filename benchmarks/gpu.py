@@ -23,7 +23,7 @@ from limits import hook_figures, peak_figures, precision_figures, study_figures
 from random_models import random_transformer, study_of, write_random_pipeline
 
 from otherview.models.cost import image_tokens
-from otherview.passes.batches import free_memory
+from otherview.models.loaded import free_memory
 
 
 def main() -> None:

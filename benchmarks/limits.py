@@ -21,14 +21,12 @@ from plain_script import plain_script, whole_pipeline
 
 from otherview.models import weights
 from otherview.models.attention import set_attention
-from otherview.models.calls import Call, Calls, random_call
+from otherview.models.calls import Call, Calls, encode_reference, random_call
 from otherview.models.cost import ImageTokens, forward_flops, image_tokens
-from otherview.models.encodings import encode_texts
-from otherview.models.latents import encode_reference
+from otherview.models.encodings import TextEncodings, encode_texts
+from otherview.models.loaded import free_memory
 from otherview.models.sites import heads, hook_sites
-from otherview.passes.batches import free_memory
-from otherview.passes.capture import capture
-from otherview.passes.compiled_capture import compiled_capture
+from otherview.passes.capture import capture, compiled_capture
 from otherview.passes.measure import measure
 from otherview.passes.probe import probe
 from otherview.passes.session import Session
@@ -180,7 +178,14 @@ def study_figures(
     plain = whole_pipeline(folder, device, model.dtype)
 
     def whole() -> None:
-        encodings = encode_texts(encoder, tokenizer, texts, model.text_length, size)
+        made = [
+            encode_texts(encoder, tokenizer, texts[start : start + size], model.text_length)
+            for start in range(0, len(texts), size)
+        ]
+        encodings = TextEncodings(
+            tuple(row for batch in made for row in batch.embeddings),
+            tuple(count for batch in made for count in batch.tokens),
+        )
         latents = encode_reference(pipeline, reference)
         high, wide = model.height, model.width
         calls = Calls(pipeline, encodings, items, latents, height=high, width=wide)

@@ -33,7 +33,7 @@ from scaling import disk_bytes, exponent, measure_all
 
 from otherview.models import weights
 from otherview.models.cost import image_tokens
-from otherview.passes.batches import free_memory
+from otherview.models.loaded import free_memory
 from otherview.passes.session import Session
 
 GIB = 2**30

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.passes.batch_size import ON_CPU, call_seconds, fastest, remembered
+from otherview.passes.batches import ON_CPU, call_seconds, fastest, remembered
 from otherview.passes.measure import measure
 from otherview.study import Study
 from otherview.study.compose import compose_study

@@ -15,8 +15,7 @@ import torch
 
 from otherview.models.calls import random_call
 from otherview.models.sites import sites_of
-from otherview.passes.capture import capture
-from otherview.passes.compiled_capture import compiled_capture
+from otherview.passes.capture import capture, compiled_capture
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.passes.transformer import run

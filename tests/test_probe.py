@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.models.calls import Calls
+from otherview.models.calls import Calls, encode_reference
 from otherview.models.encodings import TextEncodings, encode_texts
-from otherview.models.latents import encode_reference
 from otherview.models.sites import heads, hook_sites, slices
 from otherview.models.weights import load_text_encoder, load_tokenizer
 from otherview.passes.measure import Measurement, measure
@@ -119,7 +118,7 @@ def test_a_prompt_too_long_is_refused_rather_than_cut(pocket_folder: Path) -> No
     tokenizer = load_tokenizer(pocket_folder)
     encoder = load_text_encoder(pocket_folder, "cpu", "float32")
     with pytest.raises(StudyError, match=r"text_length=32 and would be cut: 'a kitchen"):
-        encode_texts(encoder, tokenizer, ["a kitchen " * 40], 32, 1)
+        encode_texts(encoder, tokenizer, ["a kitchen " * 40], 32)
 
 
 def test_a_non_finite_activation_names_block_and_prompt(

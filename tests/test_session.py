@@ -79,7 +79,7 @@ def test_an_unexpected_study_is_encoded_when_it_comes(
 def test_encodings_beyond_the_limit_are_dropped_and_made_again(
     small_study: Study, small_measurement: Measurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("otherview.models.text_store.MAX_BYTES", 0)
+    monkeypatch.setattr("otherview.models.encodings.MAX_BYTES", 0)
     session = Session(small_study.model)
     other = replace(small_study, templates=replace(small_study.templates, test=["as {creature}"]))
     session.expect([other, small_study])
@@ -97,7 +97,7 @@ def test_a_reference_is_drawn_once_a_seed_and_shared_through_its_folder(
     assert session.reference(matched) is first
     assert session.reference(drawn_study("seed=1")) is not first
     monkeypatch.setattr(
-        "otherview.models.reference_store.draw_reference",
+        "otherview.passes.session.draw_reference",
         lambda *_: pytest.fail("drawn a second time"),
     )
     np.testing.assert_array_equal(Session(study.model, tmp_path).reference(matched), first)

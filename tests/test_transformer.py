@@ -14,9 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from otherview.models.calls import Call, random_call
+from otherview.models.calls import Call, TokenLayout, random_call
 from otherview.models.sites import Site, sites_of
-from otherview.models.tokens import TokenLayout
 from otherview.passes.capture import capture
 from otherview.passes.editing import scale
 from otherview.passes.transformer import run

@@ -5,18 +5,52 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from otherview.models.encodings import TextEncodings
-from otherview.models.latents import ImageLatents, Latents, decode, draw_noise
-from otherview.models.tokens import TokenLayout
 from otherview.study import TOKEN_GROUPS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_REFERENCE_PIXELS = 1024 * 1024
+
+Latents = Float[Tensor, "rows tokens channels"]
+
+
+@dataclass(frozen=True)
+class ImageLatents:
+    """Tokens of an image and their position ids; one row may stand for all rows of a call."""
+
+    latents: Latents
+    ids: Int[Tensor, "1 tokens 4"]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenLayout:
+    """Masks of the token groups, one set for every stream of tokens that a site may see.
+
+    `masks` holds `[rows, groups, positions]` by stream (`Site.stream`): groups in the order of
+    TOKEN_GROUPS, positions in the order in which the sites of that stream see them. A position
+    may belong to no group.
+    """
+
+    masks: Mapping[str, Bool[np.ndarray, "rows groups positions"]]
+
+    def counts(self) -> Int[np.ndarray, "rows groups"]:
+        """Return the tokens of every group."""
+        counts = [mask.sum(-1, dtype=np.int32) for mask in self.masks.values()]
+        return np.asarray(np.max(counts, axis=0))
+
+    def members(self, stream: str, groups: Sequence[str]) -> Bool[np.ndarray, "rows positions"]:
+        """Return which positions of a stream belong to one of `groups`."""
+        return np.asarray(self.masks[stream][:, [TOKEN_GROUPS.index(g) for g in groups]].any(1))
 
 
 @dataclass(frozen=True)
@@ -174,3 +208,56 @@ def random_call(
     embeddings = torch.randn(rows, text_length, config["joint_attention_dim"], **made)
     time = torch.ones((), **made)
     return flux2_call(image(target), image(reference), embeddings, text_tokens, time)
+
+
+@torch.inference_mode()
+def encode_reference(pipeline: Any, reference: Image) -> ImageLatents:
+    """Return the tokens of a reference image, prepared as the pipeline's own call does."""
+    processor = pipeline.image_processor
+    processor.check_image_input(reference)
+    if reference.width * reference.height > MAX_REFERENCE_PIXELS:
+        reference = processor._resize_to_target_area(reference, MAX_REFERENCE_PIXELS)
+    multiple = pipeline.vae_scale_factor * 2
+    pixels = processor.preprocess(
+        reference,
+        height=reference.height // multiple * multiple,
+        width=reference.width // multiple * multiple,
+        resize_mode="crop",
+    )
+    latents, ids = pipeline.prepare_image_latents(
+        images=[pixels],
+        batch_size=1,
+        generator=None,
+        device=pipeline._execution_device,
+        dtype=pipeline.vae.dtype,
+    )
+    return ImageLatents(latents.to(pipeline.transformer.dtype), ids)
+
+
+def draw_noise(pipeline: Any, height: int, width: int, seed: int) -> ImageLatents:
+    """Return starting noise, drawn on the CPU so that it is the same on every device."""
+    latents, ids = pipeline.prepare_latents(
+        batch_size=1,
+        num_latents_channels=pipeline.transformer.config.in_channels // 4,
+        height=height,
+        width=width,
+        dtype=pipeline.transformer.dtype,
+        device=pipeline._execution_device,
+        generator=torch.Generator("cpu").manual_seed(seed),
+    )
+    return ImageLatents(latents, ids)
+
+
+@torch.inference_mode()
+def decode(
+    pipeline: Any, latents: Latents, ids: Int[Tensor, "1 tokens 4"], height: int, width: int
+) -> Float[np.ndarray, "rows height width 3"]:
+    """Return the pictures of latents, in [0, 1]."""
+    vae, scale = pipeline.vae, pipeline.vae_scale_factor * 2
+    latents = latents.to(pipeline._execution_device, vae.dtype)
+    ids = ids.expand(len(latents), -1, -1)
+    grid = pipeline._unpack_latents_with_ids(latents, ids, height // scale, width // scale)
+    deviation = torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
+    grid = grid * deviation[:, None, None].to(grid) + vae.bn.running_mean[:, None, None].to(grid)
+    image = vae.decode(pipeline._unpatchify_latents(grid), return_dict=False)[0]
+    return np.asarray(pipeline.image_processor.postprocess(image, output_type="np"))

@@ -1,8 +1,9 @@
-"""Prompts as the transformer is conditioned on them."""
+"""Prompts as the transformer is conditioned on them, encoded once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from otherview.disk.progress import Progress
+from otherview.models.loaded import LoadedModel
 from otherview.models.weights import TEXT_LAYERS
 from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet, chat_text, check_lengths
+
+MAX_BYTES = 8 << 30
+"""Text encodings that are kept, at most. Thirty prompts of FLUX.2 Klein 4B take 0.24 GB."""
+
+TextGroup = tuple[int, int, tuple[str, ...]]
+"""Texts that are encoded together: text length, batch size, texts.
+
+The prompts of one condition are one group, so that an encoding does not depend on which other
+conditions are encoded: in low precision it depends on the batch.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,41 +45,104 @@ class TextEncodings:
         )
 
 
+class TextStore:
+    """Encodings of text groups, kept in memory and on disk.
+
+    Groups that are expected are encoded together with the first one that is missing, so that the
+    text encoder is loaded once.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._encodings: dict[TextGroup, TextEncodings] = {}
+        self._expected: Counter[TextGroup] = Counter()
+
+    def expect(self, groups: Iterable[TextGroup]) -> None:
+        """Announce what will be asked for, each group as often as it will be."""
+        self._expected = Counter(groups)
+
+    def take(self, groups: Sequence[TextGroup], progress: Progress) -> list[TextEncodings]:
+        """Return the encodings of `groups`, which count as no longer expected."""
+        if any(group not in self._encodings for group in groups):
+            self._make_room(groups)
+            try:
+                self._encode(groups, progress)
+            finally:
+                self._model.free_text_encoder()
+        self._expected -= Counter(groups)
+        return [self._encodings[group] for group in groups]
+
+    def _encode(self, groups: Sequence[TextGroup], progress: Progress) -> None:
+        """Encode what of `groups` is missing, and of the expected groups what fits."""
+        missing = [
+            g for g in {**dict.fromkeys(groups), **self._expected} if g not in self._encodings
+        ]
+        done, total = 0, sum(len(texts) for *_, texts in missing)
+        for group in missing:
+            if group not in groups and self._bytes() > MAX_BYTES:
+                break
+            length, batch_size, texts = group
+            embeddings: list[Tensor] = []
+            tokens: list[int] = []
+            for start in range(0, len(texts), batch_size):
+                batch = self._batch(texts[start : start + batch_size], length)
+                embeddings += batch["embeddings"].unbind()
+                tokens += batch["tokens"].tolist()
+                progress("encoding prompts", done + len(tokens), total)
+            self._encodings[group] = TextEncodings(tuple(embeddings), tuple(tokens))
+            done += len(texts)
+
+    def _batch(self, texts: tuple[str, ...], length: int) -> dict[str, Tensor]:
+        """Return a batch from the cache, else from the text encoder."""
+
+        def encode() -> dict[str, Tensor]:
+            encoder, tokenizer = self._model.text_encoder, self._model.tokenizer
+            made = encode_texts(encoder, tokenizer, texts, length)
+            embeddings = torch.stack(made.embeddings)
+            return {"embeddings": embeddings, "tokens": torch.tensor(made.tokens)}
+
+        parts = "text_encoder", "tokenizer"
+        content = {"texts": texts, "text_length": length}
+        return self._model.cached("text encodings", parts, encode, **content)
+
+    def _make_room(self, groups: Sequence[TextGroup]) -> None:
+        """Forget what is not expected, and all else where that is too little."""
+        for wanted in ({*groups, *self._expected}, {*groups}):
+            if self._bytes() > MAX_BYTES:
+                self._encodings = {k: v for k, v in self._encodings.items() if k in wanted}
+
+    def _bytes(self) -> int:
+        return sum(t.nbytes for group in self._encodings.values() for t in group.embeddings)
+
+
 @torch.inference_mode()
 def encode_texts(
-    encoder: Any, tokenizer: Any, texts: Sequence[str], text_length: int, batch_size: int
+    encoder: Any, tokenizer: Any, texts: Sequence[str], text_length: int
 ) -> TextEncodings:
-    """Return three hidden states of the text encoder for every position of every text.
+    """Return three hidden states of the text encoder for every position of a batch of texts.
 
     `encoder` is what `weights.load_text_encoder` returns. Texts are padded to `text_length`.
     Raises StudyError for a text that is longer.
     """
-    if not texts:
-        raise ValueError("there are no texts to encode")
     lengths = check_lengths(tokenizer, texts, text_length)
-    chats = [chat_text(tokenizer, text) for text in texts]
-    embeddings: Tensor | None = None
-    for start in range(0, len(chats), batch_size):
-        rows = slice(start, start + batch_size)
-        inputs = tokenizer(
-            chats[rows], return_tensors="pt", padding="max_length", max_length=text_length
-        ).to(encoder.device)
-        is_text = torch.arange(text_length) < torch.tensor(lengths[rows])[:, None]
-        if not torch.equal(inputs["attention_mask"].cpu().bool(), is_text):
-            raise StudyError("the tokenizer does not pad on the right: text and pad would be mixed")
-        output = encoder(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            output_hidden_states=True,
-            use_cache=False,
-            text_keys=max(lengths[rows]),
-        )
-        encoded = torch.cat([output.hidden_states[k] for k in TEXT_LAYERS], dim=-1)
-        if embeddings is None:  # one allocation, since the encodings can be gigabytes
-            embeddings = encoded.new_empty((len(chats), *encoded.shape[1:]), device="cpu")
-        embeddings[rows] = encoded.cpu()
-    assert embeddings is not None
-    return TextEncodings(embeddings.unbind(), tuple(lengths))
+    inputs = tokenizer(
+        [chat_text(tokenizer, text) for text in texts],
+        return_tensors="pt",
+        padding="max_length",
+        max_length=text_length,
+    ).to(encoder.device)
+    is_text = torch.arange(text_length) < torch.tensor(lengths)[:, None]
+    if not torch.equal(inputs["attention_mask"].cpu().bool(), is_text):
+        raise StudyError("the tokenizer does not pad on the right: text and pad would be mixed")
+    output = encoder(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        output_hidden_states=True,
+        use_cache=False,
+        text_keys=max(lengths),
+    )
+    encoded = torch.cat([output.hidden_states[layer] for layer in TEXT_LAYERS], dim=-1)
+    return TextEncodings(encoded.cpu().unbind(), tuple(lengths))
 
 
 def text_distances(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from otherview.models import weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache
 from otherview.study import Model
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class LoadedModel:
@@ -50,7 +50,7 @@ class LoadedModel:
         """The text encoder; the image side makes room for it."""
         if self._encoder is None:
             self._pipeline = None
-            free(self.device)
+            free_memory()
             self._encoder = weights.load_text_encoder(self.folder, self.device, self._dtype)
         return self._encoder
 
@@ -58,7 +58,7 @@ class LoadedModel:
         """Give the text encoder's memory back."""
         if self._encoder is not None:
             self._encoder = None
-            free(self.device)
+            free_memory()
 
     def transformer_config(self, model: Model) -> dict[str, Any]:
         """Return the config of the transformer, checked against `model.architecture`."""
@@ -79,26 +79,24 @@ class LoadedModel:
     def cached(
         self,
         kind: str,
-        parts: tuple[str, ...],
-        make: Callable[[], Mapping[str, Tensor]],
+        parts: Sequence[str],
+        make: Callable[[], dict[str, Tensor]],
         **content: Any,
-    ) -> Mapping[str, Tensor]:
-        """Return the tensors on the host that `make` gives for `content`, kept on disk.
+    ) -> dict[str, Tensor]:
+        """Return what `make` makes of `content`, on the host, kept on disk.
 
-        `parts` are those of the pipeline that decide them.
+        `parts` are those of the pipeline whose weights decide it.
         """
         content |= {"kind": kind, "weights": self.identity(*parts), **self.precision}
         kept = self._cache.get(**content)
         if kept is None:
-            kept = dict(make())
+            kept = make()
             self._cache.put(kept, **content)
         return kept
 
 
-def free(device: str) -> None:
+def free_memory() -> None:
     """Give memory that nothing uses back to the device."""
     gc.collect()
-    if device.startswith("cuda"):
-        import torch
-
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -51,6 +51,11 @@ def open_reference(scene: Scene) -> Image:
     return image
 
 
+def scene_texts(scene: Scene) -> list[str]:
+    """Return the texts from which the reference is drawn: the scene's prompt, and no prompt."""
+    return [] if scene.prompt is None else [scene.prompt, ""]
+
+
 def draw_reference(
     pipeline: Any, scene: Scene, model: Model, seed: int, prompt: Tensor, negative: Tensor
 ) -> Image:

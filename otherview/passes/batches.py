@@ -1,12 +1,34 @@
-"""Work in batches that become smaller where the device has too little memory."""
+"""How many prompts a transformer call takes: as many as are fast, and as fit into memory.
+
+On a GPU the batch size of `model.batch_size=auto` is found by trying, and remembered. On a CPU it
+is fixed: there a larger batch saves nothing that can be told from noise (docs/performance.md), and
+running out of memory ends the process instead of raising an error.
+"""
 
 from __future__ import annotations
 
-import gc
+import json
+import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import torch
+
+from otherview.disk.atomic import write_json
+from otherview.disk.tensor_files import content_key
+from otherview.models.cache import cache_folder
+from otherview.models.calls import random_call
+from otherview.models.loaded import free_memory
+from otherview.passes.transformer import run
+
+ON_CPU = 4
+"""Prompts in a transformer call on a CPU."""
+MAX_ROWS = 64
+"""Beyond this no transformer gains from more prompts at once."""
+MIN_GAIN = 0.02
+"""Share of the time that a larger batch must save."""
+ROUNDS = 2
 
 Argument = TypeVar("Argument")
 Done = TypeVar("Done")
@@ -47,8 +69,76 @@ def within_memory(run: Callable[[Argument], Done], argument: Argument) -> Done |
     return None
 
 
-def free_memory() -> None:
-    """Give memory that nothing uses back to the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+def find_batch_size(
+    transformer: Any, target: int, reference: int, text_length: int, settings: Any
+) -> int:
+    """Return the smallest batch size that is as fast as any, within MIN_GAIN.
+
+    `target` and `reference` are tokens of the images. Remembered in the cache folder for the same
+    transformer config, device, sizes and `settings` (plain JSON). Tried with uncompiled passes.
+    """
+    device = transformer.device
+    if device.type != "cuda":
+        return ON_CPU
+    config = {name: value for name, value in transformer.config.items() if name[0] != "_"}
+    memory = torch.cuda.get_device_properties(device).total_memory
+    sizes = [target, reference, text_length]
+    key = content_key(config=config, sizes=sizes, memory=memory, settings=settings)
+    return remembered(key, lambda: fastest(lambda rows: call_seconds(transformer, rows, *sizes)))
+
+
+def fastest(seconds: Callable[[int], float]) -> int:
+    """Return the smallest power of two whose time per row is within MIN_GAIN of the best.
+
+    `seconds(rows)` is the time of a call; sizes are doubled until it raises
+    torch.OutOfMemoryError, up to MAX_ROWS, or until two doublings in a row saved nothing.
+    """
+    by_size: dict[int, float] = {}
+    size = 1
+    while size <= MAX_ROWS:
+        taken = within_memory(seconds, size)
+        if taken is None:
+            break
+        by_size[size] = taken / size
+        earlier = [time for rows, time in by_size.items() if rows <= size // 4]
+        if earlier and min(earlier) * (1 - MIN_GAIN) <= min(by_size[size], by_size[size // 2]):
+            break
+        size *= 2
+    if not by_size:
+        return 1  # measuring will name the way out
+    best = min(by_size.values())
+    return min(rows for rows, time in by_size.items() if time * (1 - MIN_GAIN) <= best)
+
+
+@torch.inference_mode()
+def call_seconds(
+    transformer: Any, rows: int, target: int, reference: int, text_length: int
+) -> float:
+    """Return the best time of a bare transformer call with random inputs, after one to warm up."""
+    call = random_call(transformer, (text_length,) * rows, text_length, target, reference)
+    best = float("inf")
+    for round_ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        run(transformer, call)
+        if transformer.device.type == "cuda":
+            torch.cuda.synchronize(transformer.device)
+        if round_:
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def remembered(key: str, find: Callable[[], int]) -> int:
+    """Return what `find` returned for `key` when any process last asked, else what it returns."""
+    folder = cache_folder()
+    file = None if folder is None else folder / "batch_sizes" / f"{key}.json"
+    if file is not None:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # not known, or damaged
+            known = json.loads(file.read_text())["batch_size"]
+            if isinstance(known, int) and known >= 1:
+                return known
+    found = find()
+    if file is not None:
+        with suppress(OSError):  # it is found again next time
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"batch_size": found})
+    return found

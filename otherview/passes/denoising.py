@@ -16,8 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from otherview.models.calls import Calls
-from otherview.models.latents import Latents
+from otherview.models.calls import Calls, Latents
 from otherview.passes.batches import halving
 from otherview.passes.editing import Editing, patch, record, scale
 from otherview.passes.transformer import run

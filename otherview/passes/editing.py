@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from otherview.models.calls import TokenLayout
 from otherview.models.sites import Site, Unit, heads, sites_of
-from otherview.models.tokens import TokenLayout
 from otherview.passes.transformer import hooked
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError

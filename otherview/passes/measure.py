@@ -13,14 +13,14 @@ from otherview.disk.fingerprint import code_version
 from otherview.disk.progress import Progress, silent
 from otherview.disk.tensor_files import content_key
 from otherview.passes.responses import Responses
-from otherview.passes.session import Session, open_session
-from otherview.passes.unfinished import Unfinished
 from otherview.study import Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from otherview.passes.session import Session
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,12 @@ def measure(
     responses are the same to the bit. What can be checked without weights is checked before they
     are loaded. Raises StudyError, also if the device runs out of memory.
     """
+    from otherview.passes.probe import probe
+    from otherview.passes.session import open_session
+    from otherview.passes.unfinished import Unfinished
+
     session, progress = session or open_session(study, pipeline), progress or silent
     prompts, places = session.check(study)
-
-    from otherview.passes.probe import probe
 
     with memory_errors(
         f"out of device memory with model.batch_size={study.model.batch_size}, halved down to 1: "

@@ -13,8 +13,7 @@ from otherview.models.calls import Calls
 from otherview.models.encodings import text_distances
 from otherview.models.sites import sites_of
 from otherview.passes.batches import halving
-from otherview.passes.capture import NonFiniteActivationError, capture
-from otherview.passes.compiled_capture import compiled_capture
+from otherview.passes.capture import NonFiniteActivationError, capture, compiled_capture
 from otherview.passes.responses import Responses
 from otherview.passes.transformer import run
 from otherview.study import TOKEN_GROUPS

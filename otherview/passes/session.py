@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from otherview.disk.atomic import replacing
 from otherview.disk.progress import Progress, silent
 from otherview.models import weights
+from otherview.models.calls import Calls, ImageLatents, encode_reference
+from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
 from otherview.models.loaded import LoadedModel
-from otherview.models.reference_store import ReferenceStore, scene_group, scene_texts
-from otherview.models.scene import open_reference
+from otherview.models.scene import draw_reference, open_reference, scene_texts
 from otherview.models.sites import hook_sites
-from otherview.models.text_store import TextGroup, TextStore
+from otherview.passes.batches import find_batch_size
 from otherview.study import Model, Study
 from otherview.study.prompts import (
     PromptSet,
@@ -23,12 +33,6 @@ from otherview.study.prompts import (
     study_prompts,
     token_places,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from otherview.models.calls import Calls
-    from otherview.models.encodings import TextEncodings
 
 
 class Session:
@@ -50,9 +54,11 @@ class Session:
         `pipeline` is a loaded pipeline to use instead of the weights that `model` names.
         """
         self.model = LoadedModel(model) if pipeline is None else GivenModel(model, pipeline)
-        self._source = model_source(model)
+        self._source = model.source
         self._texts = TextStore(self.model)
-        self._references = ReferenceStore(self.model, self._texts, references)
+        self._folder = references
+        self._drawn: dict[str, Image.Image] = {}
+        self._latents: dict[str, ImageLatents] = {}
         self._places: dict[tuple[PromptSet, int], list[TokenPlace]] = {}
 
     @property
@@ -62,7 +68,7 @@ class Session:
 
     def serves(self, model: Model) -> bool:
         """Whether `model` means the weights, precision and device of this session."""
-        return model_source(model) == self._source
+        return model.source == self._source
 
     def check(self, study: Study) -> tuple[PromptSet, list[TokenPlace]]:
         """Return the prompts of `study` and the token positions of their items; load nothing.
@@ -94,8 +100,6 @@ class Session:
 
     def encodings(self, study: Study, progress: Progress = silent) -> TextEncodings:
         """Return the encoded prompts of `study`, in their order."""
-        from otherview.models.encodings import TextEncodings
-
         by_condition = self._texts.take(text_groups(study), progress)
         prompts = study_prompts(study).prompts
         return TextEncodings(
@@ -105,18 +109,13 @@ class Session:
 
     def empty_prompt(self, study: Study, progress: Progress = silent) -> TextEncodings:
         """Return the encoded empty prompt, against which guidance holds the prompts of `study`."""
-        group = study.model.text_length, study.model.text_batch_size, ("",)
-        return self._texts.take([group], progress)[0]
-
-    def reference(self, study: Study, progress: Progress = silent) -> Image:
-        """Return the reference image of `study`: its file, or drawn once per scene and seed."""
-        return self._references.image(study, progress)
+        return self._texts.take([text_group(study, [""])], progress)[0]
 
     def calls(
         self,
         study: Study,
         progress: Progress = silent,
-        reference: Image | None = None,
+        reference: Image.Image | None = None,
         *,
         guided: bool = False,
     ) -> Calls:
@@ -124,8 +123,6 @@ class Session:
 
         They have the empty prompt where they are `guided`.
         """
-        from otherview.models.calls import Calls
-
         encodings = self.encodings(study, progress)  # first, while no image side is loaded
         empty = self.empty_prompt(study, progress) if guided else None
         reference = reference or self.reference(study, progress)
@@ -133,7 +130,7 @@ class Session:
             self.pipeline,
             encodings,
             [prompt.item for prompt in study_prompts(study).prompts],
-            self._references.latents(reference),
+            self._reference_latents(reference),
             height=study.model.height,
             width=study.model.width,
             seed=study.seed,
@@ -145,16 +142,57 @@ class Session:
         """Return the prompts of a transformer call of `study`: its own, or what is best here."""
         if isinstance(study.model.batch_size, int):
             return study.model.batch_size
-        from otherview.passes.batch_size import find_batch_size
-
+        sizes = calls.target, calls.reference, study.model.text_length
         settings = [self.model.precision, self.model.attention]
-        return find_batch_size(
-            calls.pipeline.transformer,
-            calls.target,
-            calls.reference,
-            study.model.text_length,
-            settings,
-        )
+        return find_batch_size(calls.pipeline.transformer, *sizes, settings)
+
+    def reference(self, study: Study, progress: Progress = silent) -> Image.Image:
+        """Return the reference image of `study`: its file, or drawn once per scene and seed."""
+        if study.scene.image is not None:
+            return open_reference(study.scene)
+        name = reference_name(study, self.model.revision)
+        if name not in self._drawn:
+            self._drawn[name] = self._shared_reference(study, name, progress)
+        return self._drawn[name]
+
+    def _shared_reference(self, study: Study, name: str, progress: Progress) -> Image.Image:
+        """Return a drawn image, which other processes of a sweep find in the folder."""
+        file = None if self._folder is None else self._folder / f"{name}.png"
+        if file is not None and file.is_file():
+            with Image.open(file) as opened:
+                return opened.convert("RGB")
+
+        def draw() -> dict[str, Tensor]:
+            group = text_group(study, scene_texts(study.scene))
+            prompt, negative = self._texts.take([group], progress)[0].embeddings
+            progress("drawing the reference", 0, 1)
+            texts = prompt[None], negative[None]
+            drawn = draw_reference(self.pipeline, study.scene, study.model, study.seed, *texts)
+            progress("drawing the reference", 1, 1)
+            return {"pixels": torch.from_numpy(np.array(drawn.convert("RGB")))}
+
+        kept = self.model.cached("reference image", weights.PARTS, draw, name=name)
+        image = Image.fromarray(kept["pixels"].numpy())
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary:
+                image.save(temporary)
+        return image
+
+    def _reference_latents(self, image: Image.Image) -> ImageLatents:
+        """Return the tokens of a reference image, encoded once."""
+        pixels = hashlib.sha256(image.tobytes()).hexdigest()
+        if pixels not in self._latents:
+
+            def encode() -> dict[str, Tensor]:
+                made = encode_reference(self.pipeline, image)
+                return {"latents": made.latents.cpu(), "ids": made.ids.cpu()}
+
+            content = [image.mode, image.size, pixels]
+            kept = self.model.cached("reference latents", ["vae"], encode, image=content)
+            device = self.model.device
+            self._latents[pixels] = ImageLatents(kept["latents"].to(device), kept["ids"].to(device))
+        return self._latents[pixels]
 
 
 def open_session(study: Study, pipeline: Any = None) -> Session:
@@ -167,10 +205,9 @@ def open_session(study: Study, pipeline: Any = None) -> Session:
     return Session(study.model, pipeline=pipeline)
 
 
-def model_source(model: Model) -> tuple[str | None, ...]:
-    """What decides which weights are loaded, how and where: equal sources share a session."""
-    where = (model.path, None, None) if model.path else (None, model.repo, model.revision)
-    return (*where, model.dtype, model.device, model.attention)
+def text_group(study: Study, texts: Iterable[str]) -> TextGroup:
+    """Return texts that are encoded together, as `study` says."""
+    return study.model.text_length, study.model.text_batch_size, tuple(texts)
 
 
 def text_groups(study: Study) -> list[TextGroup]:
@@ -179,6 +216,15 @@ def text_groups(study: Study) -> list[TextGroup]:
     texts: list[list[str]] = [[] for _ in prompts.conditions]
     for prompt in prompts.prompts:
         texts[prompt.condition].append(prompt.text)
-    length, batch_size = study.model.text_length, study.model.text_batch_size
-    groups = [(length, batch_size, tuple(group)) for group in texts]
-    return groups if study.scene.prompt is None else [*groups, scene_group(study)]
+    scene = scene_texts(study.scene)
+    return [text_group(study, group) for group in [*texts, *([scene] if scene else [])]]
+
+
+def reference_name(study: Study, revision: str) -> str:
+    """Return the name of a drawn reference image: a hash of all that it depends on."""
+    model = {
+        name: getattr(study.model, name)
+        for name in ("dtype", "height", "width", "text_length", "text_batch_size", "attention")
+    }
+    content = [asdict(study.scene), model, study.seed, revision]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

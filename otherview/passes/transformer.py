@@ -16,9 +16,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from otherview.models.calls import Call
+from otherview.models.calls import Call, TokenLayout
 from otherview.models.sites import Site
-from otherview.models.tokens import TokenLayout
 from otherview.study.errors import StudyError
 
 Hook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]

@@ -14,8 +14,7 @@ import torch
 from diffusers import Flux2KleinPipeline
 from jaxtyping import Float, Int
 
-from otherview.models.calls import flux2_call
-from otherview.models.latents import ImageLatents
+from otherview.models.calls import ImageLatents, flux2_call
 from otherview.passes.editing import ablate
 from otherview.passes.transformer import run
 from otherview.pocket.codec import CHANNELS, TOKENS

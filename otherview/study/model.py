@@ -98,6 +98,12 @@ class Model:
         """Prompts that are encoded together: the same on every machine, also with auto."""
         return TEXT_BATCH if isinstance(self.batch_size, str) else self.batch_size
 
+    @property
+    def source(self) -> tuple[str | None, ...]:
+        """What decides which weights are loaded, how and where: equal sources share a session."""
+        where = (self.path, None, None) if self.path else (None, self.repo, self.revision)
+        return (*where, self.dtype, self.device, self.attention)
+
 
 @dataclass
 class Scene:

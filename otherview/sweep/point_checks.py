@@ -10,7 +10,6 @@ from otherview.models.cost import study_flops
 from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
 from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
-from otherview.passes.session import model_source
 from otherview.study import Study
 from otherview.study.prompts import check_lengths, study_prompts
 from otherview.sweep.points import Point
@@ -36,7 +35,7 @@ class Known:
     def cost(self, study: Study) -> float:
         """Floating-point operations of `study`; raises StudyError where it cannot be run."""
         model, scene = study.model, study.scene
-        source = str(model_source(model))
+        source = str(model.source)
         folder = self._once(f"folder {source}", lambda: cached_folder(model))
         config = self._once(f"{asdict(model)}", lambda: transformer_config(model, folder))
         self._once(f"sites {asdict(model)}", lambda: hook_sites(config))

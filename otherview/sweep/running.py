@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.progress import Progress, silent
-from otherview.passes.session import Session, model_source
+from otherview.passes.session import Session
 from otherview.results.state import SWEEP, Kind, state_of
 from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.sweep.points import Point
@@ -59,7 +59,7 @@ def run_points(
     `report` gets the progress of each, and may raise KeyboardInterrupt to stop. `say` gets a line a
     point, from another thread. Returns what failed; none stops the others.
     """
-    sources = [model_source(point.study.model) for point in points]
+    sources = [point.study.model.source for point in points]
     with (
         PointViews(submission.directory, submission.launcher, console, report) as views,
         Runner(submission, report, say, views) as runner,

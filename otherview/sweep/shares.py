@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otherview.passes.session import model_source
 from otherview.sweep.points import Point
 
 
@@ -33,4 +32,4 @@ def deal(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list[list[
 
 def likeness(point: Point) -> tuple[str, str, int]:
     study = point.study
-    return str(model_source(study.model)), study.scene.name, study.seed
+    return str(study.model.source), study.scene.name, study.seed
