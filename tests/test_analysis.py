@@ -70,7 +70,7 @@ def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
 
 def printed(content: dict[str, Any]) -> str:
     text = StringIO()
-    print_summary(content, Console(file=text, width=120, markup=False))
+    print_summary(content, Console(file=text, width=400, markup=False))
     return text.getvalue()
 
 
@@ -80,7 +80,7 @@ def test_with_several_wordings_the_role_test_finds_the_planted_head_alone() -> N
     assert content["results"]["heads"]["role_test"]["called_units"] == ["joint.0.image.3"]
     assert content["results"]["heads"]["sign_flip"]["familywise"] > 30
     text = printed(content)
-    assert text.index("role test: 1 of 48 heads") < text.index("published reading")
+    assert text.index("1 of 48 heads of pocket follows the role") < text.index("null mean")
     assert "log RMS over all tokens" in text
 
 
@@ -95,7 +95,7 @@ def test_one_pair_of_wordings_is_said_not_to_tell_the_role_from_the_words() -> N
     study = kitchen("capture=heads")
     content = summary(study, made_up(study))
     assert "role_test" not in content["results"]["heads"]
-    assert "cannot tell the role from the words" in printed(content)
+    assert "cannot tell the role from the wording" in printed(content)
 
 
 def test_too_few_wordings_are_said_to_call_nothing() -> None:

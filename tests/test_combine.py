@@ -25,8 +25,8 @@ from otherview.stats import role_test, sign_flip_test, variance_components
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.sweep.combine import combine
-from otherview.sweep.combine.combined_console import print_combined
 from otherview.views.console import print_summary
+from otherview.views.sweep_console import print_combined
 from tests.damages import DAMAGES, WHOLE, cut
 
 ITEMS = ["a cat", "an owl", "an ant", "a fly"]
@@ -342,18 +342,19 @@ def test_a_placebo_says_that_it_is_one(sweep: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["contrast"]["placebo"] == "control"
     printed = StringIO()
-    print_summary(summary, Console(width=120, file=printed, markup=False))
+    print_summary(summary, Console(width=300, file=printed, markup=False))
     assert "A placebo: both wordings are of the control role" in printed.getvalue()
 
 
 def test_the_printed_result_leads_with_the_answer(sweep: Path, combined: dict[str, Any]) -> None:
     printed = StringIO()
-    print_combined(combined, sweep, Console(width=120, file=printed, markup=False))
+    print_combined(combined, sweep, Console(width=300, file=printed, markup=False))
     text = printed.getvalue()
     called = combined["groups"][0]["results"]["heads"]["role_test"]["called"]
-    assert f"{called} of 48 heads follow the role over items and over 9 + 9 wordings" in text
+    follow = f"{called} of 48 heads of pocket follow the role over 9 test and 9 control wordings"
+    assert follow in text
     for wanted in (
-        "placebo_mention (placebo)", "item x template", "null models: pocket_random. ",
-        "scenes: not tested", str(sweep),
+        "placebo: control", "item × template", "pocket_random (null model of pocket)",
+        "pocket_random, a null model, has up to", "scenes: not tested", str(sweep),
     ):  # fmt: skip
         assert wanted in text

@@ -82,7 +82,8 @@ def test_the_published_figures_stand_beside_the_published_study_only(kitchen_run
     from rich.console import Console
 
     from otherview.study.compose import compose_study
-    from otherview.views.console import published_table
+    from otherview.views.run_tables import counts_table
+    from otherview.views.table_model import print_table
 
     assert compose_study(["+experiment=kitchen"]).repeats_published
     for other in ("model=pocket", "creatures.items=[a,b]", "capture.tokens=pad", "scene.steps=9"):
@@ -98,10 +99,10 @@ def test_the_published_figures_stand_beside_the_published_study_only(kitchen_run
         "counts": [vars(count) for count in figures.counts],
     }
     printed = StringIO()
-    Console(width=100, file=printed).print(published_table(summary))
+    print_table(counts_table(summary), Console(width=100, file=printed))
     text = printed.getvalue()
     assert "12,091" in text
-    assert "18.5x" in text
+    assert "18.5×" in text
 
 
 def test_the_plan_counts_units_without_weights(program: Program, tmp_path: Path) -> None:

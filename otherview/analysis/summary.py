@@ -21,8 +21,8 @@ from otherview.study import Study, settings_of
 
 TOP_BLOCKS = 5
 ONE_PAIR = (
-    "One pair of wordings cannot tell the role from the words: any two wordings differ. "
-    "templates=nouns draws eight wordings a role and tests the role."
+    "One pair of wordings cannot tell the role from the wording, because any two wordings differ: "
+    "templates=nouns takes eight wordings per role and tests the role."
 )
 
 

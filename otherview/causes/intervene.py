@@ -20,7 +20,6 @@ from otherview.causes.choice import (
     editable_heads,
     edited_tokens,
 )
-from otherview.causes.headline import headline
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.progress import Progress, silent
@@ -124,7 +123,6 @@ def _intervene(
     content["verdicts"] = verdicts(singles)
     content["correlation"] = correlation(singles)
     content["pictures"] = pictures
-    content["headline"] = headline(content)
     content |= {"passes": bench.denoiser.passes, "seconds": round(time.monotonic() - start, 1)}
     with replacing(folder / "interventions.parquet") as temporary:
         singles.write_parquet(temporary)

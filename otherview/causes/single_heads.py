@@ -113,7 +113,7 @@ def single_table(
             change=(float(own[0]), float(own[1])),
             median=(median[0], median[1]),
             alpha=alpha,
-        )
+        ).key
         rows.append(row)
     return pl.DataFrame(rows, schema_overrides=MAY_BE_NULL, infer_schema_length=None)
 

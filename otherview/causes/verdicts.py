@@ -2,8 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 NOTHING = 0.1
 """Change of the predicted velocity up to which an edit may be said to do nothing."""
+
+
+class Effect(StrEnum):
+    """What editing a head alone did, as in the verdicts of `interventions.parquet`."""
+
+    TEST = "does"
+    BOTH = "does for both roles"
+    CONTROL = "does for the other role"
+    NOTHING = "does nothing"
+    AS_RANDOM = "does no more than random heads"
+
+
+WITHOUT_EFFECT = (Effect.NOTHING, Effect.AS_RANDOM)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the study's test says of a head, and what editing it did."""
+
+    differs: bool | None
+    """None where the study did not test the head."""
+    effect: Effect
+
+    @property
+    def key(self) -> str:
+        """The verdict in `interventions.parquet`."""
+        if self.differs is None:
+            return self.effect
+        if self.effect in WITHOUT_EFFECT:
+            return f"{'differs' if self.differs else 'does not differ'}, {self.effect}"
+        return f"{'differs and' if self.differs else 'does not differ, yet'} {self.effect}"
+
+
+VERDICTS = {
+    found.key: found
+    for found in (Verdict(differs, effect) for differs in (True, False, None) for effect in Effect)
+}
+"""Every verdict by its key."""
 
 
 def verdict(
@@ -13,33 +54,16 @@ def verdict(
     change: tuple[float, float],
     median: tuple[float, float],
     alpha: float,
-) -> str:
-    """The verdict in words; docs/interventions.md has the rule.
+) -> Verdict:
+    """Return the verdict on one head; docs/interventions.md has the rule.
 
     `p`, `change` and the `median` change of matching heads are of the test and of the control role.
-    `differs` is None where the study did not test the head: then only what it does is said.
     """
-    does = _does(p, change, median, alpha)
-    if differs is None:
-        return does
-    if does == "does nothing" or does.startswith("does no more"):
-        return f"{'differs' if differs else 'does not differ'}, {does}"
-    return f"differs and {does}" if differs else f"does not differ, yet {does}"
-
-
-def _does(
-    p: tuple[float, float],
-    change: tuple[float, float],
-    median: tuple[float, float],
-    alpha: float,
-) -> str:
     wanted, collateral = p[0] <= alpha, p[1] <= alpha
-    if wanted and collateral:
-        return "does for both roles"
-    if wanted:
-        return "does"
-    if collateral:
-        return "does for the other role"
-    if all(c <= min(m, NOTHING) for c, m in zip(change, median, strict=True)):
-        return "does nothing"
-    return "does no more than random heads"
+    if wanted or collateral:
+        effect = Effect.BOTH if wanted and collateral else Effect.TEST if wanted else Effect.CONTROL
+    elif all(c <= min(m, NOTHING) for c, m in zip(change, median, strict=True)):
+        effect = Effect.NOTHING
+    else:
+        effect = Effect.AS_RANDOM
+    return Verdict(differs, effect)

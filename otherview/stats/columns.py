@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+PROBABILITY = "probability"
+"""Unit of p and q values."""
 STRONGEST_UNITS = 8
 """Units that a summary lists."""
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
-from otherview.stats.columns import Column
+from otherview.stats.columns import PROBABILITY, Column
 from otherview.stats.paired import check_alpha, check_finite
 from otherview.stats.relabelling import (
     centred_unit,
@@ -86,10 +86,11 @@ class RoleTestResult:
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("role_t", "t of the roles over wordings", heading="role t"),
         Column("role_min_f", "min F′ over items and wordings; ranks units in the role test",
-               heading="min F′"),
-        Column("role_p", "p of this unit alone, role labels permuted over wordings"),
+               "variance ratio", "min F′"),
+        Column("role_p", "p of this unit alone, role labels permuted over wordings",
+               PROBABILITY),
         Column("role_p_maxt", "p corrected for all units, role labels permuted over wordings",
-               heading="role p"),
+               PROBABILITY, "role p"),
         Column("role_called", "follows the role, over wordings and over items",
                heading="follows role"),
         Column("role_failed", "the test that fails: over wordings, over items, or both",

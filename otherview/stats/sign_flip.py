@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
-from otherview.stats.columns import Column
+from otherview.stats.columns import PROBABILITY, Column
 from otherview.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from otherview.stats.flip_null import MAX_BLOCKS, CountNull, MaxNull
 from otherview.stats.paired import block_means, check_alpha, effects, hedges_g
@@ -79,18 +79,19 @@ class SignFlipResult:
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("degenerate", "all differences are equal: no variance, no t"),
         Column("t", "paired t over items", heading="t"),
-        Column("p", "two-sided sign-flip p of this unit alone", heading="p"),
-        Column("p_strict", "share of the sign flips with a strictly larger |t|"),
+        Column("p", "two-sided sign-flip p of this unit alone", PROBABILITY, "p"),
+        Column("p_strict", "share of the sign flips with a strictly larger |t|", PROBABILITY),
         Column("p_method", "how p was computed"),
-        Column("p_maxt", "family-wise p, single-step largest |t|"),
+        Column("p_maxt", "family-wise p, single-step largest |t|", PROBABILITY),
         Column(
             "p_stepdown",
             "p corrected for all units, step-down largest |t|",
-            heading="family-wise p",
+            PROBABILITY,
+            "family-wise p",
         ),
-        Column("p_holm", "family-wise p after Holm"),
-        Column("q_bh", "false discovery rate after Benjamini and Hochberg"),
-        Column("q_by", "false discovery rate after Benjamini and Yekutieli"),
+        Column("p_holm", "family-wise p after Holm", PROBABILITY),
+        Column("q_bh", "false discovery rate after Benjamini and Hochberg", PROBABILITY),
+        Column("q_by", "false discovery rate after Benjamini and Yekutieli", PROBABILITY),
         Column("dz", "mean difference over its standard deviation", "SD"),
         Column("g", "effect size, Hedges’ g; positive: larger under test", "SD", "g"),
         Column("g_low", "lower end of the interval of g at the study’s level", "SD", "g, low"),

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
-from otherview.stats.columns import Column
+from otherview.stats.columns import PROBABILITY, Column
 from otherview.stats.corrections import benjamini_hochberg
 from otherview.stats.paired import BlockMeans, block_means, check_alpha, effects
 from otherview.stats.sign_flip import Flips, SignFlipResult, check_seed, sign_flip_test
@@ -145,7 +145,8 @@ class DiscoverConfirmResult:
         Column("discovered", "chosen on a random half of the items"),
         Column("confirmed", "chosen on half of the items, confirmed on the other half",
                heading="confirmed"),
-        Column("p_confirmation", "family-wise p among the chosen units on the other half"),
+        Column("p_confirmation", "family-wise p among the chosen units on the other half",
+               PROBABILITY),
     )  # fmt: skip
 
     def columns(self) -> dict[str, np.ndarray]:

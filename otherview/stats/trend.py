@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
-from otherview.stats.columns import Column
+from otherview.stats.columns import PROBABILITY, Column
 from otherview.stats.paired import block_means, check_alpha, check_finite, column_sum
 from otherview.stats.relabelling import (
     centred_unit,
@@ -52,9 +52,9 @@ class TrendResult:
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("trend_slope", "least-squares change of the difference along the axis",
                "response per step of the axis"),
-        Column("trend_p", "two-sided permutation p of the trend of this unit alone"),
+        Column("trend_p", "two-sided permutation p of the trend of this unit alone", PROBABILITY),
         Column("trend_p_maxt", "p of a linear trend along the axis, corrected for all units",
-               heading="trend p"),
+               PROBABILITY, "trend p"),
     )  # fmt: skip
 
     def columns(self) -> dict[str, np.ndarray]:

@@ -68,8 +68,8 @@ def resume(directory: Path, given: argparse.Namespace) -> None:
 
 def collect(directory: Path, _given: argparse.Namespace) -> None:
     from otherview.sweep.combine import combine
-    from otherview.sweep.combine.combined_console import print_combined
     from otherview.views.making import make_views
+    from otherview.views.sweep_console import print_combined
 
     console, points = plain_console(), planned_points(read_submissions(directory))
     with progress_bars(console) as report:

@@ -19,6 +19,7 @@ from otherview.passes.measure import Measurement, measure
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
+from otherview.views.run_sentences import headline
 from tests.conftest import Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
@@ -55,7 +56,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "found"
     found = json.loads((folder / "interventions.json").read_text())
-    assert found["headline"] in " ".join(done.stdout.split())
+    assert headline(found) in " ".join(done.stdout.split())
     heads = pl.read_parquet(folder / "interventions.parquet")
     assert len(heads) == 48
     gate, decoy = (

@@ -15,7 +15,7 @@ from otherview.causes.matching import (
     permutation_p,
     random_sets,
 )
-from otherview.causes.verdicts import verdict
+from otherview.causes.verdicts import VERDICTS, verdict
 from otherview.models.sites import Unit, heads, hook_sites
 
 POCKET = heads(
@@ -96,4 +96,6 @@ def test_p_counts_the_observed_value_among_the_random_ones() -> None:
 def test_the_verdict_follows_its_rule(
     differs: bool | None, p: tuple[float, float], change: tuple[float, float], words: str
 ) -> None:
-    assert verdict(differs, p=p, change=change, median=(0.15, 0.13), alpha=0.05) == words
+    found = verdict(differs, p=p, change=change, median=(0.15, 0.13), alpha=0.05)
+    assert found.key == words
+    assert VERDICTS[words] == found

@@ -14,8 +14,8 @@ from PIL import Image
 
 from otherview.results.reader import read_result
 from otherview.views.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
-from otherview.views.figures.numbers import count, percent, significant
 from otherview.views.figures.style import WIDTHS
+from otherview.views.numbers import count, percent, significant
 from tests.conftest import Program
 
 POINTS_A_MILLIMETRE = 72 / 25.4

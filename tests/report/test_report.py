@@ -7,16 +7,24 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from otherview.programs import run_study
 from otherview.results.reader import ResultError, RunResult, read_result
+from otherview.views.console import print_result
 from otherview.views.report import report_html, write_report
 from otherview.views.report.run_page import run_command
+from otherview.views.run_sentences import answer, control_sentences
+from otherview.views.run_tables import controls_table
+from otherview.views.table_model import Heading, Table, print_table
 from tests.conftest import Program
 from tests.report.conftest import small_study
 
@@ -65,6 +73,52 @@ def test_a_result_of_the_real_size_stays_under_5_mb(real_size: RunResult) -> Non
     assert len(html.encode()) < 5_000_000
     assert Page(html).cells == 2 * 720
     assert "16,320" in html
+
+
+def test_drawn_sign_patterns_leave_the_panels_their_names(hostile_run: Path) -> None:
+    result = read_result(hostile_run)
+    assert isinstance(result, RunResult)
+    summary = deepcopy(result.summary)
+    summary["results"]["heads"]["sign_flip"]["exact"] = False
+    html = report_html(replace(result, summary=summary))
+    assert "Left to right: heads over each threshold, and the largest |t| of all." in html
+    assert "Blue: random 32 patterns; orange: the 200 random flips" in html
+    assert "no curve ends before it" not in html
+
+
+def test_the_console_says_what_the_page_says(controlled_run: Path) -> None:
+    page = " ".join(unescape((controlled_run / "report.html").read_text(encoding="utf-8")).split())
+    printed = StringIO()
+    print_result(controlled_run, Console(file=printed, width=80, markup=False))
+    console = " ".join(printed.getvalue().split())
+    result = read_result(controlled_run)
+    assert isinstance(result, RunResult)
+    summary, controls = result.summary, result.controls
+    assert controls is not None
+    for sentence in (
+        *answer(summary, controls, result.interventions),
+        *control_sentences(summary, controls),
+    ):
+        flat = " ".join(sentence.split())
+        assert flat in page
+        assert flat in console.replace("\u00a0", " ")
+    for row in controls_table(controls).rows:
+        for cell in row:
+            assert f">{cell}</t" in page
+            assert f" {cell} " in console
+
+
+def test_a_table_too_wide_for_the_console_is_printed_in_parts() -> None:
+    headings = [Heading("unit", is_words=True), *(Heading(f"column {n}") for n in range(9))]
+    table = Table("wide", headings, [[f"u{row}", *(f"{row}.{n}" for n in range(9))]
+                                     for row in range(3)], "said last")  # fmt: skip
+    printed = StringIO()
+    print_table(table, Console(file=printed, width=40))
+    lines = printed.getvalue().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert sum("u1" in line for line in lines) > 1
+    assert all(sum(f"2.{n}" in line for line in lines) == 1 for n in range(9))
+    assert lines[-1].strip() == "said last"
 
 
 def test_few_items_and_one_wording_a_role_leave_out_what_was_not_computed(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from otherview.views.figures.sweep_figures import (
 )
 
 FORMATS = ("pdf", "svg", "png")
-DOTS_AN_INCH = 300
+DPI = 300
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ FIGURES = (
     Figure("halves", "t on the items that chose the heads and on the others", draw_halves),
     Figure("controls", "heads called under other contrasts and placebos", draw_controls),
     Figure("interventions", "effects of editing heads, against random heads", draw_interventions),
-    Figure("models", "heads called under every template, null models beside",
+    Figure("models", "heads called under every template, by model and null model",
            of_sweep=draw_models),
     Figure("agreement", "correlation of the t-maps of the templates", of_sweep=draw_agreement),
     Figure("variance", "differences split over items, templates and seeds", of_sweep=draw_variance),
@@ -95,7 +95,7 @@ def save_figure(result: Result, name: str, out: Path, width: float = WIDTHS["col
         drawing = draw(result, name, width)
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
         with replacing(out) as temporary:
-            drawing.canvas.savefig(temporary, format=ending, dpi=DOTS_AN_INCH, metadata=metadata,
+            drawing.canvas.savefig(temporary, format=ending, dpi=DPI, metadata=metadata,
                                    facecolor="white" if ending == "png" else "none")  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,11 @@ from otherview.views.figures.colours import (
     PAPER,
     RULE,
 )
-from otherview.views.figures.numbers import plural, signed
-from otherview.views.figures.style import NARROW, Drawing, axes_at, free_canvas
+from otherview.views.figures.style import MM_PER_INCH, NARROW, Drawing, axes_at, free_canvas
+from otherview.views.numbers import percent, plural, signed
+from otherview.views.numbers import tick as written_tick
+from otherview.views.vocabulary import DIFFERS, FOLLOWS
+from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
 
 UNIT_MARK = "unit:"
 """Starts the id of the SVG group of a head's cell; the head's address follows."""
@@ -34,6 +38,8 @@ GAP = 0.55
 """Between groups of blocks, in cells."""
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 GROUPS = (("joint", "image"), ("joint", "text"), ("single", "all"))
+BlockColumn = tuple[str, str, int]
+"""Kind of block, stream and number of the block: a column of the map."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +48,42 @@ class Mark:
 
     column: str
     meaning: str
+    """Of several heads."""
     shape: str
     """A marker of matplotlib."""
     size: float
     """Of the smaller side of a cell."""
 
 
-FAMILYWISE = Mark("familywise", "differs between wordings", "o", 0.3)
-CALLED = Mark("role_called", "follows the role", "D", 0.4)
-EVERYWHERE = Mark("in_every_template", "differs in every template", "o", 0.3)
+FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
+CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
+EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
+CAPTION = (
+    "Each column is a block of one stream, in the order of the network; each row is a head. Colour "
+    "is the effect: orange where the response is larger under the test wordings, blue where it is "
+    "larger under the control wordings; linear to 0.5 and logarithmic beyond. {}"
+)
 
 
 def draw_head_map(result: RunResult, width: float) -> Drawing:
     """All heads of a run. Raises NotInResultError where only slices were captured."""
-    marks = [FAMILYWISE, CALLED] if "role_called" in result.heads.columns else [FAMILYWISE]
-    return map_of(result.heads, marks, width)
+    marks, found = [FAMILYWISE], result.summary["results"]["heads"]
+    said = f"A dot marks heads that differ family-wise at {percent(found['sign_flip']['alpha'])}."
+    if "role_called" in result.heads.columns:
+        marks.append(CALLED)
+        said += " A diamond marks heads that follow the role over wordings and items."
+    return map_of(result.heads, marks, width, CAPTION.format(said))
 
 
-def map_of(table: pl.DataFrame, marks: list[Mark], width: float) -> Drawing:
-    """The map of a table with a row a head, its `g` as colour; a cell may bear one mark.
+def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -> Drawing:
+    """The map of a table with one row per head, its `g` as colour; a cell may bear one mark.
 
     The last of `marks` that holds for a head is drawn.
     """
-    columns = _columns(table)
+    columns = map_columns(table)
+    place = {column: x for x, column in zip(places_of(columns), columns, strict=True)}
     rows = int(np.max(table["head"].to_numpy(), initial=0)) + 1
-    places = _places(columns)
-    across = places[-1] + 1
+    across = max(place.values()) + 1
     narrow = width < NARROW
     left, top, aside = 9.0, 11.0, 0.0 if narrow else 46.0
     cell = min((width - left - aside - 2) / across, 14.0)
@@ -78,11 +94,12 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float) -> Drawing:
     axes = axes_at(figure, left, top, cell * across, rows * height)
     axes.set_xlim(-0.5, across - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    largest = _largest(table)
-    cells(axes, table, dict(zip(columns, places, strict=True)), largest)
-    used = _marks(axes, table, dict(zip(columns, places, strict=True)), marks, largest,
-                  min(cell, height))  # fmt: skip
-    label(axes, columns, places, rows, cell, height)
+    largest = max(
+        float(np.max(table["g"].drop_nulls().abs().to_numpy(), initial=0.0)), 2 * LINEAR_TO
+    )
+    cells(axes, table, place, largest)
+    used = draw_marks(axes, table, place, marks, largest, min(cell, height))
+    label(axes, place, rows, cell, height)
     if narrow:
         start = top + rows * height + foot
         scale(figure, largest, left, start + 9, width - left - 4, narrow=True)
@@ -91,27 +108,21 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float) -> Drawing:
         start = left + cell * across + 8
         scale(figure, largest, start, top + 6, 26, narrow=False)
         legend(figure, used, start, top + 41, step=5.0)
-    return Drawing(figure, alt(table, marks))
+    return Drawing(figure, alt(table, used), caption)
 
 
-def _columns(table: pl.DataFrame) -> list[tuple[str, str, int]]:
+def map_columns(table: pl.DataFrame) -> list[BlockColumn]:
     present = set(table.select("block_kind", "stream", "block").iter_rows())
     order = {group: index for index, group in enumerate(GROUPS)}
     return sorted(present, key=lambda key: (order.get(key[:2], len(order)), *key))
 
 
-def _places(columns: list[tuple[str, str, int]]) -> list[float]:
-    places, place = [], 0.0
+def places_of(columns: list[BlockColumn]) -> Iterator[float]:
+    place = 0.0
     for index, column in enumerate(columns):
         if index:
             place += 1 + (GAP if column[:2] != columns[index - 1][:2] else 0)
-        places.append(place)
-    return places
-
-
-def _largest(table: pl.DataFrame) -> float:
-    values = np.abs(table["g"].drop_nulls().to_numpy())
-    return max(float(values.max()) if len(values) else 1.0, 2 * LINEAR_TO)
+        yield place
 
 
 def position(effect: float, largest: float) -> float:
@@ -127,9 +138,7 @@ def step_of(effect: float, largest: float) -> int:
     return middle + round(max(-1.0, min(1.0, position(effect, largest))) * middle)
 
 
-def cells(
-    axes: Axes, table: pl.DataFrame, place: dict[tuple[str, str, int], float], largest: float
-) -> None:
+def cells(axes: Axes, table: pl.DataFrame, place: dict[BlockColumn, float], largest: float) -> None:
     for row in table.iter_rows(named=True):
         x, effect = place[row["block_kind"], row["stream"], row["block"]], row["g"]
         cell = Rectangle(
@@ -142,16 +151,16 @@ def cells(
         axes.add_patch(cell)
 
 
-def _marks(
+def draw_marks(
     axes: Axes,
     table: pl.DataFrame,
-    place: dict[tuple[str, str, int], float],
+    place: dict[BlockColumn, float],
     marks: list[Mark],
     largest: float,
     side: float,
 ) -> list[tuple[Mark, int]]:
-    """Draws one mark a cell at most; returns each with the number of its heads."""
-    points_a_millimetre = 72 / 25.4
+    """Draw at most one mark per cell; return each with the number of its heads."""
+    points_per_mm = 72 / MM_PER_INCH
     taken: set[str] = set()
     used = []
     for mark in reversed(marks):
@@ -167,7 +176,7 @@ def _marks(
                 axes.scatter(
                     [place[row["block_kind"], row["stream"], row["block"]] for row in of_colour],
                     [row["head"] for row in of_colour],
-                    s=(mark.size * side * points_a_millimetre) ** 2,
+                    s=(mark.size * side * points_per_mm) ** 2,
                     marker=mark.shape, color=colour, linewidths=0, zorder=3,
                 )  # fmt: skip
         taken |= set(rows["unit"])
@@ -179,30 +188,23 @@ def is_strong(effect: float | None, largest: float) -> bool:
 
 
 def label(
-    axes: Axes,
-    columns: list[tuple[str, str, int]],
-    places: list[float],
-    rows: int,
-    cell: float,
-    height: float,
+    axes: Axes, place: dict[BlockColumn, float], rows: int, cell: float, height: float
 ) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0, pad=2)
     every = 1 if cell >= 3.4 else 2 if cell >= 1.8 else 4
-    shown = [(x, column[2]) for x, column in zip(places, columns, strict=True)
-             if column[2] % every == 0]  # fmt: skip
-    axes.set_xticks([x for x, _ in shown], [str(block) for _, block in shown])
+    shown = {x: str(block) for (_, _, block), x in place.items() if block % every == 0}
+    axes.set_xticks(list(shown), list(shown.values()))
     heads = range(0, rows, 1 if height >= 2.6 else 2)
     axes.set_yticks(list(heads), [str(head) for head in heads])
     axes.set_xlabel("block", labelpad=2)
     axes.set_ylabel("head", labelpad=2)
-    for group in dict.fromkeys(column[:2] for column in columns):
-        inside = [x for x, column in zip(places, columns, strict=True) if column[:2] == group]
-        kind, stream = group
+    firsts = {column[:2]: x for column, x in reversed(place.items())}
+    for (kind, stream), x in firsts.items():
         axes.annotate(
             f"{kind}\n{'all tokens' if stream == 'all' else stream}",
-            (min(inside) - 0.5, -0.5), xytext=(0, 3.5), textcoords="offset points",
+            (x - 0.5, -0.5), xytext=(0, 3.5), textcoords="offset points",
             ha="left", va="bottom", linespacing=1.25, fontsize=7.5,
         )  # fmt: skip
 
@@ -210,7 +212,7 @@ def label(
 def scale(
     figure: Canvas, largest: float, left: float, top: float, length: float, *, narrow: bool
 ) -> None:
-    """The diverging scale with its meaning, lying under the map or standing beside it."""
+    """The diverging scale with its meaning, below the map or next to it."""
     thick = 3.2
     size = (length, thick) if narrow else (thick, length)
     axes = axes_at(figure, left, top, *size)
@@ -230,7 +232,7 @@ def scale(
             kept.append(tick)
     ticks = [-tick for tick in kept] + [0.0] + kept[::-1]
     places = [position(tick, largest) for tick in ticks]
-    names = [f"{tick:g}".replace("-", "−") for tick in ticks]
+    names = [written_tick(tick) for tick in ticks]
     if narrow:
         axes.set(xlim=(-1, 1), ylim=(0, 1), yticks=[])
         axes.set_xticks(places, names)
@@ -262,19 +264,14 @@ def legend(
         axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
 
 
-def alt(table: pl.DataFrame, marks: list[Mark]) -> str:
-    strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
-    said = [
-        f"{int(table[mark.column].fill_null(False).sum())} {mark.meaning}".replace(
-            "differs", "differ"
-        ).replace("follows", "follow")
-        for mark in marks
-    ]
-    ends = ""
-    if len(strongest):
-        row = strongest.row(0, named=True)
-        ends = f" The largest effect is that of {row['unit']}, g {signed(row['g'], 2)}."
+def alt(table: pl.DataFrame, used: list[tuple[Mark, int]]) -> str:
+    said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
+    strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True).head(1)
+    ends = "".join(
+        f" The largest effect is that of {row['unit']}, g {signed(row['g'])}."
+        for row in strongest.iter_rows(named=True)
+    )
     return (
-        f"Map of {plural(len(table), 'head')}, a column a block and stream, a row a head, coloured "
-        f"by Hedges’ g of test minus control: {', '.join(said)}.{ends}"
+        f"Map of {plural(len(table), 'head')}: one column per block and stream, one row per head, "
+        f"coloured by Hedges’ g of test minus control: {said}.{ends}"
     )

@@ -10,11 +10,17 @@ from matplotlib.axes import Axes
 
 from otherview.results.reader import NotInResultError, RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
-from otherview.views.figures.numbers import plural, significant
-from otherview.views.figures.style import NARROW, Drawing, canvas, clipped
+from otherview.views.figures.style import NARROW, Drawing, canvas, clipped, rows_axis
+from otherview.views.numbers import plural, significant
+from otherview.views.run_tables import measure_title, primary_measure
 
-MOST_NAMED = 3
-ROLES = (("test", "wanted", ORANGE), ("control", "collateral", BLUE))
+MAX_NAMED = 3
+ROLES = {"test": ("wanted", ORANGE), "control": ("collateral", BLUE)}
+CAPTION = (
+    "First panel: the effect of editing all chosen heads at once, on passes of either role. Second "
+    "panel: every head edited alone; below the line it changes the test role more than the control "
+    "role."
+)
 
 
 def draw_interventions(result: RunResult, width: float) -> Drawing:
@@ -31,25 +37,20 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     narrow = width < NARROW
     figure = canvas(width, 118 if narrow else 66)
     sets, single = figure.subplots(*((2, 1) if narrow else (1, 2))).ravel()
-    _sets(sets, rows, measure)
+    draw_sets(sets, rows, measure)
     between = ";\n" if narrow else "; "
     sets.set_title(
         f"Diamond: the chosen heads{between}grey: random heads of the same sites", fontsize=7
     )
-    singles(single, heads, found)
-    return Drawing(figure, alt(rows, measure, heads))
+    draw_singles(single, heads)
+    single.set_title(f"Each head alone, {clipped(str(found['variants'][0]), 20)}", fontsize=7)
+    return Drawing(figure, alt(rows, measure, heads), CAPTION)
 
 
-def primary_measure(found: dict[str, Any]) -> dict[str, Any]:
-    """The measure that the study judges by."""
-    measures: list[dict[str, Any]] = found["measures"]
-    return next((measure for measure in measures if measure.get("primary")), measures[0])
-
-
-def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> None:
+def draw_sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> None:
     names = []
     for place, row in enumerate(rows):
-        colour = next(colour for role, _, colour in ROLES if role == row["role"])
+        meaning, colour = ROLES[row["role"]]
         null = np.asarray(row.get("null", []), dtype=float)
         spread = np.linspace(-0.22, 0.22, len(null)) if len(null) > 1 else np.zeros(len(null))
         axes.scatter(null, place + np.random.default_rng(0).permutation(spread), s=5, color=MUTED,
@@ -60,19 +61,14 @@ def _sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> No
         words = significant(row["value"]) + (f"  p = {significant(row['p'])}" if "p" in row else "")
         axes.annotate(words, (row["value"], place - 0.31), xytext=(0, 0),
                       textcoords="offset points", fontsize=6.5, ha="center", color=INK)  # fmt: skip
-        role = next(words for name, words, _ in ROLES if name == row["role"])
-        names.append(f"{row['role']} ({role})\n{clipped(str(row['variant']), 16)}")
-    axes.set_yticks(range(len(rows)), names, linespacing=1.2)
-    axes.set_ylim(len(rows) - 0.5, -0.6)
+        names.append(f"{row['role']} ({meaning})\n{clipped(str(row['variant']), 16)}")
+    rows_axis(axes, names, linespacing=1.2)
     axes.margins(x=0.15)
     axes.axvline(0, color=RULE, linewidth=0.8, zorder=0)
-    unit = f" ({measure['unit']})" if measure.get("unit") else ""
-    axes.set_xlabel(f"{clipped(measure['title'], 44)}{unit}")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(clipped(measure_title(measure), 60))
 
 
-def singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
+def draw_singles(axes: Axes, heads: pl.DataFrame) -> None:
     chosen = heads["selected"].to_numpy().astype(bool)
     x, y = heads["change_test"].to_numpy(), heads["change_control"].to_numpy()
     largest = float(np.nanmax([*x, *y], initial=0.01)) * 1.12
@@ -82,21 +78,19 @@ def singles(axes: Axes, heads: pl.DataFrame, found: dict[str, Any]) -> None:
     ):  # fmt: skip
         axes.scatter(x[which], y[which], s=15, facecolors=face, edgecolors=colour, linewidths=0.9,
                      label=f"{name}: {int(which.sum())}", zorder=2)  # fmt: skip
-    for index in np.argsort(-np.nan_to_num(x - y))[:MOST_NAMED]:
+    for index in np.argsort(-np.nan_to_num(x - y))[:MAX_NAMED]:
         axes.annotate(str(heads["unit"][int(index)]), (x[index], y[index]), xytext=(4, 3),
                       textcoords="offset points", fontsize=6.5,
                       ha="left" if x[index] < 0.7 * largest else "right")  # fmt: skip
     axes.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest))
     axes.set_xlabel("change of the prediction, test role")
     axes.set_ylabel("change, control role")
-    axes.set_title(f"Each head alone, {clipped(str(found['variants'][0]), 20)}", fontsize=7)
     axes.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.2)
 
 
 def alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame) -> str:
     said = [
-        f"{row['role']} role, {row['variant']}: {significant(row['value'])} "
-        f"{measure.get('unit', '')}"
+        f"{row['role']} role, {row['variant']}: {significant(row['value'])}"
         + (
             f" against {significant(row['null_mean'])} for random heads"
             if "null_mean" in row
@@ -106,7 +100,7 @@ def alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame
     ]
     strongest = heads.sort("change_test", descending=True, nulls_last=True).row(0, named=True)
     return (
-        f"Editing the chosen heads, {measure['title']}: {'; '.join(said)}. "
+        f"Editing the chosen heads, {measure_title(measure)}: {'; '.join(said)}. "
         f"{plural(len(heads), 'head')} edited alone; {strongest['unit']} changes the test role "
         "most."
     )

@@ -1,4 +1,4 @@
-"""Observed against null: both counts, and the largest |t|."""
+"""Observed against null: the counts, and the largest |t|."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from otherview.results.reader import RunResult
-from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
-from otherview.views.figures.numbers import count, power_of_ten, significant
-from otherview.views.figures.style import NARROW, Drawing, canvas
+from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE
+from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above, rules
+from otherview.views.numbers import count, decimal, percent, plural, power_of_ten, significant
+from otherview.views.run_sentences import main_unit_set
+from otherview.views.vocabulary import LARGEST, NOUNS, patterns
 
-NOUNS = {"heads": "heads", "slices16": "slices"}
-MOST_POINTS = 240
+MAX_POINTS = 240
 """Of a curve: more cannot be told apart in print."""
-MOST_THRESHOLDS = 3
+MAX_THRESHOLDS = 3
+TICKS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
-def draw_nulls(result: RunResult, width: float, unit_set: str = "heads") -> Drawing:
-    """How often sign flips alone give as many units, or as large a |t|, as was seen.
+def draw_nulls(result: RunResult, width: float) -> Drawing:
+    """How often sign flips alone give as many units, or as large a |t|, as was observed.
 
     Falls back to the slices where no heads were captured.
     """
-    unit_set = unit_set if unit_set in result.units else next(iter(result.units))
-    found = result.summary["results"][unit_set]
-    counts = found["sign_flip"]["counts"][:MOST_THRESHOLDS]
+    unit_set = main_unit_set(result.summary)
+    found, noun = result.summary["results"][unit_set], NOUNS[unit_set]
+    test, reading = found["sign_flip"], found["published_reading"]
+    counts = test["counts"][:MAX_THRESHOLDS]
     statistics = [f"count_{row['threshold']:g}" for row in counts] + ["max_abs_t"]
     narrow = width < NARROW
     figure = canvas(width, (46.0 * len(statistics) + 4) if narrow else 58.0)
     shape = (len(statistics), 1) if narrow else (1, len(statistics))
     panels = figure.subplots(*shape, squeeze=False).ravel()
     rows = result.nulls.filter(unit_set=unit_set)
+    all_patterns = (
+        "all sign patterns" if test["exact"] else f"{count(test['patterns'])} random patterns"
+    )
     for index, (axes, statistic) in enumerate(zip(panels, statistics, strict=True)):
         of_statistic = rows.filter(statistic=statistic)
-        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, flips_name(found["sign_flip"]),
-               found["sign_flip"]["patterns"])  # fmt: skip
+        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, all_patterns, test["patterns"])
         curve(axes, of_statistic.filter(null="published"), ORANGE,
-               f"{found['published_reading']['flips']} random flips", None)  # fmt: skip
-        _axes(axes, narrow or index == 0)
+              plural(reading["flips"], "random flip"), None)  # fmt: skip
+        share_of_patterns(axes, labelled=narrow or index == 0)
         if statistic == "max_abs_t":
-            _largest(axes, found, unit_set)
+            draw_largest(axes, found, noun)
         else:
-            largest_null = float(np.max(of_statistic["value"].to_numpy(), initial=0))
-            _count(axes, counts[index], unit_set, largest_null)
+            largest = float(np.max(of_statistic["value"].to_numpy(), initial=0))
+            draw_count(axes, counts[index], noun, largest)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, borderaxespad=0.1,
-                  columnspacing=1.6, handlelength=1.4)  # fmt: skip
-    return Drawing(figure, alt(found, counts, unit_set))
+    legend_above(figure, 2, handles=handles, labels=labels, handlelength=1.4)
+    return Drawing(figure, alt(found, counts, noun), caption(found, noun))
 
 
-def flips_name(test: dict[str, Any]) -> str:
-    return "all sign patterns" if test["exact"] else f"{test['patterns']:,} random patterns"
+def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, total: int | None) -> None:
+    """Draw the share of the patterns that reach a value, as a falling staircase.
 
-
-def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, patterns: int | None) -> None:
-    """Share of the patterns that reach a value, as a falling staircase on a logarithmic scale.
-
-    `patterns` is their number. Pruned enumeration counts all patterns below a floor as largest
-    |t| 0: the curve starts at the floor.
+    `total` is the number of patterns. Pruned enumeration counts all patterns below a floor as
+    largest |t| 0: the curve starts at the floor.
     """
     if rows.is_empty():
         return
@@ -69,85 +69,106 @@ def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, patterns: int
     )
     values = ordered["value"].to_numpy()
     reached = np.cumsum(ordered["patterns"].to_numpy()[::-1])[::-1]
-    shares = reached / (patterns or reached[0])
-    if len(values) > MOST_POINTS:
-        kept = np.unique(np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int))
+    shares = reached / (total or reached[0])
+    if len(values) > MAX_POINTS:
+        kept = np.unique(np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int))
         values, shares = values[kept], shares[kept]
     end = shares[-1] / 3
     axes.step([*values, values[-1]], [*shares, end], where="pre", color=colour, label=label,
               solid_joinstyle="round")  # fmt: skip
 
 
-def _axes(axes: Axes, labelled: bool) -> None:
+def share_of_patterns(axes: Axes, *, labelled: bool) -> None:
+    """Make the vertical axis a logarithmic one of shares."""
     axes.set_yscale("log")
-    low = max(axes.get_ylim()[0], 1e-12)
-    axes.set_ylim(low / 1.5, 2)
+    axes.set_ylim(max(axes.get_ylim()[0], 1e-12) / 1.5, 2)
     axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda value, _: power_of_ten(round(np.log10(value))))
     )
-    axes.grid(axis="y", color=RULE, linewidth=0.5)
-    axes.set_axisbelow(True)
+    rules(axes, "y")
     if labelled:
         axes.set_ylabel("share of sign patterns\nthat reach it")
 
 
-def _observed(axes: Axes, value: float, text: str) -> None:
+def mark_observed(axes: Axes, value: float, text: str) -> None:
     axes.axvline(value, color=INK, linewidth=1.1)
     is_right = axes.transAxes.inverted().transform(axes.transData.transform((value, 1)))[0] > 0.5
     axes.annotate(
-        text, (value, 0.97), xycoords=("data", "axes fraction"),
+        f"observed {text}", (value, 0.97), xycoords=("data", "axes fraction"),
         xytext=(-3, 0) if is_right else (9, 0), textcoords="offset points", rotation=90,
         rotation_mode="anchor", ha="right", va="bottom", fontsize=7,
     )  # fmt: skip
 
 
-def _count(axes: Axes, row: dict[str, Any], unit_set: str, largest_null: float) -> None:
-    axes.set_title(f"How many {NOUNS[unit_set]} pass |t| > {row['threshold']:g}")
-    axes.set_xlabel(f"{NOUNS[unit_set]} with |t| > {row['threshold']:g}")
+def draw_count(axes: Axes, row: dict[str, Any], noun: str, largest_null: float) -> None:
+    axes.set_title(f"How many {noun} pass |t| > {row['threshold']:g}")
+    axes.set_xlabel(f"{noun} with |t| > {row['threshold']:g}")
     right = max(row["observed"], largest_null, 4)
     axes.set_xlim(-0.03 * right, right * 1.05)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _observed(axes, row["observed"], f"observed {row['observed']:,}")
+    mark_observed(axes, row["observed"], count(row["observed"]))
 
 
-def _largest(axes: Axes, found: dict[str, Any], unit_set: str) -> None:
+def draw_largest(axes: Axes, found: dict[str, Any], noun: str) -> None:
     axes.set_title("The largest |t|")
-    axes.set_xlabel(f"largest |t| over {count(found['units'])} {NOUNS[unit_set]}")
+    axes.set_xlabel(f"{LARGEST} over {count(found['units'])} {noun}")
     axes.set_xscale("log")
     observed = found["published_reading"].get("max_abs_t")
     low, high = axes.get_xlim()
-    axes.set_xlim(max(low, 0.5), max(high, (observed or 0) * 1.35))
-    ticks = [tick for tick in (0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
-             if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]  # fmt: skip
-    ticks = ticks if len(ticks) <= 7 else [tick for tick in ticks if tick not in (3, 500)]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    low, high = max(low, 0.5), max(high, (observed or 0) * 1.35)
+    axes.set_xlim(low, high)
+    ticks = [size for size in TICKS if low <= size <= high]
+    ticks = ticks if len(ticks) <= 7 else [size for size in ticks if size not in (3, 500)]
+    axes.set_xticks(ticks, [f"{size:g}" for size in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    critical = found["sign_flip"].get("critical_t")
-    if critical is not None:
-        axes.plot([critical], [found["sign_flip"]["alpha"]], "o", color=BLUE, markersize=3.5)
+    test = found["sign_flip"]
+    if (critical := test.get("critical_t")) is not None:
+        axes.plot([critical], [test["alpha"]], "o", color=BLUE, markersize=3.5)
         axes.annotate(
-            f"critical {critical:.2f}", (critical, found["sign_flip"]["alpha"]), xytext=(5, 1),
+            f"critical {decimal(critical)}", (critical, test["alpha"]), xytext=(5, 1),
             textcoords="offset points", fontsize=7, va="bottom", color=INK,
         )  # fmt: skip
     if observed is not None:
-        _observed(axes, observed, f"observed {observed:.1f}")
+        mark_observed(axes, observed, decimal(observed, 1))
     else:
         axes.text(0.5, 0.5, "no head has a t", transform=axes.transAxes, color=MUTED, ha="center")
 
 
-def alt(found: dict[str, Any], counts: list[dict[str, Any]], unit_set: str) -> str:
+def alt(found: dict[str, Any], counts: list[dict[str, Any]], noun: str) -> str:
+    test, largest = found["sign_flip"], found["published_reading"].get("max_abs_t")
     parts = [
-        f"{row['observed']:,} of {found['units']:,} {NOUNS[unit_set]} have |t| > "
+        f"{count(row['observed'])} of {count(found['units'])} {noun} have |t| > "
         f"{row['threshold']:g}; sign flips give {significant(row['null_mean'])} on average and as "
         f"many with p = {significant(row['p'])}"
         for row in counts
     ]
-    largest = found["published_reading"].get("max_abs_t")
     if largest is not None:
-        parts.append(f"the largest |t| is {largest:.2f}")
-    if "critical_t" in found["sign_flip"]:
-        parts.append(f"{found['sign_flip']['critical_t']:.2f} is reached by chance in "
-                     f"{found['sign_flip']['alpha']:.0%} of the patterns")  # fmt: skip
-    return "Observed against null. " + "; ".join(parts) + "."
+        parts.append(f"the {LARGEST} is {decimal(largest)}")
+    if "critical_t" in test:
+        parts.append(f"{decimal(test['critical_t'])} is reached by chance in "
+                     f"{percent(test['alpha'])} of the patterns")  # fmt: skip
+    return f"Observed against null. {'; '.join(parts)}."
+
+
+def caption(found: dict[str, Any], noun: str) -> str:
+    """Return what the panels and curves show; with all patterns, also why none ends too soon."""
+    test = found["sign_flip"]
+    critical = (
+        f" The dot is the critical |t|: {decimal(test['critical_t'])} or more is reached by chance "
+        f"in {percent(test['alpha'])} of the patterns."
+        if "critical_t" in test
+        else ""
+    )
+    ends = (
+        " The observed pattern is one of the patterns, so no curve ends before it."
+        if test["exact"]
+        else ""
+    )
+    return (
+        f"Left to right: {noun} over each threshold, and the largest |t| of all. Blue: "
+        f"{patterns(test)} patterns; orange: the "
+        f"{plural(found['published_reading']['flips'], 'random flip')} of the published reading."
+        f"{critical}{ends}"
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib import font_manager
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 
 from otherview.views.figures.colours import INK, MUTED, RULE
 
-MILLIMETRES_AN_INCH = 25.4
+MM_PER_INCH = 25.4
 WIDTHS = {"column": 85.0, "page": 176.0}
 """Millimetres: one column of a two-column paper, and its whole text width."""
 PAGE_WIDTHS = {"page": WIDTHS["page"], "phone": 74.0}
@@ -78,18 +78,18 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
 
 def canvas(width: float, height: float) -> Canvas:
     """An empty figure of `width` x `height` millimetres, laid out so that nothing is cut."""
-    size = (width / MILLIMETRES_AN_INCH, height / MILLIMETRES_AN_INCH)
+    size = (width / MM_PER_INCH, height / MM_PER_INCH)
     return Canvas(figsize=size, layout="constrained")
 
 
 def free_canvas(width: float, height: float) -> Canvas:
     """The same without automatic layout, for `axes_at`."""
-    return Canvas(figsize=(width / MILLIMETRES_AN_INCH, height / MILLIMETRES_AN_INCH))
+    return Canvas(figsize=(width / MM_PER_INCH, height / MM_PER_INCH))
 
 
 def axes_at(figure: Canvas, left: float, top: float, width: float, height: float) -> Axes:
     """Axes placed in millimetres from the figure's left and top edge."""
-    whole_width, whole_height = (side * MILLIMETRES_AN_INCH for side in figure.get_size_inches())
+    whole_width, whole_height = (side * MM_PER_INCH for side in figure.get_size_inches())
     return figure.add_axes(
         (
             left / whole_width,
@@ -100,15 +100,32 @@ def axes_at(figure: Canvas, left: float, top: float, width: float, height: float
     )
 
 
+def rows_axis(axes: Axes, names: Sequence[str], **text: Any) -> None:
+    """Make the vertical axis one of named rows, from the top, without a spine."""
+    axes.set_yticks(range(len(names)), names, **text)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
 def share_axis(axes: Axes, label: str, ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)) -> None:
-    """Makes the horizontal axis one of shares, in percent, and leaves the rows without a spine."""
+    """Make the horizontal axis one of shares, in percent."""
     axes.set_xlim(-0.012, 1.02)  # a mark at 0 is whole
     axes.set_xticks(ticks, [f"{tick:.0%}" if tick == 1 else f"{100 * tick:g}" for tick in ticks])
     axes.set_xlabel(label)
-    axes.grid(axis="x", color=RULE, linewidth=0.5)
+    rules(axes, "x")
+
+
+def rules(axes: Axes, across: Literal["x", "y"]) -> None:
+    """Draw thin lines at the ticks of an axis, behind everything."""
+    axes.grid(axis=across, color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+
+
+def legend_above(figure: Canvas, columns: int, **settings: Any) -> None:
+    """Draw the legend above all panels."""
+    look = {"borderaxespad": 0.1, "columnspacing": 1.6} | settings
+    figure.legend(loc="outside upper left", ncols=columns, **look)
 
 
 def clipped(text: str, length: int) -> str:
@@ -123,3 +140,6 @@ class Drawing:
 
     canvas: Canvas
     alt: str
+    """What it shows, for those who do not see it."""
+    caption: str
+    """How to read it."""

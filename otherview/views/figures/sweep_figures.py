@@ -21,46 +21,82 @@ from otherview.views.figures.colours import (
     PAPER,
     RULE,
 )
-from otherview.views.figures.head_map import CALLED, EVERYWHERE, map_of
-from otherview.views.figures.numbers import percent
-from otherview.views.figures.style import NARROW, Drawing, canvas, clipped, share_axis
+from otherview.views.figures.head_map import CALLED, CAPTION, EVERYWHERE, map_of
+from otherview.views.figures.style import (
+    NARROW,
+    Drawing,
+    canvas,
+    clipped,
+    legend_above,
+    rows_axis,
+    share_axis,
+)
+from otherview.views.numbers import decimal, percent, tick
+from otherview.views.sweep_tables import COMPONENTS
+from otherview.views.vocabulary import FOLLOWS, NO_TEST, SHARED_ITEMS
 
-FACTORS = {
-    "item": ("item", BLUE, None),
-    "template": ("template", ORANGE, None),
-    "seed": ("seed", INK, None),
-    "item_template": ("item × template", BLUE, "////"),
-    "item_seed": ("item × seed", BLUE, "...."),
-    "template_seed": ("template × seed", ORANGE, "...."),
-    "residual": ("residual", RULE, None),
+LOOKS = {
+    "item": (BLUE, None),
+    "template": (ORANGE, None),
+    "seed": (INK, None),
+    "item_template": (BLUE, "////"),
+    "item_seed": (BLUE, "...."),
+    "template_seed": (ORANGE, "...."),
+    "residual": (RULE, None),
 }
-"""Components of the variance: name, colour and hatch."""
-MOST_GROUPS = 4
+"""Colour and hatch of the components of the variance."""
+MAX_GROUPS = 4
+MAP_CAPTION = CAPTION.format(
+    "The effect is over all templates (placebos left out) and seeds. A dot marks heads that differ "
+    "family-wise, with one sign, in every template; a diamond marks those that follow the role "
+    "over all wordings, where that was tested."
+)
+AGREEMENT_CAPTION = f"{SHARED_ITEMS} A template that agrees with a placebo is a warning."
+MODELS_CAPTION = (
+    "One row per template, one colour per group. Open diamonds: heads over the published "
+    "threshold. Dots: heads that are called with a family-wise error."
+)
+VARIANCE_CAPTION = (
+    "Variance components of the difference, test minus control, of each head; negative estimates "
+    "count as 0. A large share of the template or of item × template says that the wording matters."
+)
+SELECTIVITY_CAPTION = (
+    "Each point is a head: how much larger its difference is under the template than under the "
+    "placebos, in absolute values, mean over items, in units of the response. The scale is linear "
+    f"around 0 and logarithmic beyond. {NO_TEST}"
+)
 
 
 def main_group(result: SweepResult) -> dict[str, Any]:
-    """The group that the sweep is about: the first of no null model that has a pooled test.
+    """Return the group that the sweep is about: the first of no null model with a pooled test.
 
     Raises NotInResultError where no group has results of heads.
     """
+    groups = groups_of_heads(result)
+    groups.sort(key=lambda group: ("null_of" in group, "pooled" not in group["results"]["heads"]))
+    return groups[0]
+
+
+def groups_of_heads(result: SweepResult) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [
         group for group in result.combined["groups"] if "heads" in group["results"]
     ]
     if not groups:
         raise NotInResultError("no group of this sweep captured heads")
-    groups.sort(key=lambda group: ("null_of" in group, "pooled" not in group["results"]["heads"]))
-    return groups[0]
+    return groups
+
+
+def rows_of(result: SweepResult, group: dict[str, Any]) -> pl.DataFrame:
+    return table_of(result.units, "heads").filter(pl.col("group") == group["id"])
 
 
 def pooled_heads(result: SweepResult) -> pl.DataFrame:
-    """Rows of the main group over all its contrasts; where it has one only, of that one."""
+    """Return the rows of the main group over all its contrasts, or of its only one."""
     group = main_group(result)
-    rows = table_of(result.units, "heads").filter(pl.col("group") == group["id"])
+    rows = rows_of(result, group)
     pooled = rows.filter(kind="pooled")
-    if not pooled.is_empty():
-        return pooled
-    first = group["contrasts"][0]["templates"]
-    return rows.filter(pl.col("templates") == first)
+    only = pl.col("templates") == group["contrasts"][0]["templates"]
+    return rows.filter(only) if pooled.is_empty() else pooled
 
 
 def draw_sweep_map(result: SweepResult, width: float) -> Drawing:
@@ -71,7 +107,7 @@ def draw_sweep_map(result: SweepResult, width: float) -> Drawing:
         for mark in (EVERYWHERE, CALLED)
         if mark.column in table.columns and table[mark.column].null_count() < len(table)
     ]
-    return map_of(table, marks, width)
+    return map_of(table, marks, width, MAP_CAPTION)
 
 
 def draw_agreement(result: SweepResult, width: float) -> Drawing:
@@ -83,39 +119,34 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
     pairs = group["results"]["heads"].get("agreement", {}).get("between_templates", [])
     if not pairs:
         raise NotInResultError("t-maps are compared where two templates or more were swept")
+    pairs = [pair for pair in pairs if "pearson" in pair]
     names = [contrast["templates"] for contrast in group["contrasts"]]
     matrix = np.eye(len(names))
     for pair in pairs:
-        if "pearson" in pair:
-            i, j = names.index(pair["one"]), names.index(pair["other"])
-            matrix[i, j] = matrix[j, i] = pair["pearson"]
+        i, j = names.index(pair["one"]), names.index(pair["other"])
+        matrix[i, j] = matrix[j, i] = pair["pearson"]
     figure = canvas(min(width, 110.0), 9.0 * len(names) + 28)
     axes = figure.subplots()
+    middle = len(DIVERGING) // 2
     for (row, column), value in np.ndenumerate(matrix):
         if column > row:
             continue
-        middle = len(DIVERGING) // 2
-        step = middle + round(float(value) * middle) * (row != column)
+        own = row == column
+        step = middle if own else middle + round(value * middle)
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=DIVERGING[step],
                                  edgecolor=PAPER, linewidth=0.8))  # fmt: skip
-        strong = abs(value) > 0.6 and row != column
-        axes.text(column, row, "1" if row == column else two_digits(value),
-                  ha="center", va="center_baseline", color=ON_STRONG if strong else INK,
-                  fontsize=7)  # fmt: skip
+        axes.text(column, row, "1" if own else decimal(value), ha="center", va="center_baseline",
+                  color=ON_STRONG if abs(value) > 0.6 and not own else INK, fontsize=7)  # fmt: skip
     shown = [clipped(name, 18) for name in names]
-    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5))
+    rows_axis(axes, shown)
+    axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_xticks(range(len(names)), shown, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), shown)
     axes.tick_params(length=0)
-    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.spines["bottom"].set_visible(False)
     axes.set_title("Pearson’s r of the t-maps, over heads", fontsize=7.5)
-    said = [f"{pair['one']} and {pair['other']} {pair['pearson']:.2f}"
-            for pair in pairs if "pearson" in pair]  # fmt: skip
-    return Drawing(figure, "Correlation of the t-maps over heads: " + ", ".join(said) + ".")
-
-
-def two_digits(value: float) -> str:
-    return f"{round(float(value), 2) + 0.0:.2f}".replace("-", "−")
+    said = [f"{pair['one']} and {pair['other']} {decimal(pair['pearson'])}" for pair in pairs]
+    alt = f"Correlation of the t-maps over heads: {', '.join(said)}."
+    return Drawing(figure, alt, AGREEMENT_CAPTION)
 
 
 def draw_models(result: SweepResult, width: float) -> Drawing:
@@ -124,17 +155,16 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
     Raises NotInResultError where no group has results of heads.
     """
     main = main_group(result)
-    groups = [group for group in result.combined["groups"] if "heads" in group["results"]]
+    groups = groups_of_heads(result)
     groups.sort(key=lambda group: (group["id"] != main["id"], "null_of" in group))
-    groups = groups[:MOST_GROUPS]
-    rows = {group["id"]: _called(group) for group in groups}
+    rows = {group["id"]: called_shares(group) for group in groups[:MAX_GROUPS]}
     names = list(dict.fromkeys(name for found in rows.values() for name in found))
-    step = (5.0 if width < NARROW else 4.2) * len(groups) + 2.6
+    step = (5.0 if width < NARROW else 4.2) * len(rows) + 2.6
     figure = canvas(width, step * len(names) + 24)
     axes = figure.subplots()
-    colours = [BLUE, ORANGE, INK, MUTED]
-    for index, (group, colour) in enumerate(zip(groups, colours, strict=False)):
-        offset = (index - (len(groups) - 1) / 2) * 0.62 / len(groups) * (len(groups) > 1)
+    said = []
+    for index, (group, colour) in enumerate(zip(groups, (BLUE, ORANGE, INK, MUTED), strict=False)):
+        offset = (index - (len(rows) - 1) / 2) * 0.62 / len(rows) * (len(rows) > 1)
         for name, (share, called) in rows[group["id"]].items():
             y = names.index(name) + offset
             axes.plot([0, called], [y, y], color=colour, linewidth=1.0, alpha=0.4)
@@ -143,44 +173,32 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
                 axes.plot(share, y, "D", color=colour, markersize=4, markerfacecolor="none")
         kind = f", null model of {group['null_of']}" if "null_of" in group else ""
         axes.plot([], [], color=colour, linewidth=2.2, label=clipped(group["title"], 26) + kind)
-    threshold = main["thresholds"][0]
+        shares = (f"{name} {percent(called)}" for name, (_, called) in rows[group["id"]].items())
+        said.append(f"{group['title']}: {', '.join(shares)}")
     axes.plot([], [], "o", color=INK, markersize=4.4, label="family-wise, or as named")
     axes.plot([], [], "D", color=INK, markersize=4, markerfacecolor="none",
-              label=f"|t| > {threshold:g}")  # fmt: skip
-    axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
-    axes.set_ylim(len(names) - 0.45, -0.55)
+              label=f"|t| > {main['thresholds'][0]:g}")  # fmt: skip
+    rows_axis(axes, [clipped(name, 24) for name in names])
     share_axis(axes, "share of the heads that are called")
-    across = 3 if len(groups) == 1 else 2
-    figure.legend(loc="outside upper left", ncols=1 if width < NARROW else across,
-                  borderaxespad=0.1, columnspacing=1.6)  # fmt: skip
-    return Drawing(figure, alt_models(groups, rows))
+    legend_above(figure, 1 if width < NARROW else 3 if len(rows) == 1 else 2)
+    alt = f"Share of the heads that are called. {'; '.join(said)}."
+    return Drawing(figure, alt, MODELS_CAPTION)
 
 
-def _called(group: dict[str, Any]) -> dict[str, tuple[float | None, float]]:
-    """Per row: share over the lowest threshold (None where there is no such), share called."""
+def called_shares(group: dict[str, Any]) -> dict[str, tuple[float | None, float]]:
+    """By row: share over the lowest threshold (None where there is no such), share called."""
     found = group["results"]["heads"]
     units = found["units"]
     rows: dict[str, tuple[float | None, float]] = {}
     for test in found["contrasts"]:
-        name = test["templates"] + ("" if "placebo" not in test or "placebo" in test["templates"]
-                                    else " (placebo)")  # fmt: skip
+        unmarked = "placebo" in test and "placebo" not in test["templates"]
+        name = test["templates"] + (" (placebo)" if unmarked else "")
         rows[name] = (test["counts"][0]["observed"] / units, test["familywise"] / units)
     if "in_every_template" in found:
         rows["in every template"] = (None, found["in_every_template"]["units"] / units)
     if "role_test" in found:
-        rows["follow the role"] = (None, found["role_test"]["called"] / units)
+        rows[FOLLOWS] = (None, found["role_test"]["called"] / units)
     return rows
-
-
-def alt_models(
-    groups: list[dict[str, Any]], rows: dict[str, dict[str, tuple[float | None, float]]]
-) -> str:
-    said = [
-        f"{group['title']}: "
-        + ", ".join(f"{name} {percent(called)}" for name, (_, called) in rows[group["id"]].items())
-        for group in groups
-    ]
-    return "Share of the heads that are called. " + "; ".join(said) + "."
 
 
 def draw_variance(result: SweepResult, width: float) -> Drawing:
@@ -195,36 +213,26 @@ def draw_variance(result: SweepResult, width: float) -> Drawing:
     figure = canvas(width, 11.0 * len(groups) + (34 if width < NARROW else 27))
     axes = figure.subplots()
     seen: set[str] = set()
+    said = []
     for place, group in enumerate(groups):
-        shares = group["results"]["heads"]["variance"]["shares"]
-        total = sum(shares[name]["median"] for name in shares) or 1.0
-        start = 0.0
-        for name, (title, colour, hatch) in FACTORS.items():
-            if name not in shares:
-                continue
-            share = shares[name]["median"] / total
-            axes.barh(place, share, left=start, height=0.55,
-                      facecolor=PAPER if hatch else colour, edgecolor=colour, hatch=hatch,
-                      linewidth=0.6,
-                      label=title if title not in seen else None)  # fmt: skip
-            seen.add(title)
-            start += share
-    axes.set_yticks(range(len(groups)), [clipped(group["title"], 24) for group in groups])
-    axes.set_ylim(len(groups) - 0.5, -0.5)
+        found = group["results"]["heads"]["variance"]["shares"]
+        medians = {name: found[name]["median"] for name in COMPONENTS if name in found}
+        total, start = sum(medians.values()) or 1.0, 0.0
+        for name, median in medians.items():
+            colour, hatch = LOOKS[name]
+            axes.barh(place, median / total, left=start, height=0.55, edgecolor=colour,
+                      facecolor=PAPER if hatch else colour, hatch=hatch, linewidth=0.6,
+                      label=None if name in seen else COMPONENTS[name])  # fmt: skip
+            seen.add(name)
+            start += median / total
+        shares = (f"{COMPONENTS[name]} {percent(median)}" for name, median in medians.items())
+        said.append(f"{group['title']}: {', '.join(shares)}")
+    rows_axis(axes, [clipped(group["title"], 24) for group in groups])
     share_axis(axes, "median share of the variance of a difference")
-    figure.legend(loc="outside upper left", ncols=3 if width < NARROW else 7, borderaxespad=0.1,
-                  handlelength=1.1, columnspacing=1.1, handletextpad=0.4)  # fmt: skip
-    said = [
-        f"{group['title']}: " + ", ".join(
-            f"{FACTORS[name][0]} {percent(share['median'])}"
-            for name, share in group["results"]["heads"]["variance"]["shares"].items()
-            if name in FACTORS
-        )
-        for group in groups
-    ]  # fmt: skip
-    return Drawing(
-        figure, "Variance of the differences, median over heads. " + "; ".join(said) + "."
-    )
+    legend_above(figure, 3 if width < NARROW else 7, handlelength=1.1, columnspacing=1.1,
+                 handletextpad=0.4)  # fmt: skip
+    alt = f"Variance of the differences, median over heads. {'; '.join(said)}."
+    return Drawing(figure, alt, VARIANCE_CAPTION)
 
 
 def draw_selectivity(result: SweepResult, width: float) -> Drawing:
@@ -232,37 +240,36 @@ def draw_selectivity(result: SweepResult, width: float) -> Drawing:
 
     Raises NotInResultError where no placebo was swept.
     """
-    group = main_group(result)
-    table = table_of(result.units, "heads").filter(pl.col("group") == group["id"])
-    rows = table.filter(kind="contrast").drop_nulls("selectivity") if (
-        "selectivity" in table.columns) else table.clear()  # fmt: skip
-    if rows.is_empty():
+    rows = rows_of(result, main_group(result)).filter(kind="contrast")
+    if "selectivity" in rows.columns:
+        rows = rows.drop_nulls("selectivity")
+    if "selectivity" not in rows.columns or rows.is_empty():
         raise NotInResultError("selectivity needs a placebo: sweep templates=placebo_mention too")
-    names = rows["templates"].unique(maintain_order=True).to_list()
-    figure = canvas(width, 11.0 * len(names) + 16)
+    by_name = {name: part["selectivity"].to_numpy()
+               for (name,), part in rows.group_by("templates", maintain_order=True)}  # fmt: skip
+    figure = canvas(width, 11.0 * len(by_name) + 16)
     axes = figure.subplots()
     generator = np.random.default_rng(0)
-    parts = []
-    for place, name in enumerate(names):
-        values = rows.filter(pl.col("templates") == name)["selectivity"].to_numpy()
+    said = []
+    for place, (name, values) in enumerate(by_name.items()):
         spread = generator.permutation(np.linspace(-0.24, 0.24, len(values)))
         axes.scatter(values, place + spread, s=8, linewidths=0, alpha=0.8,
                      color=np.where(values > 0, ORANGE, BLUE).tolist())  # fmt: skip
-        parts.append(f"{name}: {int((values > 0).sum())} of {len(values)} heads above 0")
-        axes.annotate(f"{int((values > 0).sum())} of {len(values)} above 0", (1, place),
-                      xycoords=("axes fraction", "data"), xytext=(0, 11), ha="right",
-                      textcoords="offset points", fontsize=6.5, color=MUTED)  # fmt: skip
+        above = f"{int((values > 0).sum())} of {len(values)}"
+        said.append(f"{name}: {above} heads above 0")
+        axes.annotate(f"{above} above 0", (1, place), xycoords=("axes fraction", "data"),
+                      xytext=(0, 11), ha="right", textcoords="offset points", fontsize=6.5,
+                      color=MUTED)  # fmt: skip
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
-    sizes = np.abs(rows["selectivity"].to_numpy())
+    every = rows["selectivity"].to_numpy()
+    sizes = np.abs(every)
     axes.set_xscale("symlog", linthresh=float(max(np.median(sizes), sizes.max() / 1e3, 1e-9)))
     axes.margins(x=0.06)
-    few_ticks(axes, rows["selectivity"].to_numpy())
-    axes.set_yticks(range(len(names)), [clipped(name, 24) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.6)
-    axes.set_xlabel("size of the difference, template less placebos")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    return Drawing(figure, "Selectivity, a point a head. " + "; ".join(parts) + ".")
+    few_ticks(axes, every)
+    rows_axis(axes, [clipped(str(name), 24) for name in by_name])
+    axes.set_xlabel("size of the difference, template minus placebos")
+    alt = f"Selectivity, one point per head. {'; '.join(said)}."
+    return Drawing(figure, alt, SELECTIVITY_CAPTION)
 
 
 def few_ticks(axes: Axes, values: np.ndarray) -> None:
@@ -273,12 +280,11 @@ def few_ticks(axes: Axes, values: np.ndarray) -> None:
         if largest > 0:
             top = np.floor(np.log10(largest))
             ticks += [sign * 10.0**power for power in (top - 1, top)]
-    near = axes.xaxis.get_transform().transform(np.array([0.0, *ticks]))
-    span = float(np.ptp(near)) or 1.0
+    places = dict(zip(ticks, axes.xaxis.get_transform().transform(np.array(ticks)), strict=True))
+    span = float(np.ptp(list(places.values()))) or 1.0
     kept = [0.0]
-    for tick in sorted(ticks, key=abs, reverse=True):
-        places = axes.xaxis.get_transform().transform(np.array([tick, *kept]))
-        if tick and np.abs(places[1:] - places[0]).min() > 0.09 * span:
-            kept.append(tick)
-    axes.set_xticks(kept, [f"{tick:g}".replace("-", "−") for tick in kept])
+    for size in sorted(ticks, key=abs, reverse=True):
+        if size and min(abs(places[size] - places[other]) for other in kept) > 0.09 * span:
+            kept.append(size)
+    axes.set_xticks(kept, [tick(size) for size in kept])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -18,18 +18,19 @@ from otherview.results.reader import (
     SweepResult,
     read_result,
 )
+from otherview.views import vocabulary
 from otherview.views.figures import draw
 from otherview.views.figures.colours import COLOURS
-from otherview.views.figures.numbers import count, percent, plural, signed, significant
 from otherview.views.figures.style import PAGE_WIDTHS, figure_style
 from otherview.views.figures.svg import inline_svg
+from otherview.views.numbers import count, decimal, percent, plural, significant, verb
 
 NAME = "report.html"
-LARGEST_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 
 
 def write_report(folder: Path) -> Path:
-    """Writes `report.html` into the directory of a run or a combined sweep; returns its path.
+    """Write `report.html` into the directory of a run or a combined sweep; return its path.
 
     Raises ResultError where the directory holds no whole result.
     """
@@ -41,76 +42,82 @@ def write_report(folder: Path) -> Path:
 
 
 def report_html(result: Result) -> str:
-    """The page of a result.
+    """Return the page of a result.
 
     Raises ResultError where a field that the page needs is missing, or the page would be over 5 MB.
     """
     from otherview.views.report.run_page import run_page
+    from otherview.views.report.sweep_page import sweep_page
 
     try:
         if isinstance(result, SweepResult):
-            from otherview.views.report.sweep_page import sweep_page
-
             template, content = "sweep.html.jinja", sweep_page(result)
         else:
             template, content = "run.html.jinja", run_page(result)
-        html = _environment(result).get_template(template).render(content)
+        html = environment(result).get_template(template).render(content)
     except KeyError as error:
         raise ResultError(f"{result.folder} is damaged: its result has no {error}") from error
     size = len(html.encode())
-    if size > LARGEST_BYTES:
+    if size > MAX_BYTES:
         raise ResultError(f"the report of {result.folder} would have {size:,} bytes: over 5 MB")
     return html
 
 
-def _environment(result: Result) -> Environment:
-    environment = Environment(
+def environment(result: Result) -> Environment:
+    """Return the templates' environment, which can draw the figures of `result`."""
+    made = Environment(
         loader=PackageLoader("otherview.views.report", "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _style(), read("page.js")
-    environment.filters |= {
-        "count": count, "percent": percent, "signed": signed, "significant": significant,
+    style, script = style_sheet(), read("page.js")
+    made.filters |= {
+        "count": count, "decimal": decimal, "percent": percent, "significant": significant,
     }  # fmt: skip
-    environment.globals |= {
+    made.globals |= {
         "plural": plural,
+        "verb": verb,
+        "words": vocabulary,
         "style": Markup(style),
         "script": Markup(script),
         "policy": "; ".join(
             (
                 "default-src 'none'",
                 "img-src data:",
-                f"style-src '{_hash(style)}'",
-                f"script-src '{_hash(script)}'",
+                f"style-src '{hash_of(style)}'",
+                f"script-src '{hash_of(script)}'",
                 "base-uri 'none'",
                 "form-action 'none'",
             )
         ),
         "drawing": lambda name: drawing(result, name),
     }
-    return environment
+    return made
 
 
-def drawing(result: Result, name: str) -> Markup | None:
-    """A figure laid out for a wide page and for a phone; None where the result has no such "
-    "thing."""
+def drawing(result: Result, name: str) -> tuple[Markup, str] | None:
+    """Return a figure laid out for a wide page and for a phone, and its caption.
+
+    None where the result has no such thing.
+    """
     svgs: list[Markup] = []
+    caption = ""
     try:
         with figure_style(outlined=False):
             for width_name, width in PAGE_WIDTHS.items():
-                svg = inline_svg(draw(result, name, width), f"{name}-{width_name}")
+                drawn = draw(result, name, width)
+                svg, caption = inline_svg(drawn, f"{name}-{width_name}"), drawn.caption
                 # ElementTree has escaped every text and attribute of it.
                 svgs.append(Markup('<div class="for-{}">{}</div>').format(width_name, Markup(svg)))
     except NotInResultError:
         return None
-    return Markup("").join(svgs)
+    return Markup("").join(svgs), caption
 
 
-def _style() -> str:
-    """The style sheet, with the figures' colours as variables for light and for dark."""
+def style_sheet() -> str:
+    """Return the style sheet, with the figures' colours as variables for light and for dark."""
     light, dark = (
         "".join(f"--{name}:{pair[which]};" for name, pair in COLOURS.items()) for which in (0, 1)
     )
@@ -124,5 +131,6 @@ def read(name: str) -> str:
     return (files("otherview.views.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """Return the hash by which the page's policy knows its own style and script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,9 +1,13 @@
-"""Numbers as a reader wants them: few digits, no powers of ten written as 1e-05."""
+"""Numbers as a reader wants them, the same on every view: few digits, a true minus, one dash."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+DASH = "–"
+"""What was not computed."""
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NARROW_SPACE = "\u202f"
 
@@ -33,11 +37,18 @@ def power_of_ten(exponent: int) -> str:
     return {0: "1", 1: "10"}.get(exponent, f"10{str(exponent).translate(SUPERSCRIPTS)}")
 
 
-def percent(share: float) -> str:
-    """75%; under one percent with a digit more."""
+def percent(share: float, digits: int = 0) -> str:
+    """75%; under one percent with one digit more; with `digits`, always so many."""
+    if digits:
+        return f"{share:.{digits}%}"
     if 0 < share < 0.01:
         return f"{share:.1%}" if share >= 0.001 else "<0.1%"
     return "<100%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def decimal(value: float, digits: int = 2) -> str:
+    """44.87, −0.06, 1,234.50: what has a scale of its own, such as |t| or r."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -45,6 +56,26 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def tick(value: float) -> str:
+    """A number on an axis: 0.5, −3."""
+    return f"{value:g}".replace("-", "−")
+
+
 def plural(number: float, noun: str) -> str:
     """1 head, 48 heads."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def verb(number: float, one: str, several: str) -> str:
+    """The form of a verb that goes with a number: 1 head follows, 2 heads follow."""
+    return one if number == 1 else several
+
+
+def of_all(number: int, units: int) -> str:
+    """34 (71%)."""
+    return f"{count(number)} ({percent(number / units)})"
+
+
+def known(value: Any, form: Callable[[Any], str]) -> str:
+    """`value` in a form, or a dash where it was not computed."""
+    return DASH if value is None else form(value)

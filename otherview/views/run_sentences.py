@@ -1,0 +1,267 @@
+"""What a run's numbers say, in sentences: the same on the console and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otherview.causes.verdicts import VERDICTS, WITHOUT_EFFECT, Effect
+from otherview.views.numbers import (
+    count,
+    decimal,
+    of_all,
+    percent,
+    plural,
+    signed,
+    significant,
+    verb,
+)
+from otherview.views.vocabulary import NO_TEST, NOUNS, above, familywise, patterns
+
+Summary = Mapping[str, Any]
+
+DONE = {
+    "ablate": "Ablating ({})",
+    "scale": "Scaling (factor {})",
+    "patch": "Patching (another {})",
+}
+EFFECTS = {
+    Effect.TEST: "changes the test role only",
+    Effect.BOTH: "changes both roles",
+    Effect.CONTROL: "changes the control role only",
+    Effect.NOTHING: "changes nothing",
+    Effect.AS_RANDOM: "changes no more than random heads",
+}
+CORRELATED = {
+    "signed_role_min_f": "signed min F′ of the role test",
+    "role_min_f": "min F′ of the role test",
+    "signed_t": "published t",
+    "t": "published |t|",
+}
+"""What is correlated with specificity."""
+
+
+def main_unit_set(summary: Summary) -> str:
+    """Return the unit set that the answer is about: heads, or the only one."""
+    return "heads" if "heads" in summary["results"] else next(iter(summary["results"]))
+
+
+def answer(
+    summary: Summary, controls: Summary | None = None, interventions: Summary | None = None
+) -> list[str]:
+    """Return the answer: what was found, what editing did, and what that does not show."""
+    unit_set = main_unit_set(summary)
+    found = summary["results"][unit_set]
+    test, items = found["sign_flip"], plural(summary["items"], "item")
+    reading = found["published_reading"]["counts"][0]
+    of_model = f"of {count(found['units'])} {NOUNS[unit_set]} of {summary['model']}"
+    differing = f"{none_or(test['familywise'])} {of_model} "
+    differing += verb(test["familywise"], "responds", "respond")
+    error = f"family-wise error {percent(test['alpha'])}"
+    published = (
+        f"{above(reading['threshold'])} alone, as in the published reading, would call "
+        f"{of_all(reading['observed'], found['units'])}{placebo_clause(controls, unit_set)}"
+    )
+    if "placebo" in summary["contrast"]:
+        first = (
+            f"{differing} differently to two sets of wordings of the same role "
+            f"({summary['contrast']['placebo']}), over {items} ({error})."
+        )
+        last = f"This is a placebo, so the difference is due to the wording; {published}."
+    elif "role_test" in found:
+        role = found["role_test"]
+        wordings = role["wordings"]
+        first = (
+            f"{none_or(role['called'])} {of_model} {verb(role['called'], 'follows', 'follow')} "
+            f"the role rather than the wording, over {wordings['test']} test and "
+            f"{wordings['control']} control wordings and over {items} ({error} for each)."
+        )
+        if role["note"] and not role["called"]:
+            first += f" {role['note']}."
+        last = (
+            f"{published}; {count(test['familywise'])} differ between the wordings family-wise, "
+            "which any two sets of wordings may do."
+        )
+    else:
+        first = f"{differing} differently to the two wordings over {items} ({error}"
+        first += f"{strongest(found)})."
+        last = f"{summary['role_note']} {published[0].upper()}{published[1:]}."
+    return [first, *([headline(interventions)] if interventions is not None else []), last]
+
+
+def none_or(number: int) -> str:
+    return "None" if number == 0 else count(number)
+
+
+def strongest(found: Summary) -> str:
+    if not found["strongest"] or "t" not in found["strongest"][0]:
+        return ""
+    row = found["strongest"][0]
+    effect = f", g = {signed(row['g'])}" if "g" in row else ""
+    return f"; the strongest is {row['unit']}, t = {signed(row['t'], 1)}{effect}"
+
+
+def placebo_clause(controls: Summary | None, unit_set: str) -> str:
+    """Return how much of the published reading two wordings of one role give; may be empty."""
+    rows = [row for row in (controls or {}).get("contrasts", []) if row["kind"] == "placebo"]
+    if not rows:
+        return ""
+    largest = max(row["results"][unit_set]["observed"] for row in rows)
+    units = rows[0]["results"][unit_set]["units"]
+    return f"; two wordings of the same role give up to {count(largest)} of {count(units)}"
+
+
+def reasons(summary: Summary) -> list[tuple[str, str]]:
+    """Return why the readings differ: each reason as its name, and this run's numbers."""
+    results, unit_set = summary["results"], main_unit_set(summary)
+    found, noun = results[unit_set], NOUNS[unit_set]
+    drawn, test = found["published_reading"], found["sign_flip"]
+    row, exact = drawn["counts"][0], test["counts"][0]
+    given = []
+    if "slices16" in results and "heads" in results:
+        slices = results["slices16"]
+        mlp = slices["units_by_kind"].get("mlp", 0)
+        given.append((
+            "What is counted.",
+            "The published study counts slices of 16 channels of the image path. Here there are "
+            f"{count(slices['units'])}, of which {of_all(mlp, slices['units'])} are MLP channels "
+            "that belong to no head. All streams together have "
+            f"{plural(results['heads']['units'], 'true head')}.",
+        ))  # fmt: skip
+    low, high = exact["null_p99_interval"]
+    spread = "" if low == high else f" (95% interval {count(low)} to {count(high)})"
+    beyond = max(round(drawn["flips"] / 100), 1)
+    largest = "the largest one of them" if beyond == 1 else f"the largest {beyond} of them"
+    given.append((
+        "How well the null is known.",
+        f"The published null has {plural(drawn['flips'], 'random flip')}, so its 99th percentile "
+        f"({count(row['null_p99'])} for {above(row['threshold'])}) rests on {largest}. Over "
+        f"{patterns(test)} patterns it is {count(exact['null_p99'])}{spread}: heads are "
+        "correlated, and a pattern that raises one raises its relatives. The ratio of observed to "
+        "percentile is not an effect size, because it grows with the number of items.",
+    ))  # fmt: skip
+    given.append((
+        f"Which {noun}.",
+        f"A count says how many, not which. Corrected for all {count(found['units'])} at once "
+        f"({familywise(test['alpha'])}), {count(test['familywise'])} "
+        f"{verb(test['familywise'], 'is', 'are')} named. Of the {count(row['observed'])} with "
+        f"{above(row['threshold'])}, at least {count(exact['true_discoveries'])} are true, with "
+        f"{percent(1 - test['alpha'])} confidence.",
+    ))  # fmt: skip
+    text = (
+        "Neither reading can tell them apart with one wording per role: a difference that is in "
+        "every pair survives every flip. Networks with random weights show it too."
+    )
+    if "role_test" in found:
+        role = found["role_test"]
+        text = (
+            "Items are one sample, and wordings are another. Permuting the role labels over "
+            f"{role['wordings']['test']} + {role['wordings']['control']} wordings tests whether a "
+            f"head follows the role: {count(role['called'])} of {count(found['units'])} {noun} do, "
+            f"and {count(role['fails_wordings'])} fail over wordings."
+        )
+    return [*given, ("The role or the wording.", text)]
+
+
+def control_sentences(summary: Summary, controls: Summary) -> list[str]:
+    """Return what the controls say, of those that were done."""
+    unit_set = main_unit_set(summary)
+    found, noun = summary["results"][unit_set], NOUNS[unit_set]
+    said = []
+    for row in controls["contrasts"]:
+        result = row["results"][unit_set]
+        if row["kind"] == "placebo":
+            said.append(
+                f"Two sets of wordings of the same role ({row['name']}): "
+                f"{of_all(result['observed'], result['units'])} of {count(result['units'])} "
+                f"{noun} have {above(result['threshold'])} all the same."
+            )
+    for row in controls.get("selectivity", []):
+        result = row["results"][unit_set]
+        if row["contrast"] == controls["contrasts"][0]["name"]:
+            ratio = (
+                f"; the median effect is {significant(result['median_ratio'])} times that of the "
+                "placebos"
+                if "median_ratio" in result
+                else ""
+            )
+            said.append(
+                f"{count(result['above_placebo'])} of {count(result['units'])} {noun} differ more "
+                f"under {row['contrast']} than under the placebos{ratio}. {NO_TEST}"
+            )
+    if (shuffled := found.get("label_shuffle")) is not None:
+        low, high = shuffled["interval"]
+        said.append(
+            f"With role labels shuffled over {shuffled['over']}, {count(shuffled['called_any'])} "
+            f"of {plural(shuffled['shuffles'], 'shuffle')} "
+            f"{verb(shuffled['called_any'], 'calls', 'call')} any unit "
+            f"({percent(shuffled['rate'])}, 95% interval {percent(low)} to {percent(high)}; "
+            f"nominal {percent(shuffled['nominal'])}), while the published reading still calls "
+            f"{percent(shuffled['published_share'])} of the units on average."
+        )
+    if (split := found.get("wording_split")) is not None:
+        survival = f" ({percent(split['survival'])})" if "survival" in split else ""
+        said.append(
+            "On half of the items under half of the wordings, the role test calls "
+            f"{significant(split['mean_discovered'])} units on average; on the other halves it "
+            f"calls {significant(split['mean_confirmed'])} of them again{survival}, over "
+            f"{plural(split['splits'], 'random halving')}."
+        )
+    if (along := found.get("text_distance")) is not None:
+        said.append(
+            f"{plural(along['familywise'], 'unit')} "
+            f"{verb(along['familywise'], 'has', 'have')} a family-wise trend along the measured "
+            f"distance of the prompts in the text encoder, {count(along['both'])} along both axes."
+        )
+    return said
+
+
+def headline(found: Summary) -> str:
+    """Return what the chosen heads do, from the content of `interventions.json`."""
+    heads, main = found["selection"]["heads"], found["variants"][0]
+    if not heads:
+        return f"No head was chosen ({found['selection']['rule']}), so no set was edited."
+    wanted = ("selected", main, "change")
+    sets, (more,) = (
+        [row for row in found[kind] if (row["set"], row["variant"], row["measure"]) == wanted]
+        for kind in ("sets", "specificity")
+    )
+    roles = " and of the ".join(f"{row['role']} role by {with_null(row)}" for row in sets)
+    counted = f"{len(heads)} heads ({named(heads, 3)})" if len(heads) > 1 else heads[0]
+    return (
+        f"{DONE[found['kind']].format(main)} {counted} changes the prediction of the {roles}; "
+        f"difference {with_null(more)}."
+    )
+
+
+def with_null(row: Summary) -> str:
+    value = significant(row["value"])
+    if "p" not in row:
+        return value
+    return f"{value} (random sets: {significant(row['null_mean'])}, p = {significant(row['p'])})"
+
+
+def verdict_rows(found: Summary) -> list[tuple[str, str]]:
+    """Return each verdict with its heads, those with an effect first."""
+    rows = [(VERDICTS[key], heads) for key, heads in found["verdicts"].items()]
+    rows.sort(key=lambda row: (row[0].effect in WITHOUT_EFFECT, len(row[1])))
+    said = {True: "differs; ", False: "does not differ; ", None: ""}
+    return [
+        (f"{said[verdict.differs]}{EFFECTS[verdict.effect]} ({len(heads)})", named(heads, 12))
+        for verdict, heads in rows
+    ]
+
+
+def correlations(found: Summary) -> str:
+    """Return how what the statistics say of a head goes with the specificity of editing it."""
+    of = found["correlation"]
+    said = [f"{decimal(of[name])} for {title}" for name, title in CORRELATED.items() if name in of]
+    if not said:
+        return ""
+    return f"Rank correlation with specificity over {of['heads']} heads: {'; '.join(said)}."
+
+
+def named(units: list[str], many: int) -> str:
+    """Return the first of some addresses, and how many more there are."""
+    more = len(units) - many
+    return ", ".join(units[:many]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,205 @@
+"""The tables of a run, for every view: each is made once, from the files of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otherview.views.numbers import (
+    DASH,
+    count,
+    decimal,
+    known,
+    of_all,
+    percent,
+    significant,
+)
+from otherview.views.table_model import Heading, Table
+from otherview.views.vocabulary import DIFFERS, LARGEST, NOUNS, above
+
+ROLES = ("test", "control")
+
+
+def counts_table(summary: Mapping[str, Any]) -> Table:
+    """Units over each threshold, against the published null and that of the sign-flip test.
+
+    Below them is what the publication reports, where the study repeats it.
+    """
+    results = summary["results"]
+    first = next(iter(results.values()))
+    flips = f"{first['published_reading']['flips']} flips"
+    test = first["sign_flip"]
+    patterns = "all patterns" if test["exact"] else "drawn patterns"
+    rows = []
+    for unit_set, result in results.items():
+        title = f"{result['units']:,} {NOUNS[unit_set]}"
+        reading = result["published_reading"]
+        for row, exact in zip(reading["counts"], result["sign_flip"]["counts"], strict=True):
+            rows.append(
+                [*published_cells(title, row, result["units"], reading),
+                 f"{significant(exact['null_mean'])} ± {significant(exact['null_sd'])}",
+                 count(exact["null_p99"]), significant(exact["p"]),
+                 count(exact["true_discoveries"])]
+            )  # fmt: skip
+    if (figures := summary.get("published_figures")) is not None:
+        title, units = f"published, {count(figures['units'])}", figures["units"]
+        rows += [
+            [*published_cells(title, row, units, figures), *[DASH] * 4] for row in figures["counts"]
+        ]
+    return Table(
+        "published reading and sign flips of items",
+        [
+            Heading("counted", is_words=True),
+            Heading("|t| >"),
+            Heading("observed"),
+            Heading("share"),
+            Heading(f"null mean, {flips}"),
+            Heading(f"null p99, {flips}"),
+            Heading("observed / p99", "no effect size: it grows with the number of items"),
+            Heading(LARGEST),
+            Heading(f"null mean ± SD, {patterns}"),
+            Heading(f"null p99, {patterns}"),
+            Heading("p of the count"),
+            Heading(f"true, with {percent(1 - test['alpha'])} confidence",
+                    "a lower bound on the true discoveries among the observed"),
+        ],
+        rows,
+        keys=2,
+    )  # fmt: skip
+
+
+def published_cells(
+    title: str, row: Mapping[str, Any], units: int, reading: Mapping[str, Any]
+) -> list[str]:
+    p99, is_first = row["null_p99"], row is reading["counts"][0]
+    return [
+        title,
+        f"{row['threshold']:g}",
+        count(row["observed"]),
+        percent(row["observed"] / units),
+        count(row["null_mean"]),
+        count(p99),
+        f"{significant(row['observed'] / p99, 3)}×" if p99 else DASH,
+        known(reading.get("max_abs_t"), decimal) if is_first else "",
+    ]
+
+
+def blocks_table(unit_set: str, result: Mapping[str, Any]) -> Table:
+    """The blocks with the largest |t|."""
+    lowest = min(row["threshold"] for row in result["published_reading"]["counts"])
+    return Table(
+        f"blocks with the largest |t|, {NOUNS[unit_set]}",
+        [
+            Heading("block", is_words=True),
+            Heading(LARGEST),
+            Heading("strongest unit", is_words=True),
+            Heading(above(lowest)),
+        ],
+        [
+            [row["block"], decimal(row["max_abs_t"]), row["unit"],
+             f"{row['above']} of {row['units']}"]
+            for row in result["top_blocks"]
+        ],
+    )  # fmt: skip
+
+
+def controls_table(controls: Mapping[str, Any]) -> Table:
+    """One row per contrast or placebo, and per unit set where there are several."""
+    ratios = {row["contrast"]: row["results"] for row in controls.get("selectivity", [])}
+    shares = {row["contrast"]: row["results"] for row in controls["token_groups"]}
+    contrasts = controls["contrasts"]
+    rows = []
+    for row in contrasts:
+        for unit_set, result in row["results"].items():
+            several = f", {NOUNS[unit_set]}" if len(row["results"]) > 1 else ""
+            share = shares[row["name"]][unit_set].get("shares")
+            ratio = ratios.get(row["name"], {}).get(unit_set, {}).get("median_ratio")
+            rows.append(
+                [
+                    f"{row['name']}{several}",
+                    of_all(result["observed"], result["units"]),
+                    count(result["familywise"]),
+                    known(result.get("max_abs_t"), decimal),
+                    known(ratio, decimal),
+                    known(share and share["pad"], percent),
+                    row["kind"],
+                    f"{len(row['test'])} + {len(row['control'])}",
+                    "yes" if row["equal_count"] and row["equal_item_position"] else "no",
+                ]
+            )  # fmt: skip
+    threshold = next(iter(contrasts[0]["results"].values()))["threshold"]
+    return Table(
+        "other contrasts and placebos: would any two wordings do?",
+        [
+            Heading("contrast", is_words=True),
+            Heading(above(threshold)),
+            Heading(DIFFERS),
+            Heading(LARGEST),
+            Heading("× placebo", "median over units of the mean |difference| over that of the "
+                                 "placebos"),
+            Heading("in pad tokens", "share of the change that is in pad tokens"),
+            Heading("kind", is_words=True),
+            Heading("wordings", "test + control"),
+            Heading("tokens and position equal"),
+        ],
+        rows,
+    )  # fmt: skip
+
+
+def primary_measure(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The measure that the study judges by."""
+    measures: list[dict[str, Any]] = found["measures"]
+    return next((measure for measure in measures if measure.get("primary")), measures[0])
+
+
+def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Table:
+    """What editing heads together did: one row per set, edit and measure.
+
+    `chosen_only` leaves out the strongest few of the chosen heads, and adds ratios.
+    """
+    primary = primary_measure(found)["name"]
+    measures = {row["name"]: row for row in found["measures"]}
+    order = sorted(measures, key=lambda name: name != primary)
+    by_role: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in found["sets"]:
+        if row["set"] == "selected" or not chosen_only:
+            title = f"{row['set']} {row['size']}, {row['variant']}"
+            by_role.setdefault((title, row["measure"]), {})[row["role"]] = row
+    kept = slice(None) if chosen_only else slice(3)
+    headings = [heading for role in ROLES for heading in effect_headings(role)[kept]]
+    return Table(
+        f"{found['kind']}: heads edited together",
+        [Heading("heads, edit", is_words=True), Heading("measure", is_words=True), *headings],
+        [
+            [title, name, *(cell for role in ROLES
+                            for cell in effect_cells(by_role[title, name][role])[kept])]
+            for title in dict.fromkeys(title for title, _ in by_role)
+            for name in order
+        ],
+        "; ".join(f"{name}: {measure_title(measures[name])}" for name in order)
+        + ". Random heads come from the same sites; p = (b + 1) / (m + 1).",
+        keys=2,
+    )  # fmt: skip
+
+
+def effect_headings(role: str) -> list[Heading]:
+    return [
+        Heading(f"{role} role"),
+        Heading("random heads", "mean over random sets of heads of the same sites"),
+        Heading("p"),
+        Heading("ratio", "of the chosen heads to random heads"),
+    ]
+
+
+def measure_title(measure: Mapping[str, Any]) -> str:
+    """Return what a measure is, with its unit."""
+    return f"{measure['title']}{', ' + measure['unit'] if measure.get('unit') else ''}"
+
+
+def effect_cells(row: Mapping[str, Any]) -> list[str]:
+    return [
+        significant(row["value"], 3),
+        known(row.get("null_mean"), lambda value: significant(value, 3)),
+        known(row.get("p"), significant),
+        known(row.get("ratio"), lambda value: f"{significant(value)}×"),
+    ]

@@ -1,0 +1,90 @@
+"""What a combined sweep says, in sentences: the same on the console and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from otherview.views.numbers import count, of_all, plural, verb
+from otherview.views.run_sentences import named, none_or
+from otherview.views.vocabulary import NOUNS, above
+
+Content = Mapping[str, Any]
+MAX_NAMED = 8
+"""Units that are named."""
+
+
+def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[str]:
+    """Yield what holds over wordings and in every template; with `listing`, also which units."""
+    result = group["results"][unit_set]
+
+    def listed(units: list[str]) -> str:
+        return f": {named(units, MAX_NAMED)}" if units and listing else ""
+
+    items = plural(len(group["items"]), "item")
+    of_model = f"of {count(result['units'])} {NOUNS[unit_set]} of {group['model']}"
+    if (role := result.get("role_test")) is not None:
+        wordings = role["wordings"]
+        yield (
+            f"{none_or(role['called'])} {of_model} {verb(role['called'], 'follows', 'follow')} "
+            f"the role over {count(wordings['test'])} test and {count(wordings['control'])} "
+            f"control wordings and over {items}{listed(role['called_units'])}."
+        )
+        if role["note"]:
+            yield f"{role['note']}."
+    if (every := result.get("in_every_template")) is not None:
+        yield (
+            f"{none_or(every['units'])} {of_model} {verb(every['units'], 'differs', 'differ')} "
+            "family-wise, with one sign, in each of "
+            f"{plural(len(every['templates']), 'template')}{listed(every['called'])}."
+        )
+    elif role is None:
+        first = result["contrasts"][0]
+        yield (
+            f"{none_or(first['familywise'])} {of_model} "
+            f"{verb(first['familywise'], 'differs', 'differ')} family-wise under "
+            f"{first['templates']}, over {items}."
+        )
+    if role is None:
+        yield result.get("role_note", "Whether they follow the role was not tested.")
+
+
+def comparison(combined: Content, group: Content, unit_set: str) -> str:
+    """Return what the published reading, null models and placebos would call; may be empty."""
+    found = group["results"][unit_set]
+    contrasts = largest_count(found, placebo=False)
+    clauses = []
+    if contrasts is not None:
+        over = above(found["contrasts"][0]["counts"][0]["threshold"])
+        clauses.append(
+            f"{over} alone, as in the published reading, would call up to "
+            f"{of_all(contrasts, found['units'])} under one template"
+        )
+    for other in combined["groups"]:
+        null = other["results"].get(unit_set, {"contrasts": []})
+        largest = largest_count(null, placebo=False)
+        if other.get("null_of") != group["model"] or largest is None:
+            continue
+        called = (
+            f", and the role test calls {none_or(null['role_test']['called']).lower()}"
+            if "role_test" in null
+            else ""
+        )
+        clauses.append(
+            f"{other['model']}, a null model, has up to {count(largest)} of "
+            f"{count(null['units'])}{called}"
+        )
+    placebos = largest_count(found, placebo=True)
+    if placebos is not None:
+        clauses.append(f"two wordings of the same role give up to {count(placebos)}")
+    return f"{'; '.join(clauses)}." if clauses else ""
+
+
+def largest_count(result: Content, *, placebo: bool) -> int | None:
+    """Return the most units over the lowest threshold under one contrast or placebo."""
+    counts = [
+        int(test["counts"][0]["observed"])
+        for test in result["contrasts"]
+        if ("placebo" in test) == placebo
+    ]
+    return max(counts, default=None)

@@ -1,0 +1,99 @@
+"""The columns of the unit tables that a person reads, and how their values are written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from otherview.analysis.tables import COLUMNS
+from otherview.stats import Column, RoleTestResult
+from otherview.stats.columns import PROBABILITY
+from otherview.views.numbers import DASH, known, signed, significant
+from otherview.views.table_model import Heading, Table
+
+COMBINED = (
+    Column(
+        "in_every_template",
+        "differs family-wise, with one sign, in every template",
+        heading="every template",
+    ),
+)
+"""Columns that only a combined sweep has."""
+FORMS = {PROBABILITY: significant, "variance ratio": lambda value: f"{value:,.0f}"}
+"""How numbers of a unit are written; others have a sign."""
+
+
+def shown_columns(names: Collection[str]) -> list[Column]:
+    """Return the columns among `names` that have a heading."""
+    return [column for column in (*COLUMNS, *COMBINED) if column.heading and column.name in names]
+
+
+def text_of(column: Column, value: Any) -> str:
+    """Return one cell."""
+    if isinstance(value, bool):
+        return "yes" if value else DASH
+    if isinstance(value, str):
+        return value or DASH
+    return known(value, FORMS.get(column.unit, signed))
+
+
+def strongest_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the strongest units; what ranks them comes first."""
+    unit, *others = shown_columns({name for row in rows for name in row})
+    others.sort(key=lambda column: column not in RoleTestResult.COLUMNS)
+    columns = [unit, *others]
+    return Table(
+        title,
+        [Heading(column.heading, column.meaning, column is unit) for column in columns],
+        [[text_of(column, row.get(column.name)) for column in columns] for row in rows],
+    )
+
+
+@dataclass(frozen=True)
+class UnitTable:
+    """A table of units that can be sorted and filtered."""
+
+    columns: list[Column]
+    """After the unit's address."""
+    words: set[str]
+    """Names of the columns that hold words."""
+    rows: list[tuple[str, list[tuple[str, Any]], str]]
+    """Address, (text, value) of every cell, and the names of the filters that the unit passes."""
+    filters: list[tuple[str, str, int]]
+    """Name, words and number of units of every filter: the columns of yes and no."""
+
+
+def unit_rows(table: pl.DataFrame) -> UnitTable:
+    """Return what the page shows of a unit table, the largest |t| first."""
+    present = [name for name in table.columns if table[name].null_count() < len(table)]
+    _, *columns = shown_columns(present)
+    yes_no = [column for column in columns if table[column.name].dtype == pl.Boolean]
+    words = {column.name for column in columns if table[column.name].dtype == pl.String}
+    ordered = table.sort(pl.col("t").abs(), descending=True, nulls_last=True)
+    return UnitTable(
+        columns,
+        words,
+        [
+            (
+                row["unit"],
+                [
+                    (text_of(column, row[column.name]), sorted_by(row[column.name]))
+                    for column in columns
+                ],
+                " ".join(column.name for column in yes_no if row[column.name]),
+            )
+            for row in ordered.iter_rows(named=True)
+        ],
+        [
+            (column.name, column.heading, int(table[column.name].fill_null(False).sum()))
+            for column in yes_no
+        ],
+    )
+
+
+def sorted_by(value: Any) -> float | str | None:
+    """Return what a cell is sorted by: a number, or "" for its text; None comes last."""
+    return value if value is None else "" if isinstance(value, str) else float(value)

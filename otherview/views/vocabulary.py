@@ -1,0 +1,67 @@
+"""What things are called, and what is assumed: the words that all views share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otherview.views.numbers import percent
+
+NOUNS = {"heads": "heads", "slices16": "slices"}
+"""Units by unit set."""
+RESPONSES = {"rms": "RMS", "log_rms": "log RMS"}
+ROLES = {
+    "test": "Test: asks for the operation",
+    "control": "Control: names the item without asking for it",
+}
+PLACEBO_ROLES = {"test": "First list", "control": "Second list"}
+
+DIFFERS = "differ, family-wise"
+FOLLOWS = "follow the role"
+CONFIRMED = "found on half, confirmed on the other"
+SPLIT_HALF = "split-half r of the t-map"
+LARGEST = "largest |t|"
+EVERYWHERE = "differ in every template"
+
+SYMMETRY = (
+    "Without an effect, the difference of an item is as likely as its negative. The test covers "
+    "new items under the same wordings, scene and model. It does not cover other wordings."
+)
+"""What every sign flip assumes, and what it speaks about."""
+EXCHANGEABLE = "If the role has no effect, wordings are exchangeable."
+"""What the role test assumes."""
+NO_TEST = "This is a description and not a test, because any two pairs of wordings differ."
+UNEQUAL_TOKENS = (
+    "The wordings differ in token count or in the position of the item. Every pair has this "
+    "difference, so no sign flip removes it."
+)
+SHARED_ITEMS = "The maps share their items, so agreement says nothing about new items."
+
+
+def above(threshold: float) -> str:
+    """|t| > 3, on one line."""
+    return f"|t|\u00a0>\u00a0{threshold:g}"
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know about the wordings of a run before any number."""
+    found = []
+    if "placebo" in summary["contrast"]:
+        found.append(
+            f"This is a placebo: both lists hold wordings of the {summary['contrast']['placebo']} "
+            "role. Whatever differs is due to the wording."
+        )
+    tokens = summary["tokens"]
+    if not (tokens["equal_count"] and tokens["equal_item_position"]):
+        found.append(UNEQUAL_TOKENS)
+    return found
+
+
+def patterns(test: Mapping[str, Any]) -> str:
+    """All 536,870,912, or random 10,000: the sign patterns of a test."""
+    return f"{'all' if test['exact'] else 'random'} {test['patterns']:,}"
+
+
+def familywise(alpha: float) -> str:
+    """Return the level of a family-wise error."""
+    return f"family-wise {percent(alpha)}"
