@@ -13,7 +13,7 @@ from rich.table import Table
 from otherview.results.state import Kind, ResultState, examine, state_of
 from otherview.sweep.following import NAMES, Standing
 from otherview.sweep.points import Point
-from otherview.views.console import DASH
+from otherview.views.numbers import DASH
 
 MAX_ROWS = 60
 """Points that are printed of each kind."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from otherview.analysis.statistics import STATISTICS
 from otherview.views.numbers import DASH, count, decimal, percent, plural, significant
-from otherview.views.table_model import Heading, Table
+from otherview.views.table_model import Table
 from otherview.views.vocabulary import (
     CONFIRMED,
     DIFFERS,
@@ -32,68 +32,56 @@ class Finding:
     name: str
     """In the summary of the statistic."""
     words: str
-    text: Callable[[Entry], str]
-    """How it is written; only asked where the summary has it."""
+    form: Callable[[Any], str] = count
+    of_entry: Callable[[Entry], str] | None = None
+    """How it is written from all that the statistic says; without it, by its `form`."""
 
-
-def whole(name: str) -> Callable[[Entry], str]:
-    return lambda found: count(found[name])
-
-
-def share(name: str) -> Callable[[Entry], str]:
-    return lambda found: percent(found[name])
-
-
-def p_value(name: str) -> Callable[[Entry], str]:
-    return lambda found: significant(found[name])
-
-
-def fixed(name: str) -> Callable[[Entry], str]:
-    return lambda found: decimal(found[name])
+    def text(self, result: Entry) -> str | None:
+        """Return how it is written, from an entry of `results`; None where it is not there."""
+        entry = result.get(self.statistic, {})
+        if self.name not in entry:
+            return None
+        return self.form(entry[self.name]) if self.of_entry is None else self.of_entry(entry)
 
 
 def relabellings(found: Entry) -> str:
-    wordings = found["wordings"]
-    many = f"{'all' if found['exact'] else 'random'} {found['relabellings']:,}"
-    return f"{many}, {wordings['test']} + {wordings['control']}"
+    drawn, wordings = "all" if found["exact"] else "random", found["wordings"]
+    return f"{drawn} {found['relabellings']:,}, {wordings['test']} + {wordings['control']}"
 
 
 def shuffles(found: Entry) -> str:
-    low, high = found["interval"]
-    of = plural(found["shuffles"], "shuffle")
-    return f"{percent(found['rate'])} of {of} [{percent(low)}, {percent(high)}]"
+    low, high = map(percent, found["interval"])
+    return f"{percent(found['rate'])} of {plural(found['shuffles'], 'shuffle')} [{low}, {high}]"
 
 
-def confirmed_again(found: Entry) -> str:
+def called_again(found: Entry) -> str:
     survival = f" ({percent(found['survival'])})" if "survival" in found else ""
-    return f"{decimal(found['mean_confirmed'], 1)} of {decimal(found['mean_discovered'], 1)}" + (
-        survival
-    )
+    again, first = decimal(found["mean_confirmed"], 1), decimal(found["mean_discovered"], 1)
+    return f"{again} of {first}{survival}"
+
+
+def confirmed(found: Entry) -> str:
+    return f"{count(found['confirmed'])} of {count(found['discovered'])}"
 
 
 FINDINGS = (
-    Finding("role_test", "called", FOLLOWS, whole("called")),
-    Finding("role_test", "fails_wordings", "fail over wordings", whole("fails_wordings")),
-    Finding("role_test", "smallest_p_maxt", "smallest p over wordings",
-            p_value("smallest_p_maxt")),
-    Finding("role_test", "smallest_p", "smallest p that the wordings can give",
-            p_value("smallest_p")),
-    Finding("role_test", "relabellings", "relabellings, wordings per role", relabellings),
-    Finding("wording_split", "mean_confirmed",
-            "called on halves, again on the others", confirmed_again),
-    Finding("label_shuffle", "rate", "called with shuffled labels", shuffles),
-    Finding("sign_flip", "familywise", DIFFERS, whole("familywise")),
-    Finding("sign_flip", "critical_t", "critical |t|", fixed("critical_t")),
-    Finding("sign_flip", "patterns", "sign patterns", patterns),
-    Finding("sign_flip", "smallest_p", "smallest p that the items can give",
-            p_value("smallest_p")),
-    Finding("discover_confirm", "confirmed", CONFIRMED,
-            lambda found: f"{count(found['confirmed'])} of {count(found['discovered'])}"),
-    Finding("split_half", "mean_correlation", SPLIT_HALF, fixed("mean_correlation")),
-    Finding("split_half", "replication", "replicated in the other half",
-            share("replication")),
-    Finding("trend", "familywise", "change along the axis", whole("familywise")),
-    Finding("text_distance", "familywise", "change along the text distance", whole("familywise")),
+    Finding("role_test", "called", FOLLOWS),
+    Finding("role_test", "fails_wordings", "fail over wordings"),
+    Finding("role_test", "smallest_p_maxt", "smallest p over wordings", significant),
+    Finding("role_test", "smallest_p", "smallest p that the wordings can give", significant),
+    Finding("role_test", "relabellings", "relabellings, wordings per role", of_entry=relabellings),
+    Finding("wording_split", "mean_confirmed", "called on halves, again on the others",
+            of_entry=called_again),
+    Finding("label_shuffle", "rate", "called with shuffled labels", of_entry=shuffles),
+    Finding("sign_flip", "familywise", DIFFERS),
+    Finding("sign_flip", "critical_t", "critical |t|", decimal),
+    Finding("sign_flip", "patterns", "sign patterns", of_entry=patterns),
+    Finding("sign_flip", "smallest_p", "smallest p that the items can give", significant),
+    Finding("discover_confirm", "confirmed", CONFIRMED, of_entry=confirmed),
+    Finding("split_half", "mean_correlation", SPLIT_HALF, decimal),
+    Finding("split_half", "replication", "replicated in the other half", percent),
+    Finding("trend", "familywise", "change along the axis"),
+    Finding("text_distance", "familywise", "change along the text distance"),
 )  # fmt: skip
 """Those that have words of their own, in the order of the views."""
 WORDED = {"published_reading", *(finding.statistic for finding in FINDINGS)}
@@ -105,34 +93,30 @@ def finding(path: str) -> Finding:
     return next(one for one in FINDINGS if path == f"{one.statistic}/{one.name}")
 
 
-def findings(result: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what an entry of `results` has: FINDINGS, then every number of other statistics."""
-    for one in FINDINGS:
-        if one.name in result.get(one.statistic, {}):
-            yield one
+def findings(result: Entry) -> Iterator[Finding]:
+    """Yield what an entry of `results` may have: FINDINGS, then numbers of other statistics."""
+    yield from FINDINGS
     for statistic in STATISTICS:
         if statistic.name not in WORDED:
             for name, value in result.get(statistic.name, {}).items():
                 if isinstance(value, int | float):
                     words = f"{statistic.name}: {name}".replace("_", " ")
-                    form = whole(name) if isinstance(value, int) else p_value(name)
+                    form = count if isinstance(value, int) else significant
                     yield Finding(statistic.name, name, words, form)
 
 
-def findings_table(summary: Mapping[str, Any]) -> Table:
+def findings_table(summary: Entry) -> Table:
     """Return one row per finding of a run, one column per unit set."""
     results = summary["results"]
     cells: dict[str, dict[str, str]] = {}
     for unit_set, result in results.items():
         for one in findings(result):
-            cells.setdefault(one.words, {})[unit_set] = one.text(result[one.statistic])
+            if (text := one.text(result)) is not None:
+                cells.setdefault(one.words, {})[unit_set] = text
     alpha = next(iter(results.values()))["sign_flip"]["alpha"]
     return Table(
         f"tests of the units, {familywise(alpha)}",
-        [
-            Heading("", is_words=True),
-            *(Heading(f"{result['units']:,} {NOUNS[name]}") for name, result in results.items()),
-        ],
+        ["", *(f"{result['units']:,} {NOUNS[name]}" for name, result in results.items())],
         [[words, *(row.get(name, DASH) for name in results)] for words, row in cells.items()],
         SYMMETRY,
     )

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otherview.views.numbers import (
-    DASH,
-    count,
-    decimal,
-    known,
-    of_all,
-    percent,
-    significant,
-)
-from otherview.views.table_model import Heading, Table
-from otherview.views.vocabulary import DIFFERS, LARGEST, NOUNS, above
+from otherview.views.numbers import DASH, count, decimal, known, of_all, percent, significant
+from otherview.views.table_model import Table
+from otherview.views.vocabulary import DIFFERS, LARGEST, NOUNS, PLACEBO_RATIO, above
 
 ROLES = ("test", "control")
 
@@ -27,44 +19,30 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
     """
     results = summary["results"]
     first = next(iter(results.values()))
-    flips = f"{first['published_reading']['flips']} flips"
-    test = first["sign_flip"]
+    test, flips = first["sign_flip"], f"{first['published_reading']['flips']} flips"
     patterns = "all patterns" if test["exact"] else "drawn patterns"
+    confidence = f"true, with {percent(1 - test['alpha'])} confidence"
     rows = []
     for unit_set, result in results.items():
-        title = f"{result['units']:,} {NOUNS[unit_set]}"
-        reading = result["published_reading"]
+        title, reading = f"{result['units']:,} {NOUNS[unit_set]}", result["published_reading"]
         for row, exact in zip(reading["counts"], result["sign_flip"]["counts"], strict=True):
-            rows.append(
-                [*published_cells(title, row, result["units"], reading),
-                 f"{significant(exact['null_mean'])} ± {significant(exact['null_sd'])}",
-                 count(exact["null_p99"]), significant(exact["p"]),
-                 count(exact["true_discoveries"])]
-            )  # fmt: skip
+            mean = f"{significant(exact['null_mean'])} ± {significant(exact['null_sd'])}"
+            rows.append([*published_cells(title, row, result["units"], reading), mean,
+                         count(exact["null_p99"]), significant(exact["p"]),
+                         count(exact["true_discoveries"])])  # fmt: skip
     if (figures := summary.get("published_figures")) is not None:
-        title, units = f"published, {count(figures['units'])}", figures["units"]
-        rows += [
-            [*published_cells(title, row, units, figures), *[DASH] * 4] for row in figures["counts"]
-        ]
+        title = f"published, {count(figures['units'])}"
+        rows += [[*published_cells(title, row, figures["units"], figures), *[DASH] * 4]
+                 for row in figures["counts"]]  # fmt: skip
     return Table(
         "published reading and sign flips of items",
-        [
-            Heading("counted", is_words=True),
-            Heading("|t| >"),
-            Heading("observed"),
-            Heading("share"),
-            Heading(f"null mean, {flips}"),
-            Heading(f"null p99, {flips}"),
-            Heading("observed / p99", "no effect size: it grows with the number of items"),
-            Heading(LARGEST),
-            Heading(f"null mean ± SD, {patterns}"),
-            Heading(f"null p99, {patterns}"),
-            Heading("p of the count"),
-            Heading(f"true, with {percent(1 - test['alpha'])} confidence",
-                    "a lower bound on the true discoveries among the observed"),
-        ],
+        ["counted", "|t| >", "observed", "share", f"null mean, {flips}", f"null p99, {flips}",
+         "observed / p99", LARGEST, f"null mean ± SD, {patterns}", f"null p99, {patterns}",
+         "p of the count", confidence],
         rows,
         keys=2,
+        meanings={"observed / p99": "no effect size: it grows with the number of items",
+                  confidence: "a lower bound on the true discoveries among the observed"},
     )  # fmt: skip
 
 
@@ -73,15 +51,11 @@ def published_cells(
 ) -> list[str]:
     p99, is_first = row["null_p99"], row is reading["counts"][0]
     return [
-        title,
-        f"{row['threshold']:g}",
-        count(row["observed"]),
-        percent(row["observed"] / units),
-        count(row["null_mean"]),
-        count(p99),
+        title, f"{row['threshold']:g}", count(row["observed"]), percent(row["observed"] / units),
+        count(row["null_mean"]), count(p99),
         f"{significant(row['observed'] / p99, 3)}×" if p99 else DASH,
         known(reading.get("max_abs_t"), decimal) if is_first else "",
-    ]
+    ]  # fmt: skip
 
 
 def blocks_table(unit_set: str, result: Mapping[str, Any]) -> Table:
@@ -89,17 +63,10 @@ def blocks_table(unit_set: str, result: Mapping[str, Any]) -> Table:
     lowest = min(row["threshold"] for row in result["published_reading"]["counts"])
     return Table(
         f"blocks with the largest |t|, {NOUNS[unit_set]}",
-        [
-            Heading("block", is_words=True),
-            Heading(LARGEST),
-            Heading("strongest unit", is_words=True),
-            Heading(above(lowest)),
-        ],
-        [
-            [row["block"], decimal(row["max_abs_t"]), row["unit"],
-             f"{row['above']} of {row['units']}"]
-            for row in result["top_blocks"]
-        ],
+        ["block", LARGEST, "strongest unit", above(lowest)],
+        [[row["block"], decimal(row["max_abs_t"]), row["unit"],
+          f"{row['above']} of {row['units']}"] for row in result["top_blocks"]],
+        words=["strongest unit"],
     )  # fmt: skip
 
 
@@ -114,36 +81,29 @@ def controls_table(controls: Mapping[str, Any]) -> Table:
             several = f", {NOUNS[unit_set]}" if len(row["results"]) > 1 else ""
             share = shares[row["name"]][unit_set].get("shares")
             ratio = ratios.get(row["name"], {}).get(unit_set, {}).get("median_ratio")
-            rows.append(
-                [
-                    f"{row['name']}{several}",
-                    of_all(result["observed"], result["units"]),
-                    count(result["familywise"]),
-                    known(result.get("max_abs_t"), decimal),
-                    known(ratio, decimal),
-                    known(share and share["pad"], percent),
-                    row["kind"],
-                    f"{len(row['test'])} + {len(row['control'])}",
-                    "yes" if row["equal_count"] and row["equal_item_position"] else "no",
-                ]
-            )  # fmt: skip
+            rows.append([f"{row['name']}{several}",
+                         of_all(result["observed"], result["units"]), count(result["familywise"]),
+                         known(result.get("max_abs_t"), decimal), known(ratio, decimal),
+                         known(share and share["pad"], percent),
+                         *design_cells(row, row["kind"])])  # fmt: skip
     threshold = next(iter(contrasts[0]["results"].values()))["threshold"]
     return Table(
         "other contrasts and placebos: would any two wordings do?",
-        [
-            Heading("contrast", is_words=True),
-            Heading(above(threshold)),
-            Heading(DIFFERS),
-            Heading(LARGEST),
-            Heading("× placebo", "median over units of the mean |difference| over that of the "
-                                 "placebos"),
-            Heading("in pad tokens", "share of the change that is in pad tokens"),
-            Heading("kind", is_words=True),
-            Heading("wordings", "test + control"),
-            Heading("tokens and position equal"),
-        ],
+        ["contrast", above(threshold), DIFFERS, LARGEST, "× placebo", "in pad tokens", *DESIGN],
         rows,
+        words=DESIGN[:1],
+        meanings={"× placebo": PLACEBO_RATIO, "wordings": "test + control",
+                  "in pad tokens": "share of the change that is in pad tokens"},
     )  # fmt: skip
+
+
+DESIGN = ("kind", "wordings", "tokens and position equal")
+
+
+def design_cells(contrast: Mapping[str, Any], kind: str) -> list[str]:
+    """Return what a contrast compares, under the headings of DESIGN."""
+    same = contrast["equal_count"] and contrast["equal_item_position"]
+    return [kind, f"{len(contrast['test'])} + {len(contrast['control'])}", "yes" if same else "no"]
 
 
 def primary_measure(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,30 +125,19 @@ def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Tab
         if row["set"] == "selected" or not chosen_only:
             title = f"{row['set']} {row['size']}, {row['variant']}"
             by_role.setdefault((title, row["measure"]), {})[row["role"]] = row
-    kept = slice(None) if chosen_only else slice(3)
-    headings = [heading for role in ROLES for heading in effect_headings(role)[kept]]
+    kept = 4 if chosen_only else 3
+    titles = dict.fromkeys(title for title, _ in by_role)
     return Table(
         f"{found['kind']}: heads edited together",
-        [Heading("heads, edit", is_words=True), Heading("measure", is_words=True), *headings],
-        [
-            [title, name, *(cell for role in ROLES
-                            for cell in effect_cells(by_role[title, name][role])[kept])]
-            for title in dict.fromkeys(title for title, _ in by_role)
-            for name in order
-        ],
+        ["heads, edit", "measure", *(heading for role in ROLES for heading in
+                                     (f"{role} role", "random heads", "p", "ratio")[:kept])],
+        [[title, name, *(cell for role in ROLES
+                         for cell in effect_cells(by_role[title, name][role])[:kept])]
+         for title in titles for name in order],
         "; ".join(f"{name}: {measure_title(measures[name])}" for name in order)
-        + ". Random heads come from the same sites; p = (b + 1) / (m + 1).",
+        + ". Random heads come from the same sites, mean over random sets; p = (b + 1) / (m + 1).",
         keys=2,
     )  # fmt: skip
-
-
-def effect_headings(role: str) -> list[Heading]:
-    return [
-        Heading(f"{role} role"),
-        Heading("random heads", "mean over random sets of heads of the same sites"),
-        Heading("p"),
-        Heading("ratio", "of the chosen heads to random heads"),
-    ]
 
 
 def measure_title(measure: Mapping[str, Any]) -> str:

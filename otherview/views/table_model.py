@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Justify = Literal["left", "right"]
+Side = Literal["left", "right"]
 BORDER = 3
 """Characters between two cells on the console."""
-
-
-@dataclass(frozen=True)
-class Heading:
-    """One column's heading."""
-
-    text: str
-    meaning: str = ""
-    """In one line, where the text does not say it."""
-    is_words: bool = False
-    """Words are aligned left, numbers right."""
 
 
 @dataclass(frozen=True)
@@ -30,45 +19,45 @@ class Table:
     """A table whose first columns say what a row is about."""
 
     title: str
-    headings: Sequence[Heading]
+    headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
     keys: int = 1
-    """Columns that say what a row is about."""
+    """Columns that say what a row is about; they hold words."""
+    words: Collection[str] = ()
+    """Headings of the other columns that hold words: these are aligned left, numbers right."""
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    """In one line, by heading, where the heading does not say it."""
 
-    def parts(self, width: int) -> Iterator[tuple[Table, list[int]]]:
-        """Yield the table in parts of at most `width` characters, each with the key columns.
+    def is_words(self, place: int) -> bool:
+        return place < self.keys or self.headings[place] in self.words
 
-        With each come the widths of its columns.
+    def parts(self, width: int) -> Iterator[dict[int, int]]:
+        """Yield the columns of parts of at most `width` characters, each with its own width.
+
+        Every part begins with the key columns. Headings wrap at spaces, cells do not.
         """
         cells = list(zip(*self.rows, strict=True)) or [()] * len(self.headings)
         least, most = (
-            [max(map(len, (*split(heading.text), *column, "")))
+            [max(map(len, (*split(heading), *column, "")))
              for heading, column in zip(self.headings, cells, strict=True)]
             for split in (str.split, lambda text: [text])
         )  # fmt: skip
-        first = list(range(self.keys))
-        places, room = first.copy(), width - 1 - sum(least[key] + BORDER for key in first)
-        parts = [places]
-        left = room
+        parts: list[dict[int, int]] = []
         for place in range(self.keys, len(least)):
-            if least[place] + BORDER > left and len(places) > self.keys:
-                places, left = first.copy(), room
-                parts.append(places)
-            places.append(place)
-            left -= least[place] + BORDER
-        for number, places in enumerate(parts):
-            spare = width - 1 - sum(least[place] + BORDER for place in places)
-            sizes = []
-            for place in places:
-                more = max(0, min(spare, most[place] - least[place]))
-                sizes.append(least[place] + more)
-                spare -= more
-            is_last = number == len(parts) - 1
-            title, caption = "" if number else self.title, self.caption if is_last else ""
-            rows = [[row[place] for place in places] for row in self.rows]
-            headings = [self.headings[place] for place in places]
-            yield Table(title, headings, rows, caption, self.keys), sizes
+            if not parts or used(parts[-1]) + least[place] + BORDER > width:
+                parts.append({key: least[key] for key in range(self.keys)})
+            parts[-1][place] = least[place]
+        for part in parts:
+            for place in part:
+                spare = max(width - used(part), 0)
+                part[place] += min(spare, most[place] - least[place])
+            yield part
+
+
+def used(part: Mapping[int, int]) -> int:
+    """Return the characters that columns of these widths take."""
+    return 1 + sum(part.values()) + BORDER * len(part)
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -78,13 +67,17 @@ def print_table(table: Table, console: Console) -> None:
     """
     from rich.table import Table as RichTable
 
-    for part, sizes in table.parts(console.width):
-        drawn = RichTable(title=part.title or None, caption=part.caption or None)
-        for heading, size in zip(part.headings, sizes, strict=True):
-            justify: Justify = "left" if heading.is_words else "right"
-            drawn.add_column(heading.text, justify=justify, width=size)
+    parts = list(table.parts(console.width))
+    for number, part in enumerate(parts):
+        drawn = RichTable(title=None if number else table.title)
+        if number == len(parts) - 1:
+            drawn.caption = table.caption or None
+        for place, size in part.items():
+            side: Side = "left" if table.is_words(place) else "right"
+            drawn.add_column(table.headings[place], justify=side, width=size)
         before = ""
-        for first, *rest in part.rows:
-            drawn.add_row("" if first == before and part.keys > 1 else first, *rest)
+        for row in table.rows:
+            first, *rest = (row[place] for place in part)
+            drawn.add_row("" if first == before and table.keys > 1 else first, *rest)
             before = first
         console.print(drawn)

@@ -12,7 +12,7 @@ from otherview.analysis.tables import COLUMNS
 from otherview.stats import Column, RoleTestResult
 from otherview.stats.columns import PROBABILITY
 from otherview.views.numbers import DASH, known, signed, significant
-from otherview.views.table_model import Heading, Table
+from otherview.views.table_model import Table
 
 COMBINED = (
     Column(
@@ -47,7 +47,7 @@ def strongest_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     columns = [unit, *others]
     return Table(
         title,
-        [Heading(column.heading, column.meaning, column is unit) for column in columns],
+        [column.heading for column in columns],
         [[text_of(column, row.get(column.name)) for column in columns] for row in rows],
     )
 

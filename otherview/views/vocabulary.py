@@ -22,6 +22,16 @@ CONFIRMED = "found on half, confirmed on the other"
 SPLIT_HALF = "split-half r of the t-map"
 LARGEST = "largest |t|"
 EVERYWHERE = "differ in every template"
+COMPONENTS = {
+    "item": "item",
+    "template": "template",
+    "seed": "seed",
+    "item_template": "item × template",
+    "item_seed": "item × seed",
+    "template_seed": "template × seed",
+    "residual": "residual",
+}
+"""Components of the variance of a difference."""
 
 SYMMETRY = (
     "Without an effect, the difference of an item is as likely as its negative. The test covers "
@@ -31,6 +41,9 @@ SYMMETRY = (
 EXCHANGEABLE = "If the role has no effect, wordings are exchangeable."
 """What the role test assumes."""
 NO_TEST = "This is a description and not a test, because any two pairs of wordings differ."
+PLACEBO_RATIO = (
+    "size of the differences over that under the placebos, median over units; not a test"
+)
 UNEQUAL_TOKENS = (
     "The wordings differ in token count or in the position of the item. Every pair has this "
     "difference, so no sign flip removes it."

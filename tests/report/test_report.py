@@ -24,7 +24,7 @@ from otherview.views.report import report_html, write_report
 from otherview.views.report.run_page import run_command
 from otherview.views.run_sentences import answer, control_sentences
 from otherview.views.run_tables import controls_table
-from otherview.views.table_model import Heading, Table, print_table
+from otherview.views.table_model import Table, print_table
 from tests.conftest import Program
 from tests.report.conftest import small_study
 
@@ -109,7 +109,7 @@ def test_the_console_says_what_the_page_says(controlled_run: Path) -> None:
 
 
 def test_a_table_too_wide_for_the_console_is_printed_in_parts() -> None:
-    headings = [Heading("unit", is_words=True), *(Heading(f"column {n}") for n in range(9))]
+    headings = ["unit", *(f"column {n}" for n in range(9))]
     table = Table("wide", headings, [[f"u{row}", *(f"{row}.{n}" for n in range(9))]
                                      for row in range(3)], "said last")  # fmt: skip
     printed = StringIO()

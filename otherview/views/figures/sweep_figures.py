@@ -32,8 +32,7 @@ from otherview.views.figures.style import (
     share_axis,
 )
 from otherview.views.numbers import decimal, percent, tick
-from otherview.views.sweep_tables import COMPONENTS
-from otherview.views.vocabulary import FOLLOWS, NO_TEST, SHARED_ITEMS
+from otherview.views.vocabulary import COMPONENTS, FOLLOWS, NO_TEST, SHARED_ITEMS
 
 LOOKS = {
     "item": (BLUE, None),

@@ -66,11 +66,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
 def key_figures(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the few numbers to remember, each with what it counts."""
     reading = found["published_reading"]["counts"][0]
-    figures = [
-        (one.text(found[one.statistic]), one.words)
-        for one in map(finding, KEY_FINDINGS)
-        if one.name in found.get(one.statistic, {})
-    ]
+    texts = {one.words: one.text(found) for one in map(finding, KEY_FINDINGS)}
+    figures = [(text, words) for words, text in texts.items() if text is not None]
     published = f"pass {above(reading['threshold'])}, the published reading"
     called = 2 if "role_test" in found else 1
     return [*figures[:called], (percent(reading["share"]), published), *figures[called:]]
