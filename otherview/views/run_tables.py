@@ -137,6 +137,7 @@ def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Tab
         "; ".join(f"{name}: {measure_title(measures[name])}" for name in order)
         + ". Random heads come from the same sites, mean over random sets; p = (b + 1) / (m + 1).",
         keys=2,
+        words=["measure"],
     )  # fmt: skip
 
 

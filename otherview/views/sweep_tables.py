@@ -103,6 +103,7 @@ def agreement_table(unit_set: str, result: Content) -> Table:
          for row in result["agreement"]["between_templates"]],
         SHARED_ITEMS,
         keys=2,
+        words=["other"],
     )  # fmt: skip
 
 
@@ -127,4 +128,5 @@ def models_table(models: Sequence[Content], unit_set: str) -> Table | None:
         ["template", "model", *thresholds, DIFFERS, "in every template", FOLLOWS, LARGEST],
         rows,
         keys=2,
+        words=["model"],
     )

@@ -23,14 +23,14 @@ class Table:
     rows: Sequence[Sequence[str]]
     caption: str = ""
     keys: int = 1
-    """Columns that say what a row is about; they hold words."""
+    """Columns that say what a row is about; the first holds words."""
     words: Collection[str] = ()
     """Headings of the other columns that hold words: these are aligned left, numbers right."""
     meanings: Mapping[str, str] = field(default_factory=dict)
     """In one line, by heading, where the heading does not say it."""
 
     def is_words(self, place: int) -> bool:
-        return place < self.keys or self.headings[place] in self.words
+        return place == 0 or self.headings[place] in self.words
 
     def parts(self, width: int) -> Iterator[dict[int, int]]:
         """Yield the columns of parts of at most `width` characters, each with its own width.
