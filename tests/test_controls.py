@@ -10,6 +10,7 @@ import xarray
 
 from otherview.analysis.analyse import analyse
 from otherview.analysis.token_shares import token_shares
+from otherview.causes.choice import choose_heads
 from otherview.models.sites import heads
 from otherview.passes.measure import measure
 from otherview.passes.session import Session
@@ -19,15 +20,18 @@ from otherview.stats import SignFlipResult
 from otherview.study import Controls, Templates
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
+from otherview.study.prompts import study_prompts
 
 FEW = "creatures.items=[a cat,an owl,an ant,a fly]"
-STUDY = ["+experiment=kitchen_controlled", "model=pocket", FEW]
+SHORT = [f"intervention.{name}" for name in ("heads=strongest", "top=1", "draws=1", "growth=0",
+                                             "singles=matched", "pictures=1")]  # fmt: skip
+STUDY = ["+experiment=kitchen_controlled", "model=pocket", FEW, *SHORT]
 CONTROLLED = compose_study(STUDY)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    study = compose_study([*STUDY, "nulls.label_shuffle=3", "intervention=none"])
+    study = compose_study([*STUDY, "nulls.label_shuffle=3"])
     written = tmp_path_factory.mktemp("controlled")
     run_study(study, written, {})
     return written
@@ -88,6 +92,16 @@ def test_a_contrast_says_what_it_says_when_it_is_a_study_of_its_own(folder: Path
     result = read_result(folder / "controls" / "matched")
     assert isinstance(result, RunResult)
     np.testing.assert_allclose(result.differences.values, analysis.differences, atol=1e-5)
+
+
+def test_an_intervention_takes_the_study_s_own_contrast(folder: Path) -> None:
+    content = json.loads((folder / "interventions.json").read_text())
+    own = measure(CONTROLLED.asking("nouns")).responses
+    chosen = choose_heads(own, CONTROLLED).heads
+    assert content["selection"]["heads"] == [head.address for head in chosen]
+    assert content["specificity"]
+    with pytest.raises(ValueError, match="are of several contrasts"):
+        _ = study_prompts(CONTROLLED).roles
 
 
 def test_a_control_that_is_the_study_s_own_contrast_is_asked_once() -> None:

@@ -11,7 +11,7 @@ from otherview.study import Study
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedContrast:
     """One contrast or placebo, tested."""
 
     name: str
@@ -30,14 +30,14 @@ class Tested:
 
 def analyse_contrasts(
     study: Study, measurement: Measurement, progress: Progress | None = None
-) -> list[Tested]:
+) -> list[TestedContrast]:
     """Test every contrast of `study` on what was measured once for all of them."""
     tested = []
     for number, name in enumerate(study.contrasts):
         report = named(progress, name) if progress and number else progress
         asked, measured = study.asking(name), measurement.of(name)
         analyses = analyse(measured.responses, asked, report)
-        tested.append(Tested(name, asked, measured, analyses))
+        tested.append(TestedContrast(name, asked, measured, analyses))
     return tested
 
 

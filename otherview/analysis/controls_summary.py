@@ -11,7 +11,7 @@ import polars as pl
 
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.comparison import Selectivity, agreement, selectivity
-from otherview.analysis.controls import Tested
+from otherview.analysis.controls import TestedContrast
 from otherview.analysis.summary import token_summary
 from otherview.analysis.tables import null_where_not_finite
 from otherview.analysis.token_shares import token_shares
@@ -19,7 +19,7 @@ from otherview.stats import PublishedReading, SignFlipResult
 from otherview.study import TOKEN_GROUPS
 
 
-def controls_figures(tested: Sequence[Tested]) -> dict[str, Any]:
+def controls_figures(tested: Sequence[TestedContrast]) -> dict[str, Any]:
     """Return the content of `controls.json`; `tested` begins with the study's own contrast."""
     unit_sets = list(tested[0].analyses)
     figures: dict[str, Any] = {
@@ -47,7 +47,7 @@ def controls_figures(tested: Sequence[Tested]) -> dict[str, Any]:
     return figures
 
 
-def controls_tables(tested: Sequence[Tested]) -> dict[str, pl.DataFrame]:
+def controls_tables(tested: Sequence[TestedContrast]) -> dict[str, pl.DataFrame]:
     """Return, by unit set, one row per unit: t of every contrast, and what placebos leave of it."""
     placebos = any(one.is_placebo for one in tested)
     tables = {}
@@ -62,7 +62,7 @@ def controls_tables(tested: Sequence[Tested]) -> dict[str, pl.DataFrame]:
     return tables
 
 
-def contrast(one: Tested, *, is_own: bool) -> dict[str, Any]:
+def contrast(one: TestedContrast, *, is_own: bool) -> dict[str, Any]:
     templates = one.study.templates
     tokens = token_summary(one.study, one.measurement)
     row: dict[str, Any] = {
@@ -91,13 +91,13 @@ def reading(analysis: Analysis) -> dict[str, Any]:
     return figures | ({} if published.max_abs_t is None else {"max_abs_t": published.max_abs_t})
 
 
-def selective(one: Tested, tested: Sequence[Tested], unit_set: str) -> Selectivity:
+def selective(one: TestedContrast, tested: Sequence[TestedContrast], unit_set: str) -> Selectivity:
     """Return the selectivity of a contrast over all placebos among `tested`."""
     placebos = [each.analyses[unit_set].differences for each in tested if each.is_placebo]
     return selectivity(one.analyses[unit_set].differences, placebos)
 
 
-def counted(one: Tested, unit_set: str) -> dict[str, Any]:
+def counted(one: TestedContrast, unit_set: str) -> dict[str, Any]:
     """Return the number of units above the lowest threshold, and the token groups they change."""
     analysis = one.analyses[unit_set]
     published = analysis.of(PublishedReading)
@@ -109,7 +109,7 @@ def counted(one: Tested, unit_set: str) -> dict[str, Any]:
     return {"counted": len(units), "shares": dict(zip(TOKEN_GROUPS, shares.tolist(), strict=True))}
 
 
-def correlation(one: Tested, other: Tested) -> dict[str, Any]:
+def correlation(one: TestedContrast, other: TestedContrast) -> dict[str, Any]:
     results = {}
     for unit_set in one.analyses:
         maps = (each.analyses[unit_set].of(SignFlipResult).t for each in (one, other))

@@ -9,7 +9,7 @@ from typing import Any
 
 import otherview
 from otherview.analysis.analyse import Analysis
-from otherview.analysis.controls import Tested
+from otherview.analysis.controls import TestedContrast
 from otherview.analysis.controls_summary import controls_figures, controls_tables
 from otherview.analysis.summary import batch_sizes, summary_of
 from otherview.analysis.tables import null_table, unit_table
@@ -68,7 +68,7 @@ def result_files(folder: Path) -> list[str]:
     return single + sorted(path.relative_to(folder).as_posix() for path in below)
 
 
-def write_controls(folder: Path, tested: Sequence[Tested]) -> dict[str, Any]:
+def write_controls(folder: Path, tested: Sequence[TestedContrast]) -> dict[str, Any]:
     """Write what the contrasts of a study say of each other, and the tables of each control.
 
     `tested` begins with the study's own contrast, whose tables are written elsewhere. The tables of
