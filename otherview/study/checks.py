@@ -1,17 +1,27 @@
-"""Checks of single settings."""
+"""Checks of the settings of a group."""
 
 from __future__ import annotations
 
 from otherview.study.errors import StudyError
 
 
-def check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise StudyError where `value` is none of `choices`."""
-    if value not in choices:
-        raise StudyError(f"{setting}={value}: choose one of {', '.join(choices)}", setting)
+def check_choices(group: str, settings: object, **choices: tuple[str, ...]) -> None:
+    """Raise StudyError where a setting, or an entry of a list, is none of its choices."""
+    for name, allowed in choices.items():
+        value = getattr(settings, name)
+        for each in [value] if isinstance(value, str) else value:
+            if each not in allowed:
+                raise StudyError(
+                    f"{group}.{name}={each}: choose one of {', '.join(allowed)}", f"{group}.{name}"
+                )
 
 
-def check_at_least(setting: str, value: float, least: float) -> None:
-    """Raise StudyError where `value` is below `least`."""
-    if value < least:
-        raise StudyError(f"{setting}={value} is too small: at least {least} is needed", setting)
+def check_least(group: str, settings: object, **least: float) -> None:
+    """Raise StudyError where a setting is below the least value that it may have."""
+    for name, allowed in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < allowed:
+            raise StudyError(
+                f"{group}.{name}={value} is too small: at least {allowed} is needed",
+                f"{group}.{name}",
+            )

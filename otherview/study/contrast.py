@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Literal
 
-from otherview.study.checks import check_choice
+from otherview.study.checks import check_choices
 from otherview.study.errors import StudyError
 
 Role = Literal["test", "control"]
@@ -76,7 +76,7 @@ class Templates:
 
     def __post_init__(self) -> None:
         if self.placebo is not None:
-            check_choice("templates.placebo", self.placebo, ROLES)
+            check_choices("templates", self, placebo=ROLES)
         seen: dict[str, str] = {}
         for role in ROLES:
             setting = f"templates.{role}"

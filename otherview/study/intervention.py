@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from otherview.study.checks import check_at_least, check_choice
+from otherview.study.checks import check_choices, check_least
 from otherview.study.errors import StudyError
 from otherview.study.reading import TOKEN_GROUPS
 
@@ -82,25 +82,16 @@ class Intervention:
     """Seed of the split of the items, of the random sets and of resampling."""
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("kind", ("none", "ablate", "scale", "patch")),
-            ("how", ("zero", "mean", "resample")),
-            ("heads", ("selective", "strongest", "listed")),
-            ("direction", ("either", "test", "control")),
-            ("singles", ("all", "matched")),
-        ):
-            check_choice(f"intervention.{name}", getattr(self, name), choices)
-        for donor in self.donors:
-            check_choice("intervention.donors", donor, ("role", "item", "both"))
-        for group in self.tokens:
-            check_choice("intervention.tokens", group, (*TOKEN_GROUPS, "all"))
-        for name, least in (
-            ("top", 1), ("draws", 1), ("curve_draws", 1), ("growth", 0), ("saturation", 0),
-            ("steps", 1), ("guidance_scale", 1), ("wordings", 1), ("pictures", 1), ("seed", 0),
-        ):  # fmt: skip
-            check_at_least(f"intervention.{name}", getattr(self, name), least)
-        if self.text_length is not None:
-            check_at_least("intervention.text_length", self.text_length, 16)
+        check_choices(
+            "intervention", self, kind=("none", "ablate", "scale", "patch"),
+            how=("zero", "mean", "resample"), heads=("selective", "strongest", "listed"),
+            direction=("either", "test", "control"), singles=("all", "matched"),
+            donors=("role", "item", "both"), tokens=(*TOKEN_GROUPS, "all"),
+        )  # fmt: skip
+        check_least(
+            "intervention", self, top=1, draws=1, curve_draws=1, growth=0, saturation=0, steps=1,
+            guidance_scale=1, wordings=1, pictures=1, seed=0, text_length=16,
+        )  # fmt: skip
         self._check_lists()
 
     def _check_lists(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from otherview.study.checks import check_at_least, check_choice
+from otherview.study.checks import check_choices, check_least
 from otherview.study.errors import StudyError
 
 DTYPES = ("bfloat16", "float16", "float32")
@@ -73,18 +73,12 @@ class Model:
                 "compared with",
                 "model.null_of",
             )
-        check_choice("model.dtype", self.dtype, DTYPES)
-        for name, least in (
-            ("token_pixels", 1),
-            ("height", 64),
-            ("width", 64),
-            ("text_length", 16),
-        ):
-            check_at_least(f"model.{name}", getattr(self, name), least)
+        check_choices("model", self, dtype=DTYPES)
+        check_least("model", self, token_pixels=1, height=64, width=64, text_length=16)
         if isinstance(self.batch_size, str):
-            check_choice("model.batch_size", self.batch_size, ("auto", "1, 2, 3, ..."))
+            check_choices("model", self, batch_size=("auto", "1, 2, 3, ..."))
         else:
-            check_at_least("model.batch_size", self.batch_size, 1)
+            check_least("model", self, batch_size=1)
         for name in ("height", "width"):
             if getattr(self, name) % self.token_pixels:
                 raise StudyError(
@@ -131,4 +125,4 @@ class Scene:
                 f"{'both' if self.prompt else 'neither'}",
                 "scene.image",
             )
-        check_at_least("scene.steps", self.steps, 1)
+        check_least("scene", self, steps=1)

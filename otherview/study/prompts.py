@@ -93,13 +93,12 @@ class PromptSet:
     def of(self, contrast: Contrast) -> PromptSet:
         """Return the prompts of one contrast alone, its test conditions before the others."""
         tests, count = len(contrast.test), len(contrast.conditions)
-        order = {condition: place for place, condition in enumerate(contrast.conditions)}
-        chosen = (self.prompts[place] for place in self.places(contrast))
+        chosen = [self.prompts[place] for place in self.places(contrast)]
         return PromptSet(
             self.items,
             tuple(self.conditions[condition] for condition in contrast.conditions),
             (replace(contrast, test=tuple(range(tests)), control=tuple(range(tests, count))),),
-            tuple(replace(prompt, condition=order[prompt.condition]) for prompt in chosen),
+            tuple(replace(each, condition=place % count) for place, each in enumerate(chosen)),
             self.ranks,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from otherview.study.checks import check_choice
+from otherview.study.checks import check_choices
 from otherview.study.reading import UNIT_SETS
 
 
@@ -42,4 +42,4 @@ class Published:
     """Largest |t| over units."""
 
     def __post_init__(self) -> None:
-        check_choice("published.unit_set", self.unit_set, UNIT_SETS)
+        check_choices("published", self, unit_set=UNIT_SETS)

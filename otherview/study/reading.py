@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from otherview.study.checks import check_at_least, check_choice
+from otherview.study.checks import check_choices, check_least
 from otherview.study.errors import StudyError
 
 TOKEN_GROUPS = ("text", "pad", "target", "reference")
@@ -32,10 +32,8 @@ class Capture:
             raise StudyError(
                 "capture.units is empty: choose heads, slices16 or both", "capture.units"
             )
-        for unit_set in self.units:
-            check_choice("capture.units", unit_set, UNIT_SETS)
-        check_choice("capture.tokens", self.tokens, (*TOKEN_GROUPS, "all"))
-        check_choice("capture.response", self.response, RESPONSES)
+        tokens = (*TOKEN_GROUPS, "all")
+        check_choices("capture", self, units=UNIT_SETS, tokens=tokens, response=RESPONSES)
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Sampling:
                 "twice per step and mixes two prompts' responses; use sampling.guidance_scale=1",
                 "sampling.guidance_scale",
             )
-        check_choice("sampling.noise", self.noise, ("same", "per_item"))
+        check_choices("sampling", self, noise=("same", "per_item"))
 
 
 @dataclass
@@ -94,16 +92,13 @@ class Nulls:
     """Random halvings of items and wordings: does one half confirm what the other finds?"""
 
     def __post_init__(self) -> None:
-        check_at_least("nulls.flips", self.flips, 1)
-        check_at_least("nulls.splits", self.splits, 1)
-        check_at_least("nulls.label_shuffle", self.label_shuffle, 0)
-        check_at_least("nulls.wording_splits", self.wording_splits, 1)
+        check_least("nulls", self, flips=1, splits=1, label_shuffle=0, wording_splits=1)
         if not 0 < self.alpha < 1:
             raise StudyError(f"nulls.alpha={self.alpha} is not between 0 and 1", "nulls.alpha")
         if isinstance(self.sign_flips, str):
-            check_choice("nulls.sign_flips", self.sign_flips, ("auto", "exact"))
+            check_choices("nulls", self, sign_flips=("auto", "exact"))
         else:
-            check_at_least("nulls.sign_flips", self.sign_flips, 1)
+            check_least("nulls", self, sign_flips=1)
         levels = self.thresholds
         if not levels or not all(0 < level < math.inf for level in levels):
             raise StudyError(
