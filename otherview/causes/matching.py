@@ -30,11 +30,6 @@ class RandomSets:
     exact: bool
     """All matching sets but the given one; otherwise drawn with replacement."""
 
-    @property
-    def smallest_p(self) -> float:
-        """The smallest p that so many sets can give."""
-        return 1 / (1 + len(self.sets))
-
 
 def matching_group(unit: Unit, level: Level) -> str:
     """What `unit` shares with the heads that match it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,25 +13,12 @@ from otherview.analysis.analyse import Analysis
 from otherview.causes.effects import ROLES, Effects, Variant
 from otherview.causes.matching import closest_level, matching_group, permutation_p
 from otherview.causes.verdicts import verdict
+from otherview.disk.progress import Progress
 from otherview.models.sites import Unit
 from otherview.stats import RoleTestResult, SignFlipResult
 
-FEWEST_TO_CORRELATE = 5
-MAY_BE_NULL = {
-    "differs": pl.Boolean,
-    **dict.fromkeys(("t", "role_min_f", "role_difference", "p_test", "p_control"), pl.Float64),
-}
-"""Columns that keep their type where the study has nothing to put in."""
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What the study says of a head; None where it did not test it, or t is not finite."""
-
-    differs: bool | None = None
-    t: float | None = None
-    role_min_f: float | None = None
-    role_difference: float | None = None
+MIN_HEADS = 5
+"""Heads from which a rank correlation is told."""
 
 
 def heads_to_edit(
@@ -58,64 +45,93 @@ def single_table(
     chosen: Sequence[Unit],
     variant: Variant,
     analysis: Analysis,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> pl.DataFrame:
-    """A row a head of `edited`, as docs/interventions.md describes. What was not computed is null.
+    """Return one row per head of `edited`, with the columns that docs/interventions.md describes.
 
-    `chosen` are the study's selected heads, and `analysis` what its statistics say of the heads.
+    `chosen` are the study's selected heads, and `analysis` is what its statistics say of the heads.
     """
     measured = {}
     for done, unit in enumerate(edited):
-        progress(done, len(edited))
-        measured[unit.address] = effects.of([unit.address], variant)
-    progress(len(edited), len(edited))
-    known = statistics_of(analysis)
-    alpha = analysis.of(SignFlipResult).alpha
-    selected = {unit.address for unit in chosen}
+        progress("editing single heads", done, len(edited))
+        measured[unit] = effects.of([unit.address], variant)
+    progress("editing single heads", len(edited), len(edited))
+    known, alpha = statistics_by_head(analysis), analysis.of(SignFlipResult).alpha
     rows = []
     for unit in edited:
-        statistics = known.get(unit.address, Statistics())
-        row: dict[str, object] = {
+        level = closest_level([unit], pool, alpha)
+        matching = [
+            measured[other]["change"].mean(axis=1)
+            for other in edited
+            if other is not unit and matching_group(other, level) == matching_group(unit, level)
+        ]
+        own, null = measured[unit]["change"].mean(axis=1), np.array(matching).reshape(-1, 2)
+        row: dict[str, Any] = {
             "unit": unit.address,
             "block_kind": unit.site.block_kind,
             "block": unit.site.block,
             "stream": unit.site.stream,
             "head": unit.head,
             "variant": variant.name,
-            "selected": unit.address in selected,
-            "differs": statistics.differs,
-            "t": statistics.t,
-            "role_min_f": statistics.role_min_f,
-            "role_difference": statistics.role_difference,
+            "selected": unit in chosen,
+            **known.get(unit.address, {}),
+            "matching": level,
+            "specificity": float(own[0] - own[1]),
         }
-        for measure in effects.measures:
-            by_role = measured[unit.address][measure.name].mean(axis=1)
-            row |= {
-                f"{measure.name}_{role}": float(value)
-                for role, value in zip(ROLES, by_role, strict=True)
-            }
-        level = closest_level([unit], pool, alpha)
-        matching = [
-            measured[other.address]["change"].mean(axis=1)
-            for other in edited
-            if other is not unit and matching_group(other, level) == matching_group(unit, level)
-        ]
-        own = measured[unit.address]["change"].mean(axis=1)
-        null = np.array(matching).reshape(-1, 2)
-        p = [permutation_p(own[role], list(null[:, role])) for role in (0, 1)]
-        median = [float(np.median([own[role], *null[:, role]])) for role in (0, 1)]
-        row |= {"p_test": p[0], "p_control": p[1], "matching": level}
-        row |= {"median_test": median[0], "median_control": median[1]}
-        row["specificity"] = float(own[0] - own[1])
+        for place, role in enumerate(ROLES):
+            for measure in effects.measures:
+                values = measured[unit][measure.name][place]
+                row[f"{measure.name}_{role}"] = float(values.mean())
+            row[f"p_{role}"] = permutation_p(own[place], list(null[:, place]))
+            row[f"median_{role}"] = float(np.median([own[place], *null[:, place]]))
         row["verdict"] = verdict(
-            statistics.differs,
-            p=(p[0], p[1]),
-            change=(float(own[0]), float(own[1])),
-            median=(median[0], median[1]),
+            row.get("differs"),
+            p=(row["p_test"], row["p_control"]),
+            change=(row["change_test"], row["change_control"]),
+            median=(row["median_test"], row["median_control"]),
             alpha=alpha,
         ).key
         rows.append(row)
-    return pl.DataFrame(rows, schema_overrides=MAY_BE_NULL, infer_schema_length=None)
+    return pl.DataFrame(rows, schema=columns_of(effects))
+
+
+def columns_of(effects: Effects) -> dict[str, Any]:
+    """Return the columns of interventions.parquet and their types."""
+    by_role = [f"{measure.name}_{role}" for measure in effects.measures for role in ROLES]
+    return {
+        **dict.fromkeys(("unit", "block_kind"), pl.String),
+        "block": pl.Int64,
+        "stream": pl.String,
+        "head": pl.Int64,
+        "variant": pl.String,
+        **dict.fromkeys(("selected", "differs"), pl.Boolean),
+        **dict.fromkeys(("t", "role_min_f", "role_difference", *by_role), pl.Float64),
+        **dict.fromkeys(("p_test", "p_control"), pl.Float64),
+        "matching": pl.String,
+        **dict.fromkeys(("median_test", "median_control", "specificity"), pl.Float64),
+        "verdict": pl.String,
+    }
+
+
+def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float | None]]:
+    """Return what the study says of every head that it tested; None where it is not finite."""
+    role, test = analysis.find(RoleTestResult), analysis.of(SignFlipResult)
+    differs = role.called if role is not None else test.p_stepdown <= test.alpha
+    found = {"t": test.t}
+    if role is not None:
+        found |= {"role_min_f": role.min_f, "role_difference": role.difference}
+    return {
+        unit.address: {"differs": bool(differs[place])}
+        | {name: float(v[place]) if np.isfinite(v[place]) else None for name, v in found.items()}
+        for place, unit in enumerate(analysis.units)
+    }
+
+
+def by_verdict(table: pl.DataFrame) -> dict[str, list[str]]:
+    """Return the heads of every verdict, those that change the test role most first."""
+    ordered = table.sort("change_test", descending=True)
+    groups = ordered.group_by("verdict", maintain_order=True).agg("unit")
+    return {str(verdict): list(units) for verdict, units in groups.iter_rows()}
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
@@ -134,28 +150,9 @@ def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
     found: dict[str, float | int] = {}
     for name, strength in strengths.items():
         rows = table.select(strength.alias(name), "specificity").drop_nulls()
-        if len(rows) < FEWEST_TO_CORRELATE:
+        if len(rows) < MIN_HEADS:
             continue
         correlation = float(spearmanr(rows[name], rows["specificity"]).statistic)
         if np.isfinite(correlation):
             found |= {name: correlation, "heads": len(rows)}
     return found
-
-
-def statistics_of(analysis: Analysis) -> dict[str, Statistics]:
-    """By address: what the study says of the head."""
-    role, test = analysis.find(RoleTestResult), analysis.of(SignFlipResult)
-    differs = role.called if role is not None else test.p_stepdown <= test.alpha
-    found = {}
-    for place, unit in enumerate(analysis.units):
-        found[unit.address] = Statistics(
-            bool(differs[place]),
-            finite(test.t[place]),
-            None if role is None else finite(role.min_f[place]),
-            None if role is None else finite(role.difference[place]),
-        )
-    return found
-
-
-def finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

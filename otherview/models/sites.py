@@ -1,19 +1,22 @@
 """Where a transformer's heads can be read: the attention out-projections and their channels.
 
 Everything here follows from the transformer's own config, so that a plan needs neither torch nor
-weights. A family of transformers is one function, registered under its class name.
+weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 
+KNOWN = "Flux2Transformer2DModel"
+"""The class of the transformers whose sites are known."""
 PUBLISHED_SLICE = 16
 """Channels of what the published study counts as a head."""
 
@@ -89,51 +92,33 @@ class Unit:
         return f"{self.site.address}.{self.start}:{self.stop}"
 
 
-def flux2_sites(config: Mapping[str, Any]) -> list[Site]:
-    heads, head_dim = int(config["num_attention_heads"]), int(config["attention_head_dim"])
-    sites = []
-    for block in range(int(config["num_layers"])):
-        attention = f"transformer_blocks.{block}.attn"
-        sites += [
-            Site(
-                f"{attention}.to_out.0", "joint", block, "image", heads, head_dim, 0,
-                ("target", "reference"),
-            ),
-            Site(
-                f"{attention}.to_add_out", "joint", block, "text", heads, head_dim, 0,
-                ("text", "pad"),
-            ),
-        ]  # fmt: skip
-    mlp_channels = int(heads * head_dim * float(config["mlp_ratio"]))
-    sites += [
-        Site(
-            f"single_transformer_blocks.{block}.attn.to_out", "single", block, "all", heads,
-            head_dim, mlp_channels, TOKEN_GROUPS,
-        )
-        for block in range(int(config["num_single_layers"]))
-    ]  # fmt: skip
-    return sites
-
-
-FAMILIES: dict[str, Callable[[Mapping[str, Any]], list[Site]]] = {
-    "Flux2Transformer2DModel": flux2_sites,
-}
-"""Hook sites by the class name of the transformer."""
-
-
 def hook_sites(config: Mapping[str, Any]) -> list[Site]:
-    """Hook sites of a transformer, block by block.
+    """Return the hook sites of a transformer, block by block.
 
     `config` is the transformer's own (`transformer.config`, or its config.json). Raises StudyError
-    for a class without known sites.
+    for a class whose sites are not known.
     """
-    name = str(config.get("_class_name"))
-    if name not in FAMILIES:
+    name = config.get("_class_name")
+    if name != KNOWN:
         raise StudyError(
-            f"the attention out-projections of {name} are not known; "
-            f"known transformers: {', '.join(sorted(FAMILIES))}"
+            f"the attention out-projections of {name} are not known; known transformers: {KNOWN}"
         )
-    return FAMILIES[name](config)
+    heads, head_dim = int(config["num_attention_heads"]), int(config["attention_head_dim"])
+    mlp_channels = int(heads * head_dim * float(config["mlp_ratio"]))
+    sites = []
+    for block in range(int(config["num_layers"])):
+        path = f"transformer_blocks.{block}.attn"
+        image, text = ("target", "reference"), ("text", "pad")
+        sites += [
+            Site(f"{path}.to_out.0", "joint", block, "image", heads, head_dim, 0, image),
+            Site(f"{path}.to_add_out", "joint", block, "text", heads, head_dim, 0, text),
+        ]
+    for block in range(int(config["num_single_layers"])):
+        path = f"single_transformer_blocks.{block}.attn.to_out"
+        sites.append(
+            Site(path, "single", block, "all", heads, head_dim, mlp_channels, TOKEN_GROUPS)
+        )
+    return sites
 
 
 def sites_of(transformer: Any) -> list[Site]:
@@ -143,46 +128,40 @@ def sites_of(transformer: Any) -> list[Site]:
 
 
 def heads(sites: Sequence[Site]) -> list[Unit]:
-    """The true attention heads of all streams."""
-    units = []
-    for site, first in zip(sites, first_slices(sites), strict=True):
-        width = site.head_dim // site.slice_width
-        units += [
-            Unit(
-                site, "attention", head, head * site.head_dim, (head + 1) * site.head_dim,
-                first + head * width, first + (head + 1) * width, True,
-            )
-            for head in range(site.heads)
-        ]  # fmt: skip
-    return units
+    """Return the true attention heads of all streams."""
+    return [
+        unit_at(site, first, head * site.head_dim, (head + 1) * site.head_dim, is_head=True)
+        for site, first in zip(sites, first_slices(sites), strict=True)
+        for head in range(site.heads)
+    ]
 
 
 def slices(sites: Sequence[Site], *, text_stream: bool = True) -> list[Unit]:
-    """Every slice of every site, MLP channels included.
+    """Return every slice of every site, MLP channels included.
 
-    Without `text_stream`, as in the published study, the text streams of joint blocks are left out.
+    Without `text_stream`, as in the published study, leave out the text streams of joint blocks.
     """
-    units = []
-    for site, first in zip(sites, first_slices(sites), strict=True):
-        if site.stream == "text" and not text_stream:
-            continue
-        attention, width = site.heads * site.head_dim, site.slice_width
-        for index in range(site.slices):
-            start = index * width
-            is_attention = start < attention
-            units.append(
-                Unit(
-                    site,
-                    "attention" if is_attention else "mlp",
-                    start // site.head_dim if is_attention else None,
-                    start,
-                    start + width,
-                    first + index,
-                    first + index + 1,
-                    False,
-                )
-            )
-    return units
+    return [
+        unit_at(site, first, start, start + site.slice_width, is_head=False)
+        for site, first in zip(sites, first_slices(sites), strict=True)
+        if text_stream or site.stream != "text"
+        for start in range(0, site.channels, site.slice_width)
+    ]
+
+
+def unit_at(site: Site, first: int, start: int, stop: int, *, is_head: bool) -> Unit:
+    """Return the unit of the channels [start, stop) of `site`, whose first slice is `first`."""
+    is_attention = start < site.heads * site.head_dim
+    return Unit(
+        site,
+        "attention" if is_attention else "mlp",
+        start // site.head_dim if is_attention else None,
+        start,
+        stop,
+        first + start // site.slice_width,
+        first + stop // site.slice_width,
+        is_head,
+    )
 
 
 def units_of(sites: Sequence[Site], unit_set: str) -> list[Unit]:
@@ -191,8 +170,5 @@ def units_of(sites: Sequence[Site], unit_set: str) -> list[Unit]:
 
 
 def first_slices(sites: Sequence[Site]) -> list[int]:
-    firsts, total = [], 0
-    for site in sites:
-        firsts.append(total)
-        total += site.slices
-    return firsts
+    """Return the place of every site's first slice among the slices of all sites."""
+    return list(accumulate((site.slices for site in sites), initial=0))[:-1]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -74,7 +74,6 @@ class Editing:
         return edited
 
 
-@contextmanager
 def ablate(
     transformer: Any,
     addresses: Sequence[str],
@@ -82,8 +81,8 @@ def ablate(
     tokens: Sequence[str] | None = None,
     outputs: Outputs | None = None,
     seed: int = 0,
-) -> Iterator[Editing]:
-    """Takes what heads write away.
+) -> AbstractContextManager[Editing]:
+    """Remove what heads write.
 
     `zero` writes nothing. `mean` writes the mean over the rows of `outputs` (what `record` left),
     position by position. `resample` writes what the head wrote for another row of `outputs`, which
@@ -93,42 +92,37 @@ def ablate(
     unknown head, ValueError for `outputs` that are missing or of another shape.
     """
     if how == "zero":
-        with scale(transformer, addresses, 0.0, tokens) as editing:
-            yield editing
-        return
+        return scale(transformer, addresses, 0.0, tokens)
     if outputs is None:
         raise ValueError(f"how={how!r} needs outputs: what `record` left of these heads")
     replaced = {a: substitute(outputs[a], how, seed) for a in addresses if a in outputs}
-    with patch(transformer, addresses, replaced, tokens) as editing:
-        yield editing
+    return patch(transformer, addresses, replaced, tokens)
 
 
-@contextmanager
 def scale(
     transformer: Any,
     addresses: Sequence[str],
     factor: float,
     tokens: Sequence[str] | None = None,
-) -> Iterator[Editing]:
-    """Multiplies what heads write by `factor`; 1 leaves every bit as it is."""
+) -> AbstractContextManager[Editing]:
+    """Multiply what heads write by `factor`; 1 leaves every bit as it is."""
 
     def change(_: str, written: Tensor) -> Tensor:
         return written * factor if factor else torch.zeros_like(written)
 
-    with edit(transformer, addresses, change, tokens) as editing:
-        yield editing
+    return edit(transformer, addresses, change, tokens)
 
 
-@contextmanager
 def patch(
     transformer: Any,
     addresses: Sequence[str],
     outputs: Outputs,
     tokens: Sequence[str] | None = None,
-) -> Iterator[Editing]:
-    """Replaces what heads write by `outputs`, which `record` left of another pass.
+) -> AbstractContextManager[Editing]:
+    """Replace what heads write by `outputs`, which `record` left of another pass.
 
-    Row i takes row i of `outputs`; a single row serves all.
+    Row i takes row i of `outputs`; a single row serves all. Raises ValueError where `outputs` lack
+    a head or have another shape.
     """
     missing = [address for address in addresses if address not in outputs]
     if missing:
@@ -143,8 +137,7 @@ def patch(
             )
         return given.to(written).expand_as(written)
 
-    with edit(transformer, addresses, change, tokens) as editing:
-        yield editing
+    return edit(transformer, addresses, change, tokens)
 
 
 @contextmanager

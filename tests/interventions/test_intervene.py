@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,13 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
+from otherview.analysis.analyse import analyse_units
 from otherview.causes.choice import choose_heads
-from otherview.causes.single_heads import rank_correlations
+from otherview.causes.effects import Effects, Variant
+from otherview.causes.single_heads import by_verdict, rank_correlations, single_table
+from otherview.disk.progress import silent
 from otherview.models.weights import shipped_or_own
+from otherview.passes.denoising import Denoiser, Edit
 from otherview.passes.measure import Measurement, measure
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -148,6 +153,18 @@ def test_specificity_goes_with_the_sign_of_a_difference() -> None:
         == pytest.approx(spearmanr(strengths, strengths * signs)[0])
     )
     assert rank_correlations(table.head(4)) == {}
+
+
+def test_a_table_of_no_heads_has_its_columns_all_the_same(
+    denoiser: Callable[..., Denoiser], eight: Study, eight_measured: Measurement
+) -> None:
+    effects = Effects(denoiser(), np.arange(8).reshape(2, 1, 4))
+    analysis = analyse_units(eight_measured.responses, eight, "heads")
+    none = single_table(effects, [], [], [], Variant("zero", Edit((), 0.0)), analysis, silent)
+    assert none.is_empty()
+    assert {"unit", "t", "change_test", "p_control", "verdict"} <= set(none.columns)
+    assert by_verdict(none) == {}
+    assert rank_correlations(none) == {}
 
 
 def test_too_few_items_to_halve_are_said_so(eight: Study, eight_measured: Measurement) -> None:
