@@ -23,8 +23,8 @@ COMMANDS = {
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it: 128 + SIGINT."""
-CLOSED_PIPE = 141
-"""Exit code if nobody reads the output any more, as in `otherview ... | head`: 128 + SIGPIPE."""
+CLOSED_PIPE = 1
+"""Exit code if nobody reads the output any more, as in `otherview ... | head`; rich's too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,86 @@
+"""The command `otherview`: what it offers, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import otherview
+from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, main
+
+PACKAGE = Path(otherview.__file__).parent
+
+
+def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a piece of Python and then the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport otherview.cli; sys.exit(otherview.cli.main())",
+         *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}:{PACKAGE.parent}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_help_has_one_line_per_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--help"], ["-h"]):
+        assert main(words) == 0
+        printed = capsys.readouterr().out
+        for name, (_, _, purpose) in COMMANDS.items():
+            assert f"  {name:<11}{purpose}\n" in printed
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"otherview {otherview.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("reprot", "did you mean report?"), ("x", "there are: run, plan, sweep"), ("--run", "run?")],
+)
+def test_a_wrong_command_is_answered_with_the_nearest_right_one(
+    name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: no command is called {name}; ")
+    assert hint in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_under_its_own_name(name: str, tmp_path: Path) -> None:
+    done = run("import sys", tmp_path, name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"otherview {name}" in done.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "x"], ["run", "+experiment=kitchen", "model=pocket"], ["sweep", "-h"]]
+)
+def test_ctrl_c_while_a_command_is_still_loading_is_one_line(
+    arguments: Sequence[str], tmp_path: Path
+) -> None:
+    for module in ("argparse", "hydra"):
+        (tmp_path / f"{module}.py").write_text(
+            f"import os\nos.kill(os.getpid(), {signal.SIGINT.value})\nimport time\ntime.sleep(9)\n"
+        )
+    done = run("import sys", tmp_path, *arguments)
+    assert (done.returncode, done.stderr, done.stdout) == (INTERRUPTED, "interrupted\n", "")
+
+
+def test_nobody_who_reads_any_more_is_no_error(tmp_path: Path) -> None:
+    closed = "import os, sys\nr, w = os.pipe()\nos.close(r)\nos.dup2(w, 1)"
+    for words in (["--help"], ["plan", "+experiment=kitchen"], ["run", "--help"]):
+        done = run(closed, tmp_path, *words)
+        assert (done.returncode, done.stderr) == (CLOSED_PIPE, ""), words
