@@ -22,7 +22,7 @@ from otherview.stats.sign_flip import Flips
 from otherview.study import Intervention, Study
 from otherview.study.errors import StudyError
 
-FEWEST_TO_HALVE = 8
+MIN_TO_HALVE = 8
 """Items from which half are left to choose heads on: four give 8 sign patterns."""
 
 
@@ -49,17 +49,17 @@ class Choice:
 
 
 def edited_tokens(settings: Intervention) -> tuple[str, ...] | None:
-    """The token groups that are edited; None for all."""
+    """Return the token groups that are edited; None for all."""
     return None if settings.tokens == ["all"] else tuple(settings.tokens)
 
 
 def editable_heads(sites: Sequence[Site], settings: Intervention) -> list[Unit]:
-    """The heads that see any of the tokens that are edited."""
+    """Return the heads that see any of the tokens that are edited."""
     return [unit for unit in heads(sites) if sees_tokens(unit, edited_tokens(settings))]
 
 
 def choose_heads(responses: Responses, study: Study) -> Choice:
-    """The heads that the intervention of `study` edits."""
+    """Return the heads that the intervention of `study` edits."""
     settings = study.intervention
     items = tuple(range(len(responses.prompts.items)))
     if settings.heads == "listed":
@@ -71,7 +71,7 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
         if study.capture.tokens == "all" or study.capture.tokens in unit.site.token_groups
     ]
     discovery, measured, note = items, items, None
-    if len(items) >= FEWEST_TO_HALVE:
+    if len(items) >= MIN_TO_HALVE:
         discovery, measured = alternate_halves(len(items), settings.seed)
     else:
         note = (
@@ -79,7 +79,7 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
             "the effects are biased upward."
         )
     values = responses.read(pool, study.capture.tokens, study.capture.response)
-    strength, passes = _strength(values[list(discovery)], responses.prompts.roles, study)
+    strength, passes = strength_of_heads(values[list(discovery)], responses.prompts.roles, study)
     rule = "role test" if len(responses.prompts.roles) > 2 else "family-wise"
     if settings.heads == "strongest":
         rule, passes = "strongest", np.isfinite(strength)
@@ -92,7 +92,7 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
 
 
 def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Two halves of the items, one of every two neighbours in each, so that both span the axis."""
+    """Return two halves of the items, with one of every two neighbours each: both span the axis."""
     generator = np.random.default_rng([seed, 1])
     first, second = [], []
     for start in range(0, items - 1, 2):
@@ -104,12 +104,13 @@ def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int,
     return tuple(first), tuple(second)
 
 
-def _strength(
+def strength_of_heads(
     values: Float[np.ndarray, "items wordings heads"], roles: Sequence[str], study: Study
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
-    """What ranks heads, and which of them pass: the role test's min F', or t with two wordings.
+    """Return what ranks heads, and which of them pass.
 
-    Positive where a head writes more under the test role.
+    It is the role test's min F', or t with two wordings; positive where a head writes more under
+    the test role.
     """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
     if len(roles) > 2:
@@ -122,7 +123,7 @@ def _strength(
 
 
 def check_heads(sites: Sequence[Site], settings: Intervention) -> None:
-    """Raises StudyError for listed heads that are not there or see none of the edited tokens."""
+    """Raise StudyError for listed heads that are not there or see none of the edited tokens."""
     try:
         units = head_units(sites, settings.addresses)
         check_tokens(units, edited_tokens(settings))

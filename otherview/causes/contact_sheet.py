@@ -17,9 +17,9 @@ Pictures = Float[np.ndarray, "items height width 3"]
 
 LABEL_WIDTH = 150
 LABEL_HEIGHT = 34
-SMALLEST_SIDE = 128
+MIN_SIDE = 128
 """Smaller pictures are enlarged, pixel by pixel, so that they can be looked at."""
-LARGEST_SIDE = 384
+MAX_SIDE = 384
 
 
 def draw_sheet(
@@ -28,7 +28,7 @@ def draw_sheet(
     items: Sequence[str],
     rendered: Mapping[str, Mapping[str, Pictures]],
 ) -> list[dict[str, Any]]:
-    """Writes the sheet and returns what is where, a row a picture, as docs/interventions.md says.
+    """Write the sheet and return one row per picture, as docs/interventions.md says.
 
     `rendered` holds the pictures of `items`, in [0, 1], by role and then by set (intact, selected,
     random), in the order of the rows.
@@ -68,7 +68,7 @@ def similarities(
     intact: Float[np.ndarray, "height width 3"],
     reference: Image.Image,
 ) -> dict[str, float]:
-    """Structural similarity (Wang et al. 2004) to the intact rendering and to the reference.
+    """Return structural similarity (Wang et al. 2004) to the intact rendering and to the reference.
 
     1 is identity. Empty where scikit-image is not installed.
     """
@@ -86,13 +86,13 @@ def similarities(
 
 
 def shown_size(width: int, height: int) -> tuple[int, int]:
-    scale = max(1, -(-SMALLEST_SIDE // min(width, height)))
-    shrink = max(1.0, max(width, height) * scale / LARGEST_SIDE)
+    scale = max(1, -(-MIN_SIDE // min(width, height)))
+    shrink = max(1.0, max(width, height) * scale / MAX_SIDE)
     return round(width * scale / shrink), round(height * scale / shrink)
 
 
 def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
-    """Text in lines of at most `width` pixels."""
+    """Draw text in lines of at most `width` pixels."""
     font = ImageFont.load_default(size=11)
     lines = [""]
     for word in text.split():

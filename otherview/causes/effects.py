@@ -61,7 +61,7 @@ class Effects:
             self._intact_score = score.values(pictures, self.prompts)
 
     def of(self, addresses: Sequence[str], variant: Variant) -> Values:
-        """Effects of editing these heads together."""
+        """Return the effects of editing these heads together."""
         key = tuple(sorted(addresses)), variant.name
         if key not in self._measured:
             self._measured[key] = self._measure(self.edited(addresses, variant))
@@ -70,12 +70,12 @@ class Effects:
     def edited(
         self, addresses: Sequence[str], variant: Variant, prompts: Sequence[int] | None = None
     ) -> Latents:
-        """Displacements of the grid's prompts, or of others, with these heads edited."""
+        """Return displacements of the grid's prompts, or of others, with these heads edited."""
         edit = replace(variant.edit, addresses=tuple(addresses))
         return self.denoiser.displace(self.prompts if prompts is None else prompts, edit)
 
     def intact_scores(self) -> dict[str, dict[str, float]]:
-        """By role and score: the mean without an intervention."""
+        """Return the mean without an intervention, by role and score."""
         means = {name: self._grid(values).mean(1) for name, values in self._intact_score.items()}
         return {
             role: {name: float(mean[place]) for name, mean in means.items()}
@@ -101,7 +101,7 @@ class Effects:
 
 
 def swap_roles(displacements: Latents, shape: tuple[int, ...]) -> Latents:
-    """For every row the other role's displacement of the same item, under the same wording."""
+    """Return for every row the other role's displacement of its item, under the same wording."""
     by_role = displacements.reshape(*shape, *displacements.shape[1:])
     swapped: Latents = by_role.flip(0).flatten(0, 2)
     return swapped

@@ -32,7 +32,7 @@ class RandomSets:
 
 
 def matching_group(unit: Unit, level: Level) -> str:
-    """What `unit` shares with the heads that match it."""
+    """Return what `unit` shares with the heads that match it."""
     if level == "site":
         return unit.site.address
     if level == "stream":
@@ -43,7 +43,7 @@ def matching_group(unit: Unit, level: Level) -> str:
 
 
 def closest_level(chosen: Sequence[Unit], pool: Sequence[Unit], alpha: float) -> Level:
-    """The closest match that makes a fair null; the loosest if none does.
+    """Return the closest match that makes a fair null; the loosest if none does.
 
     Fair means: there are enough sets for a p of `alpha`, and no group has to give more than half of
     its heads. A random set that shares most of its heads with the chosen one is no control.
@@ -52,7 +52,7 @@ def closest_level(chosen: Sequence[Unit], pool: Sequence[Unit], alpha: float) ->
         wanted = Counter(matching_group(unit, level) for unit in chosen)
         there = Counter(matching_group(unit, level) for unit in pool)
         spacious = all(2 * count <= there[group] for group, count in wanted.items())
-        if spacious and _count(chosen, pool, level) * alpha >= 1:
+        if spacious and count_sets(chosen, pool, level) * alpha >= 1:
             return level
     return "any"
 
@@ -60,7 +60,7 @@ def closest_level(chosen: Sequence[Unit], pool: Sequence[Unit], alpha: float) ->
 def random_sets(
     chosen: Sequence[Unit], pool: Sequence[Unit], draws: int, alpha: float, seed: int
 ) -> RandomSets:
-    """At most `draws` sets out of `pool` that match `chosen`, which is part of `pool`.
+    """Return at most `draws` sets out of `pool` that match `chosen`, which is part of `pool`.
 
     Each takes as many heads of every group as `chosen` does. Where there are no more than `draws`
     other sets, all are taken. Chosen heads may be drawn, so that (b + 1) / (m + 1) is the p of a
@@ -74,7 +74,7 @@ def random_sets(
     }
     order = {unit.address: place for place, unit in enumerate(pool)}
     own = tuple(sorted((unit.address for unit in chosen), key=order.__getitem__))
-    if _count(chosen, pool, level) - 1 <= draws:
+    if count_sets(chosen, pool, level) - 1 <= draws:
         parts = [itertools.combinations(groups[group], count) for group, count in wanted.items()]
         every = [tuple(itertools.chain(*combination)) for combination in itertools.product(*parts)]
         ordered = (tuple(sorted(taken, key=order.__getitem__)) for taken in every)
@@ -92,14 +92,17 @@ def random_sets(
 
 
 def permutation_p(value: float, null: Sequence[float], *, larger: bool = True) -> float:
-    """(b + 1) / (m + 1), b of m random values being at least as extreme (Phipson & Smyth 2010)."""
+    """Return (b + 1) / (m + 1): b of m random values are at least as extreme.
+
+    Phipson & Smyth (2010), "Permutation p-values should never be zero".
+    """
     values = np.asarray(null, dtype=np.float64)
     beyond = values >= value if larger else values <= value
     return (int(beyond.sum()) + 1) / (len(values) + 1)
 
 
-def _count(chosen: Sequence[Unit], pool: Sequence[Unit], level: Level) -> int:
-    """How many sets match `chosen`, itself included."""
+def count_sets(chosen: Sequence[Unit], pool: Sequence[Unit], level: Level) -> int:
+    """Return how many sets match `chosen`, itself included."""
     wanted = Counter(matching_group(unit, level) for unit in chosen)
     there = Counter(matching_group(unit, level) for unit in pool)
     return math.prod(math.comb(there[group], count) for group, count in wanted.items())

@@ -28,19 +28,19 @@ OF_EVERY_MODEL = (CHANGE, COSINE, TOWARD)
 
 
 def change(intact: Displacements, edited: Displacements) -> Float[Tensor, " rows"]:
-    """Norm of the difference over the norm of the intact prediction."""
-    return _norm(edited - intact) / _norm(intact)
+    """Return the norm of the difference over the norm of the intact prediction."""
+    return row_norm(edited - intact) / row_norm(intact)
 
 
 def cosine(intact: Displacements, edited: Displacements) -> Float[Tensor, " rows"]:
-    """Cosine of the angle between the two."""
-    return (intact * edited).sum((1, 2)) / (_norm(intact) * _norm(edited))
+    """Return the cosine of the angle between the two."""
+    return (intact * edited).sum((1, 2)) / (row_norm(intact) * row_norm(edited))
 
 
 def toward(
     intact: Displacements, edited: Displacements, other: Displacements
 ) -> Float[Tensor, " rows"]:
-    """How much of the way from `intact` to `other` the edited prediction went: 0 none, 1 all.
+    """Return the share of the way from `intact` to `other` that the edited prediction went.
 
     `other` is what the other role's prompt predicts for the same item. Change at right angles to
     that way does not count.
@@ -49,6 +49,6 @@ def toward(
     return ((edited - intact) * way).sum((1, 2)) / way.square().sum((1, 2))
 
 
-def _norm(values: Displacements) -> Float[Tensor, " rows"]:
+def row_norm(values: Displacements) -> Float[Tensor, " rows"]:
     norm: Float[Tensor, " rows"] = values.flatten(1).norm(dim=1)
     return norm

@@ -38,7 +38,7 @@ class PocketScore:
     def values(
         self, pictures: Float[np.ndarray, "rows side side 3"], prompts: Sequence[int]
     ) -> dict[str, Float[np.ndarray, " rows"]]:
-        """PSNR against the right picture, and whether the nearest candidate is right, or plain."""
+        """Return PSNR against the right picture, and whether the nearest one is right, or plain."""
         right = self._right[list(prompts)]
         likeness = np.stack([psnr(self._candidates, picture[None]) for picture in pictures])
         nearest = likeness.argmax(axis=1)
@@ -53,7 +53,7 @@ class PocketScore:
         intact: dict[str, Float[np.ndarray, " rows"]],
         edited: dict[str, Float[np.ndarray, " rows"]],
     ) -> dict[str, Float[np.ndarray, " rows"]]:
-        """What an edit cost: PSNR and right pictures lost, plain references gained."""
+        """Return what an edit cost: PSNR and right pictures lost, plain references gained."""
         return {
             "psnr": intact["psnr"] - edited["psnr"],
             "right": intact["right"] - edited["right"],
@@ -62,7 +62,7 @@ class PocketScore:
 
 
 def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
-    """The score, where the reference is the shipped kitchen and every prompt one of its words.
+    """Return the score if the reference is the shipped kitchen and every prompt one of its words.
 
     None otherwise: then no picture is known to be right.
     """

@@ -24,7 +24,7 @@ MIN_HEADS = 5
 def heads_to_edit(
     chosen: Sequence[Unit], pool: Sequence[Unit], which: str, alpha: float
 ) -> list[Unit]:
-    """All heads of `pool`, or (`matched`) those against which a chosen one is held."""
+    """Return all heads of `pool`, or (`matched`) those against which a chosen one is held."""
     if which == "all":
         return list(pool)
     levels = [closest_level([unit], pool, alpha) for unit in chosen]
@@ -135,7 +135,7 @@ def by_verdict(table: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
-    """Spearman's correlation with specificity: of |t|, and of min F' of the role test.
+    """Return Spearman's correlation with specificity: of |t|, and of min F' of the role test.
 
     Both also with the sign of the difference between the roles, since specificity has one: a head
     on which the control role hangs has a negative one. Over the heads that have them. Absent are

@@ -17,11 +17,11 @@ Grid = Int[np.ndarray, "roles wordings items"]
 
 
 def variants_of(settings: Intervention, grid: Grid) -> list[Variant]:
-    """The variants, the main one first; donors are prompts of `grid`."""
+    """Return the variants, the main one first; donors are prompts of `grid`."""
     tokens, at = edited_tokens(settings), tuple(settings.at)
 
     def edit(factor: float | None = None, donors: Grid | None = None, mean: bool = False) -> Edit:
-        by_prompt = None if donors is None else _by_prompt(grid, donors)
+        by_prompt = None if donors is None else donors_by_prompt(grid, donors)
         prompts = tuple(int(prompt) for prompt in grid.ravel()) if mean else None
         return Edit((), factor, by_prompt, prompts, tokens, at)
 
@@ -29,7 +29,7 @@ def variants_of(settings: Intervention, grid: Grid) -> list[Variant]:
         return [Variant(f"{factor:g}", edit(factor)) for factor in settings.factors]
     if settings.kind == "patch":
         return [
-            Variant(PATCH_NAMES[donor], edit(donors=_donors(grid, donor, settings.seed)))
+            Variant(PATCH_NAMES[donor], edit(donors=donor_prompts(grid, donor, settings.seed)))
             for donor in settings.donors
         ]
     if settings.how == "mean":
@@ -39,8 +39,8 @@ def variants_of(settings: Intervention, grid: Grid) -> list[Variant]:
     return [Variant("zero", edit(0.0))]
 
 
-def _donors(grid: Grid, differs_in: str, seed: int) -> Grid:
-    """For every prompt of the grid the one whose head outputs it takes."""
+def donor_prompts(grid: Grid, differs_in: str, seed: int) -> Grid:
+    """Return for every prompt of the grid the one whose head outputs it takes."""
     donors = grid if differs_in == "item" else grid[::-1]
     if differs_in == "role":
         return donors
@@ -48,7 +48,7 @@ def _donors(grid: Grid, differs_in: str, seed: int) -> Grid:
 
 
 def resampled(grid: Grid, seed: int) -> Grid:
-    """Another item under a role drawn at random: what the head writes on some occasion."""
+    """Return another item under a role drawn at random: what the head writes on some occasion."""
     generator = np.random.default_rng([seed, 3])
     donors = np.empty_like(grid)
     for role, wording in np.ndindex(grid.shape[:2]):
@@ -59,15 +59,15 @@ def resampled(grid: Grid, seed: int) -> Grid:
 
 
 def other_items(items: int, generator: np.random.Generator) -> Int[np.ndarray, " items"]:
-    """For every item another one, each once: a random cycle."""
+    """Return for every item another one, each once: a random cycle."""
     order = generator.permutation(items)
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)
     return other
 
 
-def _by_prompt(grid: Grid, donors: Grid) -> tuple[int, ...]:
-    """Donors by prompt; prompts outside of the grid give to themselves."""
+def donors_by_prompt(grid: Grid, donors: Grid) -> tuple[int, ...]:
+    """Return donors by prompt; prompts outside of the grid give to themselves."""
     given = np.arange(int(grid.max()) + 1)
     given[grid.ravel()] = donors.ravel()
     return tuple(int(donor) for donor in given)

@@ -8,7 +8,7 @@ from otherview.study.errors import StudyError
 
 
 def set_attention(transformer: Any, name: str) -> None:
-    """Makes `transformer` use the attention that diffusers calls `name`.
+    """Make `transformer` use the attention that diffusers calls `name`.
 
     Raises StudyError where there is none of that name, or it does not run on this machine.
     """
@@ -30,7 +30,7 @@ def set_attention(transformer: Any, name: str) -> None:
 
 
 def check_attention(name: str) -> None:
-    """Raises StudyError as `set_attention` does, before weights are loaded."""
+    """Raise StudyError as `set_attention` does, before weights are loaded."""
     if name == "native":
         return
     import torch

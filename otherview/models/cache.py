@@ -1,7 +1,7 @@
 """What was computed once and is kept on disk: text encodings, reference latents and images.
 
 An entry is found by a hash of all that decides its bits, so that a result is the same whether it
-was found here or computed anew. docs/performance.md says where the folder lies and how to bound it
+was found here or computed again. docs/performance.md says where the folder is and how to bound it
 (`OTHERVIEW_CACHE`, `OTHERVIEW_CACHE_GIB`).
 """
 
@@ -38,17 +38,17 @@ class Cache:
     """Entries on disk by key; several processes may use one folder at once.
 
     An entry is a file that is written under a temporary name and renamed. One that is damaged
-    counts as absent. Beyond `most_bytes` those that were not used for longest are removed.
+    counts as absent. Beyond `max_bytes` those that were not used for longest are removed.
     """
 
-    def __init__(self, folder: Path | None, most_bytes: int) -> None:
+    def __init__(self, folder: Path | None, max_bytes: int) -> None:
         """`folder` is made when first written to; None keeps nothing."""
         self.folder = folder
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._bytes: int | None = None
 
     def get(self, **content: Any) -> dict[str, Tensor] | None:
-        """The tensors that were kept under `content`, or None."""
+        """Return the tensors that were kept under `content`, or None."""
         if self.folder is None:
             return None
         key = content_key(**content)
@@ -60,14 +60,14 @@ class Cache:
         return tensors
 
     def put(self, tensors: Mapping[str, Tensor], **content: Any) -> None:
-        """Keeps `tensors` under `content`; warns once where the folder cannot be written to."""
-        if self.folder is None or sum(t.nbytes for t in tensors.values()) > self._most_bytes:
+        """Keep `tensors` under `content`; warn once where the folder cannot be written to."""
+        if self.folder is None or sum(t.nbytes for t in tensors.values()) > self._max_bytes:
             return
         key = content_key(**content)
         try:
             written = write_tensors(self._path(key), key, tensors)
             self._bytes = None if self._bytes is None else self._bytes + written
-            if self._bytes is None or self._bytes > self._most_bytes:
+            if self._bytes is None or self._bytes > self._max_bytes:
                 self._evict()
         except OSError as error:
             warnings.warn(
@@ -82,7 +82,7 @@ class Cache:
         return self.folder / f"{key}.safetensors"
 
     def _evict(self) -> None:
-        """Counts what is there, and removes the entries used longest ago where it is too much."""
+        """Count what is there, and remove the entries used longest ago where it is too much."""
         assert self.folder is not None
         remove_partial(self.folder, time.time() - ABANDONED)
         entries = []
@@ -93,9 +93,9 @@ class Cache:
                 status = path.stat()
                 entries.append((status.st_mtime_ns, status.st_size, path))
         total = sum(size for _, size, _ in entries)
-        if total > self._most_bytes:
+        if total > self._max_bytes:
             for _, size, path in sorted(entries):
-                if total <= KEPT_AFTER_EVICTION * self._most_bytes:
+                if total <= KEPT_AFTER_EVICTION * self._max_bytes:
                     break
                 path.unlink(missing_ok=True)
                 total -= size
@@ -103,7 +103,10 @@ class Cache:
 
 
 def open_cache() -> Cache:
-    """The cache that the environment names; raises StudyError for a bound that is no number."""
+    """Return the cache that the environment names.
+
+    Raises StudyError for a bound that is no number.
+    """
     folder = cache_folder()
     asked = os.environ.get("OTHERVIEW_CACHE_GIB", str(DEFAULT_GIB))
     try:
@@ -118,7 +121,7 @@ def open_cache() -> Cache:
 
 
 def cache_folder() -> Path | None:
-    """`OTHERVIEW_CACHE`, or the user's cache folder; None where it is `off`."""
+    """Return `OTHERVIEW_CACHE`, or the user's cache folder; None where it is `off`."""
     asked = os.environ.get("OTHERVIEW_CACHE")
     if asked == "off":
         return None
@@ -129,7 +132,7 @@ def cache_folder() -> Path | None:
 
 
 def arithmetic(device: str) -> list[Any]:
-    """What decides the last digits beside weights and inputs: libraries, device, this code."""
+    """Return what decides the last digits besides weights and inputs: libraries, device, code."""
     import torch
 
     cuda = device.startswith("cuda")

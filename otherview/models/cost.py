@@ -20,7 +20,10 @@ class ImageTokens:
 
 
 def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:
-    """Tokens of the target and of a reference of `(height, width)` pixels, at most 1 MP of it."""
+    """Return the tokens of the target and of a reference of `(height, width)` pixels.
+
+    A larger reference is reduced to one megapixel.
+    """
     pixels = model.token_pixels
     height, width = reference
     scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
@@ -32,7 +35,7 @@ def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:
 
 
 def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageTokens) -> float:
-    """Floating-point operations of one transformer call for one prompt.
+    """Return the floating-point operations of one transformer call for one prompt.
 
     Matrix products and attention of every block, and the projections into and out of them; a
     multiply-add counts 2. Norms, activations and modulation are left out (below 1%).
@@ -53,7 +56,7 @@ def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageToken
 
 
 def responses_bytes(sites: Sequence[Site], prompts: int) -> int:
-    """Bytes of the responses of `prompts` passes: float32, every slice and head by token group."""
+    """Return the bytes of the responses of `prompts` passes, as `Responses.save` writes them."""
     all_slices = sum(site.slices for site in sites)
     per_prompt = all_slices * len(TOKEN_GROUPS) + len(heads(sites)) * (len(TOKEN_GROUPS) + 1)
     return 4 * prompts * per_prompt
@@ -62,7 +65,7 @@ def responses_bytes(sites: Sequence[Site], prompts: int) -> int:
 def study_flops(
     study: Study, config: Mapping[str, Any], reference: tuple[int, int] | None
 ) -> float:
-    """Floating-point operations of the transformer calls of a study.
+    """Return the floating-point operations of the transformer calls of a study.
 
     `reference` is the `(height, width)` of its image file; None where the reference is drawn, whose
     calls count too. `config` is the transformer's.

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-SMALLEST_SIDE = 64
+MIN_SIDE = 64
 """Pixels that FLUX.2 asks of each side of a reference image."""
-LARGEST_ASPECT = 8
+MAX_ASPECT = 8
 """Longer side of a reference image over the shorter, as FLUX.2 takes it."""
 
 
 def open_reference(scene: Scene) -> Image:
-    """The scene's image file as RGB.
+    """Return the scene's image file as RGB.
 
     Raises StudyError where it does not exist, is no image, or is under 64 pixels on a side.
     """
@@ -35,17 +35,17 @@ def open_reference(scene: Scene) -> Image:
             image = opened.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise StudyError(f"scene.image={scene.image} is not an image", "scene.image") from error
-    if min(image.size) < SMALLEST_SIDE:
+    if min(image.size) < MIN_SIDE:
         raise StudyError(
             f"scene.image={scene.image} has {image.width} x {image.height} pixels; "
-            f"{SMALLEST_SIDE} are needed on each side",
+            f"{MIN_SIDE} are needed on each side",
             "scene.image",
         )
     longest = max(image.size) / min(image.size)
-    if longest > LARGEST_ASPECT:
+    if longest > MAX_ASPECT:
         raise StudyError(
             f"scene.image={scene.image} has {image.width} x {image.height} pixels; one side may "
-            f"be at most {LARGEST_ASPECT} times the other",
+            f"be at most {MAX_ASPECT} times the other",
             "scene.image",
         )
     return image
@@ -59,7 +59,7 @@ def scene_texts(scene: Scene) -> list[str]:
 def draw_reference(
     pipeline: Any, scene: Scene, model: Model, seed: int, prompt: Tensor, negative: Tensor
 ) -> Image:
-    """The scene's prompt drawn by the model itself.
+    """Return an image that the model draws from the scene's prompt.
 
     `prompt` and `negative` are the encoded scene prompt and empty prompt, `[1, tokens, channels]`.
     """

@@ -165,7 +165,7 @@ def unit_at(site: Site, first: int, start: int, stop: int, *, is_head: bool) -> 
 
 
 def units_of(sites: Sequence[Site], unit_set: str) -> list[Unit]:
-    """The units of a `capture.units` entry: `heads`, or the published study's `slices16`."""
+    """Return the units of a `capture.units` entry: `heads`, or the published study's `slices16`."""
     return heads(sites) if unit_set == "heads" else slices(sites, text_stream=False)
 
 

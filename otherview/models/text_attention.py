@@ -27,7 +27,7 @@ def attend_to_text(
     text_keys: int | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention to the first `text_keys` positions; to all without it."""
+    """Return scaled dot-product attention to the first `text_keys` positions; to all without it."""
     if text_keys is not None and attention_mask is not None:
         key, value = key[:, :, :text_keys], value[:, :, :text_keys]
         attention_mask = attention_mask[..., :text_keys]

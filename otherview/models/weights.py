@@ -23,13 +23,13 @@ DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in PARTS)]
 
 
 def shipped_or_own(path: str) -> Path:
-    """`otherview:x` is x inside this package; any other path is the user's own."""
+    """Return a path: `otherview:x` is x inside this package; any other path is the user's own."""
     prefix = "otherview:"
     return PACKAGE / path.removeprefix(prefix) if path.startswith(prefix) else Path(path)
 
 
 def cached_folder(model: Model) -> Path | None:
-    """Folder of what is on this machine of the model, perhaps only its tokenizer; or None.
+    """Return the folder of what this machine has of the model, perhaps only its tokenizer; or None.
 
     Asks no network. Raises StudyError for a `path` that is not there.
     """
@@ -76,7 +76,7 @@ def has_weights(part: Path) -> bool:
 
 
 def weights_folder(model: Model) -> Path:
-    """Folder of the weights, downloaded where necessary.
+    """Return the folder of the weights, downloaded where necessary.
 
     Raises StudyError where they are neither here nor to be had, with the way to get them.
     """
@@ -90,7 +90,7 @@ def weights_folder(model: Model) -> Path:
 
 
 def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
-    """The transformer's config: that of the weights where it is here, else the model's YAML.
+    """Return the transformer's config: that of the weights where it is here, else the model's YAML.
 
     Raises StudyError where the two disagree.
     """
@@ -153,14 +153,14 @@ def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The pipeline's own tokenizer."""
+    """Return the pipeline's own tokenizer."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
 
 
 def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
-    """The text encoder up to the last layer that is read, without its vocabulary head."""
+    """Return the text encoder up to the last layer that is read, without its vocabulary head."""
     import torch
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
@@ -190,7 +190,7 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
 
 
 def load_image_side(folder: Path, device: str, dtype: str) -> Any:
-    """The pipeline without its text side: transformer, VAE and scheduler."""
+    """Return the pipeline without its text side: transformer, VAE and scheduler."""
     import torch
     from diffusers import Flux2KleinPipeline
     from diffusers.utils import logging
@@ -212,7 +212,7 @@ def load_image_side(folder: Path, device: str, dtype: str) -> Any:
 
 
 def choose_device(model: Model) -> str:
-    """The device to run on; raises StudyError where the asked one is not there."""
+    """Return the device to run on. Raises StudyError where the requested one is not there."""
     import torch
 
     wanted = model.device

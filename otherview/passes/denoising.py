@@ -21,7 +21,7 @@ from otherview.passes.batches import halving
 from otherview.passes.editing import Editing, patch, record, scale
 from otherview.passes.transformer import run
 
-KEPT_BYTES = 1 << 30
+MAX_KEPT_BYTES = 1 << 30
 """Head outputs of donors that are kept, at most. Beyond it donors run again for every edit."""
 
 
@@ -90,14 +90,14 @@ class Denoiser:
     def keep(self, prompts: Sequence[int], addresses: Sequence[str]) -> bool:
         """Run `prompts` once and keep what the heads write for them, as donors.
 
-        Return whether they are kept: only for renderings of one step, within KEPT_BYTES.
+        Return whether they are kept: only for renderings of one step, within MAX_KEPT_BYTES.
         """
         if self._steps > 1:
             return False
         for batch in self._batches(prompts):
             with record(self._transformer, addresses) as outputs:
                 self._velocity(Trajectory(self._calls, batch, 1), 0)
-            if sum(output[0].nbytes for output in outputs.values()) * len(prompts) > KEPT_BYTES:
+            if sum(output[0].nbytes for output in outputs.values()) * len(prompts) > MAX_KEPT_BYTES:
                 return False
             for address, output in outputs.items():
                 kept = zip(batch, output.cpu(), strict=True)

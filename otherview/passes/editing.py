@@ -9,7 +9,7 @@ what the out-projection is given; one outside of it records what the heads wrote
 the edited activations in either case.)
 
 Every context refuses a compiled transformer, names the nearest head for an unknown address, and
-takes its hooks away however it ends.
+removes its hooks however it ends.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def patch(
 def record(
     transformer: Any, addresses: Sequence[str]
 ) -> Iterator[dict[str, Float[Tensor, "rows tokens width"]]]:
-    """Keeps a copy of what heads write in the last call, by address, on the device."""
+    """Keep a copy of what heads write in the last call, by address, on the device."""
     written: dict[str, Tensor] = {}
 
     def keep(inputs: Tensor, units: Sequence[Unit]) -> None:
@@ -156,7 +156,7 @@ def record(
 
 
 def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
-    """The heads with these addresses.
+    """Return the heads with these addresses.
 
     Raises StudyError for an address that no head has, with the nearest one that is there, and for
     one that is given twice.
@@ -167,7 +167,7 @@ def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
             near = difflib.get_close_matches(address, known, n=1, cutoff=0.0)[0]
             raise StudyError(
                 f"no head has the address {address!r}; the nearest is {near}, and there are "
-                f"{_ranges(sites)}"
+                f"{head_ranges(sites)}"
             )
         if address in addresses[:place]:
             raise StudyError(f"the head {address} is given twice")
@@ -180,7 +180,7 @@ def sees_tokens(unit: Unit, tokens: Sequence[str] | None) -> bool:
 
 
 def check_tokens(units: Sequence[Unit], tokens: Sequence[str] | None) -> None:
-    """Raises StudyError for an unknown token group, and for a unit that sees none of them."""
+    """Raise StudyError for an unknown token group, and for a unit that sees none of them."""
     unknown = [group for group in tokens or () if group not in TOKEN_GROUPS]
     if unknown:
         raise StudyError(f"no token group is called {unknown[0]}: {', '.join(TOKEN_GROUPS)}")
@@ -199,8 +199,7 @@ def edit(
     change: Change,
     tokens: Sequence[str] | None = None,
 ) -> Iterator[Editing]:
-    """Puts `change(address, written)` in the place of what heads write; ablate, scale and patch are
-    made of it."""
+    """Replace what heads write by `change(address, written)`; ablate, scale and patch use it."""
     editing = Editing(tokens)
 
     def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
@@ -260,8 +259,8 @@ def substitute(
     return outputs[donors.to(outputs.device)]
 
 
-def _ranges(sites: Sequence[Site]) -> str:
-    """joint.0-4.image.0-23, joint.0-4.text.0-23 and single.0-19.0-23."""
+def head_ranges(sites: Sequence[Site]) -> str:
+    """Return joint.0-4.image.0-23, joint.0-4.text.0-23 and single.0-19.0-23."""
     ranges = []
     for kind, stream in dict.fromkeys((site.block_kind, site.stream) for site in sites):
         there = [site for site in sites if (site.block_kind, site.stream) == (kind, stream)]

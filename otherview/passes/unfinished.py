@@ -1,4 +1,4 @@
-"""Responses of a run that is under way, a file a batch: a kill loses the batch in hand only."""
+"""Responses of a run that is under way, one file per batch: a kill loses only the current one."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Unfinished:
         self._full = False
 
     def get(self, start: int) -> Energy | None:
-        """Sums of squares of the batch that starts at prompt `start`, or None."""
+        """Return the sums of squares of the batch that starts at prompt `start`, or None."""
         tensors = read_tensors(self._path(start), self._key)
         return None if tensors is None else np.asarray(tensors["energy"].numpy())
 
     def put(self, start: int, energy: Energy) -> None:
-        """Keeps a batch; warns once where the disk is full, and goes on without."""
+        """Keep a batch; warn once where the disk is full, and go on without."""
         import torch
 
         if self._full:
@@ -60,5 +60,5 @@ class Unfinished:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what the run in `folder` kept of its measurements."""
+    """Remove what the run in `folder` kept of its measurements."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
