@@ -68,12 +68,12 @@ def print_plan(study: Study) -> None:
     flops = forward_flops(config, study.model.text_length, tokens)
     calls = len(prompts.prompts)
     console.print(
-        f"\ntokens a pass       {study.model.text_length} text and pad + {tokens.target:,} target "
+        f"\ntokens per pass     {study.model.text_length} text and pad + {tokens.target:,} target "
         f"+ {tokens.reference:,} reference"
     )
     size = study.model.batch_size
     batches = (
-        "batches as large as is best on the device"
+        "batches of the size that is best on the device"
         if isinstance(size, str)
         else (f"{-(-calls // size)} batches of {size}")
     )
@@ -88,7 +88,7 @@ def print_plan(study: Study) -> None:
     else:
         console.print(f"reference image     {study.scene.image}")
     console.print(
-        f"transformer FLOPs   {scaled(flops)}FLOP a prompt, {scaled(flops * calls)}FLOP in all"
+        f"transformer FLOPs   {scaled(flops)}FLOP per prompt, {scaled(flops * calls)}FLOP in all"
     )
     console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
 
@@ -122,7 +122,7 @@ def units_table(sites: Sequence[Site]) -> Table:
 def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
     from rich.table import Table
 
-    table = Table(title="tokens of a prompt, and at which of them the item starts")
+    table = Table(title="tokens of each prompt, and the position of the item")
     table.add_column("item")
     for role in ("test", "control"):
         for heading in (f"{role}: tokens", "item at"):
