@@ -27,6 +27,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from otherview.results.integrity import read_sealed, sealed
+from otherview.results.status import write_status
 from otherview.sweep.combine import combine
 
 TEMPLATES = ("viewpoint", "matched")
@@ -79,15 +81,17 @@ def measured_point(folder: Path, templates: str) -> None:
 
 
 def copy_point(point: Path, folder: Path, seed: int) -> None:
-    """Copies a finished point of seed 0 so that every file says another seed."""
+    """Copy a finished point of seed 0 as one of another seed, hashed and finished as by a run."""
     shutil.copytree(point, folder)
-    config = folder / ".hydra" / "config.yaml"
-    config.write_text(config.read_text().replace("\nseed: 0\n", f"\nseed: {seed}\n"))
+    with h5py.File(folder / "responses.nc", "r+") as file:
+        file.attrs.modify("seed", [seed])
     summary = json.loads((folder / "summary.json").read_text())
     summary |= {"seed": seed, "settings": {**summary["settings"], "seed": seed}}
-    (folder / "summary.json").write_text(json.dumps(summary))
-    with h5py.File(folder / "responses.nc", "r+") as file:
-        file.attrs.modify("seed", [seed])  # in its place, so that the file keeps its size
+    del summary["sha256"]
+    sealed_summary = sealed(summary, folder, list(summary.pop("files")))
+    (folder / "summary.json").write_text(json.dumps(sealed_summary, indent=2))
+    _, stamps = read_sealed(folder / "summary.json", {})
+    write_status(folder, "finished", stamps=stamps)
 
 
 def combine_all(folder: Path) -> None:
