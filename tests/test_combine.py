@@ -309,9 +309,7 @@ def test_more_units_than_fit_are_read_in_several_passes(
     sweep: Path, combined: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(sweep, tmp_path / "sweep")
-    monkeypatch.setattr(
-        "otherview.sweep.combine.point_responses.MOST_BYTES", 8 * 5 * len(ITEMS) * 7
-    )
+    monkeypatch.setattr("otherview.sweep.combine.point_responses.MAX_BYTES", 8 * 5 * len(ITEMS) * 7)
     again = combine(tmp_path / "sweep")
     assert again["groups"] == combined["groups"]
     tables = [

@@ -1,5 +1,5 @@
 """The combined result of a sweep: what holds over wordings and seeds. docs/combined.md."""
 
-from otherview.sweep.combine.collecting import combine
+from otherview.sweep.combine.combined_result import combine
 
 __all__ = ["combine"]

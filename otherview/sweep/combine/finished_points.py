@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from otherview.results.state import SUMMARY, Kind, examine
+from otherview.disk.progress import Progress
+from otherview.results.integrity import VerifiedStamps
+from otherview.results.state import SUMMARY, SWEEP, VERIFIED, Kind, examine
 from otherview.results.status import STATUS
 from otherview.study import Study, Templates
 from otherview.study.compose import study_from
@@ -82,7 +84,7 @@ class Point:
 
 
 def find_points(
-    directory: Path, folders: Sequence[Path] | None = None
+    directory: Path, folders: Sequence[Path] | None, report: Progress
 ) -> tuple[list[Point], list[LeftOut]]:
     """Return the whole points directly below `directory`, or in `folders`, by name; and the rest.
 
@@ -95,13 +97,16 @@ def find_points(
         ]
     points, left_out = [], []
     configs: dict[str, Config] = {}
-    for folder in sorted(folders, key=lambda folder: folder.name):
-        state, summary = examine(folder)
+    verified = VerifiedStamps(directory / SWEEP / VERIFIED)
+    for number, folder in enumerate(sorted(folders, key=lambda folder: folder.name), start=1):
+        state, summary = examine(folder, verified=verified)
+        report("checking points", number, len(folders))
         if summary:
             points.append(point_of(folder, summary, configs))
         else:
             prefix = "" if state.kind in (Kind.DAMAGED, Kind.MISSING) else "unfinished: "
             left_out.append(LeftOut(folder.name, f"{prefix}{state}"))
+    verified.save()
     return points, left_out
 
 

@@ -19,7 +19,7 @@ ADDRESS = [
     "channel_stop",
 ]  # fmt: skip
 """Columns of a unit table that say where the unit is."""
-MOST_BYTES = 384 * 2**20
+MAX_BYTES = 384 * 2**20
 """Of the differences that are held at once."""
 
 
@@ -35,6 +35,8 @@ class Layout:
     seen: Bool[np.ndarray, "units groups"]
     """Token groups that a unit's site sees, of those that the response is read over."""
     channels: Int[np.ndarray, " units"]
+    slices: int
+    """Slices in responses.nc."""
 
     def part(self, start: int, stop: int) -> Layout:
         """Units [start, stop)."""
@@ -44,6 +46,7 @@ class Layout:
             self.edges[start:stop],
             self.seen[start:stop],
             self.channels[start:stop],
+            self.slices,
         )
 
 
@@ -66,7 +69,7 @@ class DamagedPointsError(ValueError):
 
 
 def layouts(group: Group) -> list[Layout]:
-    """The layouts of a group's unit sets, read from its first point.
+    """Return the layouts of a group's unit sets, read from its first point.
 
     Raises DamagedPointsError.
     """
@@ -105,15 +108,15 @@ def _layout(point: Point, unit_set: str) -> Layout:
     columns = token_columns(point.study.capture.tokens)
     seen = np.isfinite(energy[edges[:, 0]][:, columns])
     channels = (table["channel_stop"] - table["channel_start"]).to_numpy()
-    return Layout(unit_set, table, edges, seen, channels)
+    return Layout(unit_set, table, edges, seen, channels, len(addresses))
 
 
 def parts(layouts: Sequence[Layout], numbers_a_unit: int) -> Iterator[list[tuple[Layout, slice]]]:
-    """Cuts the units of all sets into passes that hold at most MOST_BYTES of differences.
+    """Cuts the units of all sets into passes that hold at most MAX_BYTES of differences.
 
     A pass holds parts of layouts, each with its place among the units of its set.
     """
-    room = most = max(1, MOST_BYTES // (8 * numbers_a_unit))
+    room = most = max(1, MAX_BYTES // (8 * numbers_a_unit))
     held: list[tuple[Layout, slice]] = []
     for layout in layouts:
         start, units = 0, layout.units.height
@@ -163,10 +166,13 @@ def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
     with h5py.File(point.folder / "responses.nc") as file:
         seed = int(np.ravel(file.attrs["seed"])[0])
         written = [role for role in file["role"].asstr()[...] if role]  # own conditions come first
+        slices = file["sum_of_squares"].shape[3]
         energy = file["sum_of_squares"][:, : len(roles), 0, first:last, :]
         tokens = file["tokens"][:, : len(roles)][..., columns]
     if seed != point.seed:
         raise ValueError(f"its seed is {seed} and that of the config {point.seed}")
+    if slices != layouts[0].slices:
+        raise ValueError("it holds other units than the other points of the group")
     if len(energy) != len(study.creatures.items) or written != roles:
         raise ValueError(
             f"it holds {len(energy)} items under {len(written)} wordings; the config names "

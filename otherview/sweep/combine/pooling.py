@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -66,16 +67,17 @@ def gather(
     """
     found = {layout.unit_set: empty(group, layout) for layout in layouts}
     points, items = group.points, len(group.study.creatures.items)
-    for held in parts(layouts, len(points) * items):
-        gather_part(group, held, found, progress)
+    passes, reads = list(parts(layouts, len(points) * items)), itertools.count(1)
+
+    def step() -> None:  # once per point, however often its responses are read
+        if next(reads) % len(passes) == 0:
+            progress()
+
+    for held in passes:
+        gather_part(group, held, found, step)
     for gathered in found.values():
         gathered.variance = joined(gathered.variance_parts)
     return found
-
-
-def passes(group: Group, layouts: Sequence[Layout]) -> int:
-    """How often the responses will be read."""
-    return sum(1 for _ in parts(layouts, len(group.points) * len(group.study.creatures.items)))
 
 
 def empty(group: Group, layout: Layout) -> Gathered:
