@@ -1,4 +1,4 @@
-"""Starts, lists and ends the tasks of a submission, on Slurm or here, through submitit."""
+"""Start, list and end the tasks of a submission, on Slurm or here, through submitit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
 
 
 def tasks_wanted(launcher: Mapping[str, Any]) -> int:
-    """Tasks that the launcher's settings ask for; raises StudyError for another than a number."""
+    """Return how many tasks the launcher's settings ask for. Raises StudyError if no number."""
     workers = launcher.get("workers", 1)
     if workers == "auto":
         import torch
@@ -39,9 +39,9 @@ def tasks_wanted(launcher: Mapping[str, Any]) -> int:
 
 
 def submit(submission: Submission) -> Jobs:
-    """Starts a task a share; returns at once.
+    """Start one task per share; return at once.
 
-    Raises StudyError where Slurm refuses, or is not there, or submitit is not installed.
+    Raises StudyError if Slurm refuses or is not there, or submitit is not installed.
     """
     try:
         import submitit
@@ -88,7 +88,7 @@ RESOURCES = (
 
 
 def asked_for(launcher: Mapping[str, Any]) -> str:
-    """The settings that a cluster can refuse, as on the command line."""
+    """Return the settings that a cluster can refuse, as on the command line."""
     return " ".join(
         f"hydra.launcher.{name}={launcher[name]}"
         for name in RESOURCES
@@ -97,7 +97,7 @@ def asked_for(launcher: Mapping[str, Any]) -> str:
 
 
 def refusal(error: BaseException) -> str:
-    """What sbatch said."""
+    """Return what sbatch said."""
     text = str(getattr(error, "stderr", None) or error)
     said = [
         re.sub(r"^sbatch: (error: )?", "", line) for line in text.splitlines() if "sbatch" in line
@@ -118,7 +118,7 @@ def start_here(submitit: Any, submission: Submission) -> Jobs:
 
 
 def visible_gpus() -> list[int]:
-    """Numbers of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
+    """Return the GPUs that this process may use, numbered as in CUDA_VISIBLE_DEVICES."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and re.fullmatch(r"\d+(,\d+)*", visible):
         return [int(number) for number in visible.split(",")]
@@ -129,7 +129,7 @@ def visible_gpus() -> list[int]:
 
 @contextmanager
 def ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
-    """Processes started in the block do not see a Ctrl-C or the end of the terminal."""
+    """Keep signals such as Ctrl-C from processes that are started in the block."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
     try:
         yield
@@ -140,7 +140,7 @@ def ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def findable_package() -> Iterator[None]:
-    """Tasks inherit PYTHONPATH, and find this very package there."""
+    """Let processes that are started in the block find this very package, by PYTHONPATH."""
     import otherview
 
     package = str(Path(otherview.__file__).resolve().parent.parent)
@@ -156,9 +156,9 @@ def findable_package() -> Iterator[None]:
 
 
 def slurm_states(jobs: list[Jobs]) -> dict[str, str] | None:
-    """State and reason of every task that Slurm's queue still knows, by its id (`123_4` or `123`).
+    """Return state and reason of every task in Slurm's queue, by its id (`123_4` or `123`).
 
-    Asks squeue, which needs no accounting. None where it gives no answer.
+    Asks squeue, which needs no accounting. Returns None if it gives no answer.
     """
     ids = [job for started in jobs if started.kind == "slurm" for job in started.ids]
     if not ids:
@@ -177,17 +177,17 @@ def slurm_states(jobs: list[Jobs]) -> dict[str, str] | None:
 
 
 def is_alive(state: str) -> bool:
-    """Whether a task in this state runs or will run."""
+    """Return whether a task in this state runs or will run."""
     return state.split(" ")[0] in (*ALIVE, "COMPLETING")
 
 
 def is_working(state: str) -> bool:
-    """Whether a task in this state runs."""
+    """Return whether a task in this state runs."""
     return state.split(" ")[0] in WORKING
 
 
 def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
-    """Tasks of a submission that are known to run or to wait for their turn."""
+    """Return the tasks of a submission that are known to run or to wait for their turn."""
     if jobs.kind == "local":
         if jobs.host != socket.gethostname():
             return set()
@@ -208,7 +208,7 @@ def is_controller(process: int) -> bool:
 
 
 def cancel_tasks(jobs: Jobs) -> str:
-    """Ends the tasks of a submission; says what was done."""
+    """End the tasks of a submission; return what was done, in words."""
     if jobs.kind == "slurm":
         done = subprocess.run(["scancel", *jobs.ids], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -219,4 +219,4 @@ def cancel_tasks(jobs: Jobs) -> str:
         os.kill(int(jobs.ids[task]), signal.SIGTERM)
     if jobs.host != socket.gethostname():
         return f"its processes run on {jobs.host}: cancel there"
-    return f"told {len(running)} processes to stop after the batch in hand"
+    return f"told {len(running)} processes to stop after the current batch"

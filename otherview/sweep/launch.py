@@ -1,4 +1,4 @@
-"""Starts a sweep: what the launcher does when Hydra has made the combinations."""
+"""Start a sweep: what the launcher does once Hydra has made the combinations."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     launcher: Mapping[str, Any],
 ) -> None:
-    """Composes and checks the points of a sweep, and starts those that are not done.
+    """Compose and check the points of a sweep, and start those that are not done.
 
     Raises what is wrong with a point or the launcher's settings before anything is started, and
-    SystemExit(1) in the end where points failed.
+    SystemExit(1) at the end if points failed.
     """
     from omegaconf import OmegaConf
 
@@ -59,7 +59,7 @@ def launch(
 
 
 def default_settings(name: str) -> dict[str, Any]:
-    """The settings of conf/hydra/launcher/`name`.yaml; raises StudyError where there is none."""
+    """Return the settings of conf/hydra/launcher/`name`.yaml. Raises StudyError if not there."""
     folder = configuration_folder() / "hydra" / "launcher"
     there = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in there:
@@ -70,7 +70,7 @@ def default_settings(name: str) -> dict[str, Any]:
 
 
 def check_settings(launcher: Mapping[str, Any]) -> None:
-    """Raises StudyError for settings of a launcher that mean nothing."""
+    """Raise StudyError for settings of a launcher that mean nothing."""
     for name, choices in (("kind", KINDS), ("rerun", RERUN), ("pages", (False, True))):
         if launcher.get(name) not in choices:
             raise StudyError(
@@ -171,7 +171,7 @@ def run_here(submission: Submission, console: Console) -> None:
 def finish(
     directory: Path, points: Sequence[Point], failed: Sequence[str], console: Console
 ) -> None:
-    """The table of the points, and what to do next; exits with 1 where points failed."""
+    """Print the table of the points and what to do next; exit with 1 if points failed."""
     console.print(point_table(directory, points))
     console.print(f"points in {directory}", soft_wrap=True)
     console.print(f"combine: otherview sweep collect {directory}", soft_wrap=True)

@@ -16,24 +16,24 @@ from otherview.sweep.points import Point
 
 
 def check_points(points: Sequence[Point]) -> list[Point]:
-    """The points with their predicted cost.
+    """Return the points with their predicted cost.
 
     Raises StudyError for the first whose model, reference image or prompts cannot be run. What
-    points share is looked at once. Loads no weights and asks no network: prompts are measured
-    where the model's tokenizer is on this machine.
+    points share is checked once. Loads no weights and asks no network: prompts are checked
+    if the model's tokenizer is on this machine.
     """
     known = Known()
     return [point.changed(cost=known.cost(point.study)) for point in points]
 
 
 class Known:
-    """What was looked at before, by what it depends on."""
+    """What was checked before, by what it depends on."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
 
     def cost(self, study: Study) -> float:
-        """Floating-point operations of `study`; raises StudyError where it cannot be run."""
+        """Return the floating-point operations of `study`. Raises StudyError if it cannot run."""
         model, scene = study.model, study.scene
         source = str(model.source)
         folder = self._once(f"folder {source}", lambda: cached_folder(model))

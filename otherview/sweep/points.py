@@ -21,9 +21,9 @@ from otherview.study import Study
 from otherview.study.compose import identity, plain_config, study_from, varied_name
 
 NAMED = ("model", "templates", "seed", "experiment")
-"""What the name of every point says, so that it is not said twice."""
+"""Part of the name of every point, so not to be added."""
 MAX_NAME = 120
-"""Characters of a point's folder, at most; file systems take 255 bytes."""
+"""Characters of a folder's name; file systems take 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Point:
         return study_from(self.config)
 
     def changed(self, **fields: Any) -> Point:
-        """The point with other values of `fields`, none of which decides its study."""
+        """Return the point with other values of `fields`, none of which decides its study."""
         point = replace(self, **fields)
         if "study" in vars(self):
             vars(point)["study"] = self.study  # building one takes as long as naming a point
@@ -57,7 +57,7 @@ class Point:
 def compose_points(
     loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]
 ) -> list[Point]:
-    """A point for every list of overrides, each once, in their order.
+    """Return a point for every list of overrides, each once, in their order.
 
     Raises what Hydra and the study's dataclasses raise for the first that cannot be composed.
     """
@@ -112,7 +112,7 @@ def sets_value(loader: ConfigLoader, override: Override) -> bool:
 
 
 def swept_names(job_overrides: Sequence[Sequence[str]]) -> set[str]:
-    """Names that do not have the same value in all points."""
+    """Return the names that do not have the same value in all points."""
     values: dict[str, set[str]] = {}
     for overrides in job_overrides:
         for override in overrides:
@@ -125,14 +125,14 @@ def key(override: str) -> str:
 
 
 def folder_name(prefix: str, swept: Sequence[str], digits: str) -> str:
-    """`<what was varied>-<identity>`, of characters that every file system takes."""
+    """Return `<what was varied>-<identity>`, in characters that every file system takes."""
     more = [override.lstrip("+~").rpartition(".")[2] for override in swept]
     name = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", "-".join([prefix, *more]))
     return f"{name[: MAX_NAME - len(digits) - 1].rstrip('_-')}-{digits}"
 
 
 def with_existing_folders(points: Sequence[Point], directory: Path) -> list[Point]:
-    """The points, each under the folder that has its identity already, if there is one.
+    """Return the points, each in the folder that already has its identity, if there is one.
 
     A folder is named by what was varied when it was made; a later sweep may vary more.
     """

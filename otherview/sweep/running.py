@@ -1,7 +1,7 @@
-"""Runs points in this process: one model after the other, and with each its points.
+"""Run points in this process: one model after the other, and with each its points.
 
-A point is measured in the calling thread; it is tested and written in another one, beside the
-measuring of the next, so that a GPU does not wait for statistics; its views are made in a third.
+A point is measured in the calling thread. It is tested and written in another one while the next
+is measured, so that a GPU does not wait for statistics; its views are made in a third.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from otherview.results.run_study import Measured
 
 MAX_ATTEMPTS = 3
-"""Times that a point may be stopped before its end; then it counts as failed."""
+"""Times that a point may be stopped before its end until it counts as failed."""
 
 Say = Callable[[str], None]
 
@@ -54,10 +54,10 @@ def run_points(
     say: Say,
     console: Console,
 ) -> list[Failure]:
-    """Runs those of `points` that are not done, with one loaded model at a time.
+    """Run those of `points` that are not done, with one loaded model at a time.
 
-    `report` gets the progress of each, and may raise KeyboardInterrupt to stop. `say` gets a line a
-    point, from another thread. Returns what failed; none stops the others.
+    `report` gets the progress of each, and may raise KeyboardInterrupt to stop. `say` gets one line
+    per point, from another thread. Returns what failed; a failure does not stop the others.
     """
     sources = [point.study.model.source for point in points]
     with (
@@ -71,9 +71,9 @@ def run_points(
 
 
 class Runner:
-    """Measures points of one model after those of another, and has each finished beside the next.
+    """Measures points, one model after the other; each is finished while the next is measured.
 
-    A single thread finishes, since its kernels are not to run twice at once, and not more than one
+    A single thread finishes, since its kernels must not run twice at once, and at most one
     measured point waits for it.
     """
 
@@ -89,11 +89,11 @@ class Runner:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """What was measured is written, however the block ends."""
+        """Write what was measured, however the block ends."""
         self._thread.shutdown()
 
     def run(self, points: Sequence[Point]) -> None:
-        """Runs `points`, which are of one model: it is loaded once."""
+        """Run `points`, which are of one model: it is loaded once."""
         session: Session | Exception | None = None
         for index, point in enumerate(points):
             if is_done(point, self._submission):  # another task did it meanwhile
@@ -106,10 +106,10 @@ class Runner:
                     raise session
                 measured = self._measured(point, session)
             except Exception as error:
-                session = session or error  # a model that cannot be had fails all of its points
+                session = session or error  # a model that cannot be loaded fails all its points
                 self._fail(point, error)
             else:
-                self._finish_beside(point, measured, start)
+                self._finish_later(point, measured, start)
         self._await()
 
     def _open(self, points: Sequence[Point]) -> Session:
@@ -129,10 +129,10 @@ class Runner:
             measured = measure_study(
                 point.study, folder, self._report, session, start_of(self._submission, attempt)
             )
-            files.result()  # not before the point before is finished
+            files.result()  # not before the previous point is finished
         return measured
 
-    def _finish_beside(self, point: Point, measured: Measured, start: float) -> None:
+    def _finish_later(self, point: Point, measured: Measured, start: float) -> None:
         self._await()
         report = self._report if measured.needs_model else silent
         self._finishing = self._thread.submit(self._finish, point, measured, report, start)
@@ -152,12 +152,12 @@ class Runner:
         self._say(f"done   {point.folder} ({time.time() - start:.1f} s)")
 
     def _await(self) -> None:
-        """Until the point before is finished; raises what stopped it, not what failed in it."""
+        """Wait until the previous point is finished; raise what stopped it, not its failure."""
         if self._finishing is not None:
             self._finishing.result()
 
     def _attempt(self, folder: Path) -> int:
-        """Which attempt at a point this is; raises RuntimeError after too many."""
+        """Return which attempt at a point this is. Raises RuntimeError after too many."""
         status, _ = read_status(folder)
         cut_short = status.get("state") in ("running", "interrupted")
         again = cut_short and status.get("submission") == self._submission.name
@@ -196,14 +196,14 @@ def start_of(submission: Submission, attempt: int) -> dict[str, Any]:
 
 
 def job_id(environment: Mapping[str, str]) -> str | None:
-    """The Slurm job of this process, as `array_task` or a number; None outside Slurm."""
+    """Return the Slurm job of this process, as `array_task` or a number; None outside Slurm."""
     if "SLURM_ARRAY_JOB_ID" in environment:
         return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
     return environment.get("SLURM_JOB_ID") if "SUBMITIT_EXECUTOR" in environment else None
 
 
 def write_hydra_files(folder: Path, point: Point) -> None:
-    """The composed config and the overrides, where Hydra writes them for a single run."""
+    """Write the composed config and the overrides where Hydra does for a single run."""
     (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
         with replacing(folder / ".hydra" / name) as temporary:
@@ -211,7 +211,7 @@ def write_hydra_files(folder: Path, point: Point) -> None:
 
 
 def leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
-    """Puts the traceback into the point's folder and the log; returns its last line."""
+    """Write the traceback into the point's folder and the log; return its last line."""
     text = "".join(traceback.format_exception(error))
     sys.stderr.write(f"{point.folder}\n{text}")
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -228,7 +228,7 @@ def leave_traceback(point: Point, submission: Submission, error: Exception) -> s
 
 
 def is_machine_failure(error: BaseException) -> bool:
-    """Whether an error is the machine's and not the study's: no memory, no disk, no device."""
+    """Return whether an error is the machine's, not the study's: no memory, disk or device."""
     import torch
 
     full = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)

@@ -1,4 +1,4 @@
-"""What was planned, frozen: a file a start below `.sweep/` of the sweep's directory."""
+"""What each start of a sweep planned, frozen in a file below `.sweep/`."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class Submission:
     directory: Path
     """The sweep's directory."""
     points: list[Point]
-    """All points that were asked for, finished ones among them."""
+    """All points that were asked for, finished ones included."""
     shares: list[list[int]]
-    """Indices of the points to run, a list a task."""
+    """Indices of the points to run, one list per task."""
     launcher: dict[str, Any]
     """The launcher's settings; `kind` is sequential, local or slurm."""
     code: dict[str, Any]
-    """`provenance.code_version` when it was frozen; tasks with another version refuse."""
+    """`code_version` when it was frozen; tasks of another version refuse to run."""
     host: str
     process: int
 
     def share(self, task: int) -> list[Point]:
-        """The points of a task."""
+        """Return the points of a task."""
         return [self.points[index] for index in self.shares[task]]
 
     @property
@@ -62,7 +62,7 @@ class Jobs:
     kind: str
     """slurm or local."""
     ids: list[str]
-    """Slurm: one job or array. Local: the process that controls a task, a task each."""
+    """Slurm: one job or array. Local: one controlling process per task."""
     tasks: int
     host: str
 
@@ -73,7 +73,7 @@ def freeze(
     shares: Sequence[Sequence[int]],
     launcher: Mapping[str, Any],
 ) -> Submission:
-    """Writes a new submission; nobody changes it afterwards."""
+    """Write a new submission, which is never changed afterwards."""
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     submission = Submission(
         f"{now}-{uuid.uuid4().hex[:6]}",
@@ -99,9 +99,9 @@ def freeze(
 
 
 def read_submission(file: Path) -> Submission:
-    """A frozen submission; its directory is where the file lies now.
+    """Return a frozen submission; its directory is the one where the file is now.
 
-    Raises StudyError where the file is none.
+    Raises StudyError if the file holds no submission.
     """
     try:
         content = json.loads(file.read_bytes())
@@ -117,7 +117,7 @@ def read_submission(file: Path) -> Submission:
 
 
 def read_submissions(directory: Path) -> list[Submission]:
-    """The submissions of a sweep, oldest first; raises StudyError where there is none."""
+    """Return the submissions of a sweep, oldest first. Raises StudyError if there is none."""
     files = sorted((directory / SWEEP).glob("*T*-??????.json"))
     if not files:
         raise StudyError(
@@ -127,7 +127,7 @@ def read_submissions(directory: Path) -> list[Submission]:
 
 
 def planned_points(submissions: Sequence[Submission]) -> list[Point]:
-    """Every point of the submissions once, as it was first planned."""
+    """Return every point of the submissions once, as it was first planned."""
     points: dict[str, Point] = {}
     for submission in submissions:
         for point in submission.points:
@@ -136,12 +136,12 @@ def planned_points(submissions: Sequence[Submission]) -> list[Point]:
 
 
 def write_jobs(submission: Submission, jobs: Jobs) -> None:
-    """Keeps what a submission was started as."""
+    """Keep what a submission was started as."""
     write_json(submission.file.with_suffix(".jobs.json"), asdict(jobs))
 
 
 def read_jobs(submission: Submission) -> Jobs | None:
-    """What a submission was started as; None where it ran at once or was never started."""
+    """Return what a submission was started as; None if it ran at once or was never started."""
     try:
         return Jobs(**json.loads(submission.file.with_suffix(".jobs.json").read_bytes()))
     except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What a task does: its share of the points, and stopping when it is asked to."""
+"""What a task does: run its share of the points, and stop when it is asked to."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from otherview.sweep.running import job_id, run_points
 from otherview.sweep.submissions import Submission, read_submission
 
 MAX_GRACE_S = 600.0
-"""Seconds that a task which Slurm is about to end waits for its end."""
+"""Seconds that a stopped task waits for Slurm to end it."""
 LOCAL_REQUEUE = 144
 """Exit code at which submitit's local executor starts a task again."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A task was asked to stop, and has finished the batch in hand."""
+    """A task was asked to stop, and has finished its current batch."""
 
 
 class PointsFailedError(RuntimeError):
@@ -31,14 +31,14 @@ class PointsFailedError(RuntimeError):
 
 
 class Share:
-    """A task's call: goes through submitit as the path of a submission and the task's number."""
+    """The call of a task, which submitit carries as the path of a submission and a number."""
 
     def __init__(self, submission: Path, task: int) -> None:
         self.submission = str(submission)
         self.task = task
 
     def __call__(self) -> None:
-        """Runs the share; stops after the batch in hand when asked to.
+        """Run the share; stop after the current batch when asked to.
 
         USR2 comes before the time limit: the task requeues itself. TERM comes from a preemption,
         after which Slurm requeues, or from a cancellation, after which nobody does.
@@ -53,7 +53,7 @@ class Share:
             raise SystemExit(f"stopped by signal {stop.signal}") from None
 
     def checkpoint(self) -> Any:
-        """What submitit would run after a requeue: the same share, less what is done."""
+        """Return what submitit runs after a requeue: the same share, less what is done."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -69,19 +69,19 @@ class StopRequest:
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        sys.stderr.write(f"{self.signal.name}: stops after the batch in hand\n")
+        sys.stderr.write(f"{self.signal.name}: stops after the current batch\n")
 
     def report(self, _stage: str, _done: int, _total: int) -> None:
-        """Progress of a point, after every batch; raises Stopped when asked to stop."""
+        """Take the progress of a point, after every batch; raise Stopped when asked to stop."""
         if self.signal is not None:
             raise Stopped(self.signal.name)
 
 
 def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
-    """Runs the points of a task that are not done.
+    """Run the points of a task that are not done.
 
-    Raises PointsFailedError in the end when some failed, Stopped when asked to, and SystemExit for
-    another version of the code than was frozen.
+    Raises PointsFailedError at the end if some failed, Stopped when asked to stop, and SystemExit
+    if the code or a library has another version than was frozen.
     """
     from otherview.views.console import plain_console
 
@@ -105,17 +105,14 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
 
 
 def requeue() -> None:
-    """Has this task started again where it was scheduled."""
+    """Have this task started again by what scheduled it."""
     if os.environ.get("SUBMITIT_EXECUTOR") == "local":
         sys.exit(LOCAL_REQUEUE)
     subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
 
 
 def await_the_end() -> None:
-    """Waits for Slurm to end the task.
-
-    One that ends by itself during the grace time of a preemption is not requeued.
-    """
+    """Wait for Slurm to end the task: one that ends by itself when preempted is not requeued."""
     end = time.monotonic() + MAX_GRACE_S
     while job_id(os.environ) is not None and time.monotonic() < end:
         time.sleep(1.0)

@@ -85,7 +85,7 @@ def test_a_preempted_task_goes_on_where_it_stopped(sweep: Sweep, cluster: Cluste
     cluster.wait_for_jobs()
     assert len(sweep.look().of("done")) == 3
     assert before.items() <= sweep.times().items()
-    assert "SIGTERM: stops after the batch in hand" in sweep.logs()
+    assert "SIGTERM: stops after the current batch" in sweep.logs()
 
 
 def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
@@ -94,7 +94,7 @@ def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
     sweep.start(seeds=2, time=1, signal_delay_s=15)
     process = sweep.status(sweep.running())["process"]
     os.kill(process, signal.SIGSTOP)  # a batch that takes long; Slurm's signal ends it
-    until(lambda: "SIGUSR2: stops after the batch in hand" in sweep.logs(), "Slurm's signal")
+    until(lambda: "SIGUSR2: stops after the current batch" in sweep.logs(), "Slurm's signal")
     until(lambda: len(sweep.look().of("done")) == 2, "the requeued task's points")
     sweep.resume()
 
