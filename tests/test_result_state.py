@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shutil
@@ -165,16 +164,6 @@ def test_a_print_in_a_view_or_a_sweep_makes_nothing_outdated(
         after = hash_after_editing(name)
         assert after != before
         before = after
-
-
-def test_what_decides_a_result_uses_nothing_that_does_not() -> None:
-    package = Path(otherview.__file__).parent
-    allowed = {"otherview", *(f"otherview.{room}" for room in (*DECIDING_ROOMS, "disk"))}
-    for room in DECIDING_ROOMS:
-        for file in (package / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("otherview"):
-                    assert ".".join(str(node.module).split(".")[:2]) in allowed, file
 
 
 def test_a_combined_result_is_held_against_its_hashes_too(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from otherview.study.errors import StudyError
 from otherview.sweep.combine.combined_summary import group_summary, model_comparison
 from otherview.sweep.combine.combined_tables import combined_table, join
 from otherview.sweep.combine.finished_points import LeftOut, Point, find_points, without_repeats
+from otherview.sweep.combine.group_responses import read_group
+from otherview.sweep.combine.group_tests import Tested, tests_of
 from otherview.sweep.combine.groups import Group, by_group, family, group_points
 from otherview.sweep.combine.point_responses import DamagedPointsError, layouts
-from otherview.sweep.combine.pooled_tests import Tested, tests_of
-from otherview.sweep.combine.pooling import gather
 from otherview.sweep.combine.sweep_table import write_sweep_table
 
 FORMAT = 1
@@ -79,12 +79,12 @@ def test_group(
         kept, repeats = without_repeats(points)
         (group,) = group_points(kept)
         try:
-            found = gather(group, layouts(group), progress)
+            found = read_group(group, layouts(group), progress)
         except DamagedPointsError as error:
             damaged += [LeftOut(name, reason) for name, reason in error.reasons.items()]
             points = [point for point in points if point.name not in error.reasons]
         else:
-            tested = {unit_set: tests_of(group, gathered) for unit_set, gathered in found.items()}
+            tested = {unit_set: tests_of(group, responses) for unit_set, responses in found.items()}
             return group, tested, damaged + repeats
     return None, {}, damaged
 

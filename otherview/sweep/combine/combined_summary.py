@@ -16,9 +16,9 @@ from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.variance import METHOD
 from otherview.study import ROLES
 from otherview.sweep.combine.generalisation import generalises
+from otherview.sweep.combine.group_responses import role_wordings
+from otherview.sweep.combine.group_tests import Tested, role_note
 from otherview.sweep.combine.groups import Contrast, Group
-from otherview.sweep.combine.pooled_tests import Tested, role_note
-from otherview.sweep.combine.pooling import role_wordings
 
 NO_COMMON_SEED = "No role test: no seed is common to all contrasts."
 NO_PLACEBO = "No selectivity: no placebo was swept. Add templates=placebo to the sweep."
@@ -73,7 +73,7 @@ def contrast_summary(contrast: Contrast) -> dict[str, Any]:
 
 def result_summary(group: Group, tested: Tested) -> dict[str, Any]:
     """Return what one set of units of a group says."""
-    gathered, units = tested.gathered, tested.gathered.layout.units
+    responses, units = tested.responses, tested.responses.layout.units
     addresses, names = units["unit"].to_list(), [contrast.name for contrast in group.real]
     result: dict[str, Any] = {
         "units": units.height,
@@ -95,22 +95,22 @@ def result_summary(group: Group, tested: Tested) -> dict[str, Any]:
         called = [addresses[index] for index in order if tested.in_every[index]]
         result["pooled"] = {"templates": names, **pooled}
         result["in_every_template"] = {"templates": names, "units": len(called), "called": called}
-    if gathered.variance is not None:
-        result["variance"] = variance_summary(gathered.variance)
+    if responses.variance is not None:
+        result["variance"] = variance_summary(responses.variance)
     if tested.role is not None:
         written = role_wordings(group)
         by_role = {role: [text for each, text in written if each == role] for role in ROLES}
         result["role_test"] = tested.role.summary(addresses) | {"written": by_role}
     elif group.real:
         result["role_note"] = role_note(group) or NO_COMMON_SEED
-    if gathered.selective:
+    if responses.selective:
         placebos = [placebo.name for placebo in group.placebos]
         result["selectivity"] = [
             {"templates": contrast.name, "placebos": placebos,
              "seeds": len(group.shared_seeds(contrast)),
-             **gathered.selective[contrast.name].summary(addresses)}
+             **responses.selective[contrast.name].summary(addresses)}
             for contrast in group.real
-            if contrast.name in gathered.selective
+            if contrast.name in responses.selective
         ]  # fmt: skip
     elif group.real:
         result["selectivity_note"] = NO_SHARED_SEED if group.placebos else NO_PLACEBO
@@ -174,7 +174,7 @@ def between_templates(group: Group, tested: Tested) -> list[dict[str, Any]]:
 def between_seeds(group: Group, tested: Tested) -> list[dict[str, Any]]:
     rows, first = [], 0
     for contrast in group.contrasts:
-        maps = tested.gathered.t[first : first + len(contrast.points)]
+        maps = tested.responses.t[first : first + len(contrast.points)]
         first += len(contrast.points)
         if len(maps) < 2 or np.isfinite(maps).all(axis=0).sum() < 2:
             continue

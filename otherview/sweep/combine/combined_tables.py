@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from otherview.analysis.tables import null_where_not_finite
 from otherview.stats import SignFlipResult
+from otherview.sweep.combine.group_tests import Tested
 from otherview.sweep.combine.groups import Group
-from otherview.sweep.combine.pooled_tests import Tested
 
 EFFECTS = (
     "item", "template", "seed", "item:template", "item:seed", "template:seed", "residual",
@@ -20,16 +20,16 @@ EFFECTS = (
 
 def combined_table(group: Group, tested: Tested) -> pl.DataFrame:
     """A row a unit and contrast, then a row a unit over all contrasts; docs/combined.md."""
-    gathered = tested.gathered
+    responses = tested.responses
     frames = []
     for index, contrast in enumerate(group.contrasts):
         kind = "placebo" if contrast.placebo else "contrast"
         columns: dict[str, object] = {
-            "mean_test": gathered.test[index],
-            "mean_control": gathered.control[index],
-            **test_columns(tested.contrasts[index], gathered.differences[index]),
+            "mean_test": responses.test[index],
+            "mean_control": responses.control[index],
+            **test_columns(tested.contrasts[index], responses.differences[index]),
         }
-        found = gathered.selective.get(contrast.name)
+        found = responses.selective.get(contrast.name)
         if found is not None:
             columns |= found.columns() | {"selectivity_by_item": lists(found.by_item)}
         frames.append(rows(group, tested, kind, contrast.name, columns))
@@ -49,7 +49,7 @@ def join(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
 def rows(
     group: Group, tested: Tested, kind: str, templates: str | None, columns: dict[str, object]
 ) -> pl.DataFrame:
-    units = tested.gathered.layout.units
+    units = tested.responses.layout.units
     named = units.select(
         pl.lit(group.id).alias("group"),
         pl.lit(kind).alias("kind"),
@@ -72,18 +72,18 @@ def test_columns(
 
 
 def pooled_columns(tested: Tested) -> dict[str, object]:
-    gathered, test = tested.gathered, tested.pooled
+    responses, test = tested.responses, tested.pooled
     assert test is not None
-    columns = test_columns(test, gathered.balanced.mean(axis=0))
+    columns = test_columns(test, responses.balanced.mean(axis=0))
     columns |= {
         "significant_templates": tested.significant_contrasts,
         "p_in_every_template": tested.p_in_every,
         "in_every_template": tested.in_every,
     }
-    if gathered.variance is not None:
+    if responses.variance is not None:
         for prefix, found in (
-            ("variance", gathered.variance.components),
-            ("share", gathered.variance.shares),
+            ("variance", responses.variance.components),
+            ("share", responses.variance.shares),
         ):
             columns |= {
                 f"{prefix}_{effect.replace(':', '_')}": values for effect, values in found.items()

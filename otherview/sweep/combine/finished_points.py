@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
+
 from otherview.disk.progress import Progress
 from otherview.results.integrity import VerifiedStamps
 from otherview.results.state import SUMMARY, SWEEP, VERIFIED, Kind, examine
@@ -75,6 +78,12 @@ class Point:
     @property
     def templates(self) -> Templates:
         return self.config.study.templates
+
+    @property
+    def is_test(self) -> Bool[np.ndarray, " wordings"]:
+        """Whether a wording is of the test role, in the order of responses.nc."""
+        templates = self.templates
+        return np.arange(len(templates.test) + len(templates.control)) < len(templates.test)
 
     @property
     def group(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from otherview.sweep.combine.group_tests import Tested, role_note
 from otherview.sweep.combine.groups import Group
-from otherview.sweep.combine.pooled_tests import Tested, role_note
 
 
 def generalises(group: Group, tested: Tested) -> list[dict[str, str]]:

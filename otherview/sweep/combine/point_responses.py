@@ -1,4 +1,4 @@
-"""Reads the differences of a group's points, some units at a time."""
+"""Read the responses of a group's points, some units at a time."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MAX_BYTES = 384 * 2**20
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the units of one set lie among the slices of responses.nc."""
+    """Where the units of one set are among the slices of responses.nc."""
 
     unit_set: str
     units: pl.DataFrame
-    """A row a unit: the columns of ADDRESS."""
+    """One row per unit: the columns of ADDRESS."""
     edges: Int[np.ndarray, "units 2"]
     """Slices [first, last) of every unit."""
     seen: Bool[np.ndarray, "units groups"]
@@ -39,7 +39,7 @@ class Layout:
     """Slices in responses.nc."""
 
     def part(self, start: int, stop: int) -> Layout:
-        """Units [start, stop)."""
+        """Return units [start, stop)."""
         return Layout(
             self.unit_set,
             self.units[start:stop],
@@ -48,16 +48,6 @@ class Layout:
             self.channels[start:stop],
             self.slices,
         )
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What one point gives for some units."""
-
-    test: Float[np.ndarray, "items units"]
-    """Mean over the test wordings."""
-    control: Float[np.ndarray, "items units"]
-    wordings: Float[np.ndarray, "items conditions units"]
 
 
 class DamagedPointsError(ValueError):
@@ -75,12 +65,12 @@ def layouts(group: Group) -> list[Layout]:
     """
     point = group.points[0]
     try:
-        return [_layout(point, unit_set) for unit_set in group.study.capture.units]
+        return [layout_of(point, unit_set) for unit_set in group.study.capture.units]
     except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DamagedPointsError({point.name: _reason("responses.nc", error)}) from error
+        raise DamagedPointsError({point.name: unusable(error)}) from error
 
 
-def _layout(point: Point, unit_set: str) -> Layout:
+def layout_of(point: Point, unit_set: str) -> Layout:
     table = pl.read_parquet(point.folder / f"{unit_set}.parquet", columns=ADDRESS).select(ADDRESS)
     with h5py.File(point.folder / "responses.nc") as file:
         kinds, streams, addresses = (
@@ -111,18 +101,15 @@ def _layout(point: Point, unit_set: str) -> Layout:
     return Layout(unit_set, table, edges, seen, channels, len(addresses))
 
 
-def parts(layouts: Sequence[Layout], numbers_a_unit: int) -> Iterator[list[tuple[Layout, slice]]]:
-    """Cuts the units of all sets into passes that hold at most MAX_BYTES of differences.
-
-    A pass holds parts of layouts, each with its place among the units of its set.
-    """
-    room = most = max(1, MAX_BYTES // (8 * numbers_a_unit))
-    held: list[tuple[Layout, slice]] = []
+def parts(layouts: Sequence[Layout], numbers_per_unit: int) -> Iterator[list[Layout]]:
+    """Cut the units of all sets into passes that hold at most MAX_BYTES of differences."""
+    room = most = max(1, MAX_BYTES // (8 * numbers_per_unit))
+    held: list[Layout] = []
     for layout in layouts:
         start, units = 0, layout.units.height
         while start < units:
             stop = min(units, start + room)
-            held.append((layout.part(start, stop), slice(start, stop)))
+            held.append(layout.part(start, stop))
             room -= stop - start
             start = stop
             if room == 0:
@@ -135,10 +122,10 @@ def parts(layouts: Sequence[Layout], numbers_a_unit: int) -> Iterator[list[tuple
 def read_points(
     points: Sequence[Point],
     layouts: Sequence[Layout],
-    take: Callable[[int, str, Readings], None],
+    take: Callable[[int, int, Float[np.ndarray, "items wordings units"]], None],
     progress: Callable[[], None],
 ) -> None:
-    """Call `take(place in points, unit set, readings)` for every point and layout.
+    """Call `take(place in points, place in layouts, responses)` for every point and layout.
 
     All points are read before DamagedPointsError names those that cannot be used.
     """
@@ -147,52 +134,43 @@ def read_points(
         try:
             found = read(point, layouts)
         except (OSError, KeyError, ValueError) as error:
-            reasons[point.name] = _reason("responses.nc", error)
+            reasons[point.name] = unusable(error)
         else:
-            for layout, readings in zip(layouts, found, strict=True):
-                take(place, layout.unit_set, readings)
+            for layout, responses in enumerate(found):
+                take(place, layout, responses)
         progress()
     if reasons:
         raise DamagedPointsError(reasons)
 
 
-def read(point: Point, layouts: Sequence[Layout]) -> list[Readings]:
-    """Return what the study's own contrast gives, one Readings per layout."""
-    study, templates = point.study, point.templates
-    roles = ["test"] * len(templates.test) + ["control"] * len(templates.control)
+def read(
+    point: Point, layouts: Sequence[Layout]
+) -> list[Float[np.ndarray, "items wordings units"]]:
+    """Return the responses under the study's own contrast, one array per layout."""
+    study, wordings = point.study, len(point.is_test)
     first = min(int(layout.edges.min()) for layout in layouts)
     last = max(int(layout.edges.max()) for layout in layouts)
     columns = token_columns(study.capture.tokens)
     with h5py.File(point.folder / "responses.nc") as file:
-        seed = int(np.ravel(file.attrs["seed"])[0])
-        written = [role for role in file["role"].asstr()[...] if role]  # own conditions come first
         slices = file["sum_of_squares"].shape[3]
-        energy = file["sum_of_squares"][:, : len(roles), 0, first:last, :]
-        tokens = file["tokens"][:, : len(roles)][..., columns]
-    if seed != point.seed:
-        raise ValueError(f"its seed is {seed} and that of the config {point.seed}")
+        energy = file["sum_of_squares"][:, :wordings, 0, first:last, :]  # own conditions come first
+        tokens = file["tokens"][:, :wordings][..., columns]
     if slices != layouts[0].slices:
         raise ValueError("it holds other units than the other points of the group")
-    if len(energy) != len(study.creatures.items) or written != roles:
-        raise ValueError(
-            f"it holds {len(energy)} items under {len(written)} wordings; the config names "
-            f"{len(study.creatures.items)} and {len(roles)}"
-        )
-    sums, is_test = slice_sums(energy, columns), np.array(roles) == "test"
+    sums = slice_sums(energy, columns)
     found = []
     for layout in layouts:
         values = unit_responses(
             sums, tokens, layout.edges - first, layout.seen, layout.channels,
             study.capture.response,
         )  # fmt: skip
-        if not np.isfinite(values).all():
-            unit = layout.units["unit"][int(np.argmin(np.isfinite(values).all(axis=(0, 1))))]
+        finite = np.isfinite(values).all(axis=(0, 1))
+        if not finite.all():
+            unit = layout.units["unit"][int(finite.argmin())]
             raise ValueError(f"the response of {unit} is no number")
-        found.append(
-            Readings(values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1), values)
-        )
+        found.append(values)
     return found
 
 
-def _reason(file: str, error: Exception) -> str:
-    return f"damaged: {file}: {' '.join(str(error).split())}"
+def unusable(error: Exception) -> str:
+    return f"damaged: responses.nc: {' '.join(str(error).split())}"

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 
 from otherview.stats import RoleTestResult, SignFlipResult, role_test, sign_flip_test
 from otherview.stats.sign_flip import Flips
+from otherview.sweep.combine.group_responses import MIN_WORDINGS, GroupResponses, role_wordings
 from otherview.sweep.combine.groups import Group
-from otherview.sweep.combine.pooling import MIN_WORDINGS, Gathered, role_wordings
 
 DRAWN_FLIPS = 10_000
 """Sign patterns where the study leaves the number to us; fewer where there are fewer in all."""
@@ -22,7 +22,7 @@ DRAWN_FLIPS = 10_000
 class Tested:
     """One unit set of a group, tested."""
 
-    gathered: Gathered
+    responses: GroupResponses
     contrasts: tuple[SignFlipResult, ...]
     """In the order of the group's contrasts, placebos included."""
     pooled: SignFlipResult | None
@@ -41,24 +41,24 @@ class Tested:
     @property
     def significant_contrasts(self) -> np.ndarray:
         """Contrasts, placebos apart, in which a unit is family-wise significant, `[units]`."""
-        tests = self.contrasts[: len(self.gathered.balanced)]
+        tests = self.contrasts[: len(self.responses.balanced)]
         return np.asarray(np.sum([test.p_stepdown <= test.alpha for test in tests], axis=0))
 
 
-def tests_of(group: Group, gathered: Gathered) -> Tested:
+def tests_of(group: Group, responses: GroupResponses) -> Tested:
     """Tests one unit set of `group`."""
     real = len(group.real)
     contrasts = tuple(
-        over_items(group, gathered.differences[index : index + 1])
+        over_items(group, responses.differences[index : index + 1])
         for index in range(len(group.contrasts))
     )
     balanced = bool(group.balanced_seeds)
     return Tested(
-        gathered,
+        responses,
         contrasts,
-        over_items(group, gathered.balanced) if balanced else None,
-        largest_p(contrasts[:real], gathered.layout.units.height),
-        over_wordings(group, gathered) if balanced and role_note(group) is None else None,
+        over_items(group, responses.balanced) if balanced else None,
+        largest_p(contrasts[:real], responses.layout.units.height),
+        over_wordings(group, responses) if balanced and role_note(group) is None else None,
     )
 
 
@@ -113,10 +113,10 @@ def largest_p(tests: Sequence[SignFlipResult], units: int) -> Float[np.ndarray, 
     return np.asarray(np.where(same, largest, np.nan))
 
 
-def over_wordings(group: Group, gathered: Gathered) -> RoleTestResult:
+def over_wordings(group: Group, responses: GroupResponses) -> RoleTestResult:
     nulls = group.study.nulls
     return role_test(
-        gathered.wordings,
+        responses.wordings,
         [role for role, _ in role_wordings(group)],
         thresholds=tuple(nulls.thresholds),
         alpha=nulls.alpha,

@@ -1,0 +1,216 @@
+"""What the tests of a group need of its points: means, differences, t-maps, variance split."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from otherview.analysis.comparison import Selectivity, selectivity
+from otherview.stats import VarianceComponents, variance_components
+from otherview.study import ROLES
+from otherview.sweep.combine.groups import Contrast, Group
+from otherview.sweep.combine.point_responses import Layout, parts, read_points
+
+FACTORS = ("item", "template", "seed")
+MIN_WORDINGS = 4
+"""Wordings of each role that the role test over contrasts needs."""
+UNITS_AT_ONCE = 16
+"""Units whose differences are copied for a variance split at once."""
+
+
+ARRAYS = ("test", "control", "differences", "balanced", "t", "wordings")
+
+
+@dataclass(frozen=True)
+class GroupResponses:
+    """One unit set of a group. Arrays are in the order of the group's contrasts and items."""
+
+    layout: Layout
+    test: Float[np.ndarray, "contrasts units"]
+    """Mean response over items and seeds."""
+    control: Float[np.ndarray, "contrasts units"]
+    differences: Float[np.ndarray, "contrasts items units"]
+    """Mean over all seeds of the contrast."""
+    balanced: Float[np.ndarray, "real items units"]
+    """Of the contrasts that are no placebos, mean over the seeds that all of them have."""
+    t: Float[np.ndarray, "points units"]
+    """Each point's own t; not finite where it is degenerate."""
+    wordings: Float[np.ndarray, "items wordings units"]
+    """Responses to the wordings of `role_wordings`, mean over the balanced seeds."""
+    selective: dict[str, Selectivity]
+    """By contrast, over the seeds that it shares with all placebos; absent where there are none."""
+    variance: VarianceComponents | None
+    """None where fewer than two factors vary."""
+
+
+def role_wordings(group: Group) -> list[tuple[str, str]]:
+    """Return role and text of all distinct wordings of the contrasts, placebos apart."""
+    written = {
+        (role, text): None
+        for contrast in group.real
+        for role in ROLES
+        for text in getattr(contrast.templates, role)
+    }
+    return list(written)
+
+
+def read_group(
+    group: Group, layouts: Sequence[Layout], progress: Callable[[], None]
+) -> dict[str, GroupResponses]:
+    """Return every unit set of `group` by name.
+
+    Differences of all points are held for as many units at a time as fit into memory; with more
+    units the responses are read again. Raises DamagedPointsError.
+    """
+    items = len(group.study.creatures.items)
+    passes, reads = list(parts(layouts, len(group.points) * items)), itertools.count(1)
+
+    def step() -> None:  # once per point, however often its responses are read
+        if next(reads) % len(passes) == 0:
+            progress()
+
+    read = [part for held in passes for part in read_units(group, held, step)]
+    return {
+        layout.unit_set: joined(layout, [p for p in read if p.layout.unit_set == layout.unit_set])
+        for layout in layouts
+    }
+
+
+def read_units(
+    group: Group, layouts: Sequence[Layout], progress: Callable[[], None]
+) -> Iterator[GroupResponses]:
+    """Read the points once; yield what they give for the units of each of `layouts`."""
+    points, items = group.points, len(group.study.creatures.items)
+    columns, weights = wording_columns(group)
+    cells = [np.empty((len(points), items, layout.units.height)) for layout in layouts]
+    means = [np.empty((len(ROLES), len(points), layout.units.height)) for layout in layouts]
+    wordings = [np.zeros((items, len(weights), layout.units.height)) for layout in layouts]
+
+    def take(point: int, layout: int, values: Float[np.ndarray, "items wordings units"]) -> None:
+        tests = points[point].is_test
+        test, control = values[:, tests].mean(axis=1), values[:, ~tests].mean(axis=1)
+        cells[layout][point] = test - control
+        means[layout][:, point] = test.mean(axis=0), control.mean(axis=0)
+        for wording, column in enumerate(columns.get(points[point].name, ())):
+            wordings[layout][:, column] += weights[column] * values[:, wording]
+
+    read_points(points, layouts, take, progress)
+    for layout, of_points, by_role, by_wording in zip(layouts, cells, means, wordings, strict=True):
+        yield reduced(group, layout, of_points, by_role, by_wording)
+
+
+def wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarray, " wordings"]]:
+    """Return the column of every wording by balanced point, and one over its occurrences."""
+    written = {wording: column for column, wording in enumerate(role_wordings(group))}
+    seeds = set(group.balanced_seeds)
+    columns = {
+        point.name: [
+            written[role, text] for role in ROLES for text in getattr(point.templates, role)
+        ]
+        for contrast in group.real
+        for point in contrast.points
+        if point.seed in seeds
+    }
+    times = np.bincount([c for each in columns.values() for c in each], minlength=len(written))
+    return columns, 1 / np.maximum(times, 1)
+
+
+def t_of(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, " units"]:
+    deviation = differences.std(axis=0, ddof=1)
+    deviation[np.ptp(differences, axis=0) == 0] = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(differences.mean(axis=0) * np.sqrt(len(differences)) / deviation)
+
+
+def reduced(
+    group: Group,
+    layout: Layout,
+    cells: Float[np.ndarray, "points items units"],
+    means: Float[np.ndarray, "roles points units"],
+    wordings: Float[np.ndarray, "items wordings units"],
+) -> GroupResponses:
+    """Return the means over points and the variance split of some units."""
+    places = {point.name: index for index, point in enumerate(group.points)}
+
+    def mean(
+        contrast: Contrast, seeds: Sequence[int], values: Float[np.ndarray, points * shape] = cells
+    ) -> np.ndarray:
+        wanted = set(seeds)
+        total = np.zeros(values.shape[1:])
+        for point in contrast.points:
+            if point.seed in wanted:
+                total += values[places[point.name]]
+        return total / len(wanted)
+
+    test, control = (
+        np.stack([mean(contrast, contrast.seeds, of_role) for contrast in group.contrasts])
+        for of_role in means
+    )
+    seeds = group.balanced_seeds
+    return GroupResponses(
+        layout,
+        test,
+        control,
+        np.stack([mean(contrast, contrast.seeds) for contrast in group.contrasts]),
+        np.stack([mean(contrast, seeds) for contrast in group.real])
+        if seeds
+        else np.zeros((len(group.real), *cells.shape[1:])),
+        np.stack([t_of(of_point) for of_point in cells]),
+        wordings,
+        {
+            contrast.name: selectivity(
+                mean(contrast, shared), [mean(placebo, shared) for placebo in group.placebos]
+            )
+            for contrast in group.real
+            if (shared := group.shared_seeds(contrast))
+        },
+        split_variance(group, places, cells),
+    )
+
+
+def split_variance(
+    group: Group, places: dict[str, int], cells: Float[np.ndarray, "points items units"]
+) -> VarianceComponents | None:
+    """Return the variance split over the balanced points; None if there are fewer than two."""
+    seeds = set(group.balanced_seeds)
+    if len(group.real) * len(seeds) < 2:
+        return None
+    balanced = np.array(
+        [[places[p.name] for p in contrast.points if p.seed in seeds] for contrast in group.real]
+    )
+    found = []
+    for start in range(0, cells.shape[2], UNITS_AT_ONCE):
+        some = cells[:, :, start : start + UNITS_AT_ONCE][balanced]
+        found.append(variance_components(np.moveaxis(some, 2, 0), FACTORS))
+    return joined_variance(found)
+
+
+def joined(layout: Layout, parts: Sequence[GroupResponses]) -> GroupResponses:
+    """Return the parts of a unit set as one."""
+
+    def join(of: Sequence[Any], name: str) -> np.ndarray:
+        return np.concatenate([getattr(each, name) for each in of], axis=-1)
+
+    selective = {}
+    for contrast in parts[0].selective:
+        found = [part.selective[contrast] for part in parts]
+        selective[contrast] = Selectivity(join(found, "of_contrast"), join(found, "of_placebos"))
+    variances = [part.variance for part in parts if part.variance is not None]
+    variance = joined_variance(variances) if variances else None
+    arrays: dict[str, Any] = {name: join(parts, name) for name in ARRAYS}
+    return GroupResponses(layout=layout, selective=selective, variance=variance, **arrays)
+
+
+def joined_variance(parts: Sequence[VarianceComponents]) -> VarianceComponents:
+    first = parts[0]
+    return VarianceComponents(
+        {name: np.concatenate([p.components[name] for p in parts]) for name in first.components},
+        {n: np.concatenate([p.mean_squares[n] for p in parts]) for n in first.mean_squares},
+        first.degrees,
+        first.levels,
+    )
