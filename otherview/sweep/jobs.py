@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
@@ -51,7 +52,7 @@ def submit(submission: Submission) -> Jobs:
             "pip install 'otherview[slurm]'"
         ) from error
     submission.logs.mkdir(parents=True, exist_ok=True)
-    with findable_package():
+    with patch.dict(os.environ, findable_package()):
         if submission.launcher["kind"] == "slurm":
             return submit_to_slurm(submitit, submission)
         return start_here(submitit, submission)
@@ -138,21 +139,13 @@ def ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def findable_package() -> Iterator[None]:
-    """Let processes that are started in the block find this very package, by PYTHONPATH."""
+def findable_package() -> dict[str, str]:
+    """Return the environment in which a process finds this very package."""
     import otherview
 
     package = str(Path(otherview.__file__).resolve().parent.parent)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package, *(before or "").split(":")]))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([package, *filter(None, before)]))}
 
 
 def slurm_states(jobs: list[Jobs]) -> dict[str, str] | None:

@@ -24,6 +24,7 @@ from otherview.sweep.submissions import Submission, freeze, write_jobs
 from otherview.sweep.viewing import PAGE
 from otherview.views.console import plain_console
 from otherview.views.progress_bars import progress_bars
+from otherview.views.table_model import print_table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -172,7 +173,7 @@ def finish(
     directory: Path, points: Sequence[Point], failed: Sequence[str], console: Console
 ) -> None:
     """Print the table of the points and what to do next; exit with 1 if points failed."""
-    console.print(point_table(directory, points))
+    print_table(point_table(directory, points), console)
     console.print(f"points in {directory}", soft_wrap=True)
     console.print(f"combine: otherview sweep collect {directory}", soft_wrap=True)
     if any(not (directory / point.folder / PAGE).is_file() for point in points):

@@ -8,45 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from otherview.results.state import Kind, ResultState, examine, state_of
 from otherview.sweep.following import NAMES, Standing
 from otherview.sweep.points import Point
-from otherview.views.numbers import DASH
+from otherview.views.numbers import DASH, count, decimal, known
+from otherview.views.table_model import Table
+from otherview.views.vocabulary import DIFFERS, FOLLOWS, LARGEST
 
 MAX_ROWS = 60
 """Points that are printed of each kind."""
 
 
 def point_table(directory: Path, points: Sequence[Point]) -> Table:
-    """One row per point: units with |t| above the lowest threshold, family-wise, by role test."""
-    table = Table(title=f"{len(points)} points")
-    table.add_column("point", no_wrap=True)
-    headings = ("passing |t|", "max |t|", "p < alpha", "role")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    """Return one row per point: what its first set of units says."""
+    headings = ("point", "passing |t|", LARGEST, DIFFERS, FOLLOWS)
+    rows = []
     for point in points[:MAX_ROWS]:
         _, summary = examine(directory / point.folder)
-        cells = figures(summary) if summary else [DASH] * len(headings)
-        table.add_row(point.folder, *cells)
-    if len(points) > MAX_ROWS:
-        table.caption = f"and {len(points) - MAX_ROWS} more"
-    return table
+        cells = figures(summary) if summary else [DASH] * (len(headings) - 1)
+        rows.append([point.folder, *cells])
+    more = f"and {len(points) - MAX_ROWS} more" if len(points) > MAX_ROWS else ""
+    return Table(f"{len(points)} points", headings, rows, more)
 
 
 def figures(summary: dict[str, Any]) -> list[str]:
-    """Return the figures of the first set of units."""
+    """Return units above the lowest threshold, largest |t|, and units that two tests call."""
     result = next(iter(summary["results"].values()))
     reading = result["published_reading"]
-    lowest = min(reading["counts"], key=lambda count: float(count["threshold"]))
-    largest = reading.get("max_abs_t")
-    role = result.get("role_test")
+    lowest = min(reading["counts"], key=lambda found: float(found["threshold"]))
     return [
-        f"{lowest['observed']:,} of {result['units']:,}",
-        DASH if largest is None else f"{largest:.2f}",
-        f"{result['sign_flip']['familywise']:,}",
-        DASH if role is None else f"{role['called']:,}",
+        f"{count(lowest['observed'])} of {count(result['units'])}",
+        known(reading.get("max_abs_t"), decimal),
+        count(result["sign_flip"]["familywise"]),
+        known(result.get("role_test", {}).get("called"), count),
     ]
 
 
@@ -77,8 +72,8 @@ def print_standing(standing: Standing, directory: Path, console: Console) -> Non
         for identity, state in standing.states.items()
         if state.kind is Kind.INTERRUPTED and identity not in standing.busy
     )
-    for reason, count in reasons.most_common(MAX_ROWS):
-        console.print(f"missing  {count}: {reason}", soft_wrap=True)
+    for reason, number in reasons.most_common(MAX_ROWS):
+        console.print(f"missing  {number}: {reason}", soft_wrap=True)
     combined = state_of(directory)
     if combined.kind is Kind.DAMAGED:
         console.print(f"combined result damaged: {combined.file}: {combined.reason}")
@@ -104,6 +99,6 @@ def print_queue(standing: Standing, console: Console) -> None:
         return
     for name, jobs in standing.jobs.items():
         tasks = {task: s for task, s in standing.queue.items() if task.split("_")[0] in jobs.ids}
-        said = ", ".join(f"{count} {state}" for state, count in Counter(tasks.values()).items())
+        said = ", ".join(f"{number} {state}" for state, number in Counter(tasks.values()).items())
         if said and jobs.kind == "slurm":
             console.print(f"job {', '.join(jobs.ids)} ({name}): {said}", soft_wrap=True)

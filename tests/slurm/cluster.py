@@ -8,13 +8,17 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
+
+from otherview.results.status import process_runs
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = ("slurmctld", "slurmd", "munged", "srun", "sbatch")
@@ -65,21 +69,22 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """What a power failure does: the node's daemon and all its jobs are gone at once."""
-        victims = [int((self.root / "run" / f"slurmd-{node}.pid").read_text())]
-        own = (f"SLURMD_NODENAME={node}", f"SLURM_CONF={self.root}/etc/slurm.conf")
-        for process in _processes():
-            if all(variable in _environment_of(process) for variable in own):
-                parent = _parent_of(process)
-                victims += [parent] if "slurmstepd" in _command_of(parent) else []
-                victims.append(process)
+        victims = [psutil.Process(self._daemon_of(node))]
+        own = {"SLURMD_NODENAME": node, "SLURM_CONF": f"{self.root}/etc/slurm.conf"}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if own.items() <= process.environ().items():
+                    parent = process.parent()
+                    is_step = parent is not None and "slurmstepd" in "".join(parent.cmdline())
+                    victims += [parent, process] if is_step else [process]
         for process in victims:
-            _kill(process)
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def revive_nodes(self) -> None:
         """Starts the nodes whose daemon is gone, and makes all of them take jobs again."""
         for node in NODES:
-            process = int((self.root / "run" / f"slurmd-{node}.pid").read_text())
-            if not runs(process):
+            if not process_runs(self._daemon_of(node)):
                 self.start_node(node)
             self.command("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         self.wait_for_nodes()
@@ -117,14 +122,18 @@ class Cluster:
         for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
             file = self.root / "run" / f"{name}.pid"
             if file.is_file():
-                _end(int(file.read_text()))
+                end(int(file.read_text()))
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _daemon_of(self, node: str) -> int:
+        """The process of a node's daemon."""
+        return int((self.root / "run" / f"slurmd-{node}.pid").read_text())
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment, "PATH": SEARCH_PATH}
 
     def _write_configuration(self) -> None:
-        base = _free_ports()
+        base = free_ports()
         for number in range(2):  # GPUs must be devices; a link to one passes
             (self.root / "dev" / f"nvidia{number}").symlink_to("/dev/null")
         text = (HERE / "slurm.conf.in").read_text()
@@ -168,7 +177,7 @@ class Cluster:
             )
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """First digits of ports that are free with the endings that the configuration uses."""
     for base in range(168, 300):
         try:
@@ -181,54 +190,12 @@ def _free_ports() -> int:
     raise RuntimeError("no range of ports is free")
 
 
-def _processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _environment_of(process: int) -> list[str]:
-    try:
-        return Path(f"/proc/{process}/environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-def _command_of(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _parent_of(process: int) -> int:
-    return int(_fields_of(process)[1])
-
-
-def runs(process: int) -> bool:
-    """Whether a process is there and is no zombie."""
-    return _fields_of(process)[0] not in ("Z", "X")
-
-
-def _fields_of(process: int) -> list[str]:
-    """State, parent and what follows in the kernel's line on a process."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ["X", "0"]
-
-
-def _kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _end(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGTERM)
-    except ProcessLookupError:
-        return
-    end = time.monotonic() + 10
-    while runs(process) and time.monotonic() < end:
-        time.sleep(0.05)
-    _kill(process)
+def end(process: int) -> None:
+    """End a process, by force after ten seconds."""
+    with suppress(psutil.NoSuchProcess):
+        found = psutil.Process(process)
+        found.terminate()
+        try:
+            until(lambda: not process_runs(process), "the end of a daemon", 10)
+        except AssertionError:
+            found.kill()
