@@ -43,6 +43,13 @@ def print_plan(study: Study) -> None:
     width = max(len(condition.name) for condition in prompts.conditions) + 2
     for condition in prompts.conditions:
         console.print(f"{condition.name:<{width}}{condition.template}")
+    for contrast in prompts.contrasts[1:]:
+        sides = [
+            ", ".join(prompts.conditions[place].name for place in side)
+            for side in (contrast.test, contrast.control)
+        ]
+        placebo = f" (placebo of the {contrast.placebo} role)" if contrast.placebo else ""
+        console.print(f"{contrast.name}{placebo}: {' against '.join(sides)}")
     if folder is None or not (folder / "tokenizer").is_dir():
         console.print(
             f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
