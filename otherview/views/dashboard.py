@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otherview.study.tracking import Tracking, installed
+from otherview.views.findings import finding
+from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, SHARED_ITEMS
 
 WORKSPACE_NAME = "nw-otherviewqs-v"
 """The workspace's name in the project; the app's address has the middle of it."""
@@ -30,60 +32,58 @@ class Question:
     title: str
     answer: str
     """How to read the panels, in a sentence or two."""
-    pictures: tuple[str, ...] = ()
-    bars: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Metrics of each bar chart, by title."""
+    images: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    """Findings of heads: one bar chart each."""
+    counts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other metrics of heads, by the title of their bar chart."""
     by_model: bool = False
     """Bars are means over the runs of a model."""
     tables: tuple[str, ...] = ()
+
+    @property
+    def bars(self) -> dict[str, list[str]]:
+        """Metrics of each bar chart, by title."""
+        charts = {f"Heads: {finding(path).words}": (path,) for path in self.findings}
+        return {
+            title: [f"heads/{path}" for path in paths]
+            for title, paths in (charts | self.counts).items()
+        }
 
 
 QUESTIONS = (
     Question(
         "Which heads?",
-        "Heads that differ between the two roles after family-wise correction. Sort the table by "
-        "p_stepdown; role_called is there with three or more wordings a role.",
-        pictures=("heads/t/drawn", "scene/reference"),
-        bars={
-            "Heads that differ, family-wise": ("heads/sign_flip/familywise",),
-            "Heads that follow the role over wordings": ("heads/role_test/called",),
-            "Largest |t|": ("heads/published_reading/max_abs_t",),
-        },
+        "The map and the table of all heads, with what each test says of them. Sort the table by "
+        "p_stepdown; role_called is there with three or more wordings.",
+        images=("figure/head-map", "scene/reference"),
+        findings=("sign_flip/familywise", "role_test/called"),
+        counts={f"Heads: {LARGEST}": ("published_reading/max_abs_t",)},
         tables=("heads/unit_table", "heads/combined"),
     ),
     Question(
         "Against which null?",
         "Observed values against all sign patterns and against the 200 random flips of the "
-        "published reading. Heads are correlated: the null of a count is wide, and observed over "
-        "p99 is no effect size.",
-        pictures=(
-            "heads/count_3/drawn",
-            "heads/count_5/drawn",
-            "heads/max_abs_t/drawn",
-            "slices16/count_3/drawn",
-            "slices16/max_abs_t/drawn",
-        ),
-        bars={
+        "published reading. Heads are correlated: the null of a count is wide, and the ratio of "
+        "observed to p99 is not an effect size.",
+        images=("figure/nulls", "figure/readings", "figure/slices"),
+        counts={
             "Heads with |t| > 3: observed and null p99": (
-                "heads/sign_flip/count_3/observed",
-                "heads/sign_flip/count_3/null_p99",
+                "sign_flip/count_3/observed",
+                "sign_flip/count_3/null_p99",
             ),
-            "Truly different heads, at least": ("heads/sign_flip/count_3/true_discoveries",),
+            "Heads with |t| > 3: true, at least": ("sign_flip/count_3/true_discoveries",),
         },
         tables=("study/published_reading", "study/sign_flips"),
     ),
     Question(
-        "How stable over templates and seeds?",
-        "Split halves and confirmation on creatures that did not choose the heads, within a run; "
-        "agreement of t-maps and the variance split, over a sweep. Maps share their creatures: "
-        "agreement says nothing about new ones.",
-        bars={
-            "Correlation of the t-maps of two halves": ("heads/split_half/mean_correlation",),
-            "Replicated in the other half": ("heads/split_half/replication",),
-            "Found on half of the creatures, and confirmed": (
-                "heads/discover_confirm/discovered",
-                "heads/discover_confirm/confirmed",
-            ),
+        "How stable over items, templates and seeds?",
+        "Within a run: split halves, and confirmation on items that did not choose the heads. Over "
+        f"a sweep: agreement of the t-maps, and the variance of the differences. {SHARED_ITEMS}",
+        images=("figure/halves", "figure/axis", "figure/agreement", "figure/variance"),
+        findings=("split_half/mean_correlation", "split_half/replication"),
+        counts={
+            f"Heads: {CONFIRMED}": ("discover_confirm/discovered", "discover_confirm/confirmed"),
         },
         tables=(
             "sweep/agreement_between_templates",
@@ -94,18 +94,17 @@ QUESTIONS = (
     ),
     Question(
         "Selectivity against placebo?",
-        "Effect of the contrast less the effect of two wordings of one role. A description and no "
-        "test: any two wordings differ.",
+        f"Effect of the contrast minus the effect of two wordings of the same role. {NO_TEST}",
+        images=("figure/selectivity",),
         tables=("sweep/selectivity", "sweep/generalises"),
     ),
     Question(
         "Null models?",
-        "The same study on weights that hold no such operation: what passes there needs none.",
-        bars={
-            "Published reading: share with |t| > 3": ("heads/published_reading/count_3/share",),
-            "Role test: heads called": ("heads/role_test/called",),
-            "Family-wise over creatures": ("heads/sign_flip/familywise",),
-        },
+        "The same study on weights that hold no such operation. What passes there does not need "
+        "the operation.",
+        images=("figure/models",),
+        findings=("role_test/called", "sign_flip/familywise"),
+        counts={"Heads with |t| > 3, share": ("published_reading/count_3/share",)},
         by_model=True,
         tables=("sweep/models",),
     ),
@@ -113,12 +112,12 @@ QUESTIONS = (
 
 
 def workspace(project: str, entity: str) -> Any:
-    """The workspace, a wandb_workspaces Workspace: a section a question, and no other panels."""
+    """Return a wandb_workspaces Workspace with one section per question, and no other panels."""
     import wandb_workspaces.workspaces as ws
 
     sections = []
     for question in QUESTIONS:
-        panels = _panels(question)
+        panels = panels_of(question)
         section = ws.Section(name=question.title, panels=panels, is_open=True)
         section.layout_settings = ws.SectionLayoutSettings(columns=3, rows=2)
         sections.append(section)
@@ -137,7 +136,7 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
         # Without a project of its own the set takes the report's, and needs no look-up.
         runset = wr.Runset(name=sweep, filters=f'Metric("group") == {sweep!r}')
         runset._id = f"{slug(question.title)}-runs"
-        panels = _panels(question)
+        panels = panels_of(question)
         for place, panel in enumerate(panels):
             panel.layout = wr.Layout(x=12 * (place % 2), y=8 * (place // 2), w=12, h=8)
         grid = wr.PanelGrid(runsets=[runset], panels=panels)
@@ -166,7 +165,7 @@ def sorted_json(spec: Any) -> str:
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def _panels(question: Question) -> list[Any]:
+def panels_of(question: Question) -> list[Any]:
     """The panels of a question, with ids of their own making: theirs are random."""
     import wandb_workspaces.reports.v2 as wr
 
@@ -175,10 +174,10 @@ def _panels(question: Question) -> list[Any]:
         grouped = {"groupby": wr.Config("model.name"), "groupby_aggfunc": "mean"}
     panels: list[Any] = [wr.MarkdownPanel(markdown=question.answer)]
     panels += [
-        wr.MediaBrowser(title=key, media_keys=[key], num_columns=1) for key in question.pictures
+        wr.MediaBrowser(title=key, media_keys=[key], num_columns=1) for key in question.images
     ]
     panels += [
-        wr.BarPlot(title=title, metrics=list(metrics), **grouped)
+        wr.BarPlot(title=title, metrics=metrics, **grouped)
         for title, metrics in question.bars.items()
     ]
     panels += [wr.WeavePanelSummaryTable(table_name=name) for name in question.tables]

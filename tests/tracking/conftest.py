@@ -29,7 +29,9 @@ def result(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder = cwd / "small"
-    slices = pl.read_parquet(folder / "slices16.parquet").select("unit", "t", "p_stepdown")
+    slices = pl.read_parquet(folder / "slices16.parquet").select(
+        "unit", "block_kind", "block", "channel_kind", "t", "p_stepdown"
+    )
     slices.sample(ROWS, with_replacement=True, seed=0).write_parquet(folder / "slices16.parquet")
     reseal(folder / "summary.json")
     return folder

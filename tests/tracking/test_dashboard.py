@@ -55,7 +55,7 @@ def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
     records = [run_record(result), run_record(kitchen_run[0]), sweep_record(sweep_folder, [])]
     logged: set[str] = set()
     for record in records:
-        logged |= {*record.values, *record.tables, *record.drawings, *record.pictures}
+        logged |= {*record.values, *record.tables, *record.images}
         assert not record.values.keys() & record.tables.keys()
     assert _keys(dashboard.QUESTIONS) - logged == set()
 
@@ -73,6 +73,6 @@ def test_a_push_without_a_key_is_one_line(
 def _keys(questions: tuple[dashboard.Question, ...]) -> set[str]:
     found: set[Any] = set()
     for question in questions:
-        found |= {*question.pictures, *question.tables}
+        found |= {*question.images, *question.tables}
         found |= {metric for metrics in question.bars.values() for metric in metrics}
     return found

@@ -72,7 +72,7 @@ def test_an_offline_run_holds_everything_and_asks_no_server(
     assert item["slices16/unit_table.nrows"] == ROWS
     table = json.loads(_logged(folder, item["slices16/unit_table.path"]))
     assert len(table["data"]) == ROWS
-    assert _logged(folder, item["heads/count_3/drawn.path"]).startswith(b"\x89PNG")
+    assert _logged(folder, item["figure/nulls.path"]).startswith(b"\x89PNG")
 
 
 def test_a_moved_run_is_synced_whole(folder: Path, loopback: Loopback) -> None:

@@ -59,7 +59,7 @@ def test_every_statistic_of_the_heads_arrives(sent: tuple[Path, Loopback]) -> No
     assert table["data"] == [list(row) for row in heads.rows()]
 
 
-def test_nulls_and_observed_arrive_as_histograms_with_pictures(
+def test_nulls_and_observed_arrive_as_histograms_and_figures(
     sent: tuple[Path, Loopback],
 ) -> None:
     folder, server = sent
@@ -72,9 +72,10 @@ def test_nulls_and_observed_arrive_as_histograms_with_pictures(
             histogram = row[f"heads/{statistic}/null_{null}"]
             assert sum(histogram["values"]) == patterns
             assert len(histogram["bins"]) == len(histogram["values"]) + 1
-        assert _media(server, run, f"heads/{statistic}/drawn").startswith(b"\x89PNG")
     assert sum(row["heads/t/observed"]["values"]) == 48
-    assert _media(server, run, "heads/t/drawn").startswith(b"\x89PNG")
+    for figure in ("head-map", "nulls", "readings", "slices", "axis", "halves"):
+        assert _media(server, run, f"figure/{figure}").startswith(b"\x89PNG")
+    assert "Left to right: heads over each threshold" in row["figure/nulls"]["caption"]
     reference = _media(server, run, "scene/reference")
     assert reference == (folder / "reference.png").read_bytes()
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-MOST_BINS = 512
+MAX_BINS = 512
 """More are refused by wandb.Histogram."""
 NULL_BINS = 256
 T_BINS = 64
@@ -32,7 +32,7 @@ def null_histogram(rows: pl.DataFrame) -> Histogram:
     centre = np.where(np.isnan(upper), value, (value + upper) / 2)
     if np.all(centre == np.round(centre)):
         low, high = centre.min(), centre.max()
-        width = max(1, int(np.ceil((high - low + 1) / MOST_BINS)))
+        width = max(1, int(np.ceil((high - low + 1) / MAX_BINS)))
         edges = np.arange(low, high + width + 1, width) - 0.5
     else:
         edges = np.histogram_bin_edges(centre, bins=NULL_BINS)

@@ -1,6 +1,6 @@
-"""A result's files as what Weights & Biases shows: values, tables, histograms, pictures, files.
+"""A result's files as what Weights & Biases shows: values, tables, histograms, figures, files.
 
-Nothing here imports wandb, and nothing is computed anew but the shape of it.
+Nothing here imports wandb, and nothing is computed but the shape of it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,26 @@ import polars as pl
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from otherview.results.reader import RunResult, read_result
+from otherview.results.reader import NotInResultError, Result, RunResult, read_result
 from otherview.study.compose import identity
 from otherview.study.configuration import RUN_SETTINGS
+from otherview.views.figures import FIGURES, draw
+from otherview.views.figures.style import WIDTHS, figure_style
 from otherview.views.tracking.histograms import Histogram, null_histogram, t_histogram
-from otherview.views.tracking.null_pictures import null_figure, t_figure
 
 Value = float | int | bool | str
-TAG_LENGTH = 64
-"""Longest tag that the server takes."""
+Content = Mapping[str, Any]
+MAX_TAG = 64
+"""Characters of the longest tag that the server takes."""
+FIGURE_DPI = 150
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture: as PNG, or as the file of one."""
+
+    source: bytes | Path
+    caption: str | None = None
 
 
 @dataclass
@@ -41,10 +53,7 @@ class Record:
     values: dict[str, Value] = field(default_factory=dict)
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
-    drawings: dict[str, bytes] = field(default_factory=dict)
-    """Pictures as PNG."""
-    pictures: dict[str, Path] = field(default_factory=dict)
-    """Pictures that lie in the result."""
+    images: dict[str, Image] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     """The result's files by their name in the artifact."""
     artifact: str = ""
@@ -53,14 +62,14 @@ class Record:
 
 
 def run_record(folder: Path, group: str | None = None) -> Record:
-    """The record of a run's result. `group` replaces the name of the sweep that it is part of.
+    """Return the record of a run's result. `group` replaces the name of the run's sweep.
 
     Raises ResultError where the result is damaged or unfinished.
     """
     run = read_result(folder)
     assert isinstance(run, RunResult)
     summary = run.summary
-    config, run_id = _config(folder)
+    config, run_id = study_in(folder)
     record = Record(
         id=run_id,
         name=folder.resolve().name,
@@ -70,34 +79,55 @@ def run_record(folder: Path, group: str | None = None) -> Record:
         group=group or sweep_name(folder),
         artifact=f"result-{run_id}",
         files=result_files(folder),
+        values=dict(flattened(summary["results"])),
+        images=figures(run),
     )
-    record.values = dict(flattened(summary["results"]))
-    record.tables["study/published_reading"] = published_reading(summary)
-    record.tables["study/sign_flips"] = sign_flips(summary)
-    for unit_set, result in summary["results"].items():
-        units = run.units[unit_set]
+    record.tables["study/published_reading"] = counts(summary, "published_reading")
+    record.tables["study/sign_flips"] = counts(summary, "sign_flip")
+    for unit_set, units in run.units.items():
         record.tables[f"{unit_set}/unit_table"] = units
-        add_distributions(record, unit_set, result, units, run.nulls, summary["items"])
+        nulls = run.nulls.filter(unit_set=unit_set)
+        for (statistic, null), rows in nulls.group_by("statistic", "null", maintain_order=True):
+            key = f"{unit_set}/{server_key(str(statistic))}/null_{null}"
+            record.histograms[key] = null_histogram(rows)
+        t = units["t"].drop_nulls().to_numpy()
+        if len(t):
+            record.histograms[f"{unit_set}/t/observed"] = t_histogram(t)
     if run.single_heads is not None:
         record.tables["interventions/unit_table"] = run.single_heads
-    for key, name in (("scene/reference", "reference"), ("scene/renderings", "renderings")):
-        if (folder / f"{name}.png").is_file():
-            record.pictures[key] = folder / f"{name}.png"
+    for name, path in (("reference", run.measured), ("renderings", folder)):
+        if (path / f"{name}.png").is_file():
+            record.images[f"scene/{name}"] = Image(path / f"{name}.png")
     return record
 
 
 def identity_of(folder: Path) -> str:
-    """The identity of the study that a folder holds the result of."""
-    return _config(folder)[1]
+    """Return the identity of the study that a folder holds the result of."""
+    return study_in(folder)[1]
+
+
+def figures(result: Result) -> dict[str, Image]:
+    """Draw every figure that the result has, as on its page."""
+    drawn = {}
+    with figure_style():
+        for figure in FIGURES:
+            try:
+                drawing = draw(result, figure.name, WIDTHS["page"])
+            except NotInResultError:
+                continue
+            stream = BytesIO()
+            drawing.canvas.savefig(stream, format="png", dpi=FIGURE_DPI, facecolor="white")
+            drawn[f"figure/{figure.name}"] = Image(stream.getvalue(), drawing.caption)
+    return drawn
 
 
 def tags(*names: str) -> list[str]:
-    """Names as tags: without doubles, cut to what the server takes."""
-    return list(dict.fromkeys(name[:TAG_LENGTH] for name in names if name.strip()))
+    """Return names as tags: without doubles, cut to what the server takes."""
+    return list(dict.fromkeys(name[:MAX_TAG] for name in names if name.strip()))
 
 
-def flattened(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """The single values of nested mappings, by path: heads/sign_flip/count_3/observed.
+def flattened(content: Content, prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Yield the single values of nested mappings, by path: heads/sign_flip/count_3/observed.
 
     Counts are named by their threshold; other lists are left to the tables and files.
     """
@@ -107,29 +137,26 @@ def flattened(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
         elif isinstance(value, (bool, int, float, str)):
             yield f"{prefix}{name}", value
         elif name in ("counts", "above"):
-            for count in value:
-                rest = {key: entry for key, entry in count.items() if key != "threshold"}
-                yield from flattened(rest, f"{prefix}{count_name(count['threshold'])}/")
+            for row in value:
+                rest = {key: entry for key, entry in row.items() if key != "threshold"}
+                key = server_key(f"count_{row['threshold']:g}")
+                yield from flattened(rest, f"{prefix}{key}/")
 
 
-def count_name(threshold: float) -> str:
-    """Name of a count in keys; the server takes a full stop for a step into a mapping."""
-    return f"count_{threshold:g}".replace(".", "_")
+def server_key(name: str) -> str:
+    """Return a name for keys; the server takes a full stop for a step into a mapping."""
+    return name.replace(".", "_")
 
 
 def result_files(folder: Path) -> dict[str, Path]:
-    """The whole files of a result by relative name; hidden ones but Hydra's are left out."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            found[path.name] = path
-    for path in sorted((folder / ".hydra").glob("*.yaml")):
-        found[f".hydra/{path.name}"] = path
-    return found
+    """Return the files of a result by relative name; hidden ones but Hydra's are left out."""
+    own = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    hydra = {f".hydra/{path.name}": path for path in sorted((folder / ".hydra").glob("*.yaml"))}
+    return {path.name: path for path in sorted(own)} | hydra
 
 
 def sweep_name(folder: Path) -> str | None:
-    """Name of the sweep's directory that a run lies in; None for a run alone."""
+    """Return the name of the sweep's directory that a run lies in; None for a run alone."""
     parent = folder.resolve().parent
     if (parent / ".sweep").is_dir() or (parent / "combined.json").is_file():
         return parent.name
@@ -142,12 +169,12 @@ def sweep_name(folder: Path) -> str | None:
 
 
 def stable_id(*parts: str) -> str:
-    """Eight hexadecimal digits that name what has no identity of its own."""
+    """Return eight hexadecimal digits that name what has no identity of its own."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
-def _config(folder: Path) -> tuple[dict[str, Any], str]:
-    """The composed study and its identity; a result made in a notebook is named by its folder."""
+def study_in(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return the composed study and its identity; a result without a config is named by folder."""
     file = folder / ".hydra" / "config.yaml"
     if not file.is_file():
         named = re.search(r"-([0-9a-f]{8})$", folder.resolve().name)
@@ -159,69 +186,32 @@ def _config(folder: Path) -> tuple[dict[str, Any], str]:
     return {str(k): value for k, value in study.items() if k not in RUN_SETTINGS}, identity(config)
 
 
-def add_distributions(
-    record: Record,
-    unit_set: str,
-    result: Mapping[str, Any],
-    units: pl.DataFrame,
-    nulls: pl.DataFrame,
-    items: int,
-) -> None:
-    """Observed values and nulls, as histograms and as pictures of one against the other."""
-    reading = result["published_reading"]
-    observed = {f"count_{row['threshold']:g}": row["observed"] for row in reading["counts"]}
-    if "max_abs_t" in reading:
-        observed["max_abs_t"] = reading["max_abs_t"]
-    own = nulls.filter(pl.col("unit_set") == unit_set)
-    for statistic, value in observed.items():
-        name = f"{unit_set}/{statistic.replace('.', '_')}"
-        rows = own.filter(pl.col("statistic") == statistic)
-        found = {
-            str(null): null_histogram(rows.filter(pl.col("null") == null))
-            for null in rows["null"].unique(maintain_order=True)
-        }
-        for null, histogram in found.items():
-            record.histograms[f"{name}/null_{null}"] = histogram
-        record.drawings[f"{name}/drawn"] = null_figure(unit_set, statistic, value, found)
-    t = units["t"].drop_nulls().to_numpy()
-    if len(t):
-        record.histograms[f"{unit_set}/t/observed"] = t_histogram(t)
-        critical = result["sign_flip"].get("critical_t")
-        record.drawings[f"{unit_set}/t/drawn"] = t_figure(unit_set, t, items, critical)
+def counts(summary: Content, statistic: str) -> pl.DataFrame:
+    """Return the counts of a statistic: one row per unit set and threshold.
 
-
-def published_reading(summary: Mapping[str, Any]) -> pl.DataFrame:
-    """The published table: a row a set of units and threshold, the publication's own below."""
-    readings = [
-        (unit_set, result["units"], result["published_reading"])
-        for unit_set, result in summary["results"].items()
-    ]
-    figures = summary.get("published_figures")
-    if figures:
-        readings.append(("published", figures["units"], figures))
+    Below those of the published reading are the publication's own.
+    """
+    entries = {name: (found["units"], found[statistic])
+               for name, found in summary["results"].items()}  # fmt: skip
+    published = summary.get("published_figures")
+    if published and statistic == "published_reading":
+        entries["published"] = (published["units"], published)
     rows = []
-    for counted, units, reading in readings:
-        for count in reading["counts"]:
-            share = count["observed"] / units
-            ratio = count["observed"] / count["null_p99"] if count["null_p99"] else None
-            max_abs_t = reading.get("max_abs_t")
-            own = {key: count[key] for key in ("threshold", "observed", "null_mean", "null_p99")}
+    for counted, (units, entry) in entries.items():
+        for row in entry["counts"]:
+            p99, ends = row["null_p99"], row.get("null_p99_interval", (None, None))
             rows.append(
-                {"counted": counted, "units": units}
-                | own
-                | {"share": share, "ratio": ratio, "max_abs_t": max_abs_t}
+                {"counted": counted, "units": units, "share": row["observed"] / units}
+                | dict(flattened(row))
+                | {"ratio": row["observed"] / p99 if p99 else None}
+                | dict(zip(("null_p99_low", "null_p99_high"), ends, strict=True))
+                | {name: value for name, value in entry.items() if name not in ("counts", "units")}
             )
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return frame(rows)
 
 
-def sign_flips(summary: Mapping[str, Any]) -> pl.DataFrame:
-    """What the exact test says: a row a set of units and threshold."""
-    rows = []
-    for unit_set, result in summary["results"].items():
-        test = {key: value for key, value in result["sign_flip"].items() if key != "counts"}
-        for count in result["sign_flip"]["counts"]:
-            low, high = count["null_p99_interval"]
-            rest = {key: value for key, value in count.items() if key != "null_p99_interval"}
-            ends = {"null_p99_low": low, "null_p99_high": high}
-            rows.append({"counted": unit_set, "units": result["units"], **rest, **ends, **test})
-    return pl.DataFrame(rows, infer_schema_length=None)
+def frame(rows: Sequence[Content]) -> pl.DataFrame:
+    """Return rows as a table without empty columns; a row that lacks a column is null there."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    table = pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, strict=False)
+    return table.select(column for column in table if column.null_count() < len(column))

@@ -119,7 +119,7 @@ def send(task: Task, announce: Announcer) -> None:
             columns: list[str | int] = [*table.columns]
             rows = [list(row) for row in table.rows()]
             content[name] = wandb.Table(columns=columns, data=rows)
-        content |= _media(record)
+        content |= media(record)
         # A table of its own call, so that a dead server is noticed after one and not after all.
         for name, table in record.tables.items():
             announce.next(f"logging {name}", patience + table.height * table.width / CELLS_A_SECOND)
@@ -127,7 +127,7 @@ def send(task: Task, announce: Announcer) -> None:
         announce.next("logging the values", patience)
         run.log(content, step=0)
         log_artifact(run, record, tracking, announce)
-        announce.next("finishing", patience + _bytes(OWN) / BYTES_A_SECOND)
+        announce.next("finishing", patience + bytes_in(OWN) / BYTES_A_SECOND)
     raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
     announce.sent(record, url)
 
@@ -163,22 +163,24 @@ def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announc
         logged.wait()  # raises where a file did not arrive
 
 
-def _media(record: Record) -> dict[str, Any]:
+def media(record: Record) -> dict[str, Any]:
+    """Return the histograms and pictures as wandb takes them."""
     import wandb
     from PIL import Image
 
-    media: dict[str, Any] = {}
-    for name, histogram in record.histograms.items():
-        weights = histogram.weights.astype(np.int64)  # wandb writes whole numbers as such
-        media[name] = wandb.Histogram(np_histogram=(weights, histogram.edges))
-    for name, drawing in record.drawings.items():
-        media[name] = wandb.Image(Image.open(BytesIO(drawing)))
-    for name, path in record.pictures.items():
-        media[name] = wandb.Image(str(path))
-    return media
+    # wandb writes whole numbers as such
+    shown: dict[str, Any] = {
+        name: wandb.Histogram(np_histogram=(found.weights.astype(np.int64), found.edges))
+        for name, found in record.histograms.items()
+    }
+    for name, image in record.images.items():
+        made = image.source
+        opened = str(made) if isinstance(made, Path) else Image.open(BytesIO(made))
+        shown[name] = wandb.Image(opened, caption=image.caption)
+    return shown
 
 
-def _bytes(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

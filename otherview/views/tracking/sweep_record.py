@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from otherview.results.reader import SweepResult, read_result
-from otherview.views.tracking.record import Record, flattened, stable_id, tags
+from otherview.views.tracking.record import (
+    Content,
+    Record,
+    figures,
+    flattened,
+    frame,
+    result_files,
+    stable_id,
+    tags,
+)
 
 
 def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) -> Record:
-    """The record of a sweep's combined result; `uses` are the artifacts of its runs.
+    """Return the record of a sweep's combined result; `uses` are the artifacts of its runs.
 
     Its id is made of the studies' names and the directory's, so that a sweep that has grown stays
     one run. Raises ResultError where the result is damaged.
     """
     result = read_result(folder)
     assert isinstance(result, SweepResult)
-    combined = result.combined
-    name = folder.resolve().name
+    combined, name = result.combined, folder.resolve().name
     groups = combined["groups"]
-    models = [entry["model"] for entry in groups]
     contrasts = [test["templates"] for entry in groups for test in entry["contrasts"]]
     run_id = f"sweep-{stable_id(name, *combined['studies'])}"
+    values: dict[str, Any] = {kind: len(combined[kind]) for kind in ("points", "left_out")}
+    for entry in groups:
+        title = re.sub(r"[^A-Za-z0-9_-]+", "_", entry["title"]).strip("_")
+        values |= dict(flattened(entry["results"], "" if len(groups) == 1 else f"{title}/"))
     record = Record(
         id=run_id,
         name=f"{name}, all runs",
         job_type="sweep",
-        tags=tags(*combined["studies"], *models, *contrasts),
+        tags=tags(*combined["studies"], *(entry["model"] for entry in groups), *contrasts),
         config={
             "studies": combined["studies"],
             "question": combined["question"],
@@ -43,19 +54,13 @@ def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) ->
             "provenance": combined["provenance"],
         },
         group=group or name,
+        values=values,
+        tables={name: table for name, table in tables(combined) if table.height},
+        images=figures(result),
         artifact=f"result-{run_id}",
-        files={
-            path.name: path
-            for path in sorted(folder.iterdir())
-            if path.is_file() and not path.name.startswith(".")
-        },
+        files=result_files(folder),
         uses=list(uses),
     )
-    record.values = {"points": len(combined["points"]), "left_out": len(combined["left_out"])}
-    for entry in groups:
-        prefix = "" if len(groups) == 1 else f"{_key(entry['title'])}/"
-        record.values |= dict(flattened(entry["results"], prefix))
-    record.tables = {name: table for name, table in tables(combined) if table.height}
     # Slices are many times as many rows as heads: with heads, they stay in the artifact.
     unit_set = min(result.units)
     table = result.units[unit_set]
@@ -64,73 +69,58 @@ def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) ->
     return record
 
 
-def _key(title: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", title).strip("_")
+def tables(combined: Content) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the sweep's tables by the question that they answer."""
+    groups = combined["groups"]
 
+    def of_results(rows_of: Callable[[Content], Iterable[Content]]) -> pl.DataFrame:
+        return frame([
+            {"group": entry["title"], "unit_set": unit_set, **row}
+            for entry in groups
+            for unit_set, result in entry["results"].items()
+            for row in rows_of(result)
+        ])  # fmt: skip
 
-def tables(combined: Mapping[str, Any]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The sweep's tables by the question that they answer."""
     yield "sweep/points", frame(combined["points"])
     yield "sweep/left_out", frame(combined["left_out"])
-    yield "sweep/tests", frame(of_results(combined, tests))
-    yield "sweep/agreement_between_templates", frame(of_results(combined, between_templates))
-    yield "sweep/agreement_between_seeds", frame(of_results(combined, between_seeds))
-    yield "sweep/variance", frame(of_results(combined, variance))
-    yield "sweep/selectivity", frame(of_results(combined, selectivity))
-    rows = [
-        {"unit_set": one["unit_set"], "templates": one.get("templates"), **dict(flattened(row))}
+    yield "sweep/tests", of_results(tests)
+    yield (
+        "sweep/agreement_between_templates",
+        of_results(lambda result: map(flat, result["agreement"]["between_templates"])),
+    )
+    yield (
+        "sweep/agreement_between_seeds",
+        of_results(lambda result: map(flat, result["agreement"]["between_seeds"])),
+    )
+    yield "sweep/variance", of_results(
+        lambda result: [{"component": name, **found}
+                        for name, found in result.get("variance", {}).get("shares", {}).items()]
+    )  # fmt: skip
+    yield "sweep/selectivity", of_results(
+        lambda result: [{**flat(row), "placebos": ", ".join(row["placebos"])}
+                        for row in result.get("selectivity", [])]
+    )  # fmt: skip
+    yield "sweep/models", frame([
+        {"unit_set": one["unit_set"], "templates": one.get("templates"), **flat(row)}
         for one in combined.get("models", [])
         for row in one["rows"]
-    ]
-    yield "sweep/models", frame(rows)
-    generalises = [
-        {"group": entry["title"], **said}
-        for entry in combined["groups"]
-        for said in entry["generalises"]
-    ]
-    yield "sweep/generalises", frame(generalises)
+    ])  # fmt: skip
+    yield (
+        "sweep/generalises",
+        frame(
+            [{"group": entry["title"], **said} for entry in groups for said in entry["generalises"]]
+        ),
+    )
 
 
-def of_results(combined: Mapping[str, Any], rows_of: Any) -> list[dict[str, Any]]:
-    return [
-        {"group": entry["title"], "unit_set": unit_set, **row}
-        for entry in combined["groups"]
-        for unit_set, result in entry["results"].items()
-        for row in rows_of(result)
-    ]
+def flat(row: Content) -> dict[str, Any]:
+    return dict(flattened(row))
 
 
-def tests(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row a test: every contrast and placebo, and the pooled one."""
-    pooled = [("pooled", result["pooled"])] if "pooled" in result else []
-    kinds = [("placebo" if "placebo" in test else "contrast", test) for test in result["contrasts"]]
-    for kind, test in [*pooled, *kinds]:
-        named = test["templates"]
-        written = named if isinstance(named, str) else ", ".join(named)
-        yield {"kind": kind, "templates": written, **dict(flattened({**test, "templates": {}}))}
-
-
-def between_templates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = result["agreement"]["between_templates"]
-    return [dict(flattened(row)) for row in rows]
-
-
-def between_seeds(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = result["agreement"]["between_seeds"]
-    return [dict(flattened(row)) for row in rows]
-
-
-def variance(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    shares: dict[str, dict[str, Any]] = result.get("variance", {}).get("shares", {})
-    return [{"component": component, **share} for component, share in shares.items()]
-
-
-def selectivity(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = result.get("selectivity", [])
-    return [{**dict(flattened(row)), "placebos": ", ".join(row["placebos"])} for row in rows]
-
-
-def frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Rows as a table; a row that lacks a column is null there."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, strict=False)
+def tests(result: Content) -> Iterator[Content]:
+    """Yield one row per test: the pooled one, and every contrast and placebo."""
+    if "pooled" in result:
+        templates = ", ".join(result["pooled"]["templates"])
+        yield {"kind": "pooled", "templates": templates, **flat(result["pooled"])}
+    for test in result["contrasts"]:
+        yield {"kind": "placebo" if "placebo" in test else "contrast", **flat(test)}
