@@ -1,6 +1,6 @@
 """The dashboard as code: otherview dashboard show|push
 
-A Weights & Biases workspace with a section for each question of a study, and a report of a sweep.
+A Weights & Biases workspace with one section per question of a study, and a report of a sweep.
 Both are made here and nowhere else: `show` prints what `push` would save, without network, and the
 same call gives the same bytes. Pushing again replaces what was pushed.
 """
@@ -11,11 +11,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from otherview.study.tracking import Tracking, installed
+from otherview.study.tracking import MISSING, Tracking, installed
 from otherview.views.findings import finding
 from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, SHARED_ITEMS
 
@@ -117,8 +117,7 @@ def workspace(project: str, entity: str) -> Any:
 
     sections = []
     for question in QUESTIONS:
-        panels = panels_of(question)
-        section = ws.Section(name=question.title, panels=panels, is_open=True)
+        section = ws.Section(name=question.title, panels=panels_of(question), is_open=True)
         section.layout_settings = ws.SectionLayoutSettings(columns=3, rows=2)
         sections.append(section)
     made = ws.Workspace(entity=entity, project=project, name="otherview", sections=sections)
@@ -128,7 +127,10 @@ def workspace(project: str, entity: str) -> Any:
 
 
 def sweep_report(project: str, entity: str, sweep: str) -> Any:
-    """The report of one sweep, a wandb_workspaces Report: the questions over its runs alone."""
+    """Return a wandb_workspaces Report of one sweep: the questions over its runs alone.
+
+    It has a name of its own in the project, so that saving it again replaces it.
+    """
     import wandb_workspaces.reports.v2 as wr
 
     blocks: list[Any] = [wr.TableOfContents()]
@@ -141,46 +143,36 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
             panel.layout = wr.Layout(x=12 * (place % 2), y=8 * (place // 2), w=12, h=8)
         grid = wr.PanelGrid(runsets=[runset], panels=panels)
         blocks += [wr.H2(question.title), wr.P(question.answer), grid]
-    return replacing_report()(
+    description = f"The runs of the sweep {sweep}, question by question."
+
+    def named(report: Any) -> Any:
+        model = wr.Report._to_model(report)
+        model.name = f"otherview-{slug(description)}"
+        return model
+
+    return type("ReplacingReport", (wr.Report,), {"_to_model": named})(
         project=project,
         entity=entity,
         title=f"{sweep}: does the model take the viewpoint?",
-        description=f"The runs of the sweep {sweep}, question by question.",
+        description=description,
         blocks=blocks,
     )
 
 
-def workspace_json(project: str, entity: str) -> str:
-    """What the workspace is saved as: the same bytes for the same arguments."""
-    return sorted_json(workspace(project, entity)._to_model().spec)
-
-
-def report_json(project: str, entity: str, sweep: str) -> str:
-    """What the report is saved as: the same bytes for the same arguments."""
-    return sorted_json(sweep_report(project, entity, sweep)._to_model().spec)
-
-
-def sorted_json(spec: Any) -> str:
-    content = json.loads(spec.model_dump_json(by_alias=True, exclude_none=True))
-    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-
-
 def panels_of(question: Question) -> list[Any]:
-    """The panels of a question, with ids of their own making: theirs are random."""
+    """Return the panels of a question, with fixed ids: those of wandb_workspaces are random."""
     import wandb_workspaces.reports.v2 as wr
 
     grouped: dict[str, Any] = {}
     if question.by_model:
         grouped = {"groupby": wr.Config("model.name"), "groupby_aggfunc": "mean"}
-    panels: list[Any] = [wr.MarkdownPanel(markdown=question.answer)]
-    panels += [
-        wr.MediaBrowser(title=key, media_keys=[key], num_columns=1) for key in question.images
-    ]
-    panels += [
-        wr.BarPlot(title=title, metrics=metrics, **grouped)
-        for title, metrics in question.bars.items()
-    ]
-    panels += [wr.WeavePanelSummaryTable(table_name=name) for name in question.tables]
+    panels = [
+        wr.MarkdownPanel(markdown=question.answer),
+        *(wr.MediaBrowser(title=key, media_keys=[key], num_columns=1) for key in question.images),
+        *(wr.BarPlot(title=title, metrics=metrics, **grouped)
+          for title, metrics in question.bars.items()),
+        *(wr.WeavePanelSummaryTable(table_name=name) for name in question.tables),
+    ]  # fmt: skip
     for place, panel in enumerate(panels):
         panel._id = f"{slug(question.title)}-{place}"
     return panels
@@ -190,20 +182,32 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def replacing_report() -> Callable[..., Any]:
-    """Report with a name of its own in the project, so that saving again replaces it."""
-    import wandb_workspaces.reports.v2 as wr
+def dashboard(project: str, entity: str, sweep: str | None) -> Any:
+    """Return the workspace, or with a sweep its report."""
+    return sweep_report(project, entity, sweep) if sweep else workspace(project, entity)
 
-    def named(report: Any) -> Any:
-        model = wr.Report._to_model(report)
-        model.name = f"otherview-{slug(report.description)}"
-        return model
 
-    return type("ReplacingReport", (wr.Report,), {"_to_model": named})
+def as_json(made: Any) -> str:
+    """Return what a workspace or report is saved as: the same bytes for the same arguments."""
+    content = json.loads(made._to_model().spec.model_dump_json(by_alias=True, exclude_none=True))
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def push(project: str, entity: str | None, sweep: str | None) -> str:
+    """Save the workspace or the report; return its address."""
+    import wandb
+
+    owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
+    if owner is None:
+        raise ValueError("the key has no default entity: name one with --entity")
+    made = dashboard(project, owner, sweep)
+    made.save()
+    address: str = made.url
+    return address
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line. An error is one line and exit code 1."""
     parser = argparse.ArgumentParser(
         prog="otherview dashboard", description="The dashboard in Weights & Biases."
     )
@@ -213,35 +217,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", metavar="SWEEP", help="the report of this sweep instead")
     given = parser.parse_args(arguments)
     if not installed():
-        sys.stderr.write("error: wandb is not installed: pip install 'otherview[wandb]'\n")
+        sys.stderr.write(f"error: {MISSING}\n")
         return 1
     if given.action == "show":
-        entity = given.entity or PLACEHOLDER_ENTITY
-        made = (
-            report_json(given.project, entity, given.report)
-            if given.report
-            else workspace_json(given.project, entity)
-        )
-        sys.stdout.write(made + "\n")
+        owner = given.entity or PLACEHOLDER_ENTITY
+        print(as_json(dashboard(given.project, owner, given.report)))
         return 0
     try:
-        sys.stdout.write(push(given.project, given.entity, given.report) + "\n")
+        print(push(given.project, given.entity, given.report))
     except Exception as error:
         from otherview.views.tracking.send import one_line
 
         sys.stderr.write(f"error: not pushed: {one_line(error)}\n")
         return 1
     return 0
-
-
-def push(project: str, entity: str | None, sweep: str | None) -> str:
-    """Saves the workspace or the report; its address."""
-    import wandb
-
-    owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
-    if owner is None:
-        raise ValueError("the key has no default entity: name one with --entity")
-    made = sweep_report(project, owner, sweep) if sweep else workspace(project, owner)
-    made.save()
-    address: str = made.url
-    return address

@@ -52,7 +52,7 @@ def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
     result: Path, kitchen_run: tuple[Path, Any], sweep_folder: Path
 ) -> None:
     """Four creatures cannot replicate, and one pair of wordings has no role: two runs are asked."""
-    records = [run_record(result), run_record(kitchen_run[0]), sweep_record(sweep_folder, [])]
+    records = [run_record(result), run_record(kitchen_run[0]), sweep_record(sweep_folder)]
     logged: set[str] = set()
     for record in records:
         logged |= {*record.values, *record.tables, *record.images}

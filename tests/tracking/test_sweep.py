@@ -91,7 +91,7 @@ def test_all_points_and_the_summary_arrive_as_one_group(sent: Sent) -> None:
     assert [done.returncode for done in sent.done] == [0, 0], sent.done[0].stderr
     assert sent.server.unknown == []
     identities = {identity_of(point) for point in sent.points}
-    summary = sweep_record(sent.folder, []).id
+    summary = sweep_record(sent.folder).id
     assert len(identities) == 2
     assert sent.server.finished == dict.fromkeys({*identities, summary}, 0)
     assert {run["groupName"] for run in sent.server.runs.values()} == {"kitchen"}
@@ -100,7 +100,7 @@ def test_all_points_and_the_summary_arrive_as_one_group(sent: Sent) -> None:
 
 
 def test_the_tables_of_the_sweep_arrive_row_by_row(sent: Sent) -> None:
-    record = sweep_record(sent.folder, [])
+    record = sweep_record(sent.folder)
     (row,) = sent.server.rows(record.id)
     assert {"sweep/points", "sweep/tests", "heads/combined"} <= record.tables.keys()
     for name, table in record.tables.items():
@@ -111,7 +111,7 @@ def test_the_tables_of_the_sweep_arrive_row_by_row(sent: Sent) -> None:
 
 
 def test_the_summary_was_made_from_the_points(sent: Sent) -> None:
-    summary = sweep_record(sent.folder, []).id
+    summary = sweep_record(sent.folder).id
     for point in sent.points:
         artifact = sent.server.artifact(f"result-{identity_of(point)}")
         assert artifact.state == "COMMITTED"

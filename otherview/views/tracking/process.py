@@ -27,18 +27,11 @@ class TrackingError(RuntimeError):
     """A result was not sent; the message says why in one line."""
 
 
-def send_result(
-    folder: Path,
-    tracking: Tracking,
-    *,
-    uses: list[str] | None = None,
-    group: str | None = None,
-) -> str | None:
-    """Writes (offline) or sends (online) the result in `folder`; its page's address, if online.
+def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> str | None:
+    """Write (offline) or send (online) the result in `folder`; return its address, if online.
 
-    `uses` makes it the summary of a sweep and names the artifacts of its runs. Earlier offline runs
-    of the same result are replaced. Raises TrackingError, at the latest when a step has taken
-    longer than it said and `tracking.patience` allow.
+    Earlier offline runs of the same result are replaced. Raises TrackingError, at the latest when a
+    step has taken longer than it announced and `tracking.patience` allow.
     """
     if not installed():
         raise TrackingError(MISSING)
@@ -47,7 +40,6 @@ def send_result(
     task = {
         "folder": str(folder.resolve()),
         "tracking": asdict(tracking),
-        "uses": uses,
         "group": group or tracking.group,
     }
     with started(task, own.resolve()) as (process, lines):

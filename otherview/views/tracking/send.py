@@ -1,8 +1,8 @@
 """The process that speaks to Weights & Biases, started with a task.
 
-It does one record and ends, so that nothing of a run can reach the next. It says on stdout, a line
-of JSON each, what it does next and how many seconds that may take; whoever started it ends it when
-it is late.
+It sends one record and ends, so that nothing of a run can reach the next. On stdout, one line of
+JSON each, it says what it does next and how many seconds that may take. Whoever started it ends it
+when it is late.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,18 @@ from unittest.mock import patch
 
 import numpy as np
 
+from otherview.results.state import COMBINED
 from otherview.study.tracking import Tracking
 from otherview.views.tracking.record import Record, run_record
 from otherview.views.tracking.sweep_record import sweep_record
 
-ROWS_A_SECOND = 200.0
+ROWS_PER_SECOND = 200.0
 """Rows of a table that are made on a slow, busy machine; 2,500 on an idle one."""
 READING = 120.0
 """Seconds that reading the result and drawing may take."""
-CELLS_A_SECOND = 20_000.0
+CELLS_PER_SECOND = 20_000.0
 """Of a table that is written as JSON twice; 250,000 on an idle machine."""
-BYTES_A_SECOND = 1e6
+BYTES_PER_SECOND = 1e6
 """Uploads slower than this are given up."""
 FATAL = "ERROR+4"
 """Level of what wandb cannot recover from, in its log."""
@@ -39,38 +39,12 @@ OWN = Path("wandb")
 """Where wandb writes, in the result's directory."""
 
 
-@dataclass
-class Task:
-    """What a sending process is started with, as JSON."""
-
-    folder: str
-    tracking: Tracking
-    uses: list[str] | None = None
-    """For a sweep: the artifacts of its runs. Null: the folder holds a run."""
-    group: str | None = None
-
-
-@dataclass
-class Announcer:
-    """Tells the parent what comes next. The stream is this process's stdout."""
-
-    stream: Any = field(default_factory=lambda: os.fdopen(os.dup(1), "w", buffering=1))
-
-    def next(self, stage: str, seconds: float) -> None:
-        self._say({"stage": stage, "seconds": seconds})
-
-    def sent(self, record: Record, url: str | None) -> None:
-        self._say({"sent": record.artifact, "url": url})
-
-    def failed(self, error: BaseException) -> None:
-        self._say({"failed": one_line(error)})
-
-    def _say(self, content: dict[str, Any]) -> None:
-        self.stream.write(json.dumps(content) + "\n")
+Announce = Callable[..., None]
+"""Tells the parent what comes next: fields of one line of JSON."""
 
 
 def one_line(error: BaseException) -> str:
-    """The first line that an error, or what it came from, has to say."""
+    """Return the first line of an error, or of what caused it."""
     current: BaseException | None = error
     while current is not None:
         lines = [line.strip() for line in str(current).splitlines() if line.strip()]
@@ -81,23 +55,17 @@ def one_line(error: BaseException) -> str:
     return "the server cannot be reached" if named == "CommError" else named
 
 
-def send(task: Task, announce: Announcer) -> None:
-    """Reads the result, makes the run, logs everything once and finishes it.
+def send(record: Record, tracking: Tracking, announce: Announce) -> None:
+    """Make the run of a record, log everything once and finish it.
 
     The current directory is the result's. Raises whatever wandb raises.
     """
-    announce.next("reading the result", READING)
-    here = Path()
-    if task.uses is None:
-        record = run_record(here, task.group)
-    else:
-        record = sweep_record(here, task.uses, task.group)
     import wandb
 
     replace_earlier(record.id)
     keep_all_rows(record)
-    tracking, patience = task.tracking, task.tracking.patience
-    announce.next("opening the run", READING if tracking.mode == "offline" else patience)
+    patience = tracking.patience
+    announce(stage="opening the run", seconds=patience if tracking.mode == "online" else READING)
     with (
         staging_relatively(),
         wandb.init(
@@ -115,25 +83,28 @@ def send(task: Task, announce: Announcer) -> None:
         url = run.url if tracking.mode == "online" else None
         content: dict[str, Any] = dict(record.values)
         for name, table in record.tables.items():
-            announce.next(f"making the table {name}", READING + table.height / ROWS_A_SECOND)
+            announce(
+                stage=f"making the table {name}", seconds=READING + table.height / ROWS_PER_SECOND
+            )
             columns: list[str | int] = [*table.columns]
             rows = [list(row) for row in table.rows()]
             content[name] = wandb.Table(columns=columns, data=rows)
         content |= media(record)
         # A table of its own call, so that a dead server is noticed after one and not after all.
         for name, table in record.tables.items():
-            announce.next(f"logging {name}", patience + table.height * table.width / CELLS_A_SECOND)
+            seconds = patience + table.height * table.width / CELLS_PER_SECOND
+            announce(stage=f"logging {name}", seconds=seconds)
             run.log({name: content.pop(name)}, step=0, commit=False)
-        announce.next("logging the values", patience)
+        announce(stage="logging the values", seconds=patience)
         run.log(content, step=0)
         log_artifact(run, record, tracking, announce)
-        announce.next("finishing", patience + bytes_in(OWN) / BYTES_A_SECOND)
+        announce(stage="finishing", seconds=patience + bytes_in(OWN) / BYTES_PER_SECOND)
     raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
-    announce.sent(record, url)
+    announce(sent=record.artifact, url=url)
 
 
 def raise_what_was_given_up(log: Path) -> None:
-    """Raises RuntimeError where wandb gave up an upload for good.
+    """Raise RuntimeError where wandb gave up an upload for good.
 
     It then finishes the run without an error, and says so nowhere but in its log.
     """
@@ -143,13 +114,13 @@ def raise_what_was_given_up(log: Path) -> None:
             raise RuntimeError(said["msg"])
 
 
-def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announcer) -> None:
+def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announce) -> None:
     import wandb
 
     patience = tracking.patience
     if tracking.mode == "online":
         for name in record.uses:
-            announce.next(f"looking up the artifact {name}", patience)
+            announce(stage=f"looking up the artifact {name}", seconds=patience)
             run.use_artifact(f"{run.entity}/{run.project}/{name}:latest")
     artifact = wandb.Artifact(record.artifact, type="result", metadata={"made_from": record.uses})
     size = 0
@@ -157,7 +128,7 @@ def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announc
         # The result's own files, without a second copy: they are replaced whole, never changed.
         artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
         size += path.stat().st_size
-    announce.next("sending the files", patience + size / BYTES_A_SECOND)
+    announce(stage="sending the files", seconds=patience + size / BYTES_PER_SECOND)
     logged = run.log_artifact(artifact)
     if tracking.mode == "online":
         logged.wait()  # raises where a file did not arrive
@@ -185,7 +156,7 @@ def bytes_in(folder: Path) -> int:
 
 
 def keep_all_rows(record: Record) -> None:
-    """wandb cuts a table to 10,000 rows in silence; the limit is an attribute of the class."""
+    """Raise the limit at which wandb silently cuts a table; it is an attribute of the class."""
     import wandb
 
     longest = max((table.height for table in record.tables.values()), default=0)
@@ -194,7 +165,7 @@ def keep_all_rows(record: Record) -> None:
 
 
 def replace_earlier(run_id: str) -> None:
-    """Removes what earlier processes left of this very run: sending starts from the files."""
+    """Remove what earlier processes left of this run: sending starts from the files."""
     for left in (*OWN.glob(f"run-*-{run_id}"), *OWN.glob(f"offline-run-*-{run_id}")):
         shutil.rmtree(left)
     shutil.rmtree(OWN / "data", ignore_errors=True)
@@ -202,11 +173,11 @@ def replace_earlier(run_id: str) -> None:
 
 @contextlib.contextmanager
 def staging_relatively() -> Iterator[None]:
-    """Lets a run name the files of its artifacts relative to the result's directory.
+    """Let a run name the files of its artifacts relative to the result's directory.
 
     wandb stages copies under absolute paths, and `wandb sync` of a directory that was moved then
-    leaves the artifacts out without a word. It has no setting for that, and nothing public stands
-    between a logged table and its copy. Raises AttributeError where wandb no longer works so.
+    silently omits the artifacts. There is no setting and no public hook for that. Raises
+    AttributeError if wandb no longer works this way.
     """
     from wandb.sdk.artifacts.artifact import Artifact
 
@@ -223,7 +194,7 @@ def staging_relatively() -> Iterator[None]:
 
 
 def settings(tracking: Tracking) -> Any:
-    """Nothing captured but what is logged, and no retries that outlast the patience."""
+    """Return settings that capture only what is logged, and retry within the patience."""
     import wandb
 
     timeout = max(1, int(tracking.patience / 2))
@@ -257,16 +228,21 @@ def settings(tracking: Tracking) -> Any:
 
 
 def main() -> int:
-    """Does the task in the first argument; exit code 1 after a failure, which is said on stdout."""
-    given = json.loads(sys.argv[1])
-    task = Task(**{**given, "tracking": Tracking(**given["tracking"])})
-    announce = Announcer()
-    os.chdir(task.folder)
+    """Do the task in the first argument; exit code 1 after a failure, which is told on stdout."""
+    task = json.loads(sys.argv[1])
+    stream = os.fdopen(os.dup(1), "w", buffering=1)
+
+    def announce(**content: Any) -> None:
+        stream.write(json.dumps(content) + "\n")
+
+    os.chdir(task["folder"])
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            send(task, announce)
+            announce(stage="reading the result", seconds=READING)
+            make = sweep_record if Path(COMBINED).is_file() else run_record
+            send(make(Path(), task["group"]), Tracking(**task["tracking"]), announce)
         except Exception as error:
-            announce.failed(error)
+            announce(failed=one_line(error))
             return 1
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from otherview.views.tracking.record import (
     figures,
     flattened,
     frame,
+    identity_of,
     result_files,
     stable_id,
     tags,
 )
 
 
-def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) -> Record:
-    """Return the record of a sweep's combined result; `uses` are the artifacts of its runs.
+def sweep_record(folder: Path, group: str | None = None) -> Record:
+    """Return the record of a sweep's combined result, which uses the artifacts of its runs.
 
     Its id is made of the studies' names and the directory's, so that a sweep that has grown stays
     one run. Raises ResultError where the result is damaged.
@@ -59,7 +60,7 @@ def sweep_record(folder: Path, uses: Sequence[str], group: str | None = None) ->
         images=figures(result),
         artifact=f"result-{run_id}",
         files=result_files(folder),
-        uses=list(uses),
+        uses=[f"result-{identity_of(folder / point['point'])}" for point in combined["points"]],
     )
     # Slices are many times as many rows as heads: with heads, they stay in the artifact.
     unit_set = min(result.units)
