@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from otherview.models.cost import forward_flops, image_tokens, responses_bytes
 from otherview.models.scene import open_reference
@@ -18,9 +17,9 @@ from otherview.study.prompts import (
     token_places,
 )
 from otherview.views.console import plain_console
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from otherview.views.numbers import count, plural
+from otherview.views.table_model import Table, print_table
+from otherview.views.vocabulary import UNEQUAL_TOKENS
 
 
 def print_plan(study: Study) -> None:
@@ -35,11 +34,11 @@ def print_plan(study: Study) -> None:
         image = open_reference(study.scene)
         reference = (image.height, image.width)
     console.print(
-        f"\n{study.name}  {study.model.name}, {len(prompts.items)} items, "
-        f"{len(prompts.conditions)} wordings",
+        f"\n{study.name}  {study.model.name}, {plural(len(prompts.items), 'item')}, "
+        f"{plural(len(prompts.conditions), 'wording')}",
         style="bold",
     )
-    console.print(units_table(sites))
+    print_table(units_table(sites), console)
     width = max(len(condition.name) for condition in prompts.conditions) + 2
     for condition in prompts.conditions:
         console.print(f"{condition.name:<{width}}{condition.template}")
@@ -63,12 +62,11 @@ def print_plan(study: Study) -> None:
             check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
         own = prompts.of(prompts.contrast())
         places = [places[place] for place in prompts.places(prompts.contrast())]
-        console.print(tokens_table(own, places))
+        print_table(tokens_table(own, places), console)
         differing = differing_items(own, places)
         if differing:
             console.print(
-                f"For {differing} of {len(prompts.items)} items the wordings differ in token count "
-                "or in the item's position: no sign flip removes that.",
+                f"For {differing} of {len(prompts.items)} items t{UNEQUAL_TOKENS[1:]}",
                 style="yellow",
             )
     tokens = image_tokens(study.model, reference)
@@ -101,49 +99,38 @@ def print_plan(study: Study) -> None:
 
 
 def units_table(sites: Sequence[Site]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="units by site", show_footer=True)
-    published, true_heads = slices(sites, text_stream=False), heads(sites)
-    mlp = [unit for unit in published if unit.channel_kind == "mlp"]
-    table.add_column("blocks, stream", footer="all")
-    table.add_column("channels", justify="right")
-    table.add_column("heads", footer=f"{len(true_heads):,}", justify="right")
-    table.add_column("slices of 16", footer=f"{len(published):,}", justify="right")
-    table.add_column("of them MLP", footer=f"{len(mlp):,}", justify="right")
-    for kind, stream in (("joint", "image"), ("joint", "text"), ("single", "all")):
-        group = [site for site in sites if site.block_kind == kind and site.stream == stream]
-        if not group:
-            continue
+    published = slices(sites, text_stream=False)
+    groups = {
+        f"{kind} 0-{len(group) - 1}{'' if stream == 'all' else f', {stream}'}": group
+        for kind, stream in (("joint", "image"), ("joint", "text"), ("single", "all"))
+        if (group := [s for s in sites if (s.block_kind, s.stream) == (kind, stream)])
+    }
+    rows = []
+    for name, group in {**groups, "all": list(sites)}.items():
         counted = [unit for unit in published if unit.site in group]
-        table.add_row(
-            f"{kind} 0-{len(group) - 1}" + ("" if stream == "all" else f", {stream}"),
-            f"{group[0].channels:,}",
-            f"{sum(site.heads for site in group):,}",
-            f"{len(counted):,}",
-            f"{sum(unit.channel_kind == 'mlp' for unit in counted):,}",
-        )
-    return table
+        rows.append([name, count(group[0].channels) if name in groups else "",
+                     count(len(heads(group))), count(len(counted)),
+                     count(sum(unit.channel_kind == "mlp" for unit in counted))])  # fmt: skip
+    headings = ["blocks, stream", "channels", "heads", "slices of 16", "of them MLP"]
+    return Table("units by site", headings, rows)
 
 
 def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="tokens of each prompt, and the position of the item")
-    table.add_column("item")
-    for role in ("test", "control"):
-        for heading in (f"{role}: tokens", "item at"):
-            table.add_column(heading, justify="right")
     wordings = len(prompts.conditions)
+    rows = []
     for index, item in enumerate(prompts.items):
         row = places[index * wordings : (index + 1) * wordings]
-        cells = []
+        cells = [item]
         for role in ("test", "control"):
             of_role = [p for p, r in zip(row, prompts.roles, strict=True) if r == role]
-            counts, positions = {p.count for p in of_role}, {p.item_position for p in of_role}
-            cells += [range_text(counts), range_text(positions)]
-        table.add_row(item, *cells)
-    return table
+            cells += [range_text({p.count for p in of_role}),
+                      range_text({p.item_position for p in of_role})]  # fmt: skip
+        rows.append(cells)
+    return Table(
+        "tokens of a prompt, and the token at which the item starts",
+        ["item", "test: tokens", "item at", "control: tokens", "item at"],
+        rows,
+    )
 
 
 def range_text(values: set[int]) -> str:
