@@ -1,0 +1,269 @@
+"""The null of the role test: resampled items added to relabelled wordings."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from otherview.stats.chunks import Running, run_chunks
+from otherview.stats.paired import NEAR_TIE
+from otherview.stats.wordings import (
+    MAX_RELABELLINGS,
+    WordingDesign,
+    all_contrasts,
+    drawn_contrasts,
+    observed_error,
+    own_labels,
+    relabelled,
+)
+
+DRAWS = 20_000
+"""Randomisations that "auto" draws: a p of .05 has a standard error of .0015."""
+ROWS = 256
+UNITS = 1008
+"""Randomisations and units worked on at a time; 1 MB per array."""
+NEAR_SQUARE = 1e-5
+"""Share by which t² may differ and tie: above the rounding of 32-bit sums."""
+FAR_SQUARE = 1e6
+"""t² above this tie: a unit without variance has an infinite one."""
+
+
+@dataclass(frozen=True)
+class RoleUnits:
+    """Units, ready to be randomised; each scaled so that its largest number is about 1."""
+
+    difference: Float[np.ndarray, " units"]
+    """In the caller's scale, as the next two."""
+    error_items: Float[np.ndarray, " units"]
+    """Squared standard error over items."""
+    error_wordings: Float[np.ndarray, " units"]
+    """Squared standard error over wordings."""
+    t: Float[np.ndarray, " units"]
+    deviations: Float[np.ndarray, "items units"]
+    """Items' differences around their mean, 32-bit."""
+    means: Float[np.ndarray, "wordings units"]
+    """Wordings around their frame's mean, with as much of the roles' difference as wordings
+    explain, 32-bit."""
+    cutoff: Float[np.ndarray, " units"]
+    """t² that a randomisation must reach to count, 32-bit; -1 where t is NaN, which all reach."""
+    sign: Float[np.ndarray, " units"]
+    """Of t, 1 where that is 0 or NaN, 32-bit."""
+
+
+class Reached(NamedTuple):
+    """Randomisations in which t is at least as far from zero as it was."""
+
+    same: Int[np.ndarray, " units"]
+    """With the unit's own sign."""
+    other: Int[np.ndarray, " units"]
+    rising: Float[np.ndarray, "rows groups"]
+    """Largest signed t² over units in each randomisation but those with the data's own labels."""
+    falling: Float[np.ndarray, "rows groups"]
+    """The same of -t."""
+    weights: Int[np.ndarray, " rows"]
+    """How often each of these counts."""
+    own: int
+    """Randomisations with the data's own labels: any |t| counts as reached."""
+    mirrored: int
+    """Those with the roles exchanged: the same, with the other sign."""
+
+
+def role_units(
+    differences: Float[np.ndarray, "items units"],
+    means: Float[np.ndarray, "wordings units"],
+    design: WordingDesign,
+) -> RoleUnits:
+    """Difference, its two errors and t of each unit, and what randomisations are made of.
+
+    `differences` are the items' differences of roles and `means` the wordings' means over items;
+    all are at most about 1. No items: wordings alone are randomised.
+
+    t = D / √(error_items + error_wordings), the root of min F' (Clark 1973) with Welch's error
+    over wordings. Relabelled wordings keep the share √(error_wordings / both) of D: all of it
+    where items respond alike to the role, which makes the test the relabelling test of wordings,
+    and none where wordings of one role do not differ. In between, relabelled wordings have the
+    variance that wordings alone have.
+    """
+    items = len(differences)
+    difference = (design.contrast / design.information) @ means
+    difference[np.abs(difference) <= NEAR_TIE] = 0.0
+    deviations = differences - differences.mean(axis=0) if items else differences.copy()
+    if items:
+        deviations[:, np.abs(deviations).max(axis=0) <= NEAR_TIE] = 0.0
+    error_items = (deviations**2).sum(axis=0) / max(1, items * (items - 1))
+    error_wordings = observed_error(means, design, NEAR_TIE)
+    error = error_items + error_wordings
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = difference / np.sqrt(error)
+        kept = np.sqrt(np.where(error > 0, error_wordings / error, 1.0))
+    centred = design.centred(means) - design.contrast[:, None] * ((1 - kept) * difference)
+    centred[:, np.abs(centred).max(axis=0) <= NEAR_TIE] = 0.0
+    largest = np.maximum(np.abs(centred).max(axis=0), np.abs(deviations).max(axis=0, initial=0.0))
+    exponent = -np.frexp(largest)[1]
+    cutoff = np.minimum(t**2 * (1 - NEAR_SQUARE), FAR_SQUARE)
+    return RoleUnits(
+        difference,
+        error_items,
+        error_wordings,
+        t,
+        np.ldexp(deviations, exponent).astype(np.float32),
+        np.ldexp(centred, exponent).astype(np.float32),
+        np.where(np.isnan(t), -1.0, cutoff).astype(np.float32),
+        np.where(t < 0, -1.0, 1.0).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class Randomisations:
+    """Which randomisations are taken, row by row: labels of wordings, and items drawn.
+
+    items - 1 items are drawn with replacement: the mean of so many varies as the mean of all
+    items does (Rao & Wu 1988).
+    """
+
+    design: WordingDesign
+    items: int
+    rows: int
+    exact: bool
+    seed: int
+    listed: Float[np.ndarray, "contrasts wordings"] | None
+    """Every relabelling, taken in turn; None where they are drawn."""
+    multisets: Int[np.ndarray, "multisets items"] | None
+    """How often each item is drawn, every possibility; None where items are drawn at random."""
+
+    @property
+    def drawn_items(self) -> int:
+        return max(1, self.items - 1)
+
+    @property
+    def number(self) -> int:
+        """Randomisations, each as likely as the next."""
+        if self.multisets is None:
+            return self.rows
+        return self.design.contrasts * int(self.items ** max(0, self.items - 1))
+
+    def block(
+        self, index: int
+    ) -> tuple[
+        Float[np.ndarray, "r wordings"], Float[np.ndarray, "r items"], Int[np.ndarray, " r"]
+    ]:
+        """Labels, times each item is drawn, and weights of the rows of one block."""
+        rows = np.arange(index * ROWS, min(self.rows, (index + 1) * ROWS))
+        draws = np.random.default_rng([self.seed, index])
+        if self.listed is not None:
+            contrasts = self.listed[rows % len(self.listed)]
+        else:
+            contrasts = drawn_contrasts(self.design, len(rows), draws)
+        weights = np.ones(len(rows), np.int32)
+        if self.multisets is None:
+            even = np.full(self.items, 1 / max(1, self.items))
+            times = draws.multinomial(self.drawn_items, even, size=len(rows))
+        else:
+            assert self.listed is not None
+            times = self.multisets[rows // len(self.listed)]
+            weights *= orders(times)
+        return contrasts.astype(np.float32), times.astype(np.float32), weights
+
+
+def randomisations(
+    design: WordingDesign, items: int, flips: str | int, seed: int
+) -> Randomisations:
+    """All relabellings with all draws of items where they are at most 50,000, else random ones.
+
+    As many as `flips` says, or `DRAWS`. Where that is as many as there are relabellings or more,
+    each of these is taken equally often, and only the items are random.
+    """
+    listable = design.contrasts <= MAX_RELABELLINGS
+    draws = math.comb(2 * items - 2, items - 1) if items else 1
+    if design.contrasts * draws <= MAX_RELABELLINGS:
+        every = item_multisets(items) if items else np.zeros((1, 0), np.int64)
+        listed = all_contrasts(design)
+        return Randomisations(design, items, len(listed) * draws, True, seed, listed, every)
+    wanted = DRAWS if isinstance(flips, str) else int(flips)
+    if listable and design.contrasts <= wanted:
+        listed = all_contrasts(design)
+        rows = -(-wanted // len(listed)) * len(listed)
+        return Randomisations(design, items, rows, False, seed, listed, None)
+    return Randomisations(design, items, wanted, False, seed, None, None)
+
+
+def item_multisets(items: int) -> Int[np.ndarray, "multisets items"]:
+    """How often each item is drawn, for all ways to draw items - 1 of them with replacement."""
+    drawn = items - 1
+    bars = np.array(list(itertools.combinations(range(drawn + items - 1), items - 1)))
+    edges = np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), drawn + items - 1)
+    return np.asarray(np.diff(np.concatenate(edges, axis=1), axis=1) - 1)
+
+
+def orders(times: Int[np.ndarray, "r items"]) -> Int[np.ndarray, " r"]:
+    """In how many orders these items can be drawn: n! / Π times!."""
+    drawn = int(times[0].sum())
+    factorials = np.array([math.factorial(n) for n in range(drawn + 1)], dtype=np.int64)
+    return np.asarray(factorials[drawn] // np.prod(factorials[times], axis=1))
+
+
+def reach(units: RoleUnits, plan: Randomisations, running: Running) -> Reached:
+    """Randomise, and count in how many rows each unit, or any unit, is as far from zero."""
+    blocks = -(-plan.rows // ROWS)
+    parts = list(run_chunks(partial(reach_in_block, units, plan), blocks, running))
+    same, other, rising, falling, weights, own, mirrored = zip(*parts, strict=True)
+    return Reached(
+        np.sum(same, axis=0),
+        np.sum(other, axis=0),
+        np.concatenate(rising),
+        np.concatenate(falling),
+        np.concatenate(weights),
+        sum(own),
+        sum(mirrored),
+    )
+
+
+def reach_in_block(
+    units: RoleUnits, plan: Randomisations, index: int, width: int = UNITS
+) -> Reached:
+    """`reach` over the rows of one block, units in groups of `width` for the largest t²."""
+    from otherview.stats.role_kernel import signed_squares
+
+    contrasts, times, weights = plan.block(index)
+    labels = own_labels(contrasts, plan.design)
+    counted = labels == 0
+    own, mirrored = int(weights[labels > 0].sum()), int(weights[labels < 0].sum())
+    contrasts, times, weights = contrasts[counted], times[counted], weights[counted]
+    number = len(units.t)
+    same, other = np.full(number, own, np.int32), np.full(number, mirrored, np.int32)
+    rising, falling = [], []
+    for start in range(0, number, UNITS):
+        part = slice(start, start + UNITS)
+        deviations = units.deviations[:, part]
+        difference, error, shrunk = relabelled(contrasts, units.means[:, part], plan.design)
+        signed_squares(
+            times @ deviations,
+            times @ deviations**2,
+            difference,
+            error,
+            shrunk,
+            plan.drawn_items,
+            weights,
+            units.cutoff[part],
+            units.sign[part],
+            same[part],
+            other[part],
+        )
+        groups = np.arange(0, difference.shape[1], width)
+        rising.append(np.maximum.reduceat(difference, groups, axis=1))
+        falling.append(-np.minimum.reduceat(difference, groups, axis=1))
+    return Reached(
+        same.astype(np.int64),
+        other.astype(np.int64),
+        np.concatenate(rising, axis=1),
+        np.concatenate(falling, axis=1),
+        weights,
+        own,
+        mirrored,
+    )
+
+
