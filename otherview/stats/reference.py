@@ -107,7 +107,7 @@ def role_reference(
     for labels in labellings(is_test, frame):
         dealt, dealt_error = role_difference(means, labels, frame)
         for sign in (1, -1):
-            if (labels == is_test).all() and sign > 0 or (labels != is_test).all() and sign < 0:
+            if ((labels == is_test).all() and sign > 0) or ((labels != is_test).all() and sign < 0):
                 own += len(draws)
             elif (labels == is_test).all() or (labels != is_test).all():
                 mirrored += len(draws)

@@ -41,7 +41,7 @@ class RoleTestResult:
     """Response under test wordings less that under control wordings, within frames, mean over
     items."""
     t: Float[np.ndarray, " units"]
-    """`difference` / √(squared standard error over items + over wordings), the root of min F′.
+    """`difference` / √(squared standard error over items + over wordings), the root of min F'.
     Infinite for a difference without variance, NaN where there is neither."""
     p: Float[np.ndarray, " units"]
     """Two-sided p of each unit by itself."""
@@ -154,7 +154,7 @@ def role_test(
     `responses` is `[items, wordings, units]`; `roles` `[wordings]` says "test" or "control";
     `strata` `[wordings]` names each wording's frame, within which roles are compared and
     relabelled. Items and wordings are both samples (Clark 1973). So one statistic holds both:
-    t = D / √(se_items² + se_wordings²), the root of min F′, and its null randomises both: roles
+    t = D / √(se_items² + se_wordings²), the root of min F', and its null randomises both: roles
     are dealt again to the wordings and items are drawn again around their mean, the two are added
     and studentised as the data are, and the largest |t| over units gives the family-wise p.
 

@@ -265,5 +265,3 @@ def reach_in_block(
         own,
         mirrored,
     )
-
-

@@ -83,9 +83,7 @@ def role_variance(
     )
 
 
-def sd_ratio(
-    residual: Float[np.ndarray, "wordings units"], design: WordingDesign
-) -> float | None:
+def sd_ratio(residual: Float[np.ndarray, "wordings units"], design: WordingDesign) -> float | None:
     """Geometric mean over units of the roles' SDs, each residual freed of its leverage."""
     free = 1 - design.leverage(design.contrast)
     used = design.frame_size > 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
@@ -162,20 +162,12 @@ def halved_wordings(
 ) -> tuple[Int[np.ndarray, " half"], Int[np.ndarray, " half"]]:
     """Wordings in two random halves: of each role within each frame, or whole frames."""
 
-    def of_role(own: np.ndarray, chosen: Bool[np.ndarray, " wordings"]) -> np.ndarray:
-        return np.asarray(own[chosen[own]])
-
-    cells = [of_role(own, side) for own in design.frames for side in (design.is_test, ~design.is_test)]
-    if min(len(cell) for cell in cells) > 1:
-        split = [halves(draws, cell) for cell in cells]
-    else:
+    cells = [own[side[own]] for own in design.frames for side in (design.is_test, ~design.is_test)]
+    if min(len(cell) for cell in cells) == 1:
         places = halves(draws, np.arange(len(design.frames)))
-        split = [
-            tuple(
-                np.concatenate([design.frames[place] for place in half] or [np.arange(0)])
-                for half in places
-            )
-        ]
+        cells = [np.concatenate([design.frames[place] for place in half]) for half in places]
+        return np.sort(cells[0]), np.sort(cells[1])
+    split = [halves(draws, cell) for cell in cells]
     first, second = (np.sort(np.concatenate(half)) for half in zip(*split, strict=True))
     return first, second
 

@@ -169,7 +169,7 @@ def observed_error(
     pooled = design.pooled_weight * squares.sum(axis=0)
     if design.is_alike:
         return np.asarray(pooled)
-    return np.maximum(pooled, design.welch_weights(design.contrast) @ squares)
+    return np.asarray(np.maximum(pooled, design.welch_weights(design.contrast) @ squares))
 
 
 def relabelled(
