@@ -36,15 +36,14 @@ from rich.console import Console
 from rich.table import Table
 
 from otherview.stats.chunks import Running
+from otherview.stats.role import randomise
 from otherview.stats.role_null import (
-    ROWS,
     Randomisations,
     randomisations,
-    reach,
     reach_in_block,
     role_units,
+    with_width,
 )
-from otherview.stats.role_p import p_values
 from otherview.stats.wordings import WordingDesign, all_contrasts, wording_design
 
 ROOT = Path(__file__).parent.parent
@@ -149,15 +148,15 @@ class Kept(Randomisations):
     """Randomisations that one set's six ratios share."""
 
     @cached_property
-    def blocks(self) -> list[Any]:
-        return [Randomisations.block(self, index) for index in range(-(-self.rows // ROWS))]
+    def drawn(self) -> list[Any]:
+        return [Randomisations.block(self, index) for index in range(self.blocks)]
 
     def block(self, index: int) -> Any:
-        return self.blocks[index]
+        return self.drawn[index]
 
 
-def kept(population: Population, seed: int) -> Kept:
-    plan = randomisations(population.design, population.items, DRAWS, seed)
+def kept(population: Population, seed: int, stream: int = 0) -> Kept:
+    plan = randomisations(population.design, population.items, DRAWS, seed, stream)
     return Kept(**{field.name: getattr(plan, field.name) for field in fields(plan)})
 
 
@@ -165,17 +164,22 @@ def share_called(
     differences: Float[np.ndarray, "items heads"],
     means: Float[np.ndarray, "wordings heads"],
     plan: Kept,
+    pilot: Kept,
 ) -> tuple[float, float, float]:
-    """Share of heads, of groups of 48 and of sets of all heads in which any is called."""
+    """Share of heads, of groups of 48 and of sets of all heads in which any is called.
+
+    How wide a head's null is compared with the typical one is seen over all heads for groups too.
+    """
     scale = max(np.abs(differences).max(), np.abs(means).max())
     units = role_units(differences / scale, means / scale, plan.design)
-    blocks = [reach_in_block(units, plan, block, GROUP) for block in range(len(plan.blocks))]
+    units = with_width(units, pilot, Running(1))
+    blocks = [reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks)]
     same, other = (np.sum([getattr(b, side) for b in blocks], axis=0) for side in ("same", "other"))
     own, mirrored = sum(b.own for b in blocks), sum(b.mirrored for b in blocks)
     sides = [np.concatenate([getattr(b, side) for b in blocks]) for side in ("rising", "falling")]
     # The largest |t| of either sign decides whether any head of a group is called.
     farthest = [
-        np.where(units.sign == sign, units.cutoff, 0).reshape(-1, GROUP).max(axis=1)
+        np.where(units.sign == sign, units.scaled_cutoff, 0).reshape(-1, GROUP).max(axis=1)
         for sign in (1, -1)
     ]
 
@@ -213,11 +217,11 @@ def measure_level(state: Path | None, sets: int, console: Console) -> dict[str, 
             sums = np.array(tally["called"])
             for index in range(tally["sets"], min(wanted, sets)):
                 draws = np.random.default_rng([number, index])
-                plan = kept(population, int(draws.integers(2**31)))
+                plan, pilot = (kept(population, index, stream) for stream in (0, 1))
                 for place, (_, differences, means) in enumerate(
                     simulated(population, HEADS, draws)
                 ):
-                    shares = np.array(share_called(differences, means, plan))
+                    shares = np.array(share_called(differences, means, plan, pilot))
                     sums[place] += np.stack([shares, shares**2], axis=1)
                 tally["sets"] = index + 1
             tally["called"] = sums.tolist()
@@ -407,15 +411,16 @@ def print_power(sets: int, console: Console) -> None:
             found = np.zeros((len(RATIOS), 2, 2))
             for index in range(sets):
                 draws = np.random.default_rng([test, control, int(10 * effect), index])
-                plan = randomisations(design, 30, 999, index)
                 for place, (_, differences, means) in enumerate(
                     simulated(population, GROUP, draws)
                 ):
                     differences[:, 0] += effect
                     means[design.is_test, 0] += effect
                     scale = max(np.abs(differences).max(), np.abs(means).max())
-                    units = role_units(differences / scale, means / scale, design)
-                    new = p_values(units, plan, reach(units, plan, Running(1)), ALPHA)
+                    new = randomise(
+                        differences / scale, means / scale, design,
+                        alpha=ALPHA, flips=999, seed=index, running=Running(1),
+                    )[2]  # fmt: skip
                     for rule, calls in enumerate(
                         (new.p_maxt <= ALPHA, two_tests(differences, means, design, draws))
                     ):

@@ -116,9 +116,11 @@ def role_reference(
                     found = (mean + sign * dealt) / np.sqrt(error + dealt_error)
                 randomised.append(np.nan_to_num(found, posinf=np.inf, neginf=-np.inf))
     null = np.concatenate(randomised)
-    rising, falling = null.max(axis=1, keepdims=True), -null.min(axis=1, keepdims=True)
+    share_own = (own + mirrored) / (len(null) + own + mirrored)
+    every = np.concatenate([np.abs(null), np.tile(np.abs(t), (own + mirrored, 1))])
+    width = null_width(every, 0.05 + share_own)
 
-    def p(rising: np.ndarray, falling: np.ndarray) -> Float[np.ndarray, " units"]:
+    def p(rising: np.ndarray, falling: np.ndarray, t: np.ndarray) -> Float[np.ndarray, " units"]:
         """The share with |t| at least as large, or twice that on the unit's own side."""
         total = len(null) + own + mirrored
         size = np.abs(t) * (1 - TIE)
@@ -126,4 +128,20 @@ def role_reference(
         either = (np.maximum(rising, falling) >= size).sum(axis=0) + own + mirrored
         return np.where(np.isnan(t), 1.0, np.minimum(np.maximum(either, 2 * same) / total, 1.0))
 
-    return t, p(null, -null), p(rising, falling)
+    scaled = null / width
+    largest = scaled.max(axis=1, keepdims=True), -scaled.min(axis=1, keepdims=True)
+    return t, p(null, -null, t), p(*largest, t / width)
+
+
+def null_width(
+    null: Float[np.ndarray, "randomisations units"], share: float
+) -> Float[np.ndarray, " units"]:
+    """What a share of a unit's |t| exceed, over the median of that over units, or 1 if less.
+
+    t² is rounded up to one of 8 steps per octave, between 1/16 and 2^20.
+    """
+    place = max(0, len(null) - 1 - int(share * len(null) * (1 + 1e-12)))
+    squares = np.sort(np.nan_to_num(null, nan=0.0), axis=0)[place] ** 2 * (1 + 2e-5)
+    fraction, exponent = np.frexp(np.clip(squares, 2.0**-4, 2.0**20))
+    exceeded = np.sqrt(np.ldexp((np.floor(16 * fraction) + 1) / 16, exponent))
+    return np.asarray(np.maximum(1.0, exceeded / np.median(exceeded)))

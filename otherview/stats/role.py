@@ -15,11 +15,13 @@ from otherview.stats.columns import Column
 from otherview.stats.flip_null import MaxNull
 from otherview.stats.paired import check_alpha, check_finite
 from otherview.stats.role_null import (
+    PILOT,
     Randomisations,
     RoleUnits,
     randomisations,
     reach,
     role_units,
+    with_width,
 )
 from otherview.stats.role_p import RoleP, p_values
 from otherview.stats.role_variance import RoleVariance, role_variance
@@ -49,10 +51,13 @@ class RoleTestResult:
     """Two-sided p, family-wise over units (single step)."""
     called: Bool[np.ndarray, " units"]
     """`p_maxt` at most alpha: the unit follows the role, over items and wordings like these."""
+    width: Float[np.ndarray, " units"]
+    """How much wider the unit's own null is than that of the typical unit, 1 or more: its t is
+    divided by it before the largest over units is taken."""
     critical_t: float
-    """A unit with |t| at or above it is called; infinite where none can be."""
+    """A unit is called where |t| / `width` is at or above it; infinite where none can be."""
     max_null: MaxNull
-    """Null of the largest |t| over units."""
+    """Null of the largest |t| / `width` over units."""
     items: SignFlipResult
     """Over items alone, the wordings of a role averaged: sign flips. Explains, decides nothing."""
     t_wordings: Float[np.ndarray, " units"]
@@ -83,6 +88,7 @@ class RoleTestResult:
         Column("role_t", "t of the role over items and wordings together", heading="role t"),
         Column("role_p", "p of this unit alone: wordings relabelled, items drawn again"),
         Column("role_p_maxt", "the same p, corrected for all units", heading="role p"),
+        Column("role_t_needed", "|t| from which this unit would be called; null where none would"),
         Column("role_called", "follows the role, over items and wordings like these",
                heading="follows role"),
         Column("role_items_p", "p over items alone (sign flips): explains, decides nothing"),
@@ -102,6 +108,7 @@ class RoleTestResult:
             "role_t": self.t,
             "role_p": self.p,
             "role_p_maxt": self.p_maxt,
+            "role_t_needed": self.critical_t * self.width,
             "role_called": self.called,
             "role_items_p": self.items.p,
             "role_wordings_t": self.t_wordings,
@@ -201,6 +208,7 @@ def role_test(
         p=found.p,
         p_maxt=found.p_maxt,
         called=found.p_maxt <= alpha,
+        width=units.width,
         critical_t=found.critical_t,
         max_null=found.max_null,
         items=items,
@@ -248,9 +256,14 @@ def randomise(
     seed: int,
     running: Running,
 ) -> tuple[RoleUnits, Randomisations, RoleP]:
-    """t, what was randomised, and p. Without items, wordings alone are relabelled."""
+    """t, what was randomised, and p. Without items, wordings alone are relabelled, and the width
+    of a unit's null is not looked at."""
+    items = len(differences)
     units = role_units(differences, means, design)
-    plan = randomisations(design, len(differences), flips, seed)
+    plan = randomisations(design, items, flips, seed)
+    if items:
+        pilot = randomisations(design, items, min(PILOT, plan.rows), seed, stream=1)
+        units = with_width(units, pilot, running)
     return units, plan, p_values(units, plan, reach(units, plan, running), alpha)
 
 

@@ -17,13 +17,14 @@ def signed_squares(
     error: Float[np.ndarray, "rows|1 units"],
     shrunk: float,
     drawn: int,
+    scale: Float[np.ndarray, " units"],
     weights: Int[np.ndarray, " rows"],
     cutoff: Float[np.ndarray, " units"],
     sign: Float[np.ndarray, " units"],
     same: Int[np.ndarray, " units"],
     other: Int[np.ndarray, " units"],
 ) -> None:
-    """Turn `difference` into t² with the sign of t, and count the rows that reach each cutoff.
+    """Turn `difference` into `scale` t² with the sign of t; count rows that reach each cutoff.
 
     t = (mean of the drawn items + difference) / √(their variance / drawn + what wordings add),
     which is `error` - `shrunk` difference², one row of `error` or one for all. A row counts
@@ -43,8 +44,26 @@ def signed_squares(
             of_wordings = difference[row, unit]
             added = max(error[row * step, unit] - shrunk_32 * of_wordings * of_wordings, zero)
             t = mean + of_wordings
-            square = t * abs(t) / (variance + added + SMALLEST)
+            square = scale[unit] * t * abs(t) / (variance + added + SMALLEST)
             difference[row, unit] = square
             own = square * sign[unit]
             same[unit] += weight if own >= cutoff[unit] else 0
             other[unit] += weight if -own >= cutoff[unit] else 0
+
+
+@compiled
+def tally_bins(
+    bits: Int[np.ndarray, "rows units"],
+    weights: Int[np.ndarray, " rows"],
+    lowest: int,
+    counts: Int[np.ndarray, "units bins"],
+) -> None:
+    """Add each row's weight to the bin that holds its number, given as the bits of 32-bit floats.
+
+    Sign apart, the leading 12 bits of a float are its bin, counted from `lowest`: 8 per octave.
+    """
+    last = counts.shape[1] - 1
+    for row in range(bits.shape[0]):
+        for unit in range(bits.shape[1]):
+            place = ((bits[row, unit] & 0x7FFFFFFF) >> 20) - lowest
+            counts[unit, min(max(place, 0), last)] += weights[row]

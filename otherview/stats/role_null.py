@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -26,6 +27,12 @@ DRAWS = 20_000
 ROWS = 256
 UNITS = 1008
 """Randomisations and units worked on at a time; 1 MB per array."""
+PILOT = 2048
+"""Randomisations from which the width of each unit's null is read."""
+WIDTH_TAIL = 0.05
+"""Share of them beyond the width, besides the data's own labels."""
+BINS_FROM, BINS_TO = (int(np.float32(edge).view(np.int32)) >> 20 for edge in (2.0**-4, 2.0**20))
+"""Bins of t² for that, 8 per octave."""
 NEAR_SQUARE = 1e-5
 """Share by which t² may differ and tie: above the rounding of 32-bit sums."""
 FAR_SQUARE = 1e6
@@ -52,6 +59,18 @@ class RoleUnits:
     """t² that a randomisation must reach to count, 32-bit; -1 where t is NaN, which all reach."""
     sign: Float[np.ndarray, " units"]
     """Of t, 1 where that is 0 or NaN, 32-bit."""
+    width: Float[np.ndarray, " units"]
+    """Of the unit's own null, over that of the typical unit; 1 or more."""
+
+    @property
+    def scale(self) -> Float[np.ndarray, " units"]:
+        """Of t², 32-bit."""
+        return np.asarray(1 / self.width**2, dtype=np.float32)
+
+    @property
+    def scaled_cutoff(self) -> Float[np.ndarray, " units"]:
+        """What scaled t² must reach, 32-bit."""
+        return self.cutoff * self.scale
 
 
 class Reached(NamedTuple):
@@ -61,7 +80,8 @@ class Reached(NamedTuple):
     """With the unit's own sign."""
     other: Int[np.ndarray, " units"]
     rising: Float[np.ndarray, "rows groups"]
-    """Largest signed t² over units in each randomisation but those with the data's own labels."""
+    """Largest signed scaled t² of a group of units, one row per randomisation with other labels
+    than the data's own."""
     falling: Float[np.ndarray, "rows groups"]
     """The same of -t."""
     weights: Int[np.ndarray, " rows"]
@@ -114,6 +134,7 @@ def role_units(
         np.ldexp(centred, exponent).astype(np.float32),
         np.where(np.isnan(t), -1.0, cutoff).astype(np.float32),
         np.where(t < 0, -1.0, 1.0).astype(np.float32),
+        np.ones_like(t),
     )
 
 
@@ -129,11 +150,16 @@ class Randomisations:
     items: int
     rows: int
     exact: bool
-    seed: int
+    seed: tuple[int, int]
+    """Seed and stream."""
     listed: Float[np.ndarray, "contrasts wordings"] | None
     """Every relabelling, taken in turn; None where they are drawn."""
     multisets: Int[np.ndarray, "multisets items"] | None
     """How often each item is drawn, every possibility; None where items are drawn at random."""
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.rows // ROWS)
 
     @property
     def drawn_items(self) -> int:
@@ -153,7 +179,7 @@ class Randomisations:
     ]:
         """Labels, times each item is drawn, and weights of the rows of one block."""
         rows = np.arange(index * ROWS, min(self.rows, (index + 1) * ROWS))
-        draws = np.random.default_rng([self.seed, index])
+        draws = np.random.default_rng([*self.seed, index])
         if self.listed is not None:
             contrasts = self.listed[rows % len(self.listed)]
         else:
@@ -161,7 +187,9 @@ class Randomisations:
         weights = np.ones(len(rows), np.int32)
         if self.multisets is None:
             even = np.full(self.items, 1 / max(1, self.items))
-            times = draws.multinomial(self.drawn_items, even, size=len(rows))
+            times = np.zeros((len(rows), 0), np.int64)
+            if self.items:
+                times = draws.multinomial(self.drawn_items, even, size=len(rows))
         else:
             assert self.listed is not None
             times = self.multisets[rows // len(self.listed)]
@@ -170,7 +198,7 @@ class Randomisations:
 
 
 def randomisations(
-    design: WordingDesign, items: int, flips: str | int, seed: int
+    design: WordingDesign, items: int, flips: str | int, seed: int, stream: int = 0
 ) -> Randomisations:
     """All relabellings with all draws of items where they are at most 50,000, else random ones.
 
@@ -182,13 +210,15 @@ def randomisations(
     if design.contrasts * draws <= MAX_RELABELLINGS:
         every = item_multisets(items) if items else np.zeros((1, 0), np.int64)
         listed = all_contrasts(design)
-        return Randomisations(design, items, len(listed) * draws, True, seed, listed, every)
+        return Randomisations(
+            design, items, len(listed) * draws, True, (seed, stream), listed, every
+        )
     wanted = DRAWS if isinstance(flips, str) else int(flips)
     if listable and design.contrasts <= wanted:
         listed = all_contrasts(design)
         rows = -(-wanted // len(listed)) * len(listed)
-        return Randomisations(design, items, rows, False, seed, listed, None)
-    return Randomisations(design, items, wanted, False, seed, None, None)
+        return Randomisations(design, items, rows, False, (seed, stream), listed, None)
+    return Randomisations(design, items, wanted, False, (seed, stream), None, None)
 
 
 def item_multisets(items: int) -> Int[np.ndarray, "multisets items"]:
@@ -206,10 +236,44 @@ def orders(times: Int[np.ndarray, "r items"]) -> Int[np.ndarray, " r"]:
     return np.asarray(factorials[drawn] // np.prod(factorials[times], axis=1))
 
 
+def with_width(units: RoleUnits, plan: Randomisations, running: Running) -> RoleUnits:
+    """`units` with how much wider the null of each is than that of the typical unit.
+
+    A unit in which one item is far from all others has a very wide null of t (a draw without that
+    item has nearly no variance), and the largest t over units would be that unit's whatever the
+    others show. So what 5% of the randomisations of a unit exceed (besides as many as have the
+    data's own labels, so that an effect is not its own width) is divided by its median over units,
+    and where that is above 1 the unit's t is divided by it before the largest is taken. The same
+    under every relabelling; rounded up to one of 16 steps per octave of t.
+    """
+    if len(units.t) == 1:
+        return units
+    from otherview.stats.role_kernel import tally_bins
+
+    def tally(index: int) -> Int[np.ndarray, "units bins"]:
+        counts = np.zeros((len(units.t), BINS_TO - BINS_FROM + 1), np.int64)
+        labels, weights, parts = randomised(tried, plan, index)
+        for part, squares, _, _ in parts:
+            tally_bins(squares.view(np.int32), weights[labels == 0], BINS_FROM, counts[part])
+        own = int(weights[labels != 0].sum())
+        seen = (np.maximum(units.cutoff, 0) * tried.scale).view(np.int32)
+        tally_bins(seen[None], np.array([own], np.int32), BINS_FROM, counts)
+        return counts
+
+    tried = replace(units, width=np.full_like(units.t, 1 - NEAR_SQUARE))
+    counts = np.zeros((len(units.t), BINS_TO - BINS_FROM + 1), np.int64)
+    for part in run_chunks(tally, plan.blocks, Running(running.threads)):
+        counts += part
+    beyond = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    tail = WIDTH_TAIL + plan.design.smallest_p
+    last = (beyond > tail * beyond[:, :1] * (1 + 1e-12)).sum(axis=1)
+    exceeded = np.sqrt(((BINS_FROM + last) << 20).astype(np.int32).view(np.float32))
+    return replace(units, width=np.maximum(1.0, exceeded / np.median(exceeded)).astype(np.float64))
+
+
 def reach(units: RoleUnits, plan: Randomisations, running: Running) -> Reached:
     """Randomise, and count in how many rows each unit, or any unit, is as far from zero."""
-    blocks = -(-plan.rows // ROWS)
-    parts = list(run_chunks(partial(reach_in_block, units, plan), blocks, running))
+    parts = list(run_chunks(partial(reach_in_block, units, plan), plan.blocks, running))
     same, other, rising, falling, weights, own, mirrored = zip(*parts, strict=True)
     return Reached(
         np.sum(same, axis=0),
@@ -226,42 +290,71 @@ def reach_in_block(
     units: RoleUnits, plan: Randomisations, index: int, width: int = UNITS
 ) -> Reached:
     """`reach` over the rows of one block, units in groups of `width` for the largest t²."""
+    labels, weights, parts = randomised(units, plan, index)
+    own, mirrored = int(weights[labels > 0].sum()), int(weights[labels < 0].sum())
+    same, other, rising, falling = [], [], [], []
+    for _, squares, as_same, as_other in parts:
+        groups = np.arange(0, squares.shape[1], width)
+        rising.append(np.maximum.reduceat(squares, groups, axis=1))
+        falling.append(-np.minimum.reduceat(squares, groups, axis=1))
+        same.append(as_same)
+        other.append(as_other)
+    return Reached(
+        np.concatenate(same).astype(np.int64) + own,
+        np.concatenate(other).astype(np.int64) + mirrored,
+        np.concatenate(rising, axis=1),
+        np.concatenate(falling, axis=1),
+        weights[labels == 0],
+        own,
+        mirrored,
+    )
+
+
+class Part(NamedTuple):
+    """Some units in one block of randomisations."""
+
+    units: slice
+    squares: Float[np.ndarray, "rows some"]
+    """Signed scaled t² under labels that are not the data's own."""
+    same: Int[np.ndarray, " some"]
+    """Rows that reach the unit's own, with its sign."""
+    other: Int[np.ndarray, " some"]
+
+
+def randomised(
+    units: RoleUnits, plan: Randomisations, index: int
+) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"], Iterator[Part]]:
+    """Whose labels the rows of a block are (`own_labels`), their weights, and t² of some units
+    at a time under labels that are not the data's own."""
     from otherview.stats.role_kernel import signed_squares
 
     contrasts, times, weights = plan.block(index)
     labels = own_labels(contrasts, plan.design)
     counted = labels == 0
-    own, mirrored = int(weights[labels > 0].sum()), int(weights[labels < 0].sum())
-    contrasts, times, weights = contrasts[counted], times[counted], weights[counted]
-    number = len(units.t)
-    same, other = np.full(number, own, np.int32), np.full(number, mirrored, np.int32)
-    rising, falling = [], []
-    for start in range(0, number, UNITS):
-        part = slice(start, start + UNITS)
-        deviations = units.deviations[:, part]
-        difference, error, shrunk = relabelled(contrasts, units.means[:, part], plan.design)
-        signed_squares(
-            times @ deviations,
-            times @ deviations**2,
-            difference,
-            error,
-            shrunk,
-            plan.drawn_items,
-            weights,
-            units.cutoff[part],
-            units.sign[part],
-            same[part],
-            other[part],
-        )
-        groups = np.arange(0, difference.shape[1], width)
-        rising.append(np.maximum.reduceat(difference, groups, axis=1))
-        falling.append(-np.minimum.reduceat(difference, groups, axis=1))
-    return Reached(
-        same.astype(np.int64),
-        other.astype(np.int64),
-        np.concatenate(rising, axis=1),
-        np.concatenate(falling, axis=1),
-        weights,
-        own,
-        mirrored,
-    )
+    contrasts, times, counting = contrasts[counted], times[counted], weights[counted]
+    cutoff, scale = units.scaled_cutoff, units.scale
+
+    def parts() -> Iterator[Part]:
+        for start in range(0, len(units.t), UNITS):
+            part = slice(start, start + UNITS)
+            deviations = units.deviations[:, part]
+            difference, error, shrunk = relabelled(contrasts, units.means[:, part], plan.design)
+            same = np.zeros(difference.shape[1], np.int32)
+            other = np.zeros_like(same)
+            signed_squares(
+                times @ deviations,
+                times @ deviations**2,
+                difference,
+                error,
+                shrunk,
+                plan.drawn_items,
+                scale[part],
+                counting,
+                cutoff[part],
+                units.sign[part],
+                same,
+                other,
+            )
+            yield Part(part, difference, same, other)
+
+    return labels, weights, parts()

@@ -22,6 +22,7 @@ class RoleP(NamedTuple):
     p: Float[np.ndarray, " units"]
     p_maxt: Float[np.ndarray, " units"]
     critical_t: float
+    """Of a unit whose null is as wide as the typical one; others need its width times that."""
     max_null: MaxNull
 
 
@@ -39,10 +40,10 @@ def p_values(units: RoleUnits, plan: Randomisations, reached: Reached, alpha: fl
 
     one_side = np.where(
         units.sign > 0,
-        weight_from(rising, weights, units.cutoff),
-        weight_from(falling, weights, units.cutoff),
+        weight_from(rising, weights, units.scaled_cutoff),
+        weight_from(falling, weights, units.scaled_cutoff),
     )
-    any_side = weight_from(both, weights, units.cutoff) + own + mirrored
+    any_side = weight_from(both, weights, units.scaled_cutoff) + own + mirrored
     allowed = alpha * (total + extra) * (1 + 1e-12) - extra
     return RoleP(
         share(reached.same + reached.other, reached.same),
