@@ -93,6 +93,7 @@ def role_reference(
     difference, of_wordings = role_difference(means, is_test, frame)
     differences = np.array([role_difference(one, is_test, frame)[0] for one in responses])
     deviations = differences - difference
+    difference[np.abs(difference) < TIE * np.abs(means).max(axis=0)] = 0.0
     of_items = (deviations**2).sum(axis=0) / (items * (items - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = difference / np.sqrt(of_items + of_wordings)

@@ -70,7 +70,7 @@ class RoleUnits:
     @property
     def scaled_cutoff(self) -> Float[np.ndarray, " units"]:
         """What scaled t² must reach, 32-bit."""
-        return self.cutoff * self.scale
+        return np.asarray(self.cutoff * self.scale)
 
 
 class Reached(NamedTuple):

@@ -75,8 +75,13 @@ def role_variance(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = from_items / from_wordings
     with np.errstate(over="ignore", under="ignore"):  # squares of 1e200 are no 64-bit numbers
-        squared = [np.ldexp(one, 2 * exponent) for one in (wordings, items_by_role, residual)]
-    return RoleVariance(*squared, ratio, sd_ratio(of_means, design))
+        return RoleVariance(
+            wordings=np.ldexp(wordings, 2 * exponent),
+            items_by_role=np.ldexp(items_by_role, 2 * exponent),
+            residual=np.ldexp(residual, 2 * exponent),
+            ratio=ratio,
+            sd_ratio=sd_ratio(of_means, design),
+        )
 
 
 def sd_ratio(residual: Float[np.ndarray, "wordings units"], design: WordingDesign) -> float | None:

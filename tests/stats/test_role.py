@@ -63,7 +63,7 @@ DESIGNS = [
     st.sampled_from([0.0, 0.3, 1.0, 30.0]),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_it_is_what_its_definition_says(
     design: tuple[int, str, str], seed: int, wording: float, slope: float, whole: bool
 ) -> None:
