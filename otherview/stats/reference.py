@@ -137,7 +137,7 @@ def role_reference(
 def null_width(
     null: Float[np.ndarray, "randomisations units"], share: float
 ) -> Float[np.ndarray, " units"]:
-    """What a share of a unit's |t| exceed, over the median of that over units, or 1 if less.
+    """What a share of a unit's |t| exceed, over 1.25 times its median over units, or 1 if less.
 
     t² is rounded up to one of 8 steps per octave, between 1/16 and 2^20.
     """
@@ -145,4 +145,4 @@ def null_width(
     squares = np.sort(np.nan_to_num(null, nan=0.0), axis=0)[place] ** 2 * (1 + 2e-5)
     fraction, exponent = np.frexp(np.clip(squares, 2.0**-4, 2.0**20))
     exceeded = np.sqrt(np.ldexp((np.floor(16 * fraction) + 1) / 16, exponent))
-    return np.asarray(np.maximum(1.0, exceeded / np.median(exceeded)))
+    return np.asarray(np.maximum(1.0, exceeded / (1.25 * np.median(exceeded))))

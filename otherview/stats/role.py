@@ -52,8 +52,8 @@ class RoleTestResult:
     called: Bool[np.ndarray, " units"]
     """`p_maxt` at most alpha: the unit follows the role, over items and wordings like these."""
     width: Float[np.ndarray, " units"]
-    """How much wider the unit's own null is than that of the typical unit, 1 or more: its t is
-    divided by it before the largest over units is taken."""
+    """How much wider the unit's own null is than 1.25 times that of the typical unit, 1 or more:
+    its t is divided by it before the largest over units is taken."""
     critical_t: float
     """A unit is called where |t| / `width` is at or above it; infinite where none can be."""
     max_null: MaxNull
