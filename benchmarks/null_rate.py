@@ -241,7 +241,7 @@ def print_tables(rows: list[Seed], console: Console) -> None:
     for reading in READINGS:
         table = Table(
             title=f"nothing to find ({reading})",
-            caption="seeds in which the role test calls any head, nominal 5%; last: by the old rule",
+            caption="seeds in which the role test calls any head, nominal 5%; last: the old rule",
         )
         table.add_column("model")
         headings = ("seeds", "|t| > 3", "any called", "95% interval", "by two tests")

@@ -41,6 +41,13 @@ def sign_flip_reference(
     return t, share_reaching(null, np.abs(t)), share_reaching(largest, np.abs(t))
 
 
+def exact(
+    values: Float[np.ndarray, "*rows units"], means: Float[np.ndarray, "wordings units"]
+) -> Float[np.ndarray, "*rows units"]:
+    """`values` with zeros for what is only rounding beside the `means` they come from."""
+    return np.where(np.abs(values) < TIE * np.abs(means).max(axis=0), 0.0, values)
+
+
 def role_difference(
     means: Float[np.ndarray, "wordings units"],
     is_test: Bool[np.ndarray, " wordings"],
@@ -54,7 +61,7 @@ def role_difference(
     frames = (frame[:, None] == np.unique(frame)).astype(float)
     columns = np.column_stack([frames, is_test])
     to_coefficients = np.linalg.pinv(columns)
-    residual = means - columns @ (to_coefficients @ means)
+    residual = exact(means - columns @ (to_coefficients @ means), means)
     leverage = np.einsum("ij,ji->i", columns, to_coefficients)
     degrees = len(means) - columns.shape[1]
     weights = to_coefficients[-1] ** 2
@@ -91,9 +98,9 @@ def role_reference(
     items = len(responses)
     means = responses.mean(axis=0)
     difference, of_wordings = role_difference(means, is_test, frame)
+    difference = exact(difference, means)
     differences = np.array([role_difference(one, is_test, frame)[0] for one in responses])
-    deviations = differences - difference
-    difference[np.abs(difference) < TIE * np.abs(means).max(axis=0)] = 0.0
+    deviations = exact(differences - difference, means)
     of_items = (deviations**2).sum(axis=0) / (items * (items - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = difference / np.sqrt(of_items + of_wordings)
@@ -103,7 +110,9 @@ def role_reference(
     draws = np.array(list(itertools.product(range(items), repeat=items - 1)))
     drawn = deviations[draws]
     mean = drawn.mean(axis=1)
-    error = ((drawn - mean[:, None]) ** 2).sum(axis=1) / ((items - 1) * max(1, items - 2))
+    error = (exact(drawn - mean[:, None], means) ** 2).sum(axis=1) / (
+        (items - 1) * max(1, items - 2)
+    )
     randomised, own, mirrored = [], 0, 0
     for labels in labellings(is_test, frame):
         dealt, dealt_error = role_difference(means, labels, frame)
@@ -113,8 +122,9 @@ def role_reference(
             elif (labels == is_test).all() or (labels != is_test).all():
                 mirrored += len(draws)
             else:
+                shown = exact(mean + sign * dealt, means)
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    found = (mean + sign * dealt) / np.sqrt(error + dealt_error)
+                    found = shown / np.sqrt(error + dealt_error)
                 randomised.append(np.nan_to_num(found, posinf=np.inf, neginf=-np.inf))
     null = np.concatenate(randomised)
     share_own = (own + mirrored) / (len(null) + own + mirrored)
@@ -142,7 +152,7 @@ def null_width(
     t² is rounded up to one of 8 steps per octave, between 1/16 and 2^20.
     """
     place = max(0, len(null) - 1 - int(share * len(null) * (1 + 1e-12)))
-    squares = np.sort(np.nan_to_num(null, nan=0.0), axis=0)[place] ** 2 * (1 + 2e-5)
+    squares = np.sort(np.nan_to_num(null, nan=0.0, posinf=1e6), axis=0)[place] ** 2 * (1 + 2e-5)
     fraction, exponent = np.frexp(np.clip(squares, 2.0**-4, 2.0**20))
     exceeded = np.sqrt(np.ldexp((np.floor(16 * fraction) + 1) / 16, exponent))
     return np.asarray(np.maximum(1.0, exceeded / (1.25 * np.median(exceeded))))

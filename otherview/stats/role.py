@@ -172,7 +172,8 @@ def role_test(
 
     All randomisations are taken where they are at most 50,000; else as many as `flips` says, or
     20,000, are drawn, and p = (b+1)/(m+1). `flips` and `thresholds` also serve the sign-flip test
-    over items, which explains and decides nothing. The result does not depend on `threads`.
+    over items, which explains and decides nothing, and which alone "exact" concerns. The result
+    does not depend on `threads`.
 
     Raises ValueError on wrong shapes, NaN, other roles, strata without a frame that has both, one
     wording of each role in all, fewer than two items.

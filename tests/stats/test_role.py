@@ -143,6 +143,8 @@ def test_what_must_not_matter_does_not() -> None:
     swapped = role_test(responses, named(~is_test))
     assert_allclose(swapped.t, -plain.t)
     assert_allclose(swapped.p_maxt, plain.p_maxt, atol=1e-12)
+    alone = role_test(responses[..., :1], named(is_test))
+    assert_array_equal(alone.p_maxt, alone.p)
     order = draws.permutation(4)
     assert_array_equal(role_test(responses[..., order], named(is_test)).p, plain.p[order])
 
@@ -252,6 +254,19 @@ def test_one_wild_unit_does_not_change_what_the_others_are() -> None:
     alone, beside = role_test(responses, roles(6, 6)), role_test(wild, roles(6, 6))
     assert_array_equal(beside.p[:3], alone.p)
     assert beside.called[0]
+
+
+def test_a_head_with_one_wild_item_does_not_hide_the_others() -> None:
+    found = np.zeros(2)
+    for seed in range(15):
+        responses = study(seed, 20, 16, 12, slope=1.0)
+        responses[:, :8, 0] += 5
+        wild = responses.copy()
+        wild[seed % 20, :8, 1] += 200
+        for place, values in enumerate((responses, wild)):
+            found[place] += role_test(values, roles(8, 8), flips=500, seed=seed).called[0]
+    assert found[0] > 12
+    assert found[1] >= found[0] - 2
 
 
 def test_it_knows_its_columns_and_its_summary() -> None:
