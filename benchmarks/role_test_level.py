@@ -291,16 +291,15 @@ def print_level(tallies: dict[str, Any], console: Console) -> None:
         shown = [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
         table.add_row(kind, f"{test} + {control}", str(items), *shown)
     console.print(table)
-    bound = ALPHA + 1.96 * np.sqrt(ALPHA * (1 - ALPHA) / sets)
     found = [
         (name, ratio, heads, mean, error)
         for name, tally in tallies.items()
         for ratio, means, errors in zip(RATIOS, *rate(tally), strict=True)
         for heads, mean, error in zip((1, GROUP, HEADS), means, errors, strict=True)
-        if mean > bound
+        if mean - 1.96 * error > ALPHA
     ]
     cells = len(tallies) * len(RATIOS) * 3
-    console.print(f"{len(found)} of {cells:,} cells above {bound:.4f} (alpha and its 95% error):")
+    console.print(f"{len(found)} of {cells:,} cells above {ALPHA:g} by more than 1.96 errors:")
     for name, ratio, heads, mean, error in sorted(found, key=lambda row: -row[3]):
         console.print(f"  {name} | ratio {ratio:g} | heads {heads}: {mean:.4f} ± {error:.4f}")
 
