@@ -140,8 +140,7 @@ def with_statistics(
     found = pl.DataFrame(
         {
             "unit": [unit.address for unit in role.units],
-            "role_min_f": by_role.min_f,
-            "role_difference": by_role.difference,
+            "role_t": by_role.t,
             "t": published.of(SignFlipResult).t,
         }
     )

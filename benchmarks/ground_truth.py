@@ -55,7 +55,7 @@ class Called:
     role: tuple[str, ...]
     """Heads that the role test calls."""
     gate: dict[str, int]
-    """Rank of the planted head by |t| and by the role test's min F', from 1."""
+    """Rank of the planted head by |t| and by |t| of the role test, from 1."""
     gate_held_out: tuple[int, int] | None
     """Of how many random halvings of creatures and nouns the role test calls the planted head on
     both halves; None without a planted head."""
@@ -129,7 +129,7 @@ def read_model(model: str, reading: str, measured: dict[str, Measurement]) -> Ca
         place = addresses.index(card["gate"])
         confirmed = several.of(WordingSplitResult).confirmed[:, place]
         held_out = int(confirmed.sum()), len(confirmed)
-        gate = {"t": rank(t, place), "role": rank(role.min_f, place)}
+        gate = {"t": rank(t, place), "role": rank(np.abs(role.t), place)}
         if card["decoy"] in addresses:
             place = addresses.index(card["decoy"])
             decoy = {"t": bool(passing[place]), "role": bool(role.called[place])}

@@ -2,16 +2,23 @@
 
     python benchmarks/null_rate.py --seeds 200
 
-Runs the nouns study on models without a viewpoint operation, once a seed: random weights (drawn
-anew, the text encoder's too), and `pocket_mention_only` on another kitchen with another noise; and
+Runs the nouns study on models without a viewpoint operation, once per seed: random weights (drawn
+again, the text encoder's too), and `pocket_mention_only` on another kitchen with another noise; and
 on `pocket` with the role labels shuffled over wordings. Prints the share of seeds in which the role
-test calls any head, with its 95% interval, beside the nominal rate, and how many heads the
-published reading calls. A study is cut to every second creature and 64 text positions.
+test calls any head, with its 95% interval, how often the rule did that the test replaced, and how
+many heads the published reading calls. A study is cut to every second creature and 64 text
+positions.
+
+In these models creatures hardly differ in their response to the role. In two more rows they differ
+as they do on `pocket`: its responses to all creatures, the role's mean effect taken out of every
+head, the parts of items, wordings, items by role and residual kept, and then either given random
+signs and a random order, or drawn again with replacement (which keeps their skew). Signs, order and
+draws are those of all heads alike, so that heads stay correlated as they are.
 
 The nominal rate is over draws of wordings. `pocket_mention_only` was trained with sixteen nouns, so
 that its seeds share one draw, which is right or wrong in all of them; its row says how often a head
-is called with just these. In the row below it the nouns are dealt anew to the two roles, which mean
-the same to this model.
+is called with just these. In the row below it the nouns are dealt again to the two roles, which
+mean the same to this model.
 """
 
 from __future__ import annotations
@@ -24,9 +31,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from jaxtyping import Bool, Float
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from role_test_level import two_tests
 from scipy.stats import binomtest
 
 from otherview.disk.progress import Progress
@@ -37,13 +46,15 @@ from otherview.passes.session import Session
 from otherview.pocket import networks, world
 from otherview.pocket.rendering import load
 from otherview.stats import published_reading, role_test
+from otherview.stats.wordings import wording_design
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.views.progress_bars import progress_bars
 
 READINGS = {"RMS, all tokens": ("rms", "all"), "log RMS, target tokens": ("log_rms", "target")}
 FLIPS = 2000
-DEALT = "mention only, nouns dealt anew"
+DEALT = "mention only, nouns dealt again"
+SIGNS, AGAIN = "role taken out, signs and order", "role taken out, drawn again"
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,8 @@ class Seed:
     """Heads with |t| > 3 over creatures."""
     called: int
     """Heads that the role test calls."""
+    two_tests: int
+    """Heads that were significant over wordings and over items: the rule before the role test."""
 
 
 def main() -> None:
@@ -69,13 +82,11 @@ def main() -> None:
     rows = kept(arguments.json)
     with progress_bars(Console()) as report, TemporaryDirectory() as scratch:
         for model in arguments.models:
-            known = {row.seed for row in rows if row.model == model}
+            known = {row.seed for row in rows if row.model.startswith(model)}
             wanted = [seed for seed in range(arguments.seeds) if seed not in known]
             for drawn in SOURCES[model](wanted, Path(scratch), report):
                 rows += [
-                    read_seed(row, reading, drawn.seed, drawn.responses, roles)
-                    for row, roles in drawn.roles.items()
-                    for reading in READINGS
+                    read_seed(row, reading, drawn) for row in drawn.roles for reading in READINGS
                 ]
                 if arguments.json:
                     arguments.json.write_text(json.dumps([asdict(row) for row in rows]) + "\n")
@@ -88,10 +99,10 @@ def kept(file: Path | None) -> list[Seed]:
     return [Seed(**row) for row in json.loads(file.read_text())]
 
 
-def nouns_study(model: str, seed: int, *overrides: str) -> Study:
+def nouns_study(model: str, seed: int, *overrides: str, every: int = 2) -> Study:
     chosen = [f"model={model}", "templates=nouns", "capture=heads", "model.text_length=64"]
     study = compose_study(["+experiment=kitchen", *chosen, f"seed={seed}", *overrides])
-    study.creatures.items = study.creatures.items[::2]
+    study.creatures.items = study.creatures.items[::every]
     return study
 
 
@@ -110,7 +121,7 @@ class Drawn:
     responses: Responses
     seed: int
     roles: dict[str, list[str]]
-    """Which wording stands for which role, by the row of the table that it belongs to."""
+    """Which wording has which role, by the row of the table that it belongs to."""
 
 
 Source = Iterator[Drawn]
@@ -150,6 +161,42 @@ def shuffled_labels(seeds: list[int], scratch: Path, report: Progress) -> Source
         yield Drawn(responses, seed, {"shuffled labels": shuffled})
 
 
+def role_taken_out(seeds: list[int], scratch: Path, report: Progress) -> Source:
+    responses = measure(nouns_study("pocket", 0, kitchen(0, scratch), every=1)).responses
+    roles = roles_of(responses)
+    for done, seed in enumerate(seeds):
+        report("role taken out", done, len(seeds))
+        yield Drawn(responses, seed, {SIGNS: roles, AGAIN: roles})
+
+
+def without_role(
+    values: Float[np.ndarray, "items wordings heads"],
+    is_test: Bool[np.ndarray, " wordings"],
+    row: str,
+    draws: np.random.Generator,
+) -> Float[np.ndarray, "items wordings heads"]:
+    """`values` without the role's mean effect, their parts randomised as `row` says."""
+    items, wordings, _ = values.shape
+    side = np.where(is_test, 0.5, -0.5)[:, None]
+    of_role = np.stack([values[:, is_test == one].mean(axis=1) for one in (False, True)])
+    in_role = of_role[is_test.astype(int)].transpose(1, 0, 2)
+    of_wording = (values - in_role).mean(axis=0)
+    residual = values - in_role - of_wording
+    response = of_role[1] - of_role[0]
+    response = response - response.mean(axis=0)
+    item, wording = (draws.choice(n, size=n, replace=row == AGAIN) for n in (items, wordings))
+    either = [1.0] if row == AGAIN else [-1.0, 1.0]
+    signs = [draws.choice(either, size=(n, 1)) for n in (items, wordings)]
+    drawn_response, drawn_wording = signs[0] * response[item], signs[1] * of_wording[wording]
+    drawn_residual = residual[item][:, wording] * signs[0][:, None] * signs[1]
+    return np.asarray(
+        of_role.mean(axis=0)[:, None]
+        + drawn_wording
+        + side * drawn_response[:, None]
+        + drawn_residual
+    )
+
+
 def roles_of(responses: Responses) -> list[str]:
     return [str(role) for role in responses.prompts.roles]
 
@@ -158,11 +205,13 @@ SOURCES: dict[str, Callable[[list[int], Path, Progress], Source]] = {
     "random weights": random,
     "mention only": mention_only,
     "shuffled labels": shuffled_labels,
+    "role taken out": role_taken_out,
 }
 
 
-def read_seed(model: str, reading: str, seed: int, responses: Responses, roles: list[str]) -> Seed:
+def read_seed(row: str, reading: str, drawn: Drawn) -> Seed:
     response, tokens = READINGS[reading]
+    responses, seed, roles = drawn.responses, drawn.seed, drawn.roles[row]
     units = [
         unit
         for unit in units_of(responses.sites, "heads")
@@ -170,23 +219,35 @@ def read_seed(model: str, reading: str, seed: int, responses: Responses, roles: 
     ]
     values = responses.read(units, tokens, response)
     is_test = np.array(roles) == "test"
+    draws = np.random.default_rng(seed)
+    if row in (SIGNS, AGAIN):
+        values = without_role(values, is_test, row, draws)
     differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
     published = published_reading(differences, thresholds=(3.0,), flips=1, seed=seed)
+    before = two_tests(differences, values.mean(axis=0), wording_design(is_test, None), draws)
     called = role_test(values, roles, flips=FLIPS, seed=seed).called
-    return Seed(model, reading, seed, len(units), published.counts[0].observed, int(called.sum()))
+    return Seed(
+        row,
+        reading,
+        seed,
+        len(units),
+        published.counts[0].observed,
+        int(called.sum()),
+        int(before.sum()),
+    )
 
 
 def print_tables(rows: list[Seed], console: Console) -> None:
     for reading in READINGS:
         table = Table(
             title=f"nothing to find ({reading})",
-            caption="seeds in which the role test calls any head; nominal 5%",
+            caption="seeds in which the role test calls any head, nominal 5%; last: the old rule",
         )
         table.add_column("model")
-        headings = ("seeds", "|t| > 3", "any called", "95% interval")
+        headings = ("seeds", "|t| > 3", "any called", "95% interval", "by two tests")
         for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
-        for model in ("random weights", "mention only", DEALT, "shuffled labels"):
+        for model in ("random weights", "mention only", DEALT, "shuffled labels", SIGNS, AGAIN):
             own = [row for row in rows if row.model == model and row.reading == reading]
             if not own:
                 continue
@@ -199,6 +260,7 @@ def print_tables(rows: list[Seed], console: Console) -> None:
                 f"{share:.0%} of {own[0].heads}",
                 f"{wrong / len(own):.1%}",
                 f"{100 * interval.low:.1f} to {interval.high:.1%}",
+                f"{np.mean([row.two_tests > 0 for row in own]):.1%}",
             )
         console.print(table)
 

@@ -73,7 +73,7 @@ def by_strength(table: pl.DataFrame) -> pl.DataFrame:
     """Return `table` with the strongest units first: those that follow the role, then by |t|."""
     order = [pl.col("t").abs()]
     if "role_called" in table.columns:
-        order = [pl.col("role_called"), pl.col("role_min_f")]
+        order = [pl.col("role_called"), pl.col("role_t").abs()]
     return table.sort(order, descending=True, nulls_last=True)
 
 

@@ -109,13 +109,13 @@ def strength_of_heads(
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
     """Return what ranks heads, and which of them pass.
 
-    It is the role test's min F', or t with two wordings; positive where a head writes more under
+    It is t of the role test, or of the pairs with two wordings; positive where a head writes more under
     the test role.
     """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
     if len(roles) > 2:
         by_role = role_test(values, roles, alpha=nulls.alpha, flips=flips, seed=study.seed)
-        return by_role.min_f * np.sign(by_role.difference), by_role.called
+        return by_role.t, by_role.called
     is_test = np.array([role == "test" for role in roles])
     differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
     tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)

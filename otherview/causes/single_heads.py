@@ -105,7 +105,7 @@ def columns_of(effects: Effects) -> dict[str, Any]:
         "head": pl.Int64,
         "variant": pl.String,
         **dict.fromkeys(("selected", "differs"), pl.Boolean),
-        **dict.fromkeys(("t", "role_min_f", "role_difference", *by_role), pl.Float64),
+        **dict.fromkeys(("t", "role_t", *by_role), pl.Float64),
         **dict.fromkeys(("p_test", "p_control"), pl.Float64),
         "matching": pl.String,
         **dict.fromkeys(("median_test", "median_control", "specificity"), pl.Float64),
@@ -119,7 +119,7 @@ def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float |
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
     found = {"t": test.t}
     if role is not None:
-        found |= {"role_min_f": role.min_f, "role_difference": role.difference}
+        found["role_t"] = role.t
     return {
         unit.address: {"differs": bool(differs[place])}
         | {name: float(v[place]) if np.isfinite(v[place]) else None for name, v in found.items()}
@@ -135,7 +135,7 @@ def by_verdict(table: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
-    """Return Spearman's correlation with specificity: of |t|, and of min F' of the role test.
+    """Return Spearman's correlation with specificity: of |t|, and of |t| of the role test.
 
     Both also with the sign of the difference between the roles, since specificity has one: a head
     on which the control role hangs has a negative one. Over the heads that have them. Absent are
@@ -143,9 +143,9 @@ def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
     """
     strengths = {
         "t": pl.col("t").abs(),
-        "role_min_f": pl.col("role_min_f"),
+        "role_t": pl.col("role_t").abs(),
         "signed_t": pl.col("t"),
-        "signed_role_min_f": pl.col("role_min_f") * pl.col("role_difference").sign(),
+        "signed_role_t": pl.col("role_t"),
     }
     found: dict[str, float | int] = {}
     for name, strength in strengths.items():

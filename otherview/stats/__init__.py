@@ -8,8 +8,10 @@ from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreem
 from otherview.stats.columns import Column
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
+from otherview.stats.power import Power, role_power, sign_flip_power
 from otherview.stats.published_reading import PublishedReading, published_reading
 from otherview.stats.role import RoleTestResult, role_test
+from otherview.stats.role_variance import RoleVariance
 from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
 from otherview.stats.stability import (
     DiscoverConfirmResult,
@@ -29,8 +31,10 @@ __all__ = [
     "MapAgreement",
     "MaxNull",
     "PairCorrelations",
+    "Power",
     "PublishedReading",
     "RoleTestResult",
+    "RoleVariance",
     "SignFlipResult",
     "SplitHalfResult",
     "TrendResult",
@@ -41,7 +45,9 @@ __all__ = [
     "label_shuffle",
     "map_agreement",
     "published_reading",
+    "role_power",
     "role_test",
+    "sign_flip_power",
     "sign_flip_test",
     "split_half",
     "trend",

@@ -8,24 +8,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress
+from otherview.stats.chunks import Progress, Running
 from otherview.stats.paired import check_alpha, effects
-from otherview.stats.role import (
-    check_responses,
-    check_roles,
-    enough_wordings,
-    mean_of_wordings,
-    role_test,
-)
+from otherview.stats.role import check_responses, check_roles, randomise, role_means, scaled
 from otherview.stats.sign_flip import check_seed, sign_flip_test
+from otherview.stats.wordings import WordingDesign, wording_design
 
 FLIPS = 2000
-"""Sign patterns drawn a shuffle: enough to tell p at the usual alphas from above it."""
+"""Randomisations per shuffle: enough to tell p at the usual alphas from above it."""
 
 
 @dataclass(frozen=True)
 class LabelShuffleResult:
-    """What `label_shuffle` found; arrays have one entry a shuffle."""
+    """What `label_shuffle` found; arrays have one entry per shuffle."""
 
     over: Literal["wordings", "pairs"]
     """What was shuffled: roles over wordings, or the two members of each pair."""
@@ -77,18 +72,25 @@ def label_shuffle(
     roles: ArrayLike,
     shuffles: int = 200,
     *,
+    strata: ArrayLike | None = None,
     threshold: float = 3.0,
     alpha: float = 0.05,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LabelShuffleResult:
-    """Repeat the tests under random labels: a check of their error rate on the data at hand.
+    """Repeat the tests under random labels: a check of the code, not of the test's assumptions.
 
-    `responses` is `[items, wordings, units]`, `roles` `[wordings]` as in `role_test`. Where the
-    wordings are enough for a role test at `alpha`, the role labels are dealt anew to the wordings,
-    for all items alike: what is seen then is wordings, and no role. With fewer, the two roles are
-    swapped in a random half of the items. Shuffles are drawn with replacement and hold the true
-    labelling no more often than any other.
+    `responses` is `[items, wordings, units]`, `roles` and `strata` `[wordings]` as in `role_test`.
+    Where the wordings are enough for a role test at `alpha`, the roles are dealt again to the
+    wordings (within frames), for all items alike. With fewer, the two roles are swapped in a
+    random half of the items. Shuffles are drawn with replacement and hold the true labelling no
+    more often than any other.
+
+    A permutation test whose labels are dealt from its own set of permutations rejects at its level
+    by arithmetic, whatever the data: this catches a wrong formula or a wrong index. It cannot show
+    that wordings are exchangeable, or that a sample of items is large enough. For that simulate
+    (benchmarks/role_test_level.py) or take data without a role (benchmarks/null_rate.py). What
+    `published` counts is no such arithmetic: it is how often wordings alone pass for a role.
 
     Raises ValueError as `role_test` does, and on fewer than one shuffle.
     """
@@ -96,27 +98,26 @@ def label_shuffle(
     check_seed(seed)
     if shuffles < 1:
         raise ValueError(f"shuffles is {shuffles}; give one or more")
-    array = check_responses(responses)
-    is_test = check_roles(roles, array.shape[1])
-    fewest = min(int(is_test.sum()), int((~is_test).sum()))
-    over_wordings = fewest >= enough_wordings(alpha)
+    array, _ = scaled(check_responses(responses))
+    design = wording_design(check_roles(roles, array.shape[1]), strata)
+    over_wordings = design.degrees > 0 and design.smallest_p <= alpha
     draws = np.random.default_rng(seed)
     called, published = np.zeros(shuffles, np.int64), np.zeros(shuffles, np.int64)
+    differences, means = role_means(array, design)
     for shuffle in range(shuffles):
         drawn = int(draws.integers(2**31))
         if over_wordings:
-            labels = draws.permutation(is_test)
-            differences = mean_of_wordings(array, labels) - mean_of_wordings(array, ~labels)
-            names = np.where(labels, "test", "control")
-            called[shuffle] = role_test(
-                array, names, alpha=alpha, flips=FLIPS, seed=drawn
-            ).called.sum()
+            dealt = shuffled(design, draws)
+            shown, _ = role_means(array, dealt)
+            found = randomise(
+                shown, means, dealt, alpha=alpha, flips=FLIPS, seed=drawn, running=Running(1)
+            )[2]
+            called[shuffle] = (found.p_maxt <= alpha).sum()
         else:
-            differences = mean_of_wordings(array, is_test) - mean_of_wordings(array, ~is_test)
-            differences = differences * draws.choice([-1.0, 1.0], size=(len(array), 1))
-            found = sign_flip_test(differences, alpha=alpha, flips=FLIPS, seed=drawn)
-            called[shuffle] = (found.p_stepdown <= alpha).sum()
-        published[shuffle] = above(differences, threshold).sum()
+            shown = differences * draws.choice([-1.0, 1.0], size=(len(array), 1))
+            by_items = sign_flip_test(shown, alpha=alpha, flips=FLIPS, seed=drawn)
+            called[shuffle] = (by_items.p_stepdown <= alpha).sum()
+        published[shuffle] = above(shown, threshold).sum()
         if progress is not None:
             progress(shuffle + 1, shuffles)
     return LabelShuffleResult(
@@ -128,6 +129,14 @@ def label_shuffle(
         alpha=alpha,
         seed=seed,
     )
+
+
+def shuffled(design: WordingDesign, draws: np.random.Generator) -> WordingDesign:
+    """The same wordings and frames with the roles dealt again within frames."""
+    is_test = design.is_test.copy()
+    for own in design.frames:
+        is_test[own] = draws.permutation(is_test[own])
+    return WordingDesign(is_test, design.frame)
 
 
 def above(

@@ -182,7 +182,7 @@ def hedges_g(
 
 
 def noncentrality(
-    nu: int, probability: float, t: Float[np.ndarray, " units"]
+    nu: float, probability: float, t: Float[np.ndarray, " units"]
 ) -> Float[np.ndarray, " units"]:
     """The noncentrality under which the noncentral t falls below `t` with this probability.
 

@@ -1,4 +1,4 @@
-"""Permuting one label a row: how often a correlation as large as the data's comes up."""
+"""Permuting a label per row: how often a correlation as large as the data's comes up."""
 
 import itertools
 import math
@@ -11,11 +11,11 @@ from jaxtyping import Float, Int
 from otherview.stats.chunks import Progress
 from otherview.stats.paired import NEAR_TIE, column_sum
 
-MAX_RELABELLINGS = 200_000
-"""Up to this many relabellings all are taken."""
+MAX_ORDERS = 200_000
+"""Up to this many orders all are taken."""
 
 DRAWN = 20_000
-"""Relabellings that "auto" draws where there are more."""
+"""Orders that "auto" draws where there are more."""
 
 BATCH_ROWS = 1024
 BATCH_NUMBERS = 1 << 21
@@ -78,32 +78,19 @@ def correlations(
 
 
 def all_or_drawn(
-    labels: Float[np.ndarray, " n"], flips: str | int, seed: int, *, two_groups: bool
+    labels: Float[np.ndarray, " n"], flips: str | int, seed: int
 ) -> tuple[Iterator[Float[np.ndarray, "batch n"]], int, bool]:
-    """Batches of relabellings, their number, and whether they are all.
+    """Batches of orders of the labels, their number, and whether they are all n! of them.
 
-    `two_groups`: labels are 0 and 1, and all C(n, k) choices of the ones are all relabellings;
-    else all n! orders are. The data's own labelling is among "all".
+    The data's own order is among "all".
     """
-    n = len(labels)
-    ones = int(labels.sum()) if two_groups else 0
-    number = math.comb(n, ones) if two_groups else math.factorial(n)
-    if flips == "exact" and number > 10 * MAX_RELABELLINGS:
-        raise ValueError(f'flips is "exact" with {number:,} relabellings; give "auto" or a number')
-    if flips == "exact" or number <= MAX_RELABELLINGS:
-        every = all_choices(n, ones) if two_groups else all_orders(labels)
-        return every, number, True
+    number = math.factorial(len(labels))
+    if flips == "exact" and number > 10 * MAX_ORDERS:
+        raise ValueError(f'flips is "exact" with {number:,} orders; give "auto" or a number')
+    if flips == "exact" or number <= MAX_ORDERS:
+        return all_orders(labels), number, True
     wanted = DRAWN if isinstance(flips, str) else int(flips)
     return drawn_orders(labels, wanted, seed), wanted, False
-
-
-def all_choices(n: int, ones: int) -> Iterator[Float[np.ndarray, "batch n"]]:
-    """All ways to give `ones` of n rows the label 1."""
-    choices = itertools.combinations(range(n), ones)
-    while batch := list(itertools.islice(choices, BATCH_ROWS)):
-        rows = np.zeros((len(batch), n))
-        np.put_along_axis(rows, np.array(batch), 1.0, axis=1)
-        yield rows
 
 
 def all_orders(labels: Float[np.ndarray, " n"]) -> Iterator[Float[np.ndarray, "batch n"]]:
@@ -129,7 +116,6 @@ def relabel(
     flips: str | int,
     seed: int,
     *,
-    two_groups: bool,
     progress: Progress | None = None,
 ) -> RelabellingNull:
     """Permute `labels` over the rows of `vectors` (columns as `centred_unit` gives them).
@@ -141,7 +127,7 @@ def relabel(
     order = np.sort(observed)
     reached = np.zeros(vectors.shape[1], np.int64)
     by_any = np.zeros(vectors.shape[1] + 1, np.int64)
-    relabellings, number, exact = all_or_drawn(labels, flips, seed, two_groups=two_groups)
+    relabellings, number, exact = all_or_drawn(labels, flips, seed)
     rows_at_once = max(1, BATCH_NUMBERS // vectors.shape[1])
     done = 0
     for batch in relabellings:

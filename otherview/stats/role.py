@@ -1,23 +1,30 @@
 """Is it the role, and not the words?"""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress
-from otherview.stats.columns import PROBABILITY, Column
+from otherview.stats.chunks import Progress, Running
+from otherview.stats.columns import Column
+from otherview.stats.flip_null import MaxNull
 from otherview.stats.paired import check_alpha, check_finite
-from otherview.stats.relabelling import (
-    centred_unit,
-    correlations,
-    relabel,
-    t_of_correlation,
+from otherview.stats.role_null import (
+    PILOT,
+    Randomisations,
+    RoleUnits,
+    randomisations,
+    reach,
+    role_units,
+    with_width,
 )
+from otherview.stats.role_p import RoleP, p_values
+from otherview.stats.role_variance import RoleVariance, role_variance
 from otherview.stats.sign_flip import (
     Flips,
     SignFlipResult,
@@ -25,111 +32,123 @@ from otherview.stats.sign_flip import (
     check_seed,
     sign_flip_test,
 )
-
-Failure = Literal["", "wordings", "items", "both"]
+from otherview.stats.wordings import WordingDesign, check_several, wording_design
 
 
 @dataclass(frozen=True)
 class RoleTestResult:
-    """What `role_test` found; arrays have one entry a unit."""
+    """What `role_test` found; arrays have one entry per unit."""
 
     difference: Float[np.ndarray, " units"]
-    """Mean over the test wordings less mean over the control wordings, averaged over items."""
+    """Response under test wordings less that under control wordings, within frames, mean over
+    items."""
     t: Float[np.ndarray, " units"]
-    """`difference` over its standard error between wordings (two-sample t, pooled variance,
-    wordings - 2 degrees of freedom). NaN with two wordings or no variance at all."""
+    """`difference` / √(squared standard error over items + over wordings), the root of min F'.
+    Infinite for a difference without variance, NaN where there is neither."""
     p: Float[np.ndarray, " units"]
-    """Two-sided p from permuting the role labels over wordings."""
+    """Two-sided p of each unit by itself."""
     p_maxt: Float[np.ndarray, " units"]
-    """The same, family-wise over units (single step)."""
-    items: SignFlipResult
-    """Sign-flip test over items, the wordings of a role averaged."""
+    """Two-sided p, family-wise over units (single step)."""
     called: Bool[np.ndarray, " units"]
-    """Family-wise significant at alpha over wordings and over items."""
-    fails_wordings: Bool[np.ndarray, " units"]
-    """`p_maxt` above alpha: what is seen may be the words."""
-    fails_items: Bool[np.ndarray, " units"]
-    """`items.p_stepdown` above alpha."""
+    """`p_maxt` at most alpha: the unit follows the role, over items and wordings like these."""
+    width: Float[np.ndarray, " units"]
+    """How much wider the unit's own null is than 1.25 times that of the typical unit, 1 or more:
+    its t is divided by it before the largest over units is taken."""
+    critical_t: float
+    """A unit is called where |t| / `width` is at or above it; infinite where none can be."""
+    max_null: MaxNull
+    """Null of the largest |t| / `width` over units."""
+    items: SignFlipResult
+    """Over items alone, the wordings of a role averaged: sign flips. Explains, decides nothing."""
+    t_wordings: Float[np.ndarray, " units"]
+    """Over wordings alone: `difference` over its standard error between wordings."""
+    p_wordings: Float[np.ndarray, " units"]
+    """Over wordings alone: p of `t_wordings` from relabelling. Explains, decides nothing."""
+    variance: RoleVariance
+    """Between wordings, and between items in their response to the role."""
     exact: bool
-    """Whether all relabellings were taken."""
+    """Whether all randomisations were taken."""
+    n_randomisations: int
+    """Randomisations behind `p` and `p_maxt`: relabellings, each with a draw of items."""
     n_relabellings: int
+    """Relabellings of wordings that there are (within frames)."""
+    n_items: int
     n_test: int
     n_control: int
+    n_frames: int
     smallest_p: float
-    """The smallest p over wordings that these numbers of wordings can give."""
+    """The smallest p that these wordings and randomisations can give."""
     note: str
     """One line, empty if nothing stands in the way: why no unit can be called."""
     alpha: float
     seed: int
 
-    @property
-    def min_f(self) -> Float[np.ndarray, " units"]:
-        """min F' (Clark 1973): F over items times F over wordings, over their sum.
-
-        What ranks units over both samples; each F is a t squared. A t over wordings alone can be
-        huge where wordings differ in nothing, however much items do. NaN where either t is.
-        """
-        squares = np.square([self.items.t, self.t])
-        smaller, larger = squares.min(axis=0), squares.max(axis=0)
-        shared = np.divide(smaller, larger, out=np.zeros_like(larger), where=larger > 0)
-        found: Float[np.ndarray, " units"] = smaller / (1 + shared)
-        return found
-
-    @property
-    def failed(self) -> list[Failure]:
-        """Per unit which of the two failed; "" where it is called."""
-        names: list[Failure] = ["", "wordings", "items", "both"]
-        return [
-            names[w + 2 * i] for w, i in zip(self.fails_wordings, self.fails_items, strict=True)
-        ]
-
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("role_t", "t of the roles over wordings", heading="role t"),
-        Column("role_min_f", "min F′ over items and wordings; ranks units in the role test",
-               "variance ratio", "min F′"),
-        Column("role_p", "p of this unit alone, role labels permuted over wordings",
-               PROBABILITY),
-        Column("role_p_maxt", "p corrected for all units, role labels permuted over wordings",
-               PROBABILITY, "role p"),
-        Column("role_called", "follows the role, over wordings and over items",
+        Column("role_difference", "test less control, mean over wordings and items", "response"),
+        Column("role_t", "t of the role over items and wordings together", heading="role t"),
+        Column("role_p", "p of this unit alone: wordings relabelled, items drawn again"),
+        Column("role_p_maxt", "the same p, corrected for all units", heading="role p"),
+        Column("role_t_needed", "|t| from which this unit would be called; null where none would"),
+        Column("role_called", "follows the role, over items and wordings like these",
                heading="follows role"),
-        Column("role_failed", "the test that fails: over wordings, over items, or both",
-               heading="fails over"),
+        Column("role_items_p", "p over items alone (sign flips): explains, decides nothing"),
+        Column("role_wordings_t", "t over wordings alone: explains, decides nothing"),
+        Column("role_wordings_p", "p over wordings alone (relabelling): explains, decides nothing"),
+        Column("var_wordings", "variance between wordings of one role", "response²"),
+        Column("var_items_by_role", "variance between items in their difference of roles",
+               "response²"),
+        Column("variance_ratio", "what items add to the variance of the role’s difference, over "
+               "what wordings add", heading="items : wordings"),
     )  # fmt: skip
 
     def columns(self) -> dict[str, Any]:
         """By name of COLUMNS: one value per unit."""
         return {
+            "role_difference": self.difference,
             "role_t": self.t,
-            "role_min_f": self.min_f,
             "role_p": self.p,
             "role_p_maxt": self.p_maxt,
+            "role_t_needed": self.critical_t * self.width,
             "role_called": self.called,
-            "role_failed": self.failed,
+            "role_items_p": self.items.p,
+            "role_wordings_t": self.t_wordings,
+            "role_wordings_p": self.p_wordings,
+            "var_wordings": self.variance.wordings,
+            "var_items_by_role": self.variance.items_by_role,
+            "variance_ratio": self.variance.ratio,
         }
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
-        """How the test was done, and which units it calls; docs/result.md."""
-        strongest_first = np.argsort(-np.nan_to_num(self.min_f), kind="stable")
-        return {
+        """Its entry in `summary.json`; `addresses` name the units."""
+        strongest_first = np.argsort(-np.nan_to_num(np.abs(self.t), nan=-1.0), kind="stable")
+        found: dict[str, Any] = {
             "called": int(self.called.sum()),
             "called_units": [addresses[index] for index in strongest_first if self.called[index]],
-            "fails_wordings": int(self.fails_wordings.sum()),
-            "fails_items": int(self.fails_items.sum()),
+            "items": self.n_items,
+            "wordings": {"test": self.n_test, "control": self.n_control},
+            "frames": self.n_frames,
+            "randomisations": self.n_randomisations,
             "relabellings": self.n_relabellings,
             "exact": self.exact,
-            "wordings": {"test": self.n_test, "control": self.n_control},
             "smallest_p": self.smallest_p,
             "smallest_p_maxt": float(self.p_maxt.min()),
             "alpha": self.alpha,
             "note": self.note,
         }
+        ratio, sd_ratio = self.variance.median_ratio, self.variance.sd_ratio
+        optional = {
+            "critical_t": self.critical_t if np.isfinite(self.critical_t) else None,
+            "variance_ratio": ratio,
+            "wording_sd_ratio": sd_ratio,
+        }
+        return found | {name: value for name, value in optional.items() if value is not None}
 
 
 def role_test(
     responses: ArrayLike,
     roles: ArrayLike,
     *,
+    strata: ArrayLike | None = None,
     thresholds: tuple[float, ...] = (3.0, 5.0),
     alpha: float = 0.05,
     flips: Flips = "auto",
@@ -137,42 +156,42 @@ def role_test(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> RoleTestResult:
-    """Test each unit for a difference between two roles that generalises over their wordings.
+    """Test each unit for a difference of two roles that holds over items and over wordings.
 
-    `responses` is `[items, wordings, units]`; `roles` `[wordings]` says "test" or "control".
-    Wordings are a sample (Clark 1973), so they are what is permuted: responses are averaged over
-    items, the roles' difference is studentised over wordings, and the role labels are permuted
-    over wordings: all C(wordings, test) relabellings up to 200,000, above that 20,000 are
-    drawn, or as many as `flips` says. Exact if with no role the wordings are exchangeable.
-    Beside it stands the sign-flip test over items, with the same `flips` and `seed`. A unit
-    is called when both are family-wise significant at alpha: for each unit an intersection-union
-    test, which keeps alpha without a further correction (Berger 1982). Over units, one may be
-    null over wordings and another over items; then the chance of any false call is at most
-    2 alpha.
+    `responses` is `[items, wordings, units]`; `roles` `[wordings]` says "test" or "control";
+    `strata` `[wordings]` names each wording's frame, within which roles are compared and
+    relabelled. Items and wordings are both samples (Clark 1973). So one statistic holds both:
+    t = D / √(se_items² + se_wordings²), the root of min F', and its null randomises both: roles
+    are dealt again to the wordings and items are drawn again around their mean, the two are added
+    and studentised as the data are, and the largest |t| over units gives the family-wise p.
 
-    Raises ValueError on wrong shapes, NaN, other roles, a role without wordings, fewer than
-    two items.
+    It is the relabelling test of wordings where items respond alike to the role (exact if
+    wordings are exchangeable without one), and the studentised bootstrap where wordings of one
+    role do not differ. The data's own labels always count as reached: p is never below one over
+    the number of relabellings (two over it with equally many wordings of both roles).
+
+    All randomisations are taken where they are at most 50,000; else as many as `flips` says, or
+    20,000, are drawn, and p = (b+1)/(m+1). `flips` and `thresholds` also serve the sign-flip test
+    over items, which explains and decides nothing, and which alone "exact" concerns. The result
+    does not depend on `threads`.
+
+    Raises ValueError on wrong shapes, NaN, other roles, strata without a frame that has both, one
+    wording of each role in all, fewer than two items.
     """
     check_alpha(alpha)
     check_flips(flips)
     check_seed(seed)
     array = check_responses(responses)
     is_test = check_roles(roles, array.shape[1])
-    n_test, n_control = int(is_test.sum()), int((~is_test).sum())
-    exponent = np.frexp(np.abs(array).max(axis=(0, 1)))[1]
-    array = np.ldexp(array, -exponent)
+    design = wording_design(is_test, strata)
+    check_several(design)
+    running = Running(threads, progress)
+    array, exponent = scaled(array)
+    differences, means = role_means(array, design)
 
-    over_items = np.zeros(array.shape[1:])
-    for item in array:
-        over_items += item
-    over_items /= len(array)
-    labels = is_test.astype(np.float64)
-    vectors = centred_unit(over_items)
-    null = relabel(labels, vectors, flips, seed, two_groups=True, progress=progress)
-    t = t_of_correlation(correlations(labels, vectors), len(labels))
-    t[~vectors.any(axis=0)] = np.nan
-
-    differences = mean_of_wordings(array, is_test) - mean_of_wordings(array, ~is_test)
+    how: dict[str, Any] = {"alpha": alpha, "flips": flips, "seed": seed, "running": running}
+    units, plan, found = randomise(differences, means, design, **how)
+    wordings, _, over_wordings = randomise(differences[:0], means, design, **how)
     items = sign_flip_test(
         np.ldexp(differences, exponent),
         thresholds=thresholds,
@@ -182,66 +201,105 @@ def role_test(
         threads=threads,
         progress=progress,
     )
-    fails_wordings = null.p_maxt > alpha
-    fails_items = items.p_stepdown > alpha
-    smallest = smallest_role_p(n_test, n_control, None if null.exact else null.relabellings)
+    smallest = smallest_p(plan)
+    counted = design.frame_size > 0
     return RoleTestResult(
-        difference=items.mean,
-        t=t,
-        p=null.p,
-        p_maxt=null.p_maxt,
+        difference=np.ldexp(units.difference, exponent),
+        t=units.t,
+        p=found.p,
+        p_maxt=found.p_maxt,
+        called=found.p_maxt <= alpha,
+        width=units.width,
+        critical_t=found.critical_t,
+        max_null=found.max_null,
         items=items,
-        called=~fails_wordings & ~fails_items,
-        fails_wordings=fails_wordings,
-        fails_items=fails_items,
-        exact=null.exact,
-        n_relabellings=null.relabellings,
-        n_test=n_test,
-        n_control=n_control,
+        t_wordings=wordings.t,
+        p_wordings=over_wordings.p,
+        variance=role_variance(array, design, exponent),
+        exact=plan.exact,
+        n_randomisations=plan.number,
+        n_relabellings=design.relabellings,
+        n_items=len(array),
+        n_test=int(is_test[counted].sum()),
+        n_control=int((~is_test[counted]).sum()),
+        n_frames=len(design.frames),
         smallest_p=smallest,
-        note=role_note(n_test, n_control, smallest, alpha),
+        note=role_note(design, smallest, alpha),
         alpha=alpha,
         seed=seed,
     )
 
 
-def smallest_role_p(n_test: int, n_control: int, drawn: int | None) -> float:
-    """2/C(2k, k) with k wordings in each role: the mirrored labelling has the same |t|.
+def scaled(
+    array: Float[np.ndarray, "items wordings units"],
+) -> tuple[Float[np.ndarray, "items wordings units"], Int[np.ndarray, " units"]]:
+    """Each unit times a power of two (without rounding), so that its largest is in [0.5, 1)."""
+    exponent = np.frexp(np.abs(array).max(axis=(0, 1)))[1]
+    return np.ldexp(array, -exponent), exponent
 
-    1/C(n, k) with unequal numbers, which have no mirror image; drawing m, at best 1/(m+1).
+
+def role_means(
+    array: Float[np.ndarray, "items wordings units"], design: WordingDesign
+) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "wordings units"]]:
+    """Each item's difference of roles, and each wording's mean over items."""
+    contrast = design.contrast / design.information
+    differences = np.stack([contrast @ item for item in array])
+    return differences, array.mean(axis=0)
+
+
+def randomise(
+    differences: Float[np.ndarray, "items units"],
+    means: Float[np.ndarray, "wordings units"],
+    design: WordingDesign,
+    *,
+    alpha: float,
+    flips: Flips,
+    seed: int,
+    running: Running,
+) -> tuple[RoleUnits, Randomisations, RoleP]:
+    """t, what was randomised, and p. Without items, wordings alone are relabelled, and the width
+    of a unit's null is not looked at."""
+    items = len(differences)
+    units = role_units(differences, means, design)
+    plan = randomisations(design, items, flips, seed)
+    if items:
+        pilot = randomisations(design, items, min(PILOT, plan.rows), seed, stream=1)
+        units = with_width(units, pilot, running)
+    return units, plan, p_values(units, plan, reach(units, plan, running), alpha)
+
+
+def smallest_p(plan: Randomisations) -> float:
+    """The smallest p that these randomisations can give.
+
+    The data's own labels, and with equal numbers their mirror image, always count.
     """
-    total = math.comb(n_test + n_control, n_test)
-    fewest = min(1.0, (2 if n_test == n_control else 1) / total)
-    return fewest if drawn is None else max(fewest, 1 / (drawn + 1))
+    least = plan.design.smallest_p
+    if plan.exact:
+        return least
+    if plan.listed is None:
+        return max(least, 1 / (plan.rows + 1))
+    return (round(least * plan.rows) + 1) / (plan.rows + 1)
 
 
-def role_note(n_test: int, n_control: int, smallest: float, alpha: float) -> str:
+def role_note(design: WordingDesign, smallest: float, alpha: float) -> str:
     """Why no unit can be called, in one line, or nothing."""
     if smallest <= alpha:
         return ""
+    tests = int(design.is_test.sum())
+    controls = len(design.is_test) - tests
+    if design.smallest_p <= alpha:
+        return f"p is at best {smallest:.3g}, above alpha = {alpha:g}: draw more randomisations"
+    within = "" if len(design.frames) == 1 else f" in {len(design.frames)} frames"
     return (
-        f"{n_test} test and {n_control} control wordings give at best p = {smallest:.3g}, above "
-        f"alpha = {alpha:g}: no unit can be called; {enough_wordings(alpha)} wordings a role "
-        "would do"
+        f"{tests} test and {controls} control wordings{within} give at best p = {smallest:.3g}, "
+        f"above alpha = {alpha:g}: no unit can be called; {enough_wordings(alpha)} wordings per "
+        "role would do"
     )
 
 
 def enough_wordings(alpha: float) -> int:
-    """The fewest wordings a role, equally many in both, with which p can be alpha."""
-    k = 1
-    while smallest_role_p(k, k, None) > alpha:
-        k += 1
-    return k
-
-
-def mean_of_wordings(
-    array: Float[np.ndarray, "items wordings units"], chosen: Bool[np.ndarray, " wordings"]
-) -> Float[np.ndarray, "items units"]:
-    """Mean over the chosen wordings, summed one after the other."""
-    total = np.zeros((array.shape[0], array.shape[2]))
-    for wording in np.flatnonzero(chosen):
-        total += array[:, wording]
-    return total / int(chosen.sum())
+    """The fewest wordings per role, equally many in both, with which p can be alpha."""
+    return next(k for k in itertools.count(1) if 2 / math.comb(2 * k, k) <= alpha)
 
 
 def check_responses(responses: ArrayLike) -> Float[np.ndarray, "items wordings units"]:
@@ -251,7 +309,7 @@ def check_responses(responses: ArrayLike) -> Float[np.ndarray, "items wordings u
         raise ValueError(f"responses has shape {array.shape}; give [items, wordings, units]")
     check_finite(array, "responses")
     if len(array) < 2:
-        raise ValueError("responses holds 1 item; the sign-flip test over items needs two or more")
+        raise ValueError("responses holds 1 item; a role test needs two or more")
     return np.asarray(array, dtype=np.float64)
 
 

@@ -101,7 +101,7 @@ def trend(
     vectors = centred_unit(reduced.values)
     correlation = correlations(doses, vectors)
     degenerate = np.asarray(~vectors.any(axis=0))
-    null = relabel(doses, vectors, flips, seed, two_groups=False, progress=progress)
+    null = relabel(doses, vectors, flips, seed, progress=progress)
     centred = reduced.values - column_sum(reduced.values) / n_blocks
     spread = np.sqrt(column_sum(centred**2)) / np.sqrt(np.sum((doses - doses.mean()) ** 2))
     t = t_of_correlation(correlation, n_blocks)

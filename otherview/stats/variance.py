@@ -23,23 +23,19 @@ class VarianceComponents:
     """
 
     components: dict[str, Float[np.ndarray, " units"]]
-    """Estimates, unbiased and so sometimes negative, in squared units of the cells."""
+    """Estimates, unbiased and so sometimes negative, in squared units of the cells; infinite where
+    that is beyond 64-bit numbers."""
     mean_squares: dict[str, Float[np.ndarray, " units"]]
     degrees: dict[str, int]
     """Degrees of freedom of the mean squares."""
     levels: dict[str, int]
     """Levels of every factor that varied."""
+    shares: dict[str, Float[np.ndarray, " units"]]
+    """Each component over the sum of all, negative ones taken as 0; NaN where all are 0."""
 
-    @property
-    def shares(self) -> dict[str, Float[np.ndarray, " units"]]:
-        """Each component over the sum of all, negative ones taken as 0; NaN where all are 0."""
-        positive = {effect: np.maximum(found, 0.0) for effect, found in self.components.items()}
-        total = np.sum(list(positive.values()), axis=0)
-        with np.errstate(invalid="ignore"):
-            return {
-                effect: np.asarray(np.where(total > 0, found / total, np.nan))
-                for effect, found in positive.items()
-            }
+
+Effect = tuple[int, ...]
+"""Axes of the factors of an effect."""
 
 
 def variance_components(cells: ArrayLike, factors: Sequence[str]) -> VarianceComponents:
@@ -72,19 +68,30 @@ def variance_components(cells: ArrayLike, factors: Sequence[str]) -> VarianceCom
     names = [factors[axis] for axis in varied]
     shape = [array.shape[axis] for axis in varied]
     values = np.array(array, dtype=np.float64).reshape(*shape, array.shape[-1])
-    mean_squares, degrees = find_mean_squares(values)
+    exponent = np.frexp(np.abs(values).max(axis=tuple(range(len(shape)))))[1]
+    mean_squares, degrees = find_mean_squares(np.ldexp(values, -exponent))
     components = solve_components(mean_squares, shape)
+    shares = shares_of(components)
     named = {effect: effect_name(effect, names) for effect in mean_squares}
-    return VarianceComponents(
-        {named[effect]: components[effect] for effect in named},
-        {named[effect]: mean_squares[effect] for effect in named},
-        {named[effect]: degrees[effect] for effect in named},
-        dict(zip(names, shape, strict=True)),
-    )
+    with np.errstate(over="ignore", under="ignore"):  # squares of 1e200 are no 64-bit numbers
+        return VarianceComponents(
+            {named[one]: np.ldexp(components[one], 2 * exponent) for one in named},
+            {named[one]: np.ldexp(mean_squares[one], 2 * exponent) for one in named},
+            {named[one]: degrees[one] for one in named},
+            dict(zip(names, shape, strict=True)),
+            {named[one]: shares[one] for one in named},
+        )
 
 
-Effect = tuple[int, ...]
-"""Axes of the factors of an effect."""
+def shares_of(components: dict[Effect, np.ndarray]) -> dict[Effect, np.ndarray]:
+    """Each component over the sum of all, negative ones taken as 0; NaN where all are 0."""
+    positive = {effect: np.maximum(found, 0.0) for effect, found in components.items()}
+    total = np.sum(list(positive.values()), axis=0)
+    with np.errstate(invalid="ignore"):
+        return {
+            effect: np.asarray(np.where(total > 0, found / total, np.nan))
+            for effect, found in positive.items()
+        }
 
 
 def effects(factors: int) -> Iterator[Effect]:

@@ -5,19 +5,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress
+from otherview.stats.chunks import Progress, Running
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.paired import check_alpha
-from otherview.stats.role import check_responses, check_roles, enough_wordings, role_test
+from otherview.stats.role import (
+    check_responses,
+    check_roles,
+    enough_wordings,
+    randomise,
+    role_means,
+    scaled,
+)
+from otherview.stats.role_null import RoleUnits
+from otherview.stats.role_p import RoleP
 from otherview.stats.sign_flip import check_seed
+from otherview.stats.wordings import WordingDesign, wording_design
 
 FLIPS = 2000
-"""Sign patterns drawn a half: enough to tell p at the usual alphas from above it."""
+"""Randomisations per half: enough to tell p at the usual alphas from above it."""
 MIN_ITEMS = 12
-"""Six items a half: the fewest whose sign flips can give p below 0.05."""
+"""Six items per half: with fewer, items drawn again are too few distinct ones."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class WordingSplitResult:
 
 
 def enough_to_split(n_test: int, n_control: int, items: int, alpha: float) -> bool:
-    """Whether each half can call a unit: eight wordings a role and twelve items at 0.05."""
+    """Whether each half can call a unit: eight wordings per role and twelve items at 0.05."""
     enough = 2 * enough_wordings(alpha)
     return min(n_test, n_control) >= enough and items >= MIN_ITEMS
 
@@ -69,14 +79,16 @@ def wording_split(
     roles: ArrayLike,
     splits: int = 20,
     *,
+    strata: ArrayLike | None = None,
     alpha: float = 0.05,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> WordingSplitResult:
     """Role test on half of the items under half of the wordings, again on the other halves.
 
-    `responses` is `[items, wordings, units]`, `roles` `[wordings]` as in `role_test`. Each split
-    halves the items at random, and the wordings within each role. The second test sees neither an
+    `responses` is `[items, wordings, units]`, `roles` and `strata` `[wordings]` as in `role_test`.
+    Each split halves the items at random, and the wordings of each role within each frame, or
+    whole frames where one of them has a single wording of a role. The second test sees neither an
     item nor a wording of the first, and only the units that the first called; their number is
     what its family-wise error is controlled over. Splits share data, so that the spread over them
     is no standard error.
@@ -87,37 +99,77 @@ def wording_split(
     check_seed(seed)
     if splits < 1:
         raise ValueError(f"splits is {splits}; give one or more")
-    array = check_responses(responses)
-    is_test = check_roles(roles, array.shape[1])
-    counts = int(is_test.sum()), int((~is_test).sum())
-    if not enough_to_split(*counts, len(array), alpha):
-        raise ValueError(
-            f"responses holds {len(array)} items and {counts[0]} + {counts[1]} wordings; halves "
-            f"need {MIN_ITEMS} items and {2 * enough_wordings(alpha)} wordings of each role"
-        )
+    array, _ = scaled(check_responses(responses))
+    design = wording_design(check_roles(roles, array.shape[1]), strata)
     draws = np.random.default_rng(seed)
+    for half in (0, 1):
+        own = part_of(design, halved_wordings(design, np.random.default_rng(seed))[half])
+        if not own.frames or own.degrees < 1 or own.smallest_p > alpha or len(array) < MIN_ITEMS:
+            tests = int(design.is_test.sum())
+            raise ValueError(
+                f"responses holds {len(array)} items and {tests} + {len(design.is_test) - tests} "
+                f"wordings; halves need {MIN_ITEMS} items and {2 * enough_wordings(alpha)} "
+                "wordings of each role"
+            )
     discovered = np.zeros((splits, array.shape[2]))
     confirmed = np.zeros_like(discovered)
     for split in range(splits):
         items = halves(draws, np.arange(len(array)))
-        by_role = [halves(draws, np.flatnonzero(chosen)) for chosen in (is_test, ~is_test)]
+        wordings = halved_wordings(design, draws)
         drawn = int(draws.integers(2**31))
-        parts = []
-        for half in (0, 1):
-            wordings = np.concatenate([role[half] for role in by_role])
-            names = np.where(is_test[wordings], "test", "control")
-            parts.append((array[np.ix_(items[half], wordings)], names))
-        first = role_test(*parts[0], alpha=alpha, flips=FLIPS, seed=drawn)
-        found = np.flatnonzero(first.called)
+        parts = [
+            (array[np.ix_(items[half], wordings[half])], part_of(design, wordings[half]))
+            for half in (0, 1)
+        ]
+        first, p = tested(*parts[0], alpha, drawn)
+        found = np.flatnonzero(p.p_maxt <= alpha)
         discovered[split, found] = 1
         if len(found):
-            values, names = parts[1]
-            second = role_test(values[:, :, found], names, alpha=alpha, flips=FLIPS, seed=drawn)
+            values, half_design = parts[1]
+            second, p = tested(values[:, :, found], half_design, alpha, drawn)
             same_sign = np.sign(second.difference) == np.sign(first.difference[found])
-            confirmed[split, found] = second.called & same_sign
+            confirmed[split, found] = (p.p_maxt <= alpha) & same_sign
         if progress is not None:
             progress(split + 1, splits)
     return WordingSplitResult(discovered, confirmed, alpha, seed)
+
+
+def tested(
+    values: Float[np.ndarray, "items wordings units"],
+    design: WordingDesign,
+    alpha: float,
+    seed: int,
+) -> tuple[RoleUnits, RoleP]:
+    """The role test of one half."""
+    units, _, p = randomise(
+        *role_means(values, design),
+        design,
+        alpha=alpha,
+        flips=FLIPS,
+        seed=seed,
+        running=Running(1),
+    )
+    return units, p
+
+
+def part_of(design: WordingDesign, wordings: Int[np.ndarray, " some"]) -> WordingDesign:
+    """The design of some of the wordings."""
+    return WordingDesign(design.is_test[wordings], design.frame[wordings])
+
+
+def halved_wordings(
+    design: WordingDesign, draws: np.random.Generator
+) -> tuple[Int[np.ndarray, " half"], Int[np.ndarray, " half"]]:
+    """Wordings in two random halves: of each role within each frame, or whole frames."""
+
+    cells = [own[side[own]] for own in design.frames for side in (design.is_test, ~design.is_test)]
+    if min(len(cell) for cell in cells) == 1:
+        places = halves(draws, np.arange(len(design.frames)))
+        cells = [np.concatenate([design.frames[place] for place in half]) for half in places]
+        return np.sort(cells[0]), np.sort(cells[1])
+    split = [halves(draws, cell) for cell in cells]
+    first, second = (np.sort(np.concatenate(half)) for half in zip(*split, strict=True))
+    return first, second
 
 
 def halves(draws: np.random.Generator, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

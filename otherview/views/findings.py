@@ -44,9 +44,9 @@ class Finding:
         return self.form(entry[self.name]) if self.of_entry is None else self.of_entry(entry)
 
 
-def relabellings(found: Entry) -> str:
+def randomisations(found: Entry) -> str:
     drawn, wordings = "all" if found["exact"] else "random", found["wordings"]
-    return f"{drawn} {found['relabellings']:,}, {wordings['test']} + {wordings['control']}"
+    return f"{drawn} {found['randomisations']:,}, {wordings['test']} + {wordings['control']}"
 
 
 def shuffles(found: Entry) -> str:
@@ -66,10 +66,10 @@ def confirmed(found: Entry) -> str:
 
 FINDINGS = (
     Finding("role_test", "called", FOLLOWS),
-    Finding("role_test", "fails_wordings", "fail over wordings"),
-    Finding("role_test", "smallest_p_maxt", "smallest p over wordings", significant),
+    Finding("role_test", "smallest_p_maxt", "smallest p, family-wise", significant),
     Finding("role_test", "smallest_p", "smallest p that the wordings can give", significant),
-    Finding("role_test", "relabellings", "relabellings, wordings per role", of_entry=relabellings),
+    Finding("role_test", "randomisations", "randomisations, wordings per role",
+            of_entry=randomisations),
     Finding("wording_split", "mean_confirmed", "called on halves, again on the others",
             of_entry=called_again),
     Finding("label_shuffle", "rate", "called with shuffled labels", of_entry=shuffles),

@@ -33,8 +33,8 @@ EFFECTS = {
     Effect.AS_RANDOM: "changes no more than random heads",
 }
 CORRELATED = {
-    "signed_role_min_f": "signed min F′ of the role test",
-    "role_min_f": "min F′ of the role test",
+    "signed_role_t": "t of the role test",
+    "role_t": "|t| of the role test",
     "signed_t": "published t",
     "t": "published |t|",
 }
@@ -155,10 +155,10 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
     if "role_test" in found:
         role = found["role_test"]
         text = (
-            "Items are one sample, and wordings are another. Permuting the role labels over "
-            f"{role['wordings']['test']} + {role['wordings']['control']} wordings tests whether a "
-            f"head follows the role: {count(role['called'])} of {count(found['units'])} {noun} do, "
-            f"and {count(role['fails_wordings'])} fail over wordings."
+            "Items are one sample, and wordings are another. One statistic whose standard error "
+            f"holds both, over {count(role['items'])} items and {role['wordings']['test']} + "
+            f"{role['wordings']['control']} wordings, tests whether a head follows the role: "
+            f"{count(role['called'])} of {count(found['units'])} {noun} do."
         )
     return [*given, ("The role or the wording.", text)]
 

@@ -140,17 +140,14 @@ def test_specificity_goes_with_the_sign_of_a_difference() -> None:
     table = pl.DataFrame(
         {
             "t": strengths * signs,
-            "role_min_f": strengths,
-            "role_difference": 0.1 * signs,
+            "role_t": 2.0 * strengths * signs,
             "specificity": strengths * signs,
         }
     )
     found = rank_correlations(table)
-    assert found["signed_t"] == found["signed_role_min_f"] == pytest.approx(1)
+    assert found["signed_t"] == found["signed_role_t"] == pytest.approx(1)
     assert (
-        found["t"]
-        == found["role_min_f"]
-        == pytest.approx(spearmanr(strengths, strengths * signs)[0])
+        found["t"] == found["role_t"] == pytest.approx(spearmanr(strengths, strengths * signs)[0])
     )
     assert rank_correlations(table.head(4)) == {}
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from otherview.stats import RoleTestResult, label_shuffle, role_test, wording_split
+from otherview.stats import label_shuffle, wording_split
 
 ROLES = ["test"] * 8 + ["control"] * 8
 IS_TEST = np.array([role == "test" for role in ROLES])
@@ -61,12 +61,14 @@ def test_the_halves_share_no_creature_and_no_wording(monkeypatch: pytest.MonkeyP
     values = responses(7, role_effect=6)
     seen: list[set[float]] = []
 
-    def spy(part: np.ndarray, *arguments: Any, **settings: Any) -> RoleTestResult:
-        seen.append(set(part[:, :, 0].ravel().tolist()))
-        return role_test(part, *arguments, **settings)
-
     module = import_module("otherview.stats.wording_split")
-    monkeypatch.setattr(module, "role_test", spy)
+    plain = module.tested
+
+    def spy(part: np.ndarray, *arguments: Any) -> Any:
+        seen.append(set(part[:, :, 0].ravel().tolist()))
+        return plain(part, *arguments)
+
+    monkeypatch.setattr(module, "tested", spy)
     wording_split(values, ROLES, 1, seed=8)
     first, second = seen
     assert len(first) == 8 * 8
@@ -81,3 +83,21 @@ def test_too_few_wordings_to_halve_are_refused() -> None:
 
 def test_nothing_discovered_has_no_survival() -> None:
     assert wording_split(responses(10), ROLES, 1, seed=1).survival is None
+
+
+def test_frames_are_kept_together_in_shuffles_and_halves() -> None:
+    frames = np.repeat(np.arange(8), 2)
+    is_test = np.tile([True, False], 8)
+    draws = np.random.default_rng(11)
+    values = 20 * draws.normal(size=(1, 8, 1)).repeat(2, axis=1) + 0.3 * draws.normal(
+        size=(16, 16, 1)
+    )
+    values[:, is_test] += 3  # far below what frames differ by
+    named = np.where(is_test, "test", "control")
+    with pytest.raises(ValueError, match="halves need"):
+        wording_split(values, named, 4, strata=frames, seed=1)
+    found = wording_split(values, named, 4, strata=frames, alpha=0.15, seed=1)
+    assert found.confirmed.all()  # halves of four frames: p is at best 2 / 2^4
+    shuffled = label_shuffle(values, named, 40, strata=frames, seed=2)
+    assert shuffled.over == "wordings"
+    assert shuffled.rate < 0.2

@@ -105,6 +105,14 @@ def test_units_without_variance_have_no_shares() -> None:
     assert np.isnan(variance_components(np.ones((3, 3, 1)), "ab").shares["a"]).all()
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_shares_are_the_same_at_any_scale(scale: float) -> None:
+    cells = np.random.default_rng(3).normal(size=(5, 3, 4, 2))
+    plain, scaled = (variance_components(one, FACTORS).shares for one in (cells, cells * scale))
+    for effect, share in plain.items():
+        assert_allclose(scaled[effect], share, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("shape", "factors", "message"),
     [

@@ -9,7 +9,7 @@ import polars as pl
 from jaxtyping import Float
 
 from otherview.analysis.tables import null_where_not_finite
-from otherview.stats import SignFlipResult
+from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.sweep.combine.group_tests import Tested
 from otherview.sweep.combine.groups import Group
 
@@ -113,11 +113,9 @@ OPTIONAL: dict[str, pl.DataType] = {
         for prefix in ("variance", "share")
         for effect in EFFECTS
     },
-    "role_t": pl.Float64(),
-    "role_min_f": pl.Float64(),
-    "role_p": pl.Float64(),
-    "role_p_maxt": pl.Float64(),
-    "role_called": pl.Boolean(),
-    "role_failed": pl.String(),
+    **{
+        column.name: pl.Boolean() if column.name == "role_called" else pl.Float64()
+        for column in RoleTestResult.COLUMNS
+    },
 }
 """Columns that not every sweep can fill: null there."""

@@ -213,4 +213,5 @@ def joined_variance(parts: Sequence[VarianceComponents]) -> VarianceComponents:
         {n: np.concatenate([p.mean_squares[n] for p in parts]) for n in first.mean_squares},
         first.degrees,
         first.levels,
+        {name: np.concatenate([p.shares[name] for p in parts]) for name in first.shares},
     )

@@ -14,7 +14,7 @@ INTEGERS = ("block", "head", "channel_start", "channel_stop")
 NUMBERS = (
     "mean_test", "mean_control", "mean_difference", "sd_difference", "t", "p", "p_maxt",
     "p_stepdown", "q_bh", "g", "g_low", "g_high", "trend_slope", "trend_p_maxt", "role_t",
-    "role_min_f", "role_p", "role_p_maxt",
+    "role_p", "role_p_maxt",
 )  # fmt: skip
 SCHEMA: dict[str, pl.DataType] = {
     **{name: pl.Int64() if name in INTEGERS else pl.String() for name in ADDRESS},

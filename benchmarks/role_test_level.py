@@ -1,0 +1,455 @@
+"""How often the role test calls a head where no role has an effect, and how often it finds one.
+
+    python benchmarks/role_test_level.py            # 20 sets per cell, the table in some minutes
+    python benchmarks/role_test_level.py --full     # 2,000 sets per cell; goes on where it ended
+
+Level: responses are simulated with items and wordings both drawn at random, and no difference of
+roles in either population. A cell is one ratio of what items add to the variance of the role's
+difference over what wordings add, times wordings per role, items, distribution of all effects,
+correlation between heads, and heads. A set of 720 heads also serves as 15 sets of 48 and 720 sets
+of one; its standard error is over sets of 720. A unit is called at 5% with 199 randomisations
+(or the next multiple of the relabellings): few randomisations cost power and do not change a level.
+
+Power: one head of 48 with an effect, by the role test and by the rule that it replaced (two tests,
+over wordings and over items, both family-wise significant), which did not keep its level.
+
+What is simulated are the sums that the test reads: means of wordings and differences of items. The
+residual of an item under a wording (SD 0.3 of a wording's) is normal in all cells; effects of
+wordings and of items are of the distribution that the cell names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from rich.console import Console
+from rich.table import Table
+
+from otherview.stats.chunks import Running
+from otherview.stats.role import randomise
+from otherview.stats.role_null import (
+    Randomisations,
+    randomisations,
+    reach_in_block,
+    role_units,
+    with_width,
+)
+from otherview.stats.wordings import WordingDesign, all_contrasts, wording_design
+
+ROOT = Path(__file__).parent.parent
+FINISHED = ROOT / "benchmarks" / "role_test_level.json"
+FIGURE = ROOT / "docs" / "figures" / "role_test_level.png"
+ALPHA = 0.05
+DRAWS = 199
+HEADS, GROUP = 720, 48
+RESIDUAL = 0.3
+RATIOS = (0.0, 0.1, 0.25, 1.0, 4.0, np.inf)
+WORDINGS = ((4, 4), (6, 6), (8, 8), (4, 8))
+ITEMS = (8, 12, 30)
+KINDS = ("normal", "t, 3 df", "skewed")
+CORRELATIONS = (0.0, 0.5)
+SETS = {"short": 20, "full": 2000}
+BATCH = 20
+
+
+@dataclass(frozen=True)
+class Population:
+    """Where items, wordings and heads are drawn from."""
+
+    kind: str
+    correlation: float
+    test: int
+    control: int
+    items: int
+    spread: float = 1.0
+    """SD between test wordings over SD between control wordings; the test assumes 1."""
+
+    @property
+    def name(self) -> str:
+        unequal = "" if self.spread == 1 else f" | SDs {self.spread:.3g} : 1"
+        wordings = f"{self.test}+{self.control}"
+        return f"{self.kind} | {self.correlation:g} | {wordings} | {self.items}{unequal}"
+
+    @property
+    def design(self) -> WordingDesign:
+        return wording_design(np.arange(self.test + self.control) < self.test, None)
+
+
+POPULATIONS = [
+    Population(kind, correlation, *wordings, items)
+    for kind, correlation, wordings, items in itertools.product(
+        KINDS, CORRELATIONS, WORDINGS, ITEMS
+    )
+]
+UNEQUAL = [
+    Population("normal", 0.0, *wordings, 30, spread)
+    for wordings, spread in [
+        *itertools.product(((4, 4), (8, 8), (4, 8)), (1.5, 2.0, 3.0)),
+        ((4, 8), 1 / 3),
+    ]
+]
+"""Beyond what the test assumes: wordings of one role differ more than those of the other."""
+
+
+def effects(
+    kind: str, draws: np.random.Generator, rows: int, heads: int, correlation: float
+) -> Float[np.ndarray, "rows heads"]:
+    """Effects of mean 0 and variance 1, correlated between heads."""
+
+    def independent(columns: int) -> np.ndarray:
+        shape = (rows, columns)
+        if kind == "skewed":
+            return draws.standard_exponential(shape, dtype=np.float32) - 1
+        if kind == "normal":
+            return draws.standard_normal(shape, dtype=np.float32)
+        # Bailey 1994: t with 3 degrees of freedom, over its SD
+        radius, angle = draws.random(shape, dtype=np.float32), draws.random(shape, dtype=np.float32)
+        return np.asarray(np.sqrt((1 - radius) ** (-2 / 3) - 1) * np.cos(2 * np.pi * angle))
+
+    own = independent(heads)
+    if not correlation:
+        return own.astype(np.float64)
+    shared = np.sqrt(correlation) * independent(1)
+    return np.asarray(np.sqrt(1 - correlation) * own + shared, dtype=np.float64)
+
+
+def simulated(
+    population: Population, heads: int, draws: np.random.Generator
+) -> Iterator[tuple[float, Float[np.ndarray, "items heads"], Float[np.ndarray, "wordings heads"]]]:
+    """For each ratio, items' differences and wordings' means of one set without a role effect."""
+    design = population.design
+    draw = partial(effects, draws=draws, heads=heads, correlation=population.correlation)
+    items, role = population.items, design.is_test[:, None] - 0.5
+    of_wordings = draw(population.kind, rows=len(role))
+    of_wordings[design.is_test] *= population.spread
+    slope = draw(population.kind, rows=items)
+    noise_wordings = RESIDUAL / np.sqrt(items) * draw("normal", rows=len(role))
+    noise_items = RESIDUAL / np.sqrt(design.information) * draw("normal", rows=items)
+    noise_items -= noise_items.mean(axis=0)
+    for ratio in RATIOS:
+        wordings = noise_wordings + (of_wordings if np.isfinite(ratio) else 0)
+        weight = np.sqrt((ratio if np.isfinite(ratio) else 1.0) * items / design.information)
+        means = wordings + role * weight * slope.mean(axis=0)
+        shown = design.contrast / design.information @ wordings
+        yield ratio, shown + weight * slope + noise_items, means
+
+
+class Kept(Randomisations):
+    """Randomisations that one set's six ratios share."""
+
+    @cached_property
+    def drawn(self) -> list[Any]:
+        return [Randomisations.block(self, index) for index in range(self.blocks)]
+
+    def block(self, index: int) -> Any:
+        return self.drawn[index]
+
+
+def kept(population: Population, seed: int, stream: int = 0) -> Kept:
+    plan = randomisations(population.design, population.items, DRAWS, seed, stream)
+    return Kept(**{field.name: getattr(plan, field.name) for field in fields(plan)})
+
+
+def share_called(
+    differences: Float[np.ndarray, "items heads"],
+    means: Float[np.ndarray, "wordings heads"],
+    plan: Kept,
+    pilot: Kept,
+) -> tuple[float, float, float]:
+    """Share of heads, of groups of 48 and of sets of all heads in which any is called.
+
+    How wide a head's null is compared with the typical one is seen over all heads for groups too.
+    """
+    scale = max(np.abs(differences).max(), np.abs(means).max())
+    units = role_units(differences / scale, means / scale, plan.design)
+    units = with_width(units, pilot, Running(1))
+    blocks = [reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks)]
+    same, other = (np.sum([getattr(b, side) for b in blocks], axis=0) for side in ("same", "other"))
+    own, mirrored = sum(b.own for b in blocks), sum(b.mirrored for b in blocks)
+    sides = [np.concatenate([getattr(b, side) for b in blocks]) for side in ("rising", "falling")]
+    # The largest |t| of either sign decides whether any head of a group is called.
+    farthest = [
+        np.where(units.sign == sign, units.scaled_cutoff, 0).reshape(-1, GROUP).max(axis=1)
+        for sign in (1, -1)
+    ]
+
+    def any_called(sides: list[np.ndarray], farthest: list[np.ndarray]) -> np.ndarray:
+        both = np.maximum(*sides)
+        hits = [
+            np.maximum(
+                (both >= far).sum(axis=0) + own + mirrored, 2 * ((one >= far).sum(axis=0) + own)
+            )
+            for one, far in zip(sides, farthest, strict=True)
+        ]
+        return called(np.minimum(*hits), plan.rows)
+
+    everywhere = [side.max(axis=1) for side in sides], [far.max() for far in farthest]
+    return (
+        float(called(np.maximum(same + other, 2 * same), plan.rows).mean()),
+        float(any_called(sides, farthest).mean()),
+        float(any_called(*everywhere)),
+    )
+
+
+def called(hits: np.ndarray, rows: int) -> Bool[np.ndarray, " heads"]:
+    return np.asarray((hits + 1) / (rows + 1) <= ALPHA)
+
+
+def measure_level(state: Path | None, sets: int, console: Console) -> dict[str, Any]:
+    """Simulate until every population has `sets` sets, a batch each in turn; kept in `state`."""
+    tallies = read(state)
+    for wanted in range(BATCH, sets + BATCH, BATCH):
+        began = time.monotonic()
+        for number, population in enumerate([*POPULATIONS, *UNEQUAL]):
+            tally = tallies.setdefault(
+                population.name, {"sets": 0, "called": np.zeros((len(RATIOS), 3, 2)).tolist()}
+            )
+            sums = np.array(tally["called"])
+            for index in range(tally["sets"], min(wanted, sets)):
+                draws = np.random.default_rng([number, index])
+                plan, pilot = (kept(population, index, stream) for stream in (0, 1))
+                for place, (_, differences, means) in enumerate(
+                    simulated(population, HEADS, draws)
+                ):
+                    shares = np.array(share_called(differences, means, plan, pilot))
+                    sums[place] += np.stack([shares, shares**2], axis=1)
+                tally["sets"] = index + 1
+            tally["called"] = sums.tolist()
+        if state is not None:
+            write(state, tallies)
+            console.print(
+                f"{min(wanted, sets):,} of {sets:,} sets, {time.monotonic() - began:.0f} s"
+            )
+    return tallies
+
+
+def settings() -> dict[str, Any]:
+    return {
+        "alpha": ALPHA,
+        "randomisations": DRAWS,
+        "heads": [1, GROUP, HEADS],
+        "ratios": [str(ratio) for ratio in RATIOS],
+        "residual": RESIDUAL,
+        "called": "[ratio][heads] of sum and sum of squares over sets of the share called",
+    }
+
+
+def read(state: Path | None) -> dict[str, Any]:
+    if state is None or not state.is_file():
+        return {}
+    content = json.loads(state.read_text())
+    if content["settings"] != settings():
+        raise SystemExit(f"{state} was made with other settings; move it away")
+    populations: dict[str, Any] = content["populations"]
+    return populations
+
+
+def write(state: Path, tallies: dict[str, Any]) -> None:
+    part = state.with_suffix(".part")
+    part.write_text(json.dumps({"settings": settings(), "populations": tallies}) + "\n")
+    part.replace(state)
+
+
+def rate(tally: dict[str, Any]) -> tuple[Float[np.ndarray, "r h"], Float[np.ndarray, "r h"]]:
+    """Rate at which any head is called, by ratio and number of heads, and its standard error."""
+    sums, sets = np.array(tally["called"]), tally["sets"]
+    mean = sums[..., 0] / sets
+    return mean, np.sqrt(np.maximum(sums[..., 1] / sets - mean**2, 0) / max(1, sets - 1))
+
+
+def print_level(tallies: dict[str, Any], console: Console) -> None:
+    """One row per kind of effects, wordings and items: the larger rate of both correlations."""
+    sets = min(tally["sets"] for tally in tallies.values())
+    tallies = {one.name: tallies[one.name] for one in POPULATIONS}
+    table = Table(
+        title=f"any head called where no role has an effect, nominal {ALPHA:g}; {sets:,} sets",
+        caption="1 / 48 / 720 heads, the larger of correlation 0 and 0.5, in %; columns: what "
+        "items add to the variance of the difference over what wordings add",
+    )
+    for heading in ("effects", "wordings", "items"):
+        table.add_column(heading, no_wrap=True)
+    for ratio in RATIOS:
+        table.add_column("∞" if np.isinf(ratio) else f"{ratio:g}", justify="right", no_wrap=True)
+    for kind, (test, control), items in itertools.product(KINDS, WORDINGS, ITEMS):
+        rates = np.max(
+            [
+                rate(tallies[Population(kind, one, test, control, items).name])[0]
+                for one in CORRELATIONS
+            ],
+            axis=0,
+        )
+        shown = [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
+        table.add_row(kind, f"{test} + {control}", str(items), *shown)
+    console.print(table)
+    found = [
+        (name, ratio, heads, mean, error)
+        for name, tally in tallies.items()
+        for ratio, means, errors in zip(RATIOS, *rate(tally), strict=True)
+        for heads, mean, error in zip((1, GROUP, HEADS), means, errors, strict=True)
+        if mean - 1.96 * error > ALPHA
+    ]
+    cells = len(tallies) * len(RATIOS) * 3
+    console.print(f"{len(found)} of {cells:,} cells above {ALPHA:g} by more than 1.96 errors:")
+    for name, ratio, heads, mean, error in sorted(found, key=lambda row: -row[3]):
+        console.print(f"  {name} | ratio {ratio:g} | heads {heads}: {mean:.4f} ± {error:.4f}")
+
+
+def print_unequal(tallies: dict[str, Any], console: Console) -> None:
+    """The same where wordings of the two roles do not vary alike."""
+    table = Table(
+        title="wordings of the roles that differ unequally, which the test assumes they do not",
+        caption="any of 1 / 48 / 720 heads called, in %; 30 items, normal effects",
+    )
+    for heading in ("wordings", "SDs", *(f"ratio {ratio:g}" for ratio in RATIOS[:4])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in UNEQUAL:
+        rates = 100 * rate(tallies[one.name])[0][:4]
+        cells = [" / ".join(f"{share:.1f}" for share in row) for row in rates]
+        table.add_row(f"{one.test} + {one.control}", f"{one.spread:.2g} : 1", *cells)
+    console.print(table)
+
+
+def draw_level(tallies: dict[str, Any], file: Path) -> None:
+    """Every cell as a point: ratio across, rate up; a row per kind, a column per heads."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(3, 3, figsize=(9, 7.2), sharex=True, sharey=True)
+    places = np.arange(len(RATIOS))
+    bound = ALPHA + 1.96 * np.sqrt(ALPHA * (1 - ALPHA) / min(t["sets"] for t in tallies.values()))
+    for row, kind in enumerate(KINDS):
+        for column, heads in enumerate((1, GROUP, HEADS)):
+            own = axes[row, column]
+            own.axhspan(ALPHA, bound, color="0.88", lw=0)
+            own.axhline(ALPHA, color="0.4", lw=0.8)
+            for shift, (test, control) in enumerate(WORDINGS):
+                for size, items in zip((9, 18, 32), ITEMS, strict=True):
+                    for correlation in CORRELATIONS:
+                        name = Population(kind, correlation, test, control, items).name
+                        own.scatter(
+                            places + 0.16 * (shift - 1.5),
+                            rate(tallies[name])[0][:, column],
+                            s=size,
+                            color=f"C{shift}",
+                            alpha=0.7,
+                            lw=0,
+                            label=f"{test} + {control} wordings"
+                            if (items, correlation) == (ITEMS[-1], 0)
+                            else None,
+                        )
+            own.set_xticks(places, ["∞" if np.isinf(ratio) else f"{ratio:g}" for ratio in RATIOS])
+            if row == 0:
+                own.set_title(f"{heads} head{'' if heads == 1 else 's'}", fontsize=10)
+            if column == 0:
+                own.set_ylabel(f"{kind}\nany head called", fontsize=9)
+    axes[0, 0].set_ylim(0, None)
+    axes[-1, 1].set_xlabel(
+        "what items add to the variance of the difference, over what wordings add"
+    )
+    axes[0, 2].legend(fontsize=7, frameon=False)
+    figure.text(0.01, 0.005, "size of a point: 8, 12 and 30 items; grey: alpha 0.05 and its "
+                "95% error", fontsize=7)  # fmt: skip
+    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def two_tests(
+    differences: Float[np.ndarray, "items heads"],
+    means: Float[np.ndarray, "wordings heads"],
+    design: WordingDesign,
+    draws: np.random.Generator,
+) -> Bool[np.ndarray, " heads"]:
+    """The rule before this test: family-wise over wordings (single step, t with pooled variance)
+    and over items (sign flips, step down), each at alpha."""
+    labels = all_contrasts(design)
+    rows = means - means.mean(axis=0)
+    null = np.abs(labels @ (rows / np.sqrt((rows**2).sum(axis=0))))
+    seen = np.abs(design.contrast @ (rows / np.sqrt((rows**2).sum(axis=0))))
+    over_wordings = (null.max(axis=1)[:, None] >= seen * (1 - 1e-9)).mean(axis=0)
+    unit = differences / np.sqrt((differences**2).sum(axis=0))
+    order = np.argsort(np.abs(unit.sum(axis=0)))
+    flips = draws.choice([-1.0, 1.0], (1999, len(unit)))
+    largest = np.maximum.accumulate(np.abs(flips @ unit[:, order]), axis=1)
+    reached = (largest >= np.abs(unit.sum(axis=0))[order]).sum(axis=0)
+    over_items = np.empty(len(order))
+    over_items[order] = np.maximum.accumulate(reached[::-1])[::-1] + 1
+    return np.asarray((over_wordings <= ALPHA) & (over_items / 2000 <= ALPHA))
+
+
+EFFECTS = {(8, 8): (2.0, 3.0), (6, 6): (2.0, 3.5), (4, 8): (2.5, 4.0), (4, 4): (3.0, 5.0)}
+"""In SDs between wordings."""
+
+
+def print_power(sets: int, console: Console) -> None:
+    """Power of one head of 48 with an effect, 30 items; and how often any other is called."""
+    table = Table(
+        title=f"power: one head of {GROUP} has an effect; {sets:,} sets",
+        caption="in %, and in brackets how often one of the other 47 is called, which is an error",
+    )
+    for heading in ("effects", "wordings", "effect in wording SDs", "ratio"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("role test", "two tests (before)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kind, (test, control) in itertools.product(("normal", "skewed"), WORDINGS):
+        population = Population(kind, 0.0, test, control, 30)
+        design = population.design
+        for effect in EFFECTS[test, control]:
+            found = np.zeros((len(RATIOS), 2, 2))
+            for index in range(sets):
+                draws = np.random.default_rng([test, control, int(10 * effect), index])
+                for place, (_, differences, means) in enumerate(
+                    simulated(population, GROUP, draws)
+                ):
+                    differences[:, 0] += effect
+                    means[design.is_test, 0] += effect
+                    scale = max(np.abs(differences).max(), np.abs(means).max())
+                    new = randomise(
+                        differences / scale, means / scale, design,
+                        alpha=ALPHA, flips=999, seed=index, running=Running(1),
+                    )[2]  # fmt: skip
+                    for rule, calls in enumerate(
+                        (new.p_maxt <= ALPHA, two_tests(differences, means, design, draws))
+                    ):
+                        found[place, rule] += calls[0], calls[1:].any()
+            for ratio, row in zip(RATIOS[:4], 100 * found / sets, strict=False):
+                cells = [f"{power:.0f} ({false:.0f})" for power, false in row]
+                table.add_row(kind, f"{test} + {control}", f"{effect:g}", f"{ratio:g}", *cells)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="2,000 sets per cell, kept and resumed")
+    parser.add_argument("--sets", type=int, help="sets per cell; fewer than the two forms take")
+    parser.add_argument("--show", action="store_true", help="print and draw what is kept, no more")
+    parser.add_argument("--no-power", action="store_true", help="level only")
+    arguments = parser.parse_args()
+    console = Console(width=160)
+    sets = arguments.sets or SETS["full" if arguments.full else "short"]
+    if arguments.show:
+        tallies = read(FINISHED)
+    else:
+        tallies = measure_level(FINISHED if arguments.full else None, sets, console)
+    print_level(tallies, console)
+    print_unequal(tallies, console)
+    if arguments.full or arguments.show:
+        draw_level(tallies, FIGURE)
+    if not arguments.no_power and not arguments.show:
+        print_power(max(20, sets // 5), console)
+
+
+if __name__ == "__main__":
+    main()

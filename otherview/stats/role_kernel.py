@@ -1,0 +1,82 @@
+"""The inner loop of the role test."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from otherview.stats.kernels import compiled
+
+SMALLEST = np.float32(1e-30)
+"""Keeps 0/0 a zero; far below the variance of a unit whose largest value is about 1."""
+
+
+@compiled
+def signed_squares(
+    item_sum: Float[np.ndarray, "rows units"],
+    item_squares: Float[np.ndarray, "rows units"],
+    difference: Float[np.ndarray, "rows units"],
+    error: Float[np.ndarray, "rows|1 units"],
+    shrunk: float,
+    drawn: int,
+    scale: Float[np.ndarray, " units"],
+    weights: Int[np.ndarray, " rows"],
+    cutoff: Float[np.ndarray, " units"],
+    sign: Float[np.ndarray, " units"],
+    same: Int[np.ndarray, " units"],
+    other: Int[np.ndarray, " units"],
+) -> None:
+    """Turn `difference` into `scale` t² with the sign of t; count rows that reach each cutoff.
+
+    t = (mean of the drawn items + difference) / √(their variance / drawn + what wordings add),
+    which is `error` - `shrunk` difference², one row of `error` or one for all. A row counts
+    `weights` times: in `same` where its t has the unit's own sign, in `other` where it has not.
+    The loop over units compiles to vector instructions.
+    """
+    share = np.float32(1 / drawn)
+    free = np.float32(1 / max(1, drawn - 1))
+    zero = np.float32(0)
+    shrunk_32 = np.float32(shrunk)
+    step = 1 if error.shape[0] > 1 else 0
+    for row in range(difference.shape[0]):
+        weight = weights[row]
+        for unit in range(difference.shape[1]):
+            mean = item_sum[row, unit] * share
+            variance = max(item_squares[row, unit] * share - mean * mean, zero) * free
+            of_wordings = difference[row, unit]
+            added = max(error[row * step, unit] - shrunk_32 * of_wordings * of_wordings, zero)
+            t = mean + of_wordings
+            square = scale[unit] * t * abs(t) / (variance + added + SMALLEST)
+            difference[row, unit] = square
+            own = square * sign[unit]
+            same[unit] += weight if own >= cutoff[unit] else 0
+            other[unit] += weight if -own >= cutoff[unit] else 0
+
+
+@compiled
+def tally_bins(
+    bits: Int[np.ndarray, "rows units"],
+    weights: Int[np.ndarray, " rows"],
+    lowest: int,
+    counts: Int[np.ndarray, "units bins"],
+) -> None:
+    """Add each row's weight to the bin that holds its number, given as the bits of 32-bit floats.
+
+    Sign apart, the leading 12 bits of a float are its bin, counted from `lowest`: 8 per octave.
+    """
+    last = counts.shape[1] - 1
+    for row in range(bits.shape[0]):
+        for unit in range(bits.shape[1]):
+            place = ((bits[row, unit] & 0x7FFFFFFF) >> 20) - lowest
+            counts[unit, min(max(place, 0), last)] += weights[row]
+
+
+@compiled
+def bins_within(
+    counts: Int[np.ndarray, "units bins"], allowed: float, within: Int[np.ndarray, " units"]
+) -> None:
+    """The first bin of each unit from which on there is at most the allowed weight."""
+    for unit in range(counts.shape[0]):
+        beyond, place = 0, counts.shape[1]
+        while place > 0 and beyond + counts[unit, place - 1] <= allowed:
+            place -= 1
+            beyond += counts[unit, place]
+        within[unit] = place

@@ -1,0 +1,140 @@
+"""How often the role test calls where nothing is there, and whether it calls what is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from otherview.stats import sign_flip_test
+from otherview.stats.chunks import Running
+from otherview.stats.role import randomise, role_means
+from otherview.stats.role_null import RoleUnits, reach
+from otherview.stats.role_p import p_values
+from otherview.stats.wordings import wording_design
+
+ALPHA = 0.05
+UNITS = 24
+
+
+@pytest.fixture(scope="module")
+def level() -> ModuleType:
+    """The benchmark, as a module."""
+    file = Path(__file__).parents[2] / "benchmarks" / "role_test_level.py"
+    specification = importlib.util.spec_from_file_location("role_test_level", file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["role_test_level"] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("kind", "test", "control", "items"),
+    [("normal", 8, 8, 30), ("skewed", 4, 4, 12), ("t, 3 df", 4, 8, 12)],
+)
+def test_it_keeps_its_level_whatever_varies(
+    level: ModuleType, kind: str, test: int, control: int, items: int
+) -> None:
+    population = level.Population(kind, 0.0, test, control, items)
+    sets, called, by_two = 150, np.zeros(6), np.zeros(6)
+    for index in range(sets):
+        draws = np.random.default_rng([items, index])
+        for place, (_, differences, means) in enumerate(level.simulated(population, UNITS, draws)):
+            found = randomise(
+                differences / 50, means / 50, population.design,
+                alpha=ALPHA, flips=199, seed=index, running=Running(1),
+            )[2]  # fmt: skip
+            called[place] += (found.p_maxt <= ALPHA).any()
+            if kind == "normal" and place == 3:
+                by_two[place] += level.two_tests(differences, means, population.design, draws).any()
+    assert stats.binom.sf(called.max() - 1, sets, ALPHA) > 1e-4
+    assert called[0] >= 1  # at ratio 0 it is a permutation test, which calls at its level
+    if kind == "normal":  # the rule of two tests does not keep it: the cell can fail
+        assert stats.binom.sf(by_two[3] - 1, sets, ALPHA) < 1e-4
+
+
+def test_it_finds_what_is_there_as_often_as_two_tests_did(level: ModuleType) -> None:
+    population = level.Population("normal", 0.0, 8, 8, 30)
+    found = np.zeros(2)
+    for index in range(80):
+        draws = np.random.default_rng([1, index])
+        _, differences, means = next(level.simulated(population, UNITS, draws))
+        differences[:, 0] += 2.5
+        means[:8, 0] += 2.5
+        p = randomise(
+            differences / 50, means / 50, population.design,
+            alpha=ALPHA, flips=999, seed=index, running=Running(1),
+        )[2]  # fmt: skip
+        before = level.two_tests(differences, means, population.design, draws)
+        found += p.p_maxt[0] <= ALPHA, before[0]
+    assert found[0] >= found[1] - 0.05 * 80
+    assert found[0] > 0.6 * 80
+
+
+def test_the_benchmark_calls_what_the_test_calls(level: ModuleType) -> None:
+    population = level.Population("normal", 0.0, 6, 6, 12)
+    draws = np.random.default_rng(2)
+    data = list(level.simulated(population, level.HEADS, draws))
+    for _, differences, means in (data[0], data[3]):
+        differences[:, ::50] += 2
+        means[:6, ::50] += 2
+        plan, pilot = (level.kept(population, 3, stream) for stream in (0, 1))
+        share, groups, everywhere = level.share_called(differences, means, plan, pilot)
+        of_items = differences - differences.mean(axis=0)
+        responses = means + np.where(np.arange(12) < 6, 0.5, -0.5)[:, None] * of_items[:, None]
+        scaled = responses / np.abs(responses).max()
+
+        units, plan, p = randomise(
+            *role_means(scaled, population.design), population.design,
+            alpha=ALPHA, flips=level.DRAWS, seed=3, running=Running(1),
+        )  # fmt: skip
+        assert share == np.mean(p.p <= ALPHA)
+        assert everywhere == (p.p_maxt <= ALPHA).any()
+        by_group = []
+        for start in range(0, level.HEADS, level.GROUP):
+            part = slice(start, start + level.GROUP)
+            own = RoleUnits(*(getattr(units, one.name)[..., part] for one in fields(units)))
+            found = p_values(own, plan, reach(own, plan, Running(1)), ALPHA)
+            by_group.append((found.p_maxt <= ALPHA).any())
+        assert groups == np.mean(by_group)
+
+
+def test_relabelling_within_frames_keeps_its_level_where_free_relabelling_does_not() -> None:
+    frames = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    is_test = np.array([1, 1, 1, 1, 0, 1, 0, 0, 0, 0], dtype=bool)  # unbalanced over frames
+    within, free = wording_design(is_test, frames), wording_design(is_test, None)
+    draws = np.random.default_rng(4)
+    false, found = np.zeros(2), np.zeros(2)
+    sets = 200
+    for index in range(sets):
+        of_frame = 3 * draws.normal(size=2)[frames] + draws.normal(size=10)
+        for place, design in enumerate((within, free)):
+            for effect, tally in ((0.0, false), (8.0, found)):
+                means = (of_frame + effect * is_test)[:, None] / 100
+                p = randomise(
+                    np.zeros((0, 1)), means, design,
+                    alpha=ALPHA, flips="auto", seed=index, running=Running(1),
+                )[2].p  # fmt: skip
+                tally[place] += p[0] <= ALPHA
+    assert stats.binom.sf(false[0] - 1, sets, ALPHA) > 1e-3
+    assert stats.binom.sf(false[1] - 1, sets, ALPHA) < 1e-4
+    assert found[0] > 0.5 * sets
+
+
+def test_sign_flips_of_items_alone_are_no_test_of_the_role(level: ModuleType) -> None:
+    population = level.Population("normal", 0.0, 6, 6, 20)
+    share = 0.0
+    for index in range(20):
+        _, differences, _ = next(
+            level.simulated(population, UNITS, np.random.default_rng([5, index]))
+        )
+        share += (sign_flip_test(differences, flips=500).p <= ALPHA).mean() / 20
+    assert share > 0.5
