@@ -109,8 +109,8 @@ def strength_of_heads(
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
     """Return what ranks heads, and which of them pass.
 
-    It is t of the role test, or of the pairs with two wordings; positive where a head writes more under
-    the test role.
+    It is t of the role test, or of the pairs with two wordings; positive where a head writes more
+    under the test role.
     """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
     if len(roles) > 2:
