@@ -86,19 +86,22 @@ class RoleTestResult:
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("role_difference", "test less control, mean over wordings and items", "response"),
         Column("role_t", "t of the role over items and wordings together", heading="role t"),
-        Column("role_p", "p of this unit alone: wordings relabelled, items drawn again"),
-        Column("role_p_maxt", "the same p, corrected for all units", heading="role p"),
+        Column("role_p", "p of this unit alone: wordings relabelled, items drawn again",
+               "probability"),
+        Column("role_p_maxt", "the same p, corrected for all units", "probability", "role p"),
         Column("role_t_needed", "|t| from which this unit would be called; null where none would"),
         Column("role_called", "follows the role, over items and wordings like these",
                heading="follows role"),
-        Column("role_items_p", "p over items alone (sign flips): explains, decides nothing"),
+        Column("role_items_p", "p over items alone (sign flips): explains, decides nothing",
+               "probability"),
         Column("role_wordings_t", "t over wordings alone: explains, decides nothing"),
-        Column("role_wordings_p", "p over wordings alone (relabelling): explains, decides nothing"),
+        Column("role_wordings_p", "p over wordings alone (relabelling): explains, decides nothing",
+               "probability"),
         Column("var_wordings", "variance between wordings of one role", "response²"),
         Column("var_items_by_role", "variance between items in their difference of roles",
                "response²"),
         Column("variance_ratio", "what items add to the variance of the role’s difference, over "
-               "what wordings add", heading="items : wordings"),
+               "what wordings add", "variance ratio", "items : wordings"),
     )  # fmt: skip
 
     def columns(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ COMBINED = (
     ),
 )
 """Columns that only a combined sweep has."""
-FORMS = {PROBABILITY: significant, "variance ratio": lambda value: f"{value:,.0f}"}
+FORMS = {PROBABILITY: significant, "variance ratio": significant}
 """How numbers of a unit are written; others have a sign."""
 
 
