@@ -2,11 +2,12 @@
 
 Every word and number in the JSON files, tables and responses of A must be in B and equal: words
 exactly, numbers within a share (`--relative`) of the larger one or, in tables and responses, of the
-root mean square of their column. What B has in addition is listed and is no
-difference. Hashes at the end of names, provenance and times are left out.
+root mean square of their column. What B has in addition is listed and is no difference. Hashes at
+the end of names, provenance and times are left out.
 
 Responses are matched by their prompts, so that it does not matter how dimensions are called, in
 which order conditions were measured, and whether a control's responses have a file of their own.
+Null distributions are compared by their number of patterns, mean and standard deviation.
 Exits with 1 on any difference.
 """
 
@@ -61,8 +62,8 @@ class Report:
         if one.dtype.kind in "iuf" and other.dtype.kind in "iuf":
             one, other = one.astype(float), other.astype(float)
             size = np.maximum(np.abs(one), np.abs(other))
-            scale = np.sqrt(np.nanmean(np.square(one))) if one.ndim and one.size else 0.0
-            size = np.maximum(size, np.nan_to_num(scale))
+            known = one[~np.isnan(one)] if one.ndim else np.zeros(0)
+            size = np.maximum(size, np.sqrt(np.square(known).mean()) if known.size else 0.0)
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = np.where(one == other, 0.0, np.abs(one - other) / size)
             share[np.isnan(one) & np.isnan(other)] = 0.0
@@ -150,9 +151,23 @@ def value(leaf: Any) -> np.ndarray:
 
 
 def compare_tables(report: Report, one: pl.DataFrame, other: pl.DataFrame) -> None:
+    if "patterns" in one.columns and "patterns" in other.columns:
+        one, other = distributions(one), distributions(other)
     for name in report.names(one.columns, other.columns):
         if report.wants(f".{name}"):
             report.values(name, *(column(table[name]) for table in (one, other)))
+
+
+def distributions(nulls: pl.DataFrame) -> pl.DataFrame:
+    """Return the moments of null distributions: rounding can empty a bin of few patterns."""
+    patterns, value = pl.col("patterns"), pl.col("value")
+    mean = (patterns * value).sum() / patterns.sum()
+    moments = nulls.group_by("unit_set", "null", "statistic", maintain_order=True).agg(
+        patterns.sum(),
+        mean=mean,
+        sd=((patterns * (value - mean).pow(2)).sum() / patterns.sum()).sqrt(),
+    )
+    return moments.sort("unit_set", "null", "statistic")
 
 
 def column(series: pl.Series) -> np.ndarray:
