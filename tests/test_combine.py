@@ -174,7 +174,9 @@ def test_the_role_test_takes_the_wordings_of_all_contrasts(
     direct = role_test(values, roles)
     pooled = rows(sweep, combined, kind="pooled")
     assert_allclose(pooled["role_t"], direct.t, rtol=1e-3)
-    assert_allclose(pooled["role_p_maxt"], direct.p_maxt, atol=2e-4)
+    # Other randomisations are drawn where wordings come in another order.
+    monte_carlo = 4 * np.sqrt(0.25 / direct.n_randomisations)
+    assert_allclose(pooled["role_p_maxt"], direct.p_maxt, atol=monte_carlo)
     found = pocket(combined)["results"]["heads"]["role_test"]
     assert found["wordings"] == {"test": 9, "control": 9}
     assert len(found["written"]["test"]) == 9
@@ -349,7 +351,8 @@ def test_the_printed_result_leads_with_the_answer(sweep: Path, combined: dict[st
     print_combined(combined, sweep, Console(width=300, file=printed, markup=False))
     text = printed.getvalue()
     called = combined["groups"][0]["results"]["heads"]["role_test"]["called"]
-    follow = f"{called or None} of 48 heads of pocket follow the role over 9 test and 9 control wor"
+    verb = "follows" if called == 1 else "follow"
+    follow = f"{called or None} of 48 heads of pocket {verb} the role over 9 test and 9 control wor"
     assert follow in text
     for wanted in (
         "placebo: control", "item × template", "pocket_random (null model of pocket)",
