@@ -44,7 +44,7 @@ def sign_flip_reference(
 def exact(
     values: Float[np.ndarray, "*rows units"], means: Float[np.ndarray, "wordings units"]
 ) -> Float[np.ndarray, "*rows units"]:
-    """`values` with zeros for what is only rounding beside the `means` they come from."""
+    """`values` with zeros where they are only rounding relative to the `means` they come from."""
     return np.where(np.abs(values) < TIE * np.abs(means).max(axis=0), 0.0, values)
 
 
