@@ -25,6 +25,9 @@ from otherview.stats import role_test, sign_flip_test, variance_components
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.sweep.combine import combine
+from otherview.sweep.combine.finished_points import Config, Point
+from otherview.sweep.combine.group_responses import compared, role_wordings
+from otherview.sweep.combine.groups import Contrast, Group
 from otherview.views.console import print_summary
 from otherview.views.sweep_console import print_combined
 from tests.damages import DAMAGES, WHOLE, cut
@@ -162,7 +165,7 @@ def test_maps_agree_as_their_correlations_say(sweep: Path, combined: dict[str, A
     assert row["pearson"] == pytest.approx(np.corrcoef(t)[0, 1])
 
 
-def test_the_role_test_takes_the_wordings_of_all_contrasts(
+def test_the_role_test_takes_the_wordings_of_all_contrasts_and_relabels_within_each(
     sweep: Path, combined: dict[str, Any]
 ) -> None:
     of_sweep = [
@@ -171,21 +174,45 @@ def test_the_role_test_takes_the_wordings_of_all_contrasts(
     ]
     values = np.concatenate([np.asarray(each) for each in of_sweep], axis=1)
     roles = np.concatenate([each.role.values for each in of_sweep])
-    direct = role_test(values, roles)
+    strata = ["nouns"] * 16 + ["viewpoint"] * 2
+    direct = role_test(values, roles, strata=strata)
     pooled = rows(sweep, combined, kind="pooled")
     assert_allclose(pooled["role_t"], direct.t, rtol=1e-3)
+    free = role_test(values, roles)
+    assert np.abs(pooled["role_t"].to_numpy() / free.t - 1).max() > 0.05
     # Other randomisations are drawn where wordings come in another order.
     monte_carlo = 4 * np.sqrt(0.25 / direct.n_randomisations)
     assert_allclose(pooled["role_p_maxt"], direct.p_maxt, atol=monte_carlo)
     found = pocket(combined)["results"]["heads"]["role_test"]
     assert found["wordings"] == {"test": 9, "control": 9}
     assert len(found["written"]["test"]) == 9
+    assert found["relabellings"] == 2 * 12_870
+    assert found["strata"] == [
+        {"templates": "nouns", "test": 8, "control": 8},
+        {"templates": "viewpoint", "test": 1, "control": 1},
+    ]
+    assert "within each of 2 templates" in pocket(combined)["generalises"][1]["sentence"]
     answers = {row["over"]: row["answer"] for row in pocket(combined)["generalises"]}
     assert answers == {
         "items": "not tested", "wordings": "tested", "seeds": "described",
         "scenes": "not tested", "models": "not tested",
     }  # fmt: skip
     assert "4 items give at best p = 0.125" in pocket(combined)["generalises"][0]["sentence"]
+
+
+def test_a_wording_of_two_contrasts_counts_in_the_larger_one() -> None:
+    contrasts = []
+    for name in ("matched", "nouns", "viewpoint"):
+        study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={name}"])
+        point = Point(Path(name), Config(study, {}, ""), 0, "", "", "", None, True, True)
+        contrasts.append(Contrast(name, (point,)))
+    wordings = role_wordings(Group("id", "title", {}, tuple(contrasts)))
+    found = {w.text.removeprefix("Render this kitchen "): w.stratum for w in wordings}
+    assert found["from the viewpoint of {creature}"] == "matched"
+    assert found["in the sight of {creature}"] == "nouns"
+    assert found["with {creature} in it"] == "viewpoint"  # where it has nothing to compare with
+    assert {w.stratum for w in compared(wordings)} == {"matched", "nouns"}
+    assert len(compared(wordings)) == 18
 
 
 def test_selectivity_is_an_item_s_contrast_beyond_its_placebo(

@@ -30,6 +30,8 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
             f"the role over {count(wordings['test'])} test and {count(wordings['control'])} "
             f"control wordings and over {items}{listed(role['called_units'])}."
         )
+        if role["frames"] > 1:
+            yield f"Roles are compared and relabelled within each of {role['frames']} templates."
         if role["note"]:
             yield f"{role['note']}."
     if (every := result.get("in_every_template")) is not None:

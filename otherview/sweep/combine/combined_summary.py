@@ -16,7 +16,7 @@ from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.variance import METHOD
 from otherview.study import ROLES
 from otherview.sweep.combine.generalisation import generalises
-from otherview.sweep.combine.group_responses import role_wordings
+from otherview.sweep.combine.group_responses import compared, role_wordings
 from otherview.sweep.combine.group_tests import Tested, role_note
 from otherview.sweep.combine.groups import Contrast, Group
 
@@ -98,9 +98,7 @@ def result_summary(group: Group, tested: Tested) -> dict[str, Any]:
     if responses.variance is not None:
         result["variance"] = variance_summary(responses.variance)
     if tested.role is not None:
-        written = role_wordings(group)
-        by_role = {role: [text for each, text in written if each == role] for role in ROLES}
-        result["role_test"] = tested.role.summary(addresses) | {"written": by_role}
+        result["role_test"] = tested.role.summary(addresses) | wordings_summary(group)
     elif group.real:
         result["role_note"] = role_note(group) or NO_COMMON_SEED
     if responses.selective:
@@ -115,6 +113,23 @@ def result_summary(group: Group, tested: Tested) -> dict[str, Any]:
     elif group.real:
         result["selectivity_note"] = NO_SHARED_SEED if group.placebos else NO_PLACEBO
     return result
+
+
+def wordings_summary(group: Group) -> dict[str, Any]:
+    """Return the wordings of a role test, its strata, and the wordings that it could not use."""
+    wordings = role_wordings(group)
+    used = compared(wordings)
+    unpaired = [wording.text for wording in wordings if wording not in used]
+    strata = dict.fromkeys(wording.stratum for wording in used)
+    return {
+        "written": {role: [w.text for w in used if w.role == role] for role in ROLES},
+        "strata": [
+            {"templates": name}
+            | {role: sum((w.stratum, w.role) == (name, role) for w in used) for role in ROLES}
+            for name in strata
+        ],
+        **given(unpaired=unpaired or None),
+    }
 
 
 def tested_summary(

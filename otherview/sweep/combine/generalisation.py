@@ -54,8 +54,9 @@ def about_wordings(group: Group, tested: Tested) -> dict[str, str]:
             "wordings",
             "tested",
             f"The role test permutes the roles over {found.n_test} test and {found.n_control} "
-            "control wordings: a unit that it calls follows the role over new wordings like "
-            "these. Significance in every template is about these templates only.",
+            f"control wordings{within(found.n_frames)}: a unit that it calls follows the role over "
+            "new wordings like these. Significance in every template is about these templates "
+            "only.",
         )
     why = found.note if found is not None else role_note(group) or "No seed is common to all."
     return row(
@@ -64,6 +65,10 @@ def about_wordings(group: Group, tested: Tested) -> dict[str, str]:
         f"{why} The tests over items say nothing of new wordings, however many items and seeds "
         "there are: any two wordings differ.",
     )
+
+
+def within(strata: int) -> str:
+    return f", within each of {strata} templates" if strata > 1 else ""
 
 
 def about_scenes(group: Group) -> dict[str, str]:

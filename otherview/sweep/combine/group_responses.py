@@ -48,15 +48,36 @@ class GroupResponses:
     """None where fewer than two factors vary."""
 
 
-def role_wordings(group: Group) -> list[tuple[str, str]]:
-    """Return role and text of all distinct wordings of the contrasts, placebos apart."""
-    written = {
-        (role, text): None
-        for contrast in group.real
-        for role in ROLES
-        for text in getattr(contrast.templates, role)
-    }
-    return list(written)
+@dataclass(frozen=True)
+class Wording:
+    """A wording of the role test over contrasts."""
+
+    role: str
+    text: str
+    stratum: str
+    """Name of the contrast within which its role is relabelled."""
+
+
+def role_wordings(group: Group) -> list[Wording]:
+    """Return all distinct wordings of the contrasts, placebos apart.
+
+    A wording of several contrasts counts in the one with most wordings (the first by name among
+    equals), where there is most to relabel.
+    """
+    largest_first = sorted(group.real, key=lambda contrast: -len(texts_of(contrast)))
+    stratum = {w: contrast.name for contrast in reversed(largest_first) for w in texts_of(contrast)}
+    written = dict.fromkeys(w for contrast in group.real for w in texts_of(contrast))
+    return [Wording(role, text, stratum[role, text]) for role, text in written]
+
+
+def texts_of(contrast: Contrast) -> list[tuple[str, str]]:
+    return [(role, text) for role in ROLES for text in getattr(contrast.templates, role)]
+
+
+def compared(wordings: Sequence[Wording]) -> list[Wording]:
+    """Return the wordings whose stratum has both roles; the others say nothing about the role."""
+    roles = {w.stratum: {o.role for o in wordings if o.stratum == w.stratum} for w in wordings}
+    return [wording for wording in wordings if len(roles[wording.stratum]) == len(ROLES)]
 
 
 def read_group(
@@ -106,12 +127,10 @@ def read_units(
 
 def wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarray, " wordings"]]:
     """Return the column of every wording by balanced point, and one over its occurrences."""
-    written = {wording: column for column, wording in enumerate(role_wordings(group))}
+    written = {(w.role, w.text): column for column, w in enumerate(role_wordings(group))}
     seeds = set(group.balanced_seeds)
     columns = {
-        point.name: [
-            written[role, text] for role in ROLES for text in getattr(point.templates, role)
-        ]
+        point.name: [written[wording] for wording in texts_of(contrast)]
         for contrast in group.real
         for point in contrast.points
         if point.seed in seeds

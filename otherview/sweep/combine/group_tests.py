@@ -11,7 +11,12 @@ from jaxtyping import Bool, Float
 
 from otherview.stats import RoleTestResult, SignFlipResult, role_test, sign_flip_test
 from otherview.stats.sign_flip import Flips
-from otherview.sweep.combine.group_responses import MIN_WORDINGS, GroupResponses, role_wordings
+from otherview.sweep.combine.group_responses import (
+    MIN_WORDINGS,
+    GroupResponses,
+    compared,
+    role_wordings,
+)
 from otherview.sweep.combine.groups import Group
 
 DRAWN_FLIPS = 10_000
@@ -65,20 +70,20 @@ def tests_of(group: Group, responses: GroupResponses) -> Tested:
 def role_note(group: Group) -> str | None:
     """Why there is no role test over the group's wordings, or None."""
     written = role_wordings(group)
-    texts = [text for _, text in written]
+    texts = [wording.text for wording in written]
     both = [text for text in texts if texts.count(text) > 1]
     if both:
         return (
             f"No role test: {both[0]!r} is a test wording in one contrast and a control wording "
             "in another."
         )
-    roles = [role for role, _ in written]
+    roles = [wording.role for wording in compared(written)]
     numbers = {role: roles.count(role) for role in ("test", "control")}
     if min(numbers.values()) < MIN_WORDINGS:
         return (
             f"No role test: the contrasts have {numbers['test']} test and {numbers['control']} "
-            f"control wordings, and it needs {MIN_WORDINGS} of each. Add templates=nouns to "
-            "the sweep."
+            f"control wordings to compare, and it needs {MIN_WORDINGS} of each. Add "
+            "templates=nouns to the sweep."
         )
     return None
 
@@ -114,10 +119,12 @@ def largest_p(tests: Sequence[SignFlipResult], units: int) -> Float[np.ndarray, 
 
 
 def over_wordings(group: Group, responses: GroupResponses) -> RoleTestResult:
-    nulls = group.study.nulls
+    """Roles are compared and relabelled within the contrast that a wording comes from."""
+    nulls, wordings = group.study.nulls, role_wordings(group)
     return role_test(
         responses.wordings,
-        [role for role, _ in role_wordings(group)],
+        [wording.role for wording in wordings],
+        strata=[wording.stratum for wording in wordings],
         thresholds=tuple(nulls.thresholds),
         alpha=nulls.alpha,
         flips=flips_of(group),
