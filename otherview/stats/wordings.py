@@ -106,7 +106,8 @@ class WordingDesign:
 
     def leverage(self, contrast: Float[np.ndarray, "*r wordings"]) -> Float[np.ndarray, "*r w"]:
         """How far a wording determines its own fitted value under m ~ frame + role."""
-        return np.asarray(1 / np.maximum(self.frame_size, 1) + contrast**2 / self.information)
+        of_frame = (self.frame_size > 0) / np.maximum(self.frame_size, 1)  # 0 with one role only
+        return np.asarray(of_frame + contrast**2 / self.information)
 
     def welch_weights(
         self, contrast: Float[np.ndarray, "*r wordings"]

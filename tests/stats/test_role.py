@@ -200,6 +200,18 @@ def test_the_smallest_p_is_said_and_reached(
     assert np.isinf(result.critical_t) == (smallest > 0.05)
 
 
+@pytest.mark.parametrize(("test", "control"), [(4, 4), (3, 5)])
+def test_a_wording_alone_in_its_frame_changes_nothing(test: int, control: int) -> None:
+    values = np.random.default_rng(5).normal(size=(6, test + control + 1, 3))
+    names = roles(test, control)
+    without = role_test(values[:, :-1], names)
+    found = role_test(values, [*names, "test"], strata=[*"a" * len(names), "b"])
+    assert_allclose(found.t, without.t, rtol=1e-12)
+    assert_array_equal(found.p_maxt, without.p_maxt)
+    assert_allclose(found.variance.wordings, without.variance.wordings, rtol=1e-12)
+    assert (found.n_test, found.n_control) == (test, control)
+
+
 def test_called_units_are_those_beyond_the_critical_t() -> None:
     for seed in range(5):
         responses = study(seed, 20, 12, 40)
