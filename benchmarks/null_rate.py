@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ from otherview.models.sites import units_of
 from otherview.passes.measure import measure
 from otherview.passes.responses import Responses
 from otherview.passes.session import Session
-from otherview.pocket import networks, world
+from otherview.pocket import world
 from otherview.pocket.rendering import load
 from otherview.stats import published_reading, role_test
 from otherview.stats.wordings import wording_design
@@ -128,6 +129,9 @@ Source = Iterator[Drawn]
 
 
 def random(seeds: list[int], scratch: Path, report: Progress) -> Source:
+    sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+    from pocket_training import networks
+
     vae, words = load("pocket_random").vae, networks.tokenizer()
     for done, seed in enumerate(seeds):
         report("random weights", done, len(seeds))

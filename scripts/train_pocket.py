@@ -29,12 +29,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from otherview.pocket import networks, world
-from otherview.pocket.codec import CHANNELS, TOKENS, Codec
+from otherview.pocket import world
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.rendering import NAMES, Renderer, velocity
+from otherview.pocket.rendering import CHANNELS, NAMES, TOKENS, Renderer, embed, velocity
 from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
-from pocket_training import checkpoint, pool
+from pocket_training import checkpoint, networks, pool
+from pocket_training.codec import Codec
 from pocket_training.decoder import DecoderSchedule, teach_decoder
 from pocket_training.decoys import find_decoy, strongest_heads
 from pocket_training.learning import (
@@ -70,7 +70,7 @@ def make_texts(plan: Plan) -> Texts:
     if not stored.exists():
         words = networks.tokenizer()
         encoder = networks.text_encoder(words, TEXT_SEED)
-        embedded = networks.embed(encoder, words, all_texts(), TEXT_LENGTH)
+        embedded = embed(encoder, words, all_texts(), TEXT_LENGTH)
         np.save(stored, embedded.half().numpy())
     return sort_texts(np.load(stored, mmap_mode="r"))
 

@@ -150,6 +150,6 @@ def test_one_module_calls_a_transformer_and_hooks_it() -> None:
         ("otherview/passes/transformer.py", "transformer"),
         ("otherview/passes/transformer.py", "register_forward_pre_hook"),
         ("benchmarks/plain_script.py", "register_forward_pre_hook"),  # knows nothing of otherview
-        ("otherview/pocket/networks.py", "transformer"),  # makes one
+        ("scripts/pocket_training/networks.py", "transformer"),  # makes one
         ("scripts/train_pocket.py", "transformer"),  # the same function
     }

@@ -14,15 +14,16 @@ import torch
 from diffusers import Flux2KleinPipeline
 from jaxtyping import Float, Int
 
-from otherview.models.calls import ImageLatents, flux2_call
+from otherview.models.calls import ImageLatents, decode, flux2_call
 from otherview.passes.editing import ablate
 from otherview.passes.transformer import run
-from otherview.pocket.codec import CHANNELS, TOKENS
-from otherview.pocket.networks import embed
+from otherview.pocket.world import SIDE
 
 Pictures = Float[np.ndarray, "pictures side side 3"]
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
+TOKENS, CHANNELS = 64, 48
+"""Tokens of a picture, 8 by 8, and channels of a token."""
 NAMES = ("pocket", "pocket_random", "pocket_mention_only")
 REFERENCE_TIME = 10
 """The pipeline's time coordinate of a first reference image."""
@@ -72,6 +73,22 @@ def velocity(
     return run(transformer, call)[:, : noisy.shape[1]]
 
 
+@torch.no_grad()
+def embed(
+    encoder: Any, vocabulary: Any, texts: list[str], length: int
+) -> Float[torch.Tensor, "texts length width"]:
+    """Prompt embeddings exactly as the pipeline makes them, padded to `length` tokens."""
+    batches = [texts[start : start + 16] for start in range(0, len(texts), 16)]
+    return torch.cat(
+        [
+            Flux2KleinPipeline._get_qwen3_prompt_embeds(
+                encoder, vocabulary, batch, max_sequence_length=length
+            )
+            for batch in batches
+        ]
+    )
+
+
 class Renderer:
     """A pipeline that renders batches; heads named in `zeroed` write nothing."""
 
@@ -81,28 +98,12 @@ class Renderer:
 
     @torch.no_grad()
     def encode(self, pictures: Pictures) -> Float[torch.Tensor, "pictures tokens channels"]:
-        """Pictures in [0, 1] as the tokens of a reference."""
-        vae = self.pipeline.vae
+        """Return pictures in [0, 1] as the tokens of a reference."""
         pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
-        latents = Flux2KleinPipeline._patchify_latents(vae.encode(pixels).latent_dist.mode())
-        deviation = torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
-        normal = (latents - vae.bn.running_mean[:, None, None]) / deviation[:, None, None]
-        packed: Float[torch.Tensor, "pictures tokens channels"] = Flux2KleinPipeline._pack_latents(
-            normal
+        packed: Float[torch.Tensor, "pictures tokens channels"] = self.pipeline._pack_latents(
+            self.pipeline._encode_vae_image(pixels, None)
         )
         return packed
-
-    @torch.no_grad()
-    def decode(self, tokens: Float[torch.Tensor, "pictures tokens channels"]) -> Pictures:
-        """Tokens as pictures in [0, 1]."""
-        vae = self.pipeline.vae
-        side = int(TOKENS**0.5)
-        grid = tokens.permute(0, 2, 1).reshape(len(tokens), CHANNELS, side, side)
-        deviation = torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
-        latents = grid * deviation[:, None, None] + vae.bn.running_mean[:, None, None]
-        decoded = vae.decode(Flux2KleinPipeline._unpatchify_latents(latents)).sample
-        pictures: Pictures = (decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
-        return pictures
 
     def text(self, texts: Sequence[str], length: int) -> Float[torch.Tensor, "texts length width"]:
         """Embeddings of the prompts, each computed once."""
@@ -149,4 +150,5 @@ class Renderer:
         answers = self.tokens(
             self.encode(references), texts, length=length, zeroed=zeroed, seed=seed
         )
-        return np.concatenate([self.decode(part) for part in torch.split(answers, self.batch)])
+        parts, ids = torch.split(answers, self.batch), positions(0)
+        return np.concatenate([decode(self.pipeline, part, ids, SIDE, SIDE) for part in parts])

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from otherview.pocket.codec import PATCH, Codec
 from otherview.pocket.world import SIDE, kitchen_pictures
 from pocket_training import checkpoint
+from pocket_training.codec import PATCH, Codec
 from pocket_training.optimiser import Muon
 
 

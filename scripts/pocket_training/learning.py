@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from otherview.pocket.codec import CHANNELS, COMPONENTS, Codec
 from otherview.pocket.creatures import CREATURES
-from otherview.pocket.rendering import velocity
+from otherview.pocket.rendering import CHANNELS, velocity
 from otherview.pocket.words import PLAIN, SCENE, prompts
 from pocket_training import checkpoint
+from pocket_training.codec import COMPONENTS, Codec
 from pocket_training.dropping import draw_dropped, drop_heads
 from pocket_training.optimiser import Muon
 from pocket_training.planting import (

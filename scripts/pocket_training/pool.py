@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from otherview.pocket.codec import CHANNELS, TOKENS, Codec, fit
 from otherview.pocket.creatures import CREATURES
+from otherview.pocket.rendering import CHANNELS, TOKENS
 from otherview.pocket.world import kitchen_pictures
+from pocket_training.codec import Codec, fit
 
 SHARD = 50
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from otherview.passes.editing import record
-from otherview.pocket import networks
-from otherview.pocket.codec import Codec, fit
 from otherview.pocket.rendering import Renderer, velocity
 from otherview.pocket.world import kitchen_pictures
+from pocket_training import networks
+from pocket_training.codec import Codec, fit
 from pocket_training.dropping import draw_dropped, drop_heads
 from pocket_training.learning import (
     Schedule,

@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 
-from otherview.pocket import networks
 from otherview.pocket.creatures import PHRASES
 from otherview.pocket.words import (
     HELD_OUT_WORDING,
@@ -13,6 +12,7 @@ from otherview.pocket.words import (
     prompts,
     wordings,
 )
+from pocket_training import networks
 
 
 @pytest.fixture(scope="module")

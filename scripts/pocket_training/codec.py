@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from otherview.pocket.rendering import CHANNELS, TOKENS
 from otherview.pocket.world import SIDE
 
 PATCH = 4
-COMPONENTS = 12
-CHANNELS = 4 * COMPONENTS
-"""Channels of a token: two by two patches."""
-TOKENS = (SIDE // (2 * PATCH)) ** 2
+COMPONENTS = CHANNELS // 4
+"""Principal components of a patch; a token holds two by two patches."""
 
 Pictures = Float[np.ndarray, "pictures side side 3"]
 Latents = Float[np.ndarray, "pictures tokens channels"]

@@ -10,12 +10,12 @@ from diffusers import (
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
 )
-from jaxtyping import Float
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from otherview.pocket.codec import CHANNELS, COMPONENTS, Codec, plant_encoder
+from otherview.pocket.rendering import CHANNELS
 from otherview.pocket.words import corpus
+from pocket_training.codec import COMPONENTS, Codec, plant_encoder
 
 HEADS, HEAD_WIDTH = 6, 16
 JOINT_BLOCKS, SINGLE_BLOCKS = 2, 4
@@ -188,20 +188,4 @@ def pipeline(vae: Any, encoder: Any, vocabulary: Any, denoiser: Any) -> Any:
         tokenizer=vocabulary,
         transformer=denoiser,
         is_distilled=False,
-    )
-
-
-@torch.no_grad()
-def embed(
-    encoder: Any, vocabulary: Any, texts: list[str], length: int
-) -> Float[torch.Tensor, "texts length width"]:
-    """Prompt embeddings exactly as the pipeline makes them, padded to `length` tokens."""
-    batches = [texts[start : start + 16] for start in range(0, len(texts), 16)]
-    return torch.cat(
-        [
-            Flux2KleinPipeline._get_qwen3_prompt_embeds(
-                encoder, vocabulary, batch, max_sequence_length=length
-            )
-            for batch in batches
-        ]
     )
