@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import otherview
+from otherview.study.errors import UserError
 
 COMMANDS = {
     "run": ("otherview.programs", "run", "run a study, or a sweep with -m"),
@@ -24,11 +25,11 @@ COMMANDS = {
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it: 128 + SIGINT."""
 CLOSED_PIPE = 1
-"""Exit code if nobody reads the output any more, as in `otherview ... | head`; rich's too."""
+"""Exit code if nobody reads the output any more, as in `otherview ... | head`; that of rich."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return its exit code."""
+    """Run one subcommand and return its exit code. An error of the user is one line on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = dispatch(words)
@@ -39,11 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return CLOSED_PIPE
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"error: {error.strerror}: {error.filename}\n")
+        return 1
     return code
 
 
 def dispatch(words: Sequence[str]) -> int:
-    """Print what `words` ask of the command itself, or run the subcommand that they name."""
+    """Print the help or the version, or run the subcommand that `words` begin with."""
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0

@@ -12,7 +12,7 @@ import polars as pl
 
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.tables import COLUMNS, by_strength, rank_correlation
-from otherview.disk.provenance import provenance
+from otherview.disk.fingerprint import provenance
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
 from otherview.stats import PublishedReading

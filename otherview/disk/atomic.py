@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Files that are complete or absent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; it takes the place of `path` when the block ends well.
+    """Yield a temporary path to write to; it replaces `path` if the block succeeds.
 
         with replacing(folder / "summary.json") as temporary:
             temporary.write_text(text)
 
-    After an error the temporary file is gone and `path` is as it was. Processes of any machine can
-    write the same path at once: the last one's content stays.
+    After an error the temporary file is gone and `path` is unchanged. Processes on any machine can
+    write the same path at once: the content of the last one stays.
     """
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.partial{path.suffix}")
     try:
@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path, before: float) -> None:
-    """Removes what killed writers left in `folder` before the time `before` (seconds)."""
+    """Remove what killed writers left in `folder` before the time `before` (seconds)."""
     for path in folder.glob(".*.partial*"):
         with suppress(FileNotFoundError):  # another process did
             if path.stat().st_mtime < before:
@@ -40,7 +40,7 @@ def remove_partial(folder: Path, before: float) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes `content` as indented JSON; NaN and infinity are refused."""
+    """Write `content` as indented JSON. Raises ValueError for NaN and infinity."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,11 +1,14 @@
-"""Which code and libraries a result depends on."""
+"""Which code, libraries and machine made a result."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import platform
 import subprocess
+import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,32 +46,42 @@ def code_hash(*rooms: str) -> str:
 
 
 def same_version(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two provenances are of the same code and libraries."""
+    """Return whether two provenances have the same code and libraries."""
     return all(one.get(name) == other.get(name) for name in ("code", "libraries"))
 
 
 def commit() -> str | None:
-    """Commit of the checkout that the package runs from, `-dirty` with changes; else None."""
+    """Return the commit of the checkout that the package runs from; None outside a checkout.
+
+    It ends in `-dirty` if there are uncommitted changes.
+    """
     folder = Path(otherview.__file__).resolve().parent.parent
     if not (folder / ".git").exists():
         return None
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         described = subprocess.run(
-            [
-                "git",
-                "-C",
-                str(folder),
-                "describe",
-                "--always",
-                "--dirty",
-                "--abbrev=12",
-                "--exclude=*",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
+            [*git, "--exclude=*"], capture_output=True, text=True, check=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError):
         return None
     return described.stdout.strip()
+
+
+def provenance(device: str, model_revision: str) -> dict[str, Any]:
+    """Return code version, library versions, model revision, machine and time of this process."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return {
+        **code_version(),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "model_revision": model_revision,
+        "device": device,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from otherview.results.integrity import reason_of
 from otherview.results.state import COMBINED, SUMMARY, Kind, ResultState, examine
+from otherview.study.errors import UserError
 
 if TYPE_CHECKING:
     import xarray
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from otherview.study import Study
 
 
-class ResultError(ValueError):
+class ResultError(UserError):
     """A directory that holds no result, an unfinished or a damaged one; one line."""
 
 
-class NotInResultError(ValueError):
+class NotInResultError(UserError):
     """What was asked for is not part of this result; the message says what would leave it."""
 
 

@@ -1,7 +1,11 @@
-"""The error for what a user can mend, in one line."""
+"""Errors that a user can mend; each message is one line."""
 
 
-class StudyError(ValueError):
+class UserError(ValueError):
+    """A mistake or a state that the user can mend, with the way out; commands print it and end."""
+
+
+class StudyError(UserError):
     """A setting that cannot be run; the message names the value and the way out.
 
     `setting` is the dotted name of the offending setting ("templates.control"): the entry points

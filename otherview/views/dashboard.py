@@ -1,8 +1,8 @@
 """The dashboard as code: otherview dashboard show|push
 
 A Weights & Biases workspace with one section per question of a study, and a report of a sweep.
-Both are made here and nowhere else: `show` prints what `push` would save, without network, and the
-same call gives the same bytes. Pushing again replaces what was pushed.
+`show` prints what `push` would save, without network; the same call gives the same bytes. Pushing
+again replaces what was pushed before.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from otherview.study.tracking import MISSING, Tracking, installed
 from otherview.views.findings import finding
+from otherview.views.tracking.process import TrackingError
 from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, SHARED_ITEMS
 
 WORKSPACE_NAME = "nw-otherviewqs-v"
-"""The workspace's name in the project; the app's address has the middle of it."""
+"""Name of the workspace in the project; its middle part is in the address in the app."""
 PLACEHOLDER_ENTITY = "ENTITY"
-"""Owner in what `show` prints where none was named."""
+"""Owner that `show` prints if none is named."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A section: what it asks, and the keys that answer it."""
+    """A section: its question, and the keys that answer it."""
 
     title: str
     answer: str
@@ -38,7 +38,7 @@ class Question:
     counts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Other metrics of heads, by the title of their bar chart."""
     by_model: bool = False
-    """Bars are means over the runs of a model."""
+    """Whether bars are means over the runs of a model."""
     tables: tuple[str, ...] = ()
 
     @property
@@ -54,8 +54,8 @@ class Question:
 QUESTIONS = (
     Question(
         "Which heads?",
-        "The map and the table of all heads, with what each test says of them. Sort the table by "
-        "p_stepdown; role_called is there with three or more wordings.",
+        "A map and a table of all heads, with the result of every test. Sort the table by "
+        "p_stepdown. role_called exists for three or more wordings.",
         images=("figure/head-map", "scene/reference"),
         findings=("sign_flip/familywise", "role_test/called"),
         counts={f"Heads: {LARGEST}": ("published_reading/max_abs_t",)},
@@ -64,7 +64,7 @@ QUESTIONS = (
     Question(
         "Against which null?",
         "Observed values against all sign patterns and against the 200 random flips of the "
-        "published reading. Heads are correlated: the null of a count is wide, and the ratio of "
+        "published reading. Heads are correlated, so the null of a count is wide, and the ratio of "
         "observed to p99 is not an effect size.",
         images=("figure/nulls", "figure/readings", "figure/slices"),
         counts={
@@ -78,8 +78,9 @@ QUESTIONS = (
     ),
     Question(
         "How stable over items, templates and seeds?",
-        "Within a run: split halves, and confirmation on items that did not choose the heads. Over "
-        f"a sweep: agreement of the t-maps, and the variance of the differences. {SHARED_ITEMS}",
+        "Within a run: split halves, and confirmation on items other than those that selected the "
+        "heads. Over a sweep: agreement of the t-maps, and variance components of the "
+        f"differences. {SHARED_ITEMS}",
         images=("figure/halves", "figure/axis", "figure/agreement", "figure/variance"),
         findings=("split_half/mean_correlation", "split_half/replication"),
         counts={
@@ -100,8 +101,8 @@ QUESTIONS = (
     ),
     Question(
         "Null models?",
-        "The same study on weights that hold no such operation. What passes there does not need "
-        "the operation.",
+        "The same study on weights without such an operation. A difference that passes there does "
+        "not need the operation.",
         images=("figure/models",),
         findings=("role_test/called", "sign_flip/familywise"),
         counts={"Heads with |t| > 3, share": ("published_reading/count_3/share",)},
@@ -127,15 +128,15 @@ def workspace(project: str, entity: str) -> Any:
 
 
 def sweep_report(project: str, entity: str, sweep: str) -> Any:
-    """Return a wandb_workspaces Report of one sweep: the questions over its runs alone.
+    """Return a wandb_workspaces Report of one sweep: the questions, over its runs only.
 
-    It has a name of its own in the project, so that saving it again replaces it.
+    Its name is fixed, so saving it again replaces it.
     """
     import wandb_workspaces.reports.v2 as wr
 
     blocks: list[Any] = [wr.TableOfContents()]
     for question in QUESTIONS:
-        # Without a project of its own the set takes the report's, and needs no look-up.
+        # Without a project the set takes that of the report, which needs no look-up.
         runset = wr.Runset(name=sweep, filters=f'Metric("group") == {sweep!r}')
         runset._id = f"{slug(question.title)}-runs"
         panels = panels_of(question)
@@ -160,7 +161,7 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
 
 
 def panels_of(question: Question) -> list[Any]:
-    """Return the panels of a question, with fixed ids: those of wandb_workspaces are random."""
+    """Return the panels of a question, with fixed ids (those of wandb_workspaces are random)."""
     import wandb_workspaces.reports.v2 as wr
 
     grouped: dict[str, Any] = {}
@@ -188,7 +189,7 @@ def dashboard(project: str, entity: str, sweep: str | None) -> Any:
 
 
 def as_json(made: Any) -> str:
-    """Return what a workspace or report is saved as: the same bytes for the same arguments."""
+    """Return the JSON that a workspace or report is saved as."""
     content = json.loads(made._to_model().spec.model_dump_json(by_alias=True, exclude_none=True))
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
 
@@ -199,7 +200,7 @@ def push(project: str, entity: str | None, sweep: str | None) -> str:
 
     owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
     if owner is None:
-        raise ValueError("the key has no default entity: name one with --entity")
+        raise TrackingError("the API key has no default entity: name one with --entity")
     made = dashboard(project, owner, sweep)
     made.save()
     address: str = made.url
@@ -207,18 +208,17 @@ def push(project: str, entity: str | None, sweep: str | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. An error is one line and exit code 1."""
+    """Run the command line. Raises UserError."""
     parser = argparse.ArgumentParser(
         prog="otherview dashboard", description="The dashboard in Weights & Biases."
     )
     parser.add_argument("action", choices=("show", "push"), help="print its JSON, or save it")
     parser.add_argument("--project", default=Tracking().project)
-    parser.add_argument("--entity", help="user or team; by default the key's own")
-    parser.add_argument("--report", metavar="SWEEP", help="the report of this sweep instead")
+    parser.add_argument("--entity", help="user or team; by default that of the API key")
+    parser.add_argument("--report", metavar="SWEEP", help="make the report of this sweep instead")
     given = parser.parse_args(arguments)
     if not installed():
-        sys.stderr.write(f"error: {MISSING}\n")
-        return 1
+        raise TrackingError(MISSING)
     if given.action == "show":
         owner = given.entity or PLACEHOLDER_ENTITY
         print(as_json(dashboard(given.project, owner, given.report)))
@@ -228,6 +228,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         from otherview.views.tracking.send import one_line
 
-        sys.stderr.write(f"error: not pushed: {one_line(error)}\n")
-        return 1
+        raise TrackingError(f"not pushed: {one_line(error)}") from error
     return 0

@@ -1,7 +1,7 @@
-"""What the model draws for a few of the study's prompts.
+"""Images that the model draws for a few prompts of the study.
 
-Only the pocket models: they were trained to draw in the one step that the probe takes. A large
-model draws noise in one step, and a picture of it costs as much as many passes of the study.
+Only for the pocket models, which were trained to draw in the one step that the probe takes. A large
+model draws noise in one step, and a finished image costs as much as many passes of the study.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from otherview.results.reader import NotInResultError, RunResult, read_result
 
 NAME = "examples.png"
 SHOWN = 4
-"""Items of the sheet: the first, the last, and between them at equal steps."""
+"""Items on the sheet: the first, the last, and evenly spaced ones between them."""
 SHIPPED = "otherview:pocket/checkpoints/"
 
 
 def write_examples(folder: Path) -> Path:
-    """Writes `examples.png`: a row a role, a column an item, its prompts in a text chunk.
+    """Write `examples.png`: one row per role, one column per item, the prompts in a text chunk.
 
-    Raises NotInResultError for a model that cannot draw in one step, ResultError where `folder`
-    holds no whole result.
+    Raises NotInResultError for a model that cannot draw in one step, ResultError if `folder` holds
+    no whole result.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -43,14 +43,14 @@ def write_examples(folder: Path) -> Path:
 
 
 def can_draw(config: dict[str, Any]) -> bool:
-    """Whether a composed config's model is one that draws in one step."""
+    """Return whether the model of a composed config draws in one step."""
     return str(config.get("model", {}).get("path")).startswith(SHIPPED)
 
 
 def example_prompts(
     summary: dict[str, Any], config: dict[str, Any], items: Sequence[str]
 ) -> list[list[str]]:
-    """The prompts of the sheet, a row a role: the first wording of each, for `SHOWN` items."""
+    """Return the prompts of the sheet by role: the first wording of each, for `SHOWN` items."""
     placeholder = config["creatures"]["placeholder"]
     count = min(SHOWN, len(items))
     shown = [items[round(place * (len(items) - 1) / max(count - 1, 1))] for place in range(count)]
@@ -61,6 +61,7 @@ def example_prompts(
 
 
 def render(folder: Path, config: dict[str, Any], prompts: list[list[str]]) -> Any:
+    """Return the images as one array, `[rows * side, columns * side, 3]`."""
     import diffusers
     import numpy as np
     import transformers

@@ -1,22 +1,21 @@
-"""Writes one figure of a result: otherview figure DIR head-map --out fig.pdf"""
+"""Write one figure of a result: otherview figure DIR head-map --out fig.pdf"""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 
 def main() -> None:
-    """Draws what the command line names; what is wrong is one line and exit code 1."""
+    """Draw the figure that the command line names. Raises UserError."""
     from otherview.results.reader import read_result
-    from otherview.views.figures import FIGURES, NotInResultError, ResultError, save_figure
+    from otherview.views.figures import FIGURES, save_figure
     from otherview.views.figures.style import WIDTHS
 
     names = "\n".join(f"  {figure.name:<14}{figure.shows}" for figure in FIGURES)
     parser = argparse.ArgumentParser(
         prog="otherview figure",
-        description="Writes one figure of a run or a combined sweep, sized for a paper.",
+        description="Write one figure of a run or a combined sweep, sized for a paper.",
         epilog=f"figures:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -29,11 +28,5 @@ def main() -> None:
         default="column",
         help=", ".join(f"{name}: {size:g} mm" for name, size in WIDTHS.items()),
     )
-    arguments = parser.parse_args()
-    try:
-        result = read_result(arguments.directory)
-        save_figure(result, arguments.name, arguments.out, WIDTHS[arguments.width])
-    except (ResultError, NotInResultError) as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error.strerror}: {error.filename}")
+    given = parser.parse_args()
+    save_figure(read_result(given.directory), given.name, given.out, WIDTHS[given.width])

@@ -1,6 +1,6 @@
 """The views that a run makes of its own result: read from its files, after all are written.
 
-None may hurt a run: one that fails costs a line, which names the command that makes it later.
+A view that fails loses no result. It costs one line, with the command that makes the view later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Settings = Mapping[str, Any]
-"""What a composed config says beside the study, by name: `compose.RUN_SETTINGS`."""
+"""The settings of a composed config that are not part of the study (`compose.RUN_SETTINGS`)."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class View:
 
     name: str
     command: str
-    """What makes it later, without the folder: otherview report."""
-    make: Callable[[Path, Settings], None]
+    """The command that makes it later, without the folder: otherview report."""
+    make: Callable[[Path, Settings], object]
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
 def track(folder: Path, settings: Settings) -> None:
-    """Without the setting, as from a notebook, nothing is tracked."""
+    """Track the result; without the setting, as in a notebook, do nothing."""
     if "tracking" in settings:
         from otherview.views.track_command import track_run
 
@@ -38,16 +38,16 @@ def track(folder: Path, settings: Settings) -> None:
 
 
 def draw_examples(folder: Path, _settings: Settings) -> None:
-    """Draw the pictures of the page, if the model draws in one step."""
+    """Draw the images of the page, if the model draws in one step."""
     from otherview.results.reader import NotInResultError
     from otherview.views.examples import write_examples
 
-    with suppress(NotInResultError):  # a large model draws nothing in one step
+    with suppress(NotInResultError):
         write_examples(pictured_run(folder))
 
 
 def draw_missing_examples(folder: Path) -> None:
-    """Draw the pictures of the page unless they are there. A page without them is a page too."""
+    """Draw the images of the page unless they exist; the page is complete without them."""
     from otherview.results.reader import ResultError
     from otherview.views.examples import NAME
 
@@ -57,7 +57,7 @@ def draw_missing_examples(folder: Path) -> None:
 
 
 def pictured_run(folder: Path) -> Path:
-    """Return the run whose pictures the page of a result shows: a point of a sweep, or itself."""
+    """Return the run whose images the page of a result shows: a point of a sweep, or itself."""
     from otherview.results.reader import SweepResult, read_result
     from otherview.views.report.sweep_page import first_point
 
@@ -66,17 +66,18 @@ def pictured_run(folder: Path) -> Path:
 
 
 def report(folder: Path, _settings: Settings) -> None:
+    """Write the page."""
     from otherview.views.report import write_report
 
     write_report(folder)
 
 
-PAGES: tuple[View, ...] = (
+PAGES = (
     View("examples", "otherview report", draw_examples),
     View("report", "otherview report", report),
 )
-"""What is there to look at, in the order in which it is made."""
-TRACKING: tuple[View, ...] = (View("tracking", "otherview track", track),)
+"""Files for reading, in the order in which they are made."""
+TRACKING = (View("tracking", "otherview track", track),)
 
 
 def make_views(
@@ -85,13 +86,13 @@ def make_views(
     console: Console,
     views: Sequence[View] = (*PAGES, *TRACKING),
 ) -> None:
-    """Makes the views of the result in `folder`; whatever goes wrong is one line."""
+    """Make views of the result in `folder`; print one line per view that fails."""
     for warning in attempt_views(folder, settings, views):
         console.print(f"warning: {warning}", soft_wrap=True)
 
 
 def attempt_views(folder: Path, settings: Settings, views: Sequence[View]) -> list[str]:
-    """Makes the views and returns what went wrong, a line a view that was not made."""
+    """Make the views; return one line per view that fails."""
     warnings = []
     for view in views:
         try:

@@ -217,7 +217,7 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
 
 
 def headline(found: Summary) -> str:
-    """Return what the chosen heads do, from the content of `interventions.json`."""
+    """Return what the selected heads do, from the content of `interventions.json`."""
     heads, main = found["selection"]["heads"], found["variants"][0]
     if not heads:
         return f"No head was chosen ({found['selection']['rule']}), so no set was edited."

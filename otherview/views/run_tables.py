@@ -115,7 +115,7 @@ def primary_measure(found: Mapping[str, Any]) -> dict[str, Any]:
 def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Table:
     """What editing heads together did: one row per set, edit and measure.
 
-    `chosen_only` leaves out the strongest few of the chosen heads, and adds ratios.
+    `chosen_only` leaves out the strongest few of the selected heads, and adds ratios.
     """
     primary = primary_measure(found)["name"]
     measures = {row["name"]: row for row in found["measures"]}

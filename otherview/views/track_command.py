@@ -1,14 +1,13 @@
 """Send a result to Weights & Biases: otherview track DIR [--online]
 
-A run or a whole sweep, now or again. What is sent is made from the result's files each time, under
-an id that is the study's identity: sending again replaces the run and makes no second one. (`wandb
-sync` of the offline run has the same id, but knows only what was there when it was written.)
+DIR is a run or a whole sweep. Everything sent is made from the files of the result, under an id
+that is the study's identity, so sending again replaces the run. (`wandb sync` of the offline run
+has the same id, but sends only what existed when it was written.)
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -18,19 +17,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from otherview.results.reader import ResultError, complaint
+from otherview.results.reader import complaint
 from otherview.results.state import COMBINED, SUMMARY, Kind, state_of
 from otherview.study.compose import run_settings
-from otherview.study.errors import StudyError
+from otherview.study.errors import UserError
 from otherview.study.tracking import MISSING, Tracking, installed
 from otherview.views.console import plain_console
 from otherview.views.progress_bars import progress_bars
 from otherview.views.tracking.process import TrackingError, send_result
 
 MAX_FAILURES = 2
-"""After so many in a row the server is taken to be away, and the rest of a sweep waits."""
+"""Failures in a row after which the rest of a sweep is left for later."""
 Given = Mapping[str, Any]
-"""Settings of the command line; None where one was not given."""
+"""Settings from the command line; None for those not given."""
 
 
 def track_run(folder: Path, tracking: Tracking) -> None:
@@ -38,15 +37,15 @@ def track_run(folder: Path, tracking: Tracking) -> None:
     if tracking.mode == "off":
         return
     if tracking.mode == "offline" and not installed():
-        say_once(f"not tracked: {MISSING}; tracking=off leaves this line out")
+        say_once(f"not tracked: {MISSING}; tracking=off silences this line")
         return
     send_result(folder, tracking)
 
 
 def track_sweep(folder: Path, points: Sequence[Path], given: Given, console: Console) -> int:
-    """Track every finished point and, where there is one, the combined result.
+    """Track every finished point and the combined result, if there is one.
 
-    Returns how many were not sent. A point whose settings say off is written offline.
+    Return how many were not sent. A point whose settings say off is written offline.
     """
     results = [*points, *([folder] if (folder / COMBINED).is_file() else [])]
     failed = in_a_row = 0
@@ -57,7 +56,7 @@ def track_sweep(folder: Path, points: Sequence[Path], given: Given, console: Con
             try:
                 send_result(result, settings, folder.resolve().name if is_point else None)
                 in_a_row = 0
-            except (TrackingError, ResultError, StudyError, OSError) as error:
+            except (UserError, OSError) as error:
                 name = result.name if is_point else "the summary of the sweep"
                 console.print(f"not sent: {name}: {error}", soft_wrap=True)
                 failed, in_a_row = failed + 1, in_a_row + 1
@@ -68,7 +67,7 @@ def track_sweep(folder: Path, points: Sequence[Path], given: Given, console: Con
 
 
 def settings_of(folder: Path, given: Given) -> Tracking:
-    """Return the settings that a result was made with, changed as given; never off."""
+    """Return the settings that a result was made with, changed as given, and never off."""
     file = folder / ".hydra" / "config.yaml"
     config = OmegaConf.load(file) if file.is_file() else OmegaConf.create()
     own = Tracking()
@@ -82,7 +81,7 @@ def settings_of(folder: Path, given: Given) -> Tracking:
 def finished_points(folder: Path) -> list[Path]:
     """Return the runs directly below a sweep's directory that were finished, by name.
 
-    Damaged ones are among them: they are refused one by one.
+    These include damaged ones, which are refused one by one.
     """
     return sorted(
         path
@@ -94,9 +93,9 @@ def finished_points(folder: Path) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. An error is one line and exit code 1."""
+    """Run the command line. Raises UserError."""
     parser = argparse.ArgumentParser(
-        prog="otherview track", description="Sends results to Weights & Biases."
+        prog="otherview track", description="Send results to Weights & Biases."
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="result of a run, or a sweep's")
     modes = parser.add_mutually_exclusive_group()
@@ -105,17 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--project", help="instead of the run's tracking.project")
     parser.add_argument("--entity", help="instead of the run's tracking.entity")
     given = vars(parser.parse_args(arguments))
-    try:
-        return tracked(given.pop("folder"), given, plain_console())
-    except (TrackingError, StudyError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-
-
-def tracked(folder: Path, given: Given, console: Console) -> int:
+    folder, console = given.pop("folder"), plain_console()
     if not installed():
         raise TrackingError(MISSING)
     state = state_of(folder)
@@ -129,7 +118,7 @@ def tracked(folder: Path, given: Given, console: Console) -> int:
     failed = track_sweep(folder, points, given, console)
     if failed:
         raise TrackingError(
-            f"{failed} not sent; again: otherview track {folder} (nothing is sent twice)"
+            f"{failed} not sent; try again: otherview track {folder} (nothing is sent twice)"
         )
     summary = " and the summary of the sweep" if (folder / COMBINED).is_file() else ""
     console.print(f"{len(points)} runs{summary} tracked")

@@ -1,4 +1,4 @@
-"""The figures of a result, each a function of its tables: otherview figure."""
+"""The figures of a result, each drawn from its tables: otherview figure."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Figure:
 
     name: str
     shows: str
-    """What it shows, in a line."""
+    """What it shows, in one line."""
     of_run: Callable[[RunResult, float], Drawing] | None = None
-    """Draws it from a run's files to a width in millimetres."""
+    """Draws it from the files of a run, at a width in millimetres."""
     of_sweep: Callable[[SweepResult, float], Drawing] | None = None
-    """Draws it from a combined sweep's files."""
+    """Draws it from the files of a combined sweep."""
 
 
 FIGURES = (
@@ -66,9 +66,9 @@ FIGURES = (
 
 
 def draw(result: Result, name: str, width: float) -> Drawing:
-    """Draws one figure of `result` to `width` millimetres.
+    """Draw one figure of `result`, `width` millimetres wide.
 
-    Raises ResultError for an unknown name and NotInResultError where the result has no such thing.
+    Raises ResultError for an unknown name and NotInResultError if the result lacks its data.
     """
     known = {figure.name: figure for figure in FIGURES}
     if name not in known:
@@ -84,9 +84,9 @@ def draw(result: Result, name: str, width: float) -> Drawing:
 
 
 def save_figure(result: Result, name: str, out: Path, width: float = WIDTHS["column"]) -> None:
-    """Writes one figure as PDF, SVG or PNG (300 dots an inch), by the ending of `out`.
+    """Write one figure as PDF, SVG or PNG (300 dpi), by the suffix of `out`.
 
-    Raises ResultError for another ending, and as `draw` does.
+    Raises ResultError for another suffix, and as `draw` does.
     """
     ending = out.suffix.removeprefix(".").lower()
     if ending not in FORMATS:

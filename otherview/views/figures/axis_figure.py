@@ -1,4 +1,4 @@
-"""The effect item by item, along the study's axis, for the strongest heads."""
+"""The effect of every item, along the axis of the study, for the strongest heads."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from otherview.views.vocabulary import RESPONSES
 
 PANELS_WIDE, PANELS_NARROW = 6, 3
 LETTER = 1.4
-"""Millimetres of a letter of the axis' name, about."""
+"""Approximate width of a letter of the name of the axis, in millimetres."""
 MAX_NAMED = 40
-"""Items that can be named one below the other."""
+"""Items up to which every row is labelled."""
 
 
 def draw_axis(result: RunResult, width: float) -> Drawing:
     """One row per item, one panel per head: response under test minus under control.
 
-    Raises NotInResultError where only slices were captured or no head has an effect.
+    Raises NotInResultError if only slices were captured or no head has a t.
     """
     narrow = width < NARROW
     panels_wanted = 2 if width < 80 else PANELS_NARROW if narrow else PANELS_WIDE

@@ -1,12 +1,12 @@
-"""Colours of the figures: names with one value for light and one for dark ground.
+"""Colours of the figures: by name, one for a light and one for a dark background.
 
-Figures are drawn with the light ones; the page replaces each by a CSS variable of that name, so
-that one drawing serves both.
+Figures are drawn with the light colours. The page replaces each by a CSS variable of that name, so
+that one drawing serves both themes.
 """
 
 from __future__ import annotations
 
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 COLOURS = {
     "ink": ("#1b1d23", "#e9eaee"),
@@ -19,31 +19,26 @@ COLOURS = {
     "on-strong": ("#fffffe", "#101216"),
     "on-weak": ("#1b1d22", "#f2f3f6"),
 }
-"""Name: on light ground, on dark ground."""
+"""By name: on a light and on a dark background."""
 
 STOPS = {
     "light": ("#0a2f66", "#2a6db5", "#93bfe6", "#f2f1ee", "#f6b581", "#cf6a17", "#6d2b04"),
     "dark": ("#c4e0ff", "#5fa3e4", "#2c527c", "#2b2e36", "#7d4417", "#e3893a", "#ffdcb5"),
 }
 LEVELS = 31
-"""Steps of the diverging scale; odd, so that zero has a step of its own."""
+"""Steps of the diverging scale; odd, so that there is a step for zero."""
 
 
 def ramp(stops: tuple[str, ...]) -> list[str]:
-    """`LEVELS` colours through `stops`, mixed in linear light so that middle tones keep clean."""
-    anchors = [[channel**2.2 for channel in to_rgb(stop)] for stop in stops]
-    colours = []
-    for level in range(LEVELS):
-        place = level / (LEVELS - 1) * (len(anchors) - 1)
-        index = min(int(place), len(anchors) - 2)
-        low, high, part = anchors[index], anchors[index + 1], place - index
-        mixed = [(a + (b - a) * part) ** (1 / 2.2) for a, b in zip(low, high, strict=True)]
-        colours.append(to_hex((mixed[0], mixed[1], mixed[2])))
-    return colours
+    """Return `LEVELS` colours through `stops`."""
+    return [
+        to_hex(colour)
+        for colour in LinearSegmentedColormap.from_list("", stops, N=LEVELS)(range(LEVELS))
+    ]
 
 
 DIVERGING = tuple(ramp(STOPS["light"]))
-"""Blue, below zero, to orange, above: told apart in every common colour blindness."""
+"""Blue (below zero) to orange (above), distinguishable in all common colour blindness."""
 COLOURS |= {
     f"step-{level}": pair
     for level, pair in enumerate(zip(DIVERGING, ramp(STOPS["dark"]), strict=True))

@@ -1,4 +1,4 @@
-"""The study's contrast, other contrasts and placebos: would any two wordings do?"""
+"""The contrast of the study, other contrasts and placebos: would any two wordings do?"""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CAPTION = (
 
 
 def draw_controls(result: RunResult, width: float) -> Drawing:
-    """Heads called under every contrast and placebo, and in which tokens the effect is.
+    """Draw the heads called under each contrast and placebo, and the tokens that change.
 
-    Raises NotInResultError where the study had no controls.
+    Raises NotInResultError if the study had no controls.
     """
     controls = result.controls
     if controls is None or "heads" not in result.units:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize, SymLogNorm
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
@@ -31,12 +33,16 @@ from otherview.views.vocabulary import DIFFERS, FOLLOWS
 from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
 
 UNIT_MARK = "unit:"
-"""Starts the id of the SVG group of a head's cell; the head's address follows."""
+"""Prefix of the id of the SVG group of a cell; the address of the head follows."""
 LINEAR_TO = 0.5
-"""Effect sizes up to this are drawn on a linear, larger ones on a logarithmic scale."""
+"""The colour scale is linear up to this effect size and logarithmic beyond."""
 GAP = 0.55
 """Between groups of blocks, in cells."""
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+MIN_APART = 0.095
+"""Between two ticks, as a share of the scale."""
+STRONG = 0.26
+"""Distance from the middle of the scale beyond which marks are drawn light on dark."""
 GROUPS = (("joint", "image"), ("joint", "text"), ("single", "all"))
 BlockColumn = tuple[str, str, int]
 """Kind of block, stream and number of the block: a column of the map."""
@@ -44,15 +50,15 @@ BlockColumn = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Mark:
-    """What a sign on a cell says, and in which rows of the table it is on."""
+    """A marker on cells: its meaning, and the column of the table that says which have it."""
 
     column: str
     meaning: str
-    """Of several heads."""
+    """In the plural."""
     shape: str
     """A marker of matplotlib."""
     size: float
-    """Of the smaller side of a cell."""
+    """As a share of the smaller side of a cell."""
 
 
 FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
@@ -66,7 +72,7 @@ CAPTION = (
 
 
 def draw_head_map(result: RunResult, width: float) -> Drawing:
-    """All heads of a run. Raises NotInResultError where only slices were captured."""
+    """Draw all heads of a run. Raises NotInResultError if only slices were captured."""
     marks, found = [FAMILYWISE], result.summary["results"]["heads"]
     said = f"A dot marks heads that differ family-wise at {percent(found['sign_flip']['alpha'])}."
     if "role_called" in result.heads.columns:
@@ -76,9 +82,9 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
 
 
 def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -> Drawing:
-    """The map of a table with one row per head, its `g` as colour; a cell may bear one mark.
+    """Draw a table with one row per head, `g` as colour; a cell has at most one mark.
 
-    The last of `marks` that holds for a head is drawn.
+    The last of `marks` that applies to a head is drawn.
     """
     columns = map_columns(table)
     place = {column: x for x, column in zip(places_of(columns), columns, strict=True)}
@@ -94,19 +100,17 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -
     axes = axes_at(figure, left, top, cell * across, rows * height)
     axes.set_xlim(-0.5, across - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    largest = max(
-        float(np.max(table["g"].drop_nulls().abs().to_numpy(), initial=0.0)), 2 * LINEAR_TO
-    )
-    cells(axes, table, place, largest)
-    used = draw_marks(axes, table, place, marks, largest, min(cell, height))
+    norm = effect_scale(table)
+    cells(axes, table, place, norm)
+    used = draw_marks(axes, table, place, marks, norm, min(cell, height))
     label(axes, place, rows, cell, height)
     if narrow:
         start = top + rows * height + foot
-        scale(figure, largest, left, start + 9, width - left - 4, narrow=True)
+        scale(figure, norm, left, start + 9, width - left - 4, narrow=True)
         legend(figure, used, left, start + 18, step=5.0)
     else:
         start = left + cell * across + 8
-        scale(figure, largest, start, top + 6, 26, narrow=False)
+        scale(figure, norm, start, top + 6, 26, narrow=False)
         legend(figure, used, start, top + 41, step=5.0)
     return Drawing(figure, alt(table, used), caption)
 
@@ -125,25 +129,23 @@ def places_of(columns: list[BlockColumn]) -> Iterator[float]:
         yield place
 
 
-def position(effect: float, largest: float) -> float:
-    """Place of an effect on the scale, −1 to 1: linear, then logarithmic."""
-    size = abs(effect)
-    bent = size / LINEAR_TO if size <= LINEAR_TO else 1 + math.log(size / LINEAR_TO)
-    return math.copysign(bent / (1 + math.log(largest / LINEAR_TO)), effect)
+def effect_scale(table: pl.DataFrame) -> Normalize:
+    """Return the scale of effects: linear to LINEAR_TO, logarithmic beyond, symmetric about 0."""
+    sizes = table["g"].drop_nulls().abs().to_numpy()
+    largest = float(np.max(sizes, initial=2 * LINEAR_TO))
+    slope = 1 - 1 / math.e  # the same at both sides of LINEAR_TO
+    return SymLogNorm(LINEAR_TO, linscale=slope, vmin=-largest, vmax=largest, base=math.e)
 
 
-def step_of(effect: float, largest: float) -> int:
-    """Step of the diverging scale for an effect, 0 to LEVELS − 1."""
-    middle = LEVELS // 2
-    return middle + round(max(-1.0, min(1.0, position(effect, largest))) * middle)
-
-
-def cells(axes: Axes, table: pl.DataFrame, place: dict[BlockColumn, float], largest: float) -> None:
+def cells(
+    axes: Axes, table: pl.DataFrame, place: dict[BlockColumn, float], norm: Normalize
+) -> None:
+    """Draw one cell per head; a head without an effect is hatched."""
     for row in table.iter_rows(named=True):
         x, effect = place[row["block_kind"], row["stream"], row["block"]], row["g"]
         cell = Rectangle(
             (x - 0.5, row["head"] - 0.5), 1, 1, linewidth=0.5,
-            facecolor="none" if effect is None else DIVERGING[step_of(effect, largest)],
+            facecolor="none" if effect is None else DIVERGING[round(norm(effect) * (LEVELS - 1))],
             edgecolor=PAPER if effect is not None else RULE,
             hatch=None if effect is not None else "////",
         )  # fmt: skip
@@ -156,7 +158,7 @@ def draw_marks(
     table: pl.DataFrame,
     place: dict[BlockColumn, float],
     marks: list[Mark],
-    largest: float,
+    norm: Normalize,
     side: float,
 ) -> list[tuple[Mark, int]]:
     """Draw at most one mark per cell; return each with the number of its heads."""
@@ -170,7 +172,7 @@ def draw_marks(
             of_colour = [
                 row
                 for row in rows.filter(~pl.col("unit").is_in(list(taken))).iter_rows(named=True)
-                if is_strong(row["g"], largest) == strong
+                if (row["g"] is not None and abs(norm(row["g"]) - 0.5) > STRONG) == strong
             ]
             if of_colour:
                 axes.scatter(
@@ -181,10 +183,6 @@ def draw_marks(
                 )  # fmt: skip
         taken |= set(rows["unit"])
     return used[::-1]
-
-
-def is_strong(effect: float | None, largest: float) -> bool:
-    return effect is not None and abs(position(effect, largest)) > 0.52
 
 
 def label(
@@ -210,47 +208,34 @@ def label(
 
 
 def scale(
-    figure: Canvas, largest: float, left: float, top: float, length: float, *, narrow: bool
+    figure: Canvas, norm: Normalize, left: float, top: float, length: float, *, narrow: bool
 ) -> None:
-    """The diverging scale with its meaning, below the map or next to it."""
-    thick = 3.2
-    size = (length, thick) if narrow else (thick, length)
-    axes = axes_at(figure, left, top, *size)
-    for level, colour in enumerate(DIVERGING):
-        edge = level / LEVELS * 2 - 1
-        corner = (edge, 0.0) if narrow else (0.0, edge)
-        sides = (2 / LEVELS, 1.0) if narrow else (1.0, 2 / LEVELS)
-        axes.add_patch(Rectangle(corner, *sides, facecolor=colour, edgecolor=colour, linewidth=0.3))
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    wanted = [tick for tick in TICKS if tick <= largest * 1.001]
-    kept: list[float] = []
-    for tick in reversed(wanted):
-        if all(position(other, largest) - position(tick, largest) > 0.19 for other in kept) and (
-            position(tick, largest) > 0.19
-        ):
-            kept.append(tick)
-    ticks = [-tick for tick in kept] + [0.0] + kept[::-1]
-    places = [position(tick, largest) for tick in ticks]
-    names = [written_tick(tick) for tick in ticks]
-    if narrow:
-        axes.set(xlim=(-1, 1), ylim=(0, 1), yticks=[])
-        axes.set_xticks(places, names)
-    else:
-        axes.set(xlim=(0, 1), ylim=(-1, 1), xticks=[])
-        axes.yaxis.tick_right()
-        axes.set_yticks(places, names)
+    """Draw the colour scale with its meaning, below the map or next to it."""
+    axes = axes_at(figure, left, top, *((length, 3.2) if narrow else (3.2, length)))
+    ticks = [0.0]
+    for tick in sorted((tick for tick in TICKS if norm(tick) <= 1.001), reverse=True):
+        if all(abs(norm(tick) - norm(other)) > MIN_APART for other in ticks):
+            ticks += [tick, -tick]
+    bar = figure.colorbar(
+        ScalarMappable(norm, ListedColormap(DIVERGING)),
+        cax=axes,
+        orientation="horizontal" if narrow else "vertical",
+    )
+    bar.set_ticks(sorted(ticks), labels=[written_tick(tick) for tick in sorted(ticks)])
+    bar.minorticks_off()
+    bar.outline.set_visible(False)
     axes.tick_params(length=1.5, pad=1.5, labelsize=6.5)
-    end: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": MUTED}
-    title = {**end, "color": INK, "va": "bottom"}
+    text: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    title = {**text, "fontsize": 7, "color": INK, "va": "bottom"}
+    end = {**title, "color": MUTED}
     if narrow:
-        axes.annotate("effect, Hedges’ g", (-1, 1), xytext=(0, 12), **title)
-        axes.annotate("larger under control", (-1, 1), xytext=(0, 3), va="bottom", **end)
-        axes.annotate("larger under test", (1, 1), xytext=(0, 3), va="bottom", ha="right", **end)
+        axes.annotate("effect, Hedges’ g", (0, 1), xytext=(0, 12), **title)
+        axes.annotate("larger under control", (0, 1), xytext=(0, 3), **end)
+        axes.annotate("larger under test", (1, 1), xytext=(0, 3), ha="right", **end)
     else:
         axes.annotate("effect, Hedges’ g", (0, 1), xytext=(0, 14), **title)
-        axes.annotate("larger under test", (0, 1), xytext=(0, 4), va="bottom", **end)
-        axes.annotate("larger under control", (0, -1), xytext=(0, -4), va="top", **end)
+        axes.annotate("larger under test", (0, 1), xytext=(0, 4), **end)
+        axes.annotate("larger under control", (0, 0), xytext=(0, -4), **{**end, "va": "top"})
 
 
 def legend(

@@ -1,4 +1,4 @@
-"""What the heads do: effects of editing them, against random heads and role against role."""
+"""Effects of editing heads, against those of random heads."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from otherview.views.run_tables import measure_title, primary_measure
 MAX_NAMED = 3
 ROLES = {"test": ("wanted", ORANGE), "control": ("collateral", BLUE)}
 CAPTION = (
-    "First panel: the effect of editing all chosen heads at once, on passes of either role. Second "
-    "panel: every head edited alone; below the line it changes the test role more than the control "
-    "role."
+    "First panel: the effect of editing all selected heads together, on passes of each role. "
+    "Second panel: each head edited alone; below the line it changes the test role more than the "
+    "control role."
 )
 
 
 def draw_interventions(result: RunResult, width: float) -> Drawing:
-    """Left, the chosen heads against random sets; right, every head that was edited alone.
+    """Draw the selected heads against random sets, and every head that was edited alone.
 
-    Raises NotInResultError where no head was intervened on, or none was chosen.
+    Raises NotInResultError if no head was edited or selected.
     """
     found, heads = result.interventions, result.single_heads
     if found is None or heads is None or not found["sets"]:
-        raise NotInResultError("no head was intervened on: run the study with intervention=ablate")
+        raise NotInResultError("no head was edited: run the study with intervention=ablate")
     measure = primary_measure(found)
     rows = [row for row in found["sets"]
             if row["set"] == "selected" and row["measure"] == measure["name"]]  # fmt: skip
@@ -40,7 +40,7 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     draw_sets(sets, rows, measure)
     between = ";\n" if narrow else "; "
     sets.set_title(
-        f"Diamond: the chosen heads{between}grey: random heads of the same sites", fontsize=7
+        f"Diamond: the selected heads{between}grey: random heads of the same sites", fontsize=7
     )
     draw_singles(single, heads)
     single.set_title(f"Each head alone, {clipped(str(found['variants'][0]), 20)}", fontsize=7)
@@ -74,7 +74,7 @@ def draw_singles(axes: Axes, heads: pl.DataFrame) -> None:
     largest = float(np.nanmax([*x, *y], initial=0.01)) * 1.12
     axes.plot([0, largest], [0, largest], color=RULE, linewidth=0.8, zorder=0)
     for which, colour, face, name in (
-        (~chosen, MUTED, "none", "not chosen"), (chosen, ORANGE, ORANGE, "chosen"),
+        (~chosen, MUTED, "none", "not selected"), (chosen, ORANGE, ORANGE, "selected"),
     ):  # fmt: skip
         axes.scatter(x[which], y[which], s=15, facecolors=face, edgecolors=colour, linewidths=0.9,
                      label=f"{name}: {int(which.sum())}", zorder=2)  # fmt: skip
@@ -100,7 +100,7 @@ def alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame
     ]
     strongest = heads.sort("change_test", descending=True, nulls_last=True).row(0, named=True)
     return (
-        f"Editing the chosen heads, {measure_title(measure)}: {'; '.join(said)}. "
+        f"Editing the selected heads, {measure_title(measure)}: {'; '.join(said)}. "
         f"{plural(len(heads), 'head')} edited alone; {strongest['unit']} changes the test role "
         "most."
     )

@@ -1,4 +1,4 @@
-"""The published reading and the corrected ones: how many units each calls."""
+"""How many units the published reading and the corrected ones call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAPTION = "How many units each reading calls, as a share of all units of its kin
 
 
 def reading_rows(found: dict[str, Any]) -> list[tuple[bool, str, int]]:
-    """Return what each reading calls, as (whether it is the published one, words, units)."""
+    """Return one row per reading: whether it is the published one, its name, units called."""
     test = found["sign_flip"]
     confidence, alpha = percent(1 - test["alpha"]), percent(test["alpha"])
     rows = [
@@ -43,7 +43,7 @@ def reading_rows(found: dict[str, Any]) -> list[tuple[bool, str, int]]:
 
 
 def draw_readings(result: RunResult, width: float) -> Drawing:
-    """Share of the units that each reading calls: one row per reading, one sign per unit set."""
+    """Draw the share of units that each reading calls, with one marker per unit set."""
     results = result.summary["results"]
     tables = {unit_set: reading_rows(found) for unit_set, found in results.items()}
     names = list(dict.fromkeys((kind, name) for rows in tables.values() for kind, name, _ in rows))

@@ -1,4 +1,4 @@
-"""The published study's 16-channel slices, block by block: where the large |t| come from."""
+"""The 16-channel slices of the published study, block by block."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CAPTION = (
 
 
 def draw_slices(result: RunResult, width: float) -> Drawing:
-    """Share of the slices of a block with |t| over the lowest threshold, by kind of channel.
+    """Draw the share of slices with |t| over the lowest threshold, by block and kind of channel.
 
-    Raises NotInResultError where slices were not captured.
+    Raises NotInResultError if slices were not captured.
     """
     found = table_of(result.units, "slices16")
     counts = result.summary["results"]["slices16"]["published_reading"]["counts"]

@@ -1,4 +1,4 @@
-"""Would other items have said the same: the half that chose the heads against the other."""
+"""t on the half of the items that selected the heads, against t on the other half."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CAPTION = "Each point is a head. The scale is linear to 3 and logarithmic beyond
 
 
 def draw_halves(result: RunResult, width: float) -> Drawing:
-    """t on the items that chose a head, and on those that tested it; one point per head.
+    """Draw one point per head: t on the items that selected heads, and on those that tested them.
 
-    Raises NotInResultError with fewer than four items or where only slices were captured.
+    Raises NotInResultError with fewer than four items or if only slices were captured.
     """
     heads = result.heads
     if "confirmed" not in heads.columns:
-        raise NotInResultError("four items are needed to choose on one half and test on the other")
+        raise NotInResultError("selecting on one half and testing on the other needs four items")
     values = result.differences.values
     columns = np.array([result.differences.heads.index(unit) for unit in heads["unit"]])
     halves = discovery_halves(len(values), result.summary["seed"])
@@ -35,22 +35,22 @@ def draw_halves(result: RunResult, width: float) -> Drawing:
     axes.axhline(0, color=RULE, linewidth=0.6)
     axes.axvline(0, color=RULE, linewidth=0.6)
     for which, edge, face, name in (
-        (~chosen, MUTED, "none", "not chosen"),
-        (chosen & ~confirmed, ORANGE, "none", "chosen, not confirmed"),
-        (confirmed, BLUE, BLUE, "chosen and confirmed"),
+        (~chosen, MUTED, "none", "not selected"),
+        (chosen & ~confirmed, ORANGE, "none", "selected, not confirmed"),
+        (confirmed, BLUE, BLUE, "selected and confirmed"),
     ):
         axes.scatter(x[which], y[which], s=13, facecolors=face, edgecolors=edge, linewidths=0.9,
                      label=f"{name}: {int(which.sum())}", zorder=3)  # fmt: skip
     scale(axes, float(np.nanmax(np.abs([x, y]), initial=4.0)) * 1.25)
     chose, tested = (plural(len(half), "item") for half in halves)
-    axes.set_xlabel(f"t on the {chose} that chose")
+    axes.set_xlabel(f"t on the {chose} that selected")
     axes.set_ylabel(f"t on the other {tested}")
     legend_above(figure, 1 if width < NARROW else 3, handletextpad=0.2, columnspacing=1.4)
     mean = result.summary["results"]["heads"].get("split_half", {}).get("mean_correlation")
     said = f" Over random halves the t-maps correlate {decimal(mean)} on average." if mean else ""
     alt = (
-        f"t of {len(heads)} heads on the half of the items that chose them against the other half: "
-        f"{int(chosen.sum())} were chosen, {int(confirmed.sum())} of them confirmed.{said}"
+        f"t of {len(heads)} heads on the half of the items that selected them against the other "
+        f"half: {int(chosen.sum())} were selected, {int(confirmed.sum())} of them confirmed.{said}"
     )
     return Drawing(figure, alt, CAPTION)
 

@@ -1,4 +1,4 @@
-"""Type and sizes of the figures: the same on paper and on the page."""
+"""Fonts and sizes of the figures: the same on paper and on the page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from otherview.views.figures.colours import INK, MUTED, RULE
 
 MM_PER_INCH = 25.4
 WIDTHS = {"column": 85.0, "page": 176.0}
-"""Millimetres: one column of a two-column paper, and its whole text width."""
+"""Millimetres: one column of a two-column paper, and its full text width."""
 PAGE_WIDTHS = {"page": WIDTHS["page"], "phone": 74.0}
-"""Millimetres of the two drawings in a page; the narrower one makes larger letters on a phone."""
+"""Millimetres: the two drawings in a page; the narrower one has larger letters on a phone."""
 NARROW = 120.0
-"""Drawings under this width are laid out for a column, or a phone."""
+"""Drawings below this width are laid out for a column or a phone."""
 
 TYPEFACES = ("Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu Sans")
-"""The first that the machine has is used; matplotlib brings the last."""
+"""The first one that is installed is used; matplotlib contains the last."""
 
 
 def typeface() -> str:
@@ -33,9 +33,9 @@ def typeface() -> str:
 
 @contextmanager
 def figure_style(*, outlined: bool = True) -> Iterator[None]:
-    """Matplotlib's settings for drawing and saving a figure.
+    """Set matplotlib's settings for drawing and saving a figure.
 
-    PDF embeds TrueType fonts. In SVG, letters are outlines, or with `outlined=False` text.
+    PDF embeds TrueType fonts. In SVG, letters are outlines, or text with `outlined=False`.
     """
     settings: dict[Any, Any] = {
         "font.family": list(dict.fromkeys((typeface(), "DejaVu Sans"))),  # glyph by glyph
@@ -77,18 +77,18 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
 
 
 def canvas(width: float, height: float) -> Canvas:
-    """An empty figure of `width` x `height` millimetres, laid out so that nothing is cut."""
+    """Return an empty figure of `width` x `height` millimetres with automatic layout."""
     size = (width / MM_PER_INCH, height / MM_PER_INCH)
     return Canvas(figsize=size, layout="constrained")
 
 
 def free_canvas(width: float, height: float) -> Canvas:
-    """The same without automatic layout, for `axes_at`."""
+    """Return an empty figure without automatic layout, for `axes_at`."""
     return Canvas(figsize=(width / MM_PER_INCH, height / MM_PER_INCH))
 
 
 def axes_at(figure: Canvas, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes placed in millimetres from the figure's left and top edge."""
+    """Add axes, placed in millimetres from the left and top edge of the figure."""
     whole_width, whole_height = (side * MM_PER_INCH for side in figure.get_size_inches())
     return figure.add_axes(
         (
@@ -101,7 +101,7 @@ def axes_at(figure: Canvas, left: float, top: float, width: float, height: float
 
 
 def rows_axis(axes: Axes, names: Sequence[str], **text: Any) -> None:
-    """Make the vertical axis one of named rows, from the top, without a spine."""
+    """Make the vertical axis one of named rows, from top to bottom, without a spine."""
     axes.set_yticks(range(len(names)), names, **text)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
@@ -109,15 +109,15 @@ def rows_axis(axes: Axes, names: Sequence[str], **text: Any) -> None:
 
 
 def share_axis(axes: Axes, label: str, ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)) -> None:
-    """Make the horizontal axis one of shares, in percent."""
-    axes.set_xlim(-0.012, 1.02)  # a mark at 0 is whole
+    """Make the horizontal axis one of shares in percent."""
+    axes.set_xlim(-0.012, 1.02)  # do not clip a marker at 0
     axes.set_xticks(ticks, [f"{tick:.0%}" if tick == 1 else f"{100 * tick:g}" for tick in ticks])
     axes.set_xlabel(label)
     rules(axes, "x")
 
 
 def rules(axes: Axes, across: Literal["x", "y"]) -> None:
-    """Draw thin lines at the ticks of an axis, behind everything."""
+    """Draw thin lines at the ticks of an axis, behind everything else."""
     axes.grid(axis=across, color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
 
@@ -129,7 +129,7 @@ def legend_above(figure: Canvas, columns: int, **settings: Any) -> None:
 
 
 def clipped(text: str, length: int) -> str:
-    """`text`, or as much of it as `length` characters hold."""
+    """Return `text`, cut to at most `length` characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
 
@@ -140,6 +140,6 @@ class Drawing:
 
     canvas: Canvas
     alt: str
-    """What it shows, for those who do not see it."""
+    """Its content in words, for readers who cannot see it."""
     caption: str
     """How to read it."""

@@ -1,7 +1,7 @@
-"""A drawing as SVG inside a page: text stays text, colours become CSS variables.
+"""A drawing as SVG inside a page: text remains text, colours become CSS variables.
 
-The page's content security policy allows no style attributes, so that all of Matplotlib's become
-presentation attributes. Nothing refers to anything outside of the drawing.
+The content security policy of the page forbids style attributes, so those of matplotlib become
+presentation attributes. Nothing refers to anything outside the drawing.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ DROPPED = {"font-family", "font-stretch", "font-variant"}
 
 
 def inline_svg(drawing: Drawing, prefix: str) -> str:
-    """`drawing` as an `<svg>` element for a page; its ids start with `prefix`.
+    """Return `drawing` as an `<svg>` element whose ids start with `prefix`.
 
-    A cell of the head map is a group with `data-unit`, the head's address. To be called inside
+    A cell of the head map is a group whose `data-unit` is the address of the head. Call this inside
     `figure_style(outlined=False)`.
     """
     buffer = io.BytesIO()
@@ -52,6 +52,7 @@ def drop(parent: ElementTree.Element, name: str) -> None:
 
 
 def plain(element: ElementTree.Element, prefix: str) -> None:
+    """Replace styles, ids, links and colours of one element."""
     attributes = element.attrib
     attributes |= declarations(attributes.pop("style", ""))
     identity = attributes.pop("id", None)
@@ -74,7 +75,7 @@ def plain(element: ElementTree.Element, prefix: str) -> None:
 
 
 def declarations(style: str) -> dict[str, str]:
-    """CSS declarations as presentation attributes; the typeface is the page's."""
+    """Return CSS declarations as presentation attributes, without the typeface."""
     found: dict[str, str] = {}
     for declaration in style.split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))

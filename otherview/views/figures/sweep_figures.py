@@ -1,4 +1,4 @@
-"""Figures of a combined sweep: what holds over templates and seeds, and what null models give."""
+"""Figures of a combined sweep: over templates and seeds, and against null models."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ SELECTIVITY_CAPTION = (
 
 
 def main_group(result: SweepResult) -> dict[str, Any]:
-    """Return the group that the sweep is about: the first of no null model with a pooled test.
+    """Return the main group: the first one with a pooled test that is not of a null model.
 
-    Raises NotInResultError where no group has results of heads.
+    Raises NotInResultError if no group has results of heads.
     """
     groups = groups_of_heads(result)
     groups.sort(key=lambda group: ("null_of" in group, "pooled" not in group["results"]["heads"]))
@@ -99,7 +99,7 @@ def pooled_heads(result: SweepResult) -> pl.DataFrame:
 
 
 def draw_sweep_map(result: SweepResult, width: float) -> Drawing:
-    """All heads over all contrasts of the main group."""
+    """Draw all heads over all contrasts of the main group."""
     table = pooled_heads(result)
     marks = [
         mark
@@ -110,14 +110,16 @@ def draw_sweep_map(result: SweepResult, width: float) -> Drawing:
 
 
 def draw_agreement(result: SweepResult, width: float) -> Drawing:
-    """Correlation of the t-maps of each two contrasts of the main group.
+    """Draw the correlation of the t-maps of every pair of contrasts in the main group.
 
-    Raises NotInResultError with one contrast only.
+    Raises NotInResultError if there is only one contrast.
     """
     group = main_group(result)
     pairs = group["results"]["heads"].get("agreement", {}).get("between_templates", [])
     if not pairs:
-        raise NotInResultError("t-maps are compared where two templates or more were swept")
+        raise NotInResultError(
+            "comparing t-maps needs two templates: sweep templates=viewpoint,matched"
+        )
     pairs = [pair for pair in pairs if "pearson" in pair]
     names = [contrast["templates"] for contrast in group["contrasts"]]
     matrix = np.eye(len(names))
@@ -149,9 +151,9 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
 
 
 def draw_models(result: SweepResult, width: float) -> Drawing:
-    """Share of heads that each contrast calls, groups side by side, null models among them.
+    """Draw the share of heads that each contrast calls, for every group including null models.
 
-    Raises NotInResultError where no group has results of heads.
+    Raises NotInResultError if no group has results of heads.
     """
     main = main_group(result)
     groups = groups_of_heads(result)
@@ -185,7 +187,7 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
 
 
 def called_shares(group: dict[str, Any]) -> dict[str, tuple[float | None, float]]:
-    """By row: share over the lowest threshold (None where there is no such), share called."""
+    """Return, by row, the share over the lowest threshold (None if undefined) and that called."""
     found = group["results"]["heads"]
     units = found["units"]
     rows: dict[str, tuple[float | None, float]] = {}
@@ -201,14 +203,14 @@ def called_shares(group: dict[str, Any]) -> dict[str, tuple[float | None, float]
 
 
 def draw_variance(result: SweepResult, width: float) -> Drawing:
-    """Where an item's difference varies: median share of each component over heads.
+    """Draw the median share, over heads, of each component of the variance of differences.
 
-    Raises NotInResultError where the balanced part has one point.
+    Raises NotInResultError if the balanced part has one point.
     """
     groups = [group for group in result.combined["groups"]
               if "variance" in group["results"].get("heads", {})]  # fmt: skip
     if not groups:
-        raise NotInResultError("the variance is split where templates or seeds were swept")
+        raise NotInResultError("variance components need a sweep over templates or seeds")
     figure = canvas(width, 11.0 * len(groups) + (34 if width < NARROW else 27))
     axes = figure.subplots()
     seen: set[str] = set()
@@ -235,9 +237,9 @@ def draw_variance(result: SweepResult, width: float) -> Drawing:
 
 
 def draw_selectivity(result: SweepResult, width: float) -> Drawing:
-    """How far each head's effect under a template exceeds that under the placebos.
+    """Draw by how much the effect of each head under a template exceeds that under the placebos.
 
-    Raises NotInResultError where no placebo was swept.
+    Raises NotInResultError if no placebo was swept.
     """
     rows = rows_of(result, main_group(result)).filter(kind="contrast")
     if "selectivity" in rows.columns:
@@ -272,7 +274,7 @@ def draw_selectivity(result: SweepResult, width: float) -> Drawing:
 
 
 def few_ticks(axes: Axes, values: np.ndarray) -> None:
-    """Zero, and on either side the powers of ten that the values reach."""
+    """Set ticks at zero and at the largest powers of ten on each side."""
     ticks = [0.0]
     for sign in (-1, 1):
         largest = float((sign * values).max())

@@ -1,4 +1,4 @@
-"""Distributions in bins: at most as many as Weights & Biases takes."""
+"""Histograms, with at most as many bins as Weights & Biases accepts."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import polars as pl
 from jaxtyping import Float
 
 MAX_BINS = 512
-"""More are refused by wandb.Histogram."""
+"""wandb.Histogram refuses more."""
 NULL_BINS = 256
 T_BINS = 64
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """`weights[bins]` between `edges[bins + 1]`."""
+    """Weights of the bins between `edges`."""
 
     weights: Float[np.ndarray, " bins"]
     edges: Float[np.ndarray, " edges"]
 
 
 def null_histogram(rows: pl.DataFrame) -> Histogram:
-    """How many sign patterns gave a value, from the rows of `nulls.parquet` of one statistic.
+    """Return how many sign patterns gave each value, from rows of `nulls.parquet`.
 
-    Whole numbers have bins of their own, or of a whole number of them where they are many.
+    Every integer has a bin; with too many integers, a bin holds several.
     """
     value, patterns = rows["value"].to_numpy(), rows["patterns"].to_numpy().astype(np.float64)
     upper = rows["upper"].to_numpy()
@@ -40,6 +40,6 @@ def null_histogram(rows: pl.DataFrame) -> Histogram:
 
 
 def t_histogram(t: Float[np.ndarray, " units"]) -> Histogram:
-    """The distribution of t over units."""
+    """Return the distribution of t over units."""
     weights, edges = np.histogram(t, bins=T_BINS)
     return Histogram(weights.astype(np.float64), edges)

@@ -1,4 +1,4 @@
-"""Starts the process that sends a result, and ends it when it is late."""
+"""Start the process that sends a result, and end it when it is late."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import otherview
+from otherview.study.errors import UserError
 from otherview.study.tracking import MISSING, Tracking, installed
 
 STARTING = 120.0
-"""Seconds in which Python and its libraries are to be loaded."""
+"""Seconds in which Python and its libraries must load."""
 
 
-class TrackingError(RuntimeError):
-    """A result was not sent; the message says why in one line."""
+class TrackingError(UserError):
+    """A result was not sent; the message says why."""
 
 
 def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> str | None:
-    """Write (offline) or send (online) the result in `folder`; return its address, if online.
+    """Write (offline) or send (online) the result in `folder`; return its address if online.
 
-    Earlier offline runs of the same result are replaced. Raises TrackingError, at the latest when a
-    step has taken longer than it announced and `tracking.patience` allow.
+    Replace earlier offline runs of the same result. Raises TrackingError, also when a step takes
+    longer than announced.
     """
     if not installed():
         raise TrackingError(MISSING)
@@ -53,7 +54,7 @@ def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> s
 def followed(
     process: subprocess.Popen[str], lines: queue.Queue[str | None], tracking: Tracking
 ) -> str | None:
-    """Waits for every line of the process as long as the line before allows."""
+    """Read the lines of the process, waiting for each as long as the one before allows."""
     stage, allowed = "starting", STARTING
     while True:
         try:
@@ -82,7 +83,7 @@ def followed(
 def started(
     task: dict[str, Any], own: Path
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
-    """The process and its lines, None at their end. Its stderr goes into the result's directory."""
+    """Yield the process and its lines, with None at the end; its stderr goes into `own`."""
     with (
         (own / "send.log").open("w", encoding="utf-8") as log,
         subprocess.Popen(
@@ -91,7 +92,7 @@ def started(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=_environment(own),
+            env=environment_of(own),
             start_new_session=True,
         ) as process,
     ):
@@ -101,6 +102,7 @@ def started(
 
 
 def read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+    """Put each line of the process into `lines`, and None at the end."""
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
@@ -108,17 +110,17 @@ def read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ends the process and its children; wandb's own service ends when its parent is gone."""
+    """End the process and its children; the service of wandb ends once its parent is gone."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def _environment(own: Path) -> dict[str, str]:
-    """The user's, with every folder that wandb writes to inside the result's directory.
+def environment_of(own: Path) -> dict[str, str]:
+    """Return the user's environment, with every folder that wandb writes to below the result.
 
-    Settings of other runs (an id, a resumed run, a sweep agent) stay outside; the key and the
-    server's address are the user's.
+    The API key and the address of the server are kept. Settings of other runs (an id, a resumed
+    run, a sweep agent) are not.
     """
     kept = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_HTTP_TIMEOUT")
     environment = {

@@ -1,6 +1,6 @@
-"""A result's files as what Weights & Biases shows: values, tables, histograms, figures, files.
+"""A result in the form of Weights & Biases: values, tables, histograms, figures, files.
 
-Nothing here imports wandb, and nothing is computed but the shape of it.
+Nothing here imports wandb, and no number is computed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from otherview.views.tracking.histograms import Histogram, null_histogram, t_his
 Value = float | int | bool | str
 Content = Mapping[str, Any]
 MAX_TAG = 64
-"""Characters of the longest tag that the server takes."""
+"""Length of the longest tag that the server accepts."""
 FIGURE_DPI = 150
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture: as PNG, or as the file of one."""
+    """An image: PNG data, or a file."""
 
     source: bytes | Path
     caption: str | None = None
@@ -42,7 +42,7 @@ class Image:
 
 @dataclass
 class Record:
-    """Everything that is sent of one result."""
+    """Everything that is sent for one result."""
 
     id: str
     name: str
@@ -55,16 +55,16 @@ class Record:
     histograms: dict[str, Histogram] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
-    """The result's files by their name in the artifact."""
+    """Files of the result by their names in the artifact."""
     artifact: str = ""
     uses: list[str] = field(default_factory=list)
-    """Artifacts that this one was made from."""
+    """Artifacts from which this one was made."""
 
 
 def run_record(folder: Path, group: str | None = None) -> Record:
     """Return the record of a run's result. `group` replaces the name of the run's sweep.
 
-    Raises ResultError where the result is damaged or unfinished.
+    Raises ResultError if the result is damaged or unfinished.
     """
     run = read_result(folder)
     assert isinstance(run, RunResult)
@@ -102,12 +102,12 @@ def run_record(folder: Path, group: str | None = None) -> Record:
 
 
 def identity_of(folder: Path) -> str:
-    """Return the identity of the study that a folder holds the result of."""
+    """Return the identity of the study whose result is in `folder`."""
     return study_in(folder)[1]
 
 
 def figures(result: Result) -> dict[str, Image]:
-    """Draw every figure that the result has, as on its page."""
+    """Draw every figure of the result, as on its page."""
     drawn = {}
     with figure_style():
         for figure in FIGURES:
@@ -122,14 +122,14 @@ def figures(result: Result) -> dict[str, Image]:
 
 
 def tags(*names: str) -> list[str]:
-    """Return names as tags: without doubles, cut to what the server takes."""
+    """Return names as tags: without duplicates, cut to the length that the server accepts."""
     return list(dict.fromkeys(name[:MAX_TAG] for name in names if name.strip()))
 
 
 def flattened(content: Content, prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Yield the single values of nested mappings, by path: heads/sign_flip/count_3/observed.
+    """Yield the scalars of nested mappings, by path: heads/sign_flip/count_3/observed.
 
-    Counts are named by their threshold; other lists are left to the tables and files.
+    Counts are named by their threshold; other lists are only in tables and files.
     """
     for name, value in content.items():
         if isinstance(value, Mapping):
@@ -144,19 +144,19 @@ def flattened(content: Content, prefix: str = "") -> Iterator[tuple[str, Value]]
 
 
 def server_key(name: str) -> str:
-    """Return a name for keys; the server takes a full stop for a step into a mapping."""
+    """Return a name for keys; to the server, a full stop separates nested names."""
     return name.replace(".", "_")
 
 
 def result_files(folder: Path) -> dict[str, Path]:
-    """Return the files of a result by relative name; hidden ones but Hydra's are left out."""
+    """Return the files of a result by relative name, without hidden ones except Hydra's."""
     own = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     hydra = {f".hydra/{path.name}": path for path in sorted((folder / ".hydra").glob("*.yaml"))}
     return {path.name: path for path in sorted(own)} | hydra
 
 
 def sweep_name(folder: Path) -> str | None:
-    """Return the name of the sweep's directory that a run lies in; None for a run alone."""
+    """Return the directory name of the sweep that a run belongs to; None for a single run."""
     parent = folder.resolve().parent
     if (parent / ".sweep").is_dir() or (parent / "combined.json").is_file():
         return parent.name
@@ -169,12 +169,12 @@ def sweep_name(folder: Path) -> str | None:
 
 
 def stable_id(*parts: str) -> str:
-    """Return eight hexadecimal digits that name what has no identity of its own."""
+    """Return eight hexadecimal digits as an id for a result without an identity."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
 def study_in(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return the composed study and its identity; a result without a config is named by folder."""
+    """Return the composed study and its identity; without a config, {} and an id of the folder."""
     file = folder / ".hydra" / "config.yaml"
     if not file.is_file():
         named = re.search(r"-([0-9a-f]{8})$", folder.resolve().name)
@@ -189,7 +189,7 @@ def study_in(folder: Path) -> tuple[dict[str, Any], str]:
 def counts(summary: Content, statistic: str) -> pl.DataFrame:
     """Return the counts of a statistic: one row per unit set and threshold.
 
-    Below those of the published reading are the publication's own.
+    Those of the published reading are followed by the numbers of the publication.
     """
     entries = {name: (found["units"], found[statistic])
                for name, found in summary["results"].items()}  # fmt: skip
@@ -211,7 +211,7 @@ def counts(summary: Content, statistic: str) -> pl.DataFrame:
 
 
 def frame(rows: Sequence[Content]) -> pl.DataFrame:
-    """Return rows as a table without empty columns; a row that lacks a column is null there."""
+    """Return rows as a table without empty columns, with null for what a row lacks."""
     columns = dict.fromkeys(name for row in rows for name in row)
     table = pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, strict=False)
     return table.select(column for column in table if column.null_count() < len(column))

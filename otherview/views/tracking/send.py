@@ -1,8 +1,8 @@
-"""The process that speaks to Weights & Biases, started with a task.
+"""The process that talks to Weights & Biases.
 
-It sends one record and ends, so that nothing of a run can reach the next. On stdout, one line of
-JSON each, it says what it does next and how many seconds that may take. Whoever started it ends it
-when it is late.
+It sends one record and ends, so that no state of one run can reach the next. It announces each step
+on stdout as one line of JSON, with the seconds that the step may take. Its parent ends it when it
+is late.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from otherview.views.tracking.record import Record, run_record
 from otherview.views.tracking.sweep_record import sweep_record
 
 ROWS_PER_SECOND = 200.0
-"""Rows of a table that are made on a slow, busy machine; 2,500 on an idle one."""
+"""Table rows made per second on a slow, busy machine; an idle one makes 2,500."""
 READING = 120.0
-"""Seconds that reading the result and drawing may take."""
+"""Seconds allowed for reading the result and drawing."""
 CELLS_PER_SECOND = 20_000.0
-"""Of a table that is written as JSON twice; 250,000 on an idle machine."""
+"""Table cells written per second, twice as JSON; 250,000 on an idle machine."""
 BYTES_PER_SECOND = 1e6
-"""Uploads slower than this are given up."""
+"""Slower uploads are given up."""
 FATAL = "ERROR+4"
-"""Level of what wandb cannot recover from, in its log."""
+"""Level, in the log of wandb, of errors that it cannot recover from."""
 OWN = Path("wandb")
-"""Where wandb writes, in the result's directory."""
+"""Folder below the result that wandb writes to."""
 
 
 Announce = Callable[..., None]
-"""Tells the parent what comes next: fields of one line of JSON."""
+"""Tells the parent the next step: its arguments are the fields of one line of JSON."""
 
 
 def one_line(error: BaseException) -> str:
@@ -56,9 +56,9 @@ def one_line(error: BaseException) -> str:
 
 
 def send(record: Record, tracking: Tracking, announce: Announce) -> None:
-    """Make the run of a record, log everything once and finish it.
+    """Create the run of a record, log everything once and finish it.
 
-    The current directory is the result's. Raises whatever wandb raises.
+    The current directory is that of the result. Raises whatever wandb raises.
     """
     import wandb
 
@@ -90,7 +90,7 @@ def send(record: Record, tracking: Tracking, announce: Announce) -> None:
             rows = [list(row) for row in table.rows()]
             content[name] = wandb.Table(columns=columns, data=rows)
         content |= media(record)
-        # A table of its own call, so that a dead server is noticed after one and not after all.
+        # One call per table, so that a dead server is noticed after one of them.
         for name, table in record.tables.items():
             seconds = patience + table.height * table.width / CELLS_PER_SECOND
             announce(stage=f"logging {name}", seconds=seconds)
@@ -99,14 +99,14 @@ def send(record: Record, tracking: Tracking, announce: Announce) -> None:
         run.log(content, step=0)
         log_artifact(run, record, tracking, announce)
         announce(stage="finishing", seconds=patience + bytes_in(OWN) / BYTES_PER_SECOND)
-    raise_what_was_given_up(Path(run.dir).parent / "logs" / "debug-internal.log")
+    raise_lost_uploads(Path(run.dir).parent / "logs" / "debug-internal.log")
     announce(sent=record.artifact, url=url)
 
 
-def raise_what_was_given_up(log: Path) -> None:
-    """Raise RuntimeError where wandb gave up an upload for good.
+def raise_lost_uploads(log: Path) -> None:
+    """Raise RuntimeError if wandb has given up an upload.
 
-    It then finishes the run without an error, and says so nowhere but in its log.
+    It then finishes the run without an error and reports the loss only in its log.
     """
     for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
         said = json.loads(line)
@@ -125,7 +125,7 @@ def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announc
     artifact = wandb.Artifact(record.artifact, type="result", metadata={"made_from": record.uses})
     size = 0
     for name, path in record.files.items():
-        # The result's own files, without a second copy: they are replaced whole, never changed.
+        # Without a copy: files of a result are replaced as a whole and never changed.
         artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
         size += path.stat().st_size
     announce(stage="sending the files", seconds=patience + size / BYTES_PER_SECOND)
@@ -135,11 +135,11 @@ def log_artifact(run: Any, record: Record, tracking: Tracking, announce: Announc
 
 
 def media(record: Record) -> dict[str, Any]:
-    """Return the histograms and pictures as wandb takes them."""
+    """Return the histograms and images as objects of wandb."""
     import wandb
     from PIL import Image
 
-    # wandb writes whole numbers as such
+    # as integers, which wandb writes without a fraction
     shown: dict[str, Any] = {
         name: wandb.Histogram(np_histogram=(found.weights.astype(np.int64), found.edges))
         for name, found in record.histograms.items()
@@ -156,7 +156,7 @@ def bytes_in(folder: Path) -> int:
 
 
 def keep_all_rows(record: Record) -> None:
-    """Raise the limit at which wandb silently cuts a table; it is an attribute of the class."""
+    """Raise the limit, an attribute of the class, at which wandb silently truncates a table."""
     import wandb
 
     longest = max((table.height for table in record.tables.values()), default=0)
@@ -165,7 +165,7 @@ def keep_all_rows(record: Record) -> None:
 
 
 def replace_earlier(run_id: str) -> None:
-    """Remove what earlier processes left of this run: sending starts from the files."""
+    """Remove what earlier processes left of this run."""
     for left in (*OWN.glob(f"run-*-{run_id}"), *OWN.glob(f"offline-run-*-{run_id}")):
         shutil.rmtree(left)
     shutil.rmtree(OWN / "data", ignore_errors=True)
@@ -173,11 +173,11 @@ def replace_earlier(run_id: str) -> None:
 
 @contextlib.contextmanager
 def staging_relatively() -> Iterator[None]:
-    """Let a run name the files of its artifacts relative to the result's directory.
+    """Make a run refer to the files of its artifacts by paths relative to the result.
 
-    wandb stages copies under absolute paths, and `wandb sync` of a directory that was moved then
-    silently omits the artifacts. There is no setting and no public hook for that. Raises
-    AttributeError if wandb no longer works this way.
+    wandb stages copies under absolute paths, so `wandb sync` of a moved directory silently omits
+    the artifacts. There is no setting or public hook for this. Raises AttributeError if wandb no
+    longer works this way.
     """
     from wandb.sdk.artifacts.artifact import Artifact
 
@@ -194,7 +194,7 @@ def staging_relatively() -> Iterator[None]:
 
 
 def settings(tracking: Tracking) -> Any:
-    """Return settings that capture only what is logged, and retry within the patience."""
+    """Return settings that record only what is logged, and retry within the patience."""
     import wandb
 
     timeout = max(1, int(tracking.patience / 2))
@@ -228,7 +228,7 @@ def settings(tracking: Tracking) -> Any:
 
 
 def main() -> int:
-    """Do the task in the first argument; exit code 1 after a failure, which is told on stdout."""
+    """Do the task in the first argument. A failure is reported on stdout and returns 1."""
     task = json.loads(sys.argv[1])
     stream = os.fdopen(os.dup(1), "w", buffering=1)
 

@@ -1,4 +1,4 @@
-"""A combined sweep as what Weights & Biases shows: a run that stands for the whole sweep."""
+"""A combined sweep in the form of Weights & Biases: one run for the whole sweep."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from otherview.views.tracking.record import (
 
 
 def sweep_record(folder: Path, group: str | None = None) -> Record:
-    """Return the record of a sweep's combined result, which uses the artifacts of its runs.
+    """Return the record of a combined result, which uses the artifacts of its runs.
 
-    Its id is made of the studies' names and the directory's, so that a sweep that has grown stays
-    one run. Raises ResultError where the result is damaged.
+    Its id is made from the names of the studies and of the directory, so that a sweep that has
+    grown stays the same run. Raises ResultError if the result is damaged.
     """
     result = read_result(folder)
     assert isinstance(result, SweepResult)
@@ -62,7 +62,7 @@ def sweep_record(folder: Path, group: str | None = None) -> Record:
         files=result_files(folder),
         uses=[f"result-{identity_of(folder / point['point'])}" for point in combined["points"]],
     )
-    # Slices are many times as many rows as heads: with heads, they stay in the artifact.
+    # There are many more slices than heads: if there are heads, slices stay in the artifact.
     unit_set = min(result.units)
     table = result.units[unit_set]
     lists = [column for column, kind in table.schema.items() if kind == pl.List]
@@ -71,7 +71,7 @@ def sweep_record(folder: Path, group: str | None = None) -> Record:
 
 
 def tables(combined: Content) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the sweep's tables by the question that they answer."""
+    """Yield the tables of the sweep by name."""
     groups = combined["groups"]
 
     def of_results(rows_of: Callable[[Content], Iterable[Content]]) -> pl.DataFrame:
