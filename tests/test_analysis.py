@@ -105,7 +105,52 @@ def test_too_few_wordings_are_said_to_call_nothing() -> None:
     )  # fmt: skip
     content = summary(study, made_up(study, role_effect=5.0))
     assert content["results"]["heads"]["role_test"]["called"] == 0
-    assert "no unit can be called" in printed(content)
+    text = printed(content)
+    assert "This study cannot show that any of 48 heads of pocket follows the role" in text
+    assert "2 test and 2 control wordings give at best p = 0.33" in text
+    assert "None of" not in text
+
+
+def test_too_few_items_are_said_to_show_nothing() -> None:
+    study = kitchen("capture=heads", "creatures.items=[a,b,c,d,e]", "nulls.sign_flips=auto")
+    text = printed(summary(study, made_up(study, role_effect=5.0)))
+    assert "This study cannot show that any of 48 heads of pocket responds differently" in text
+    assert "5 items give at best p = 0.0625, above alpha = 0.05; 6 items would do" in text
+    assert "None of" not in text
+
+
+def framed(role: str, frame: str, words: str) -> str:
+    return f"{{prompt: '{frame} {words} {{creature}}, {role}', frame: {frame}}}"
+
+
+def test_roles_are_compared_within_frames() -> None:
+    words = list("abcdef")
+    rare, common = words[:2], words
+    test = [framed("t", "one", each) for each in common] + [
+        framed("t", "two", each) for each in rare
+    ]
+    control = [framed("c", "one", each) for each in rare] + [
+        framed("c", "two", each) for each in common
+    ]
+    frames = [f"templates.test=[{','.join(test)}]", f"templates.control=[{','.join(control)}]"]
+    study = kitchen("capture=heads", "capture.response=log_rms", *frames)
+    measurement = made_up(study, role_effect=2.0)
+    in_one = [
+        condition.template.startswith("one")
+        for condition in measurement.responses.prompts.conditions
+    ]
+    measurement.responses.energy[:, in_one] *= np.float32(1e4)
+    analysis = analyse(measurement.responses, study)["heads"]
+    content = summary(study, measurement)
+    role = content["results"]["heads"]["role_test"]
+    assert role["called_units"] == ["joint.0.image.3"]
+    assert (role["frames"], role["relabellings"]) == (2, 28 * 28)
+    assert content["contrast"]["frames"]["control"] == ["one"] * 2 + ["two"] * 6
+    table = unit_table(analysis)
+    np.testing.assert_allclose(table["mean_difference"], table["role_difference"], rtol=1e-9)
+    weights = measurement.responses.to_dataset()["contrast_weight"].to_numpy()[0]
+    values = measurement.responses.read(analysis.units, response="log_rms")
+    np.testing.assert_allclose(weights @ values.mean(axis=0), table["role_difference"], rtol=1e-9)
 
 
 def test_what_three_items_cannot_give_is_absent() -> None:

@@ -134,6 +134,18 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
         (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
         (["templates.test=['as {cat}']"], "templates.test has {cat}, which nothing fills"),
         (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
+        (["templates.test=[yes]"], "templates.test[0] is True: write a prompt in quotes"),
+        (
+            ["templates.test=[{prompt: '{creature}', frame: a}]"],
+            "templates.control names no frame for 'Render this kitchen with {creature} in it'",
+        ),
+        (
+            [
+                "templates.test=[{prompt: '{creature}', frame: a}]",
+                "templates.control=[{prompt: 'no {creature}', frame: b}]",
+            ],
+            "templates: no frame has wordings of both roles (test: a; control: b)",
+        ),
         (["+templates.placebo=mention"], "templates.placebo=mention: choose one of test, control"),
         (["+model.null_of=pocket"], "model.null_of=pocket is the model's own name"),
         (["sampling.guidance_scale=4"], "sampling.guidance_scale=4.0: guidance runs the transform"),

@@ -95,6 +95,7 @@ def analyse_units(
         values,
         test - control,
         responses.prompts.roles,
+        responses.prompts.strata,
         responses.prompts.ranks,
         responses.text_distance,
         study.nulls,

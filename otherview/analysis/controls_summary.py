@@ -69,8 +69,8 @@ def contrast(one: TestedContrast, *, is_own: bool) -> dict[str, Any]:
         "name": one.name,
         "kind": "placebo" if one.is_placebo else "contrast",
         "folder": "." if is_own else f"controls/{one.name}",
-        "test": templates.test,
-        "control": templates.control,
+        "test": templates.prompts("test"),
+        "control": templates.prompts("control"),
         "equal_count": tokens["equal_count"],
         "equal_item_position": tokens["equal_item_position"],
         "results": {name: reading(analysis) for name, analysis in one.analyses.items()},
@@ -87,6 +87,7 @@ def reading(analysis: Analysis) -> dict[str, Any]:
         "observed": lowest.observed,
         "share": lowest.observed / len(analysis.units),
         "familywise": int((test.p_stepdown <= test.alpha).sum()),
+        "note": test.summary(analysis.addresses)["note"],
     }
     return figures | ({} if published.max_abs_t is None else {"max_abs_t": published.max_abs_t})
 

@@ -48,6 +48,8 @@ class Question:
     values: Float[np.ndarray, "items wordings units"]
     differences: Float[np.ndarray, "items units"]
     roles: Sequence[str]
+    strata: Sequence[str] | None
+    """Frames of the wordings; None where they name none."""
     ranks: Sequence[float] | None
     """Of the items on the study's axis; None without one."""
     text_distance: Float[np.ndarray, " items"]
@@ -70,21 +72,22 @@ class Question:
         return self.has_axis() and bool(np.ptp(self.text_distance))
 
     def has_several_wordings(self) -> bool:
-        """With one wording per role, role and wording are the same thing."""
-        return len(self.roles) > 2
+        """Whether wordings of one role, or frames, tell how much wordings differ."""
+        return stats.enough_for_role_test(self.roles, strata=self.strata)
 
     def wants_shuffles(self) -> bool:
         return self.nulls.label_shuffle > 0
 
     def can_halve_wordings(self) -> bool:
-        numbers = (self.roles.count("test"), self.roles.count("control"))
-        return stats.enough_to_split(*numbers, len(self.values), self.nulls.alpha)
+        items, alpha = len(self.values), self.nulls.alpha
+        return stats.enough_to_split(self.roles, items, strata=self.strata, alpha=alpha)
 
     @cached_property
     def by_role(self) -> RoleTestResult:
         return stats.role_test(
             self.values,
             self.roles,
+            strata=self.strata,
             thresholds=tuple(self.nulls.thresholds),
             alpha=self.nulls.alpha,
             flips=self.flips,
@@ -163,12 +166,12 @@ STATISTICS = (
               lambda q: TextDistance(q.along(q.text_distance), q.along_axis)),
     Statistic("label_shuffle", stats.LabelShuffleResult, Question.wants_shuffles,
               lambda q: stats.label_shuffle(q.values, q.roles, q.nulls.label_shuffle,
-                                            threshold=min(q.nulls.thresholds),
+                                            strata=q.strata, threshold=min(q.nulls.thresholds),
                                             alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("shuffling labels,"))),
     Statistic("wording_split", stats.WordingSplitResult, Question.can_halve_wordings,
               lambda q: stats.wording_split(q.values, q.roles, q.nulls.wording_splits,
-                                            alpha=q.nulls.alpha, seed=q.seed,
+                                            strata=q.strata, alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("splitting wordings,"))),
 )  # fmt: skip
 """In the order in which they are asked and written."""

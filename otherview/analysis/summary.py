@@ -42,8 +42,8 @@ def summary_of(
         "model": study.model.name,
         "contrast": {
             "templates": study.templates.name,
-            "test": study.templates.test,
-            "control": study.templates.control,
+            "test": study.templates.prompts("test"),
+            "control": study.templates.prompts("control"),
         },
         "items": len(study.creatures.items),
         "seed": study.seed,
@@ -55,6 +55,8 @@ def summary_of(
         },
         "provenance": provenance(measurement.device, measurement.model_revision),
     }
+    if study.templates.frames is not None:
+        summary["contrast"]["frames"] = study.templates.frames
     if study.templates.placebo is not None:
         summary["contrast"]["placebo"] = study.templates.placebo
     if not any("role_test" in result for result in summary["results"].values()):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.statistics import STATISTICS, UnitResult
-from otherview.stats import Column, PublishedReading, SignFlipResult
+from otherview.stats import Column, MaxNull, PublishedReading, RoleTestResult, SignFlipResult
 
 UNIT_COLUMNS = (
     Column("unit", "address: block, stream, and head or channels", heading="unit"),
@@ -86,7 +86,9 @@ def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
-    """Return how many sign patterns gave which value of which statistic, by unit set.
+    """Return how many randomisations gave which value of which statistic, by unit set.
+
+    Of the published reading and the sign-flip test these are sign patterns.
 
     `value` is the value, or the lower edge of a bin that ends at `upper`.
     """
@@ -96,6 +98,7 @@ def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
         for frame in (
             *published_nulls(analysis.of(PublishedReading)),
             *sign_flip_nulls(analysis.of(SignFlipResult)),
+            *role_nulls(analysis.find(RoleTestResult)),
         )
     )
 
@@ -111,9 +114,18 @@ def sign_flip_nulls(test: SignFlipResult) -> Iterator[pl.DataFrame]:
     for level, count in test.counts.items():
         values = np.flatnonzero(count.null)
         yield null_rows("sign_flip", f"count_{level:g}", values, count.null[values])
-    bins = np.flatnonzero(test.max_null.counts)
-    low, high = test.max_null.edges[bins], test.max_null.edges[bins + 1]
-    yield null_rows("sign_flip", "max_abs_t", low, test.max_null.counts[bins], high)
+    yield max_null_rows("sign_flip", test.max_null)
+
+
+def role_nulls(test: RoleTestResult | None) -> Iterator[pl.DataFrame]:
+    if test is not None:
+        yield max_null_rows("role_test", test.max_null)
+
+
+def max_null_rows(null: str, of_largest: MaxNull) -> pl.DataFrame:
+    bins = np.flatnonzero(of_largest.counts)
+    low, high = of_largest.edges[bins], of_largest.edges[bins + 1]
+    return null_rows(null, "max_abs_t", low, of_largest.counts[bins], high)
 
 
 def null_rows(

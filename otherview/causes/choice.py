@@ -17,10 +17,11 @@ from jaxtyping import Bool, Float
 from otherview.models.sites import Site, Unit, heads
 from otherview.passes.editing import check_tokens, head_units, sees_tokens
 from otherview.passes.responses import Responses
-from otherview.stats import role_test, sign_flip_test
+from otherview.stats import enough_for_role_test, role_test, sign_flip_test
 from otherview.stats.sign_flip import Flips
 from otherview.study import Intervention, Study
 from otherview.study.errors import StudyError
+from otherview.study.prompts import PromptSet
 
 MIN_TO_HALVE = 8
 """Items from which half are left to choose heads on: four give 8 sign patterns."""
@@ -79,8 +80,7 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
             "the effects are biased upward."
         )
     values = responses.read(pool, study.capture.tokens, study.capture.response)
-    strength, passes = strength_of_heads(values[list(discovery)], responses.prompts.roles, study)
-    rule = "role test" if len(responses.prompts.roles) > 2 else "family-wise"
+    strength, passes, rule = strength_of_heads(values[list(discovery)], responses.prompts, study)
     if settings.heads == "strongest":
         rule, passes = "strongest", np.isfinite(strength)
     if settings.direction != "either":
@@ -105,21 +105,24 @@ def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int,
 
 
 def strength_of_heads(
-    values: Float[np.ndarray, "items wordings heads"], roles: Sequence[str], study: Study
-) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"]]:
-    """Return what ranks heads, and which of them pass.
+    values: Float[np.ndarray, "items wordings heads"], prompts: PromptSet, study: Study
+) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"], str]:
+    """Return what ranks heads, which of them pass, and by which test.
 
-    It is t of the role test, or of the pairs with two wordings; positive where a head writes more
-    under the test role.
+    It is t of the role test, or of the pairs where wordings do not tell the role from the words;
+    positive where a head writes more under the test role.
     """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
-    if len(roles) > 2:
-        by_role = role_test(values, roles, alpha=nulls.alpha, flips=flips, seed=study.seed)
-        return by_role.t, by_role.called
+    roles, strata = prompts.roles, prompts.strata
+    if enough_for_role_test(roles, strata=strata):
+        by_role = role_test(
+            values, roles, strata=strata, alpha=nulls.alpha, flips=flips, seed=study.seed
+        )
+        return by_role.t, by_role.called, "role test"
     is_test = np.array([role == "test" for role in roles])
     differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
     tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)
-    return tested.t, tested.p_stepdown <= nulls.alpha
+    return tested.t, tested.p_stepdown <= nulls.alpha, "family-wise"
 
 
 def check_heads(sites: Sequence[Site], settings: Intervention) -> None:

@@ -31,6 +31,8 @@ DESCRIPTIONS = {
     "study's own contrast",
     "role": "role of a condition in the study's own contrast; empty where it has none",
     "contrast_role": "role of a condition in a contrast; empty where it has none",
+    "contrast_weight": "weight of a condition in a contrast's difference; 0 where it has no role",
+    "contrast_frame": "frame of a condition's wording in a contrast; empty where it names none",
     "placebo": "role of both sets of a placebo; empty for other contrasts",
     "noise_level": "share of noise in the latents; 1 is pure noise",
 }
@@ -112,10 +114,18 @@ class Responses:
     ) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "items units"]]:
         """Return the mean of `values` over the test conditions, and over the control conditions.
 
-        Raises ValueError where there are conditions of other contrasts; see `of`.
+        With frames, the means of frames are weighted alike for both roles, so that their
+        difference is that within frames. Raises ValueError where there are conditions of other
+        contrasts; see `of`.
         """
         is_test = np.array([role == "test" for role in self.prompts.roles])
-        return values[:, is_test].mean(axis=1), values[:, ~is_test].mean(axis=1)
+        contrast = self.prompts.contrasts[0]
+        weights = np.abs(contrast.weights)[np.argsort(contrast.conditions)]
+        test, control = (
+            np.average(values[:, side], axis=1, weights=weights[side])
+            for side in (is_test, ~is_test)
+        )
+        return test, control
 
     def to_dataset(self) -> xarray.Dataset:
         """Return the responses as a labelled, self-explaining array."""
@@ -126,6 +136,11 @@ class Responses:
         texts = np.array([prompt.text for prompt in prompts.prompts], dtype=object)
         conditions = range(len(prompts.conditions))
         roles = [[each.role_of(place) or "" for place in conditions] for each in prompts.contrasts]
+        weights = np.zeros((len(prompts.contrasts), len(conditions)))
+        frames = np.full(weights.shape, "", dtype=object)
+        for row, each in enumerate(prompts.contrasts):
+            weights[row, each.conditions] = each.weights
+            frames[row, each.conditions] = each.frames or ""
         by_group = [
             np.stack([self.read(every_head, group, step=step) for step in steps], axis=2)
             for group in (*TOKEN_GROUPS, "all")
@@ -148,6 +163,8 @@ class Responses:
             "role": ("condition", roles[0]),
             "contrast": ("contrast", [each.name for each in prompts.contrasts]),
             "contrast_role": (("contrast", "condition"), np.array(roles, dtype=object)),
+            "contrast_weight": (("contrast", "condition"), weights),
+            "contrast_frame": (("contrast", "condition"), frames),
             "placebo": ("contrast", [each.placebo or "" for each in prompts.contrasts]),
             "step": ("step", np.array(steps, dtype=np.int32)),
             "noise_level": ("step", list(self.noise_levels)),

@@ -217,16 +217,16 @@ def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) 
     with open_responses(path) as dataset:
         rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
         values = rms.transpose("item", "condition", "head").to_numpy().astype(np.float64)
-        asked = dataset["contrast_role"]
-        asked = asked.isel(contrast=0) if contrast is None else asked.sel(contrast=contrast)
-        roles = asked.to_numpy().astype(str)
+        of_all = dataset["contrast_weight"]
+        own = of_all.isel(contrast=0) if contrast is None else of_all.sel(contrast=contrast)
+        weights = own.to_numpy()
         items = tuple(map(str, dataset["item"].to_numpy()))
         heads = tuple(map(str, dataset["head"].to_numpy()))
     if reading["response"] == "log_rms":
         with np.errstate(divide="ignore"):
             values = np.log(values)
-    by_role = [values[:, roles == role].mean(axis=1) for role in ("test", "control")]
-    return ItemDifferences(items, heads, by_role[0] - by_role[1])
+    asked = weights != 0
+    return ItemDifferences(items, heads, np.tensordot(values[:, asked], weights[asked], (1, 0)))
 
 
 def damaged(path: Path, error: Exception) -> ResultError:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from otherview.stats.paired import check_alpha, noncentrality
-from otherview.stats.role import check_roles
+from otherview.stats.role import check_roles, role_note
+from otherview.stats.sign_flip import Flips, check_flips, flip_note
 from otherview.stats.wordings import check_several, wording_design
 
 POWER = 0.8
@@ -26,11 +27,13 @@ class Power:
     """Effect of a unit that is found with 80% power, in `scale`; infinite where none is."""
     scale: str
     """What the effect is measured in."""
+    note: str
+    """One line, empty if nothing stands in the way: why no effect, however large, is found."""
 
     @property
     def can_find(self) -> bool:
-        """Whether any effect, however large, can be significant."""
-        return self.smallest_p <= self.alpha
+        """Whether any effect can be significant."""
+        return not self.note
 
 
 def role_power(
@@ -41,15 +44,16 @@ def role_power(
     strata: ArrayLike | None = None,
     ratio: float = 0.0,
     alpha: float = 0.05,
+    flips: Flips = "auto",
 ) -> Power:
     """What a role test can find, in SDs between wordings of one role.
 
-    `roles` and `strata` are those of `role_test`; `ratio` is what items add to the variance of a
-    role's difference over what wordings add (`variance_ratio` of an earlier study; 0: items
-    respond alike). Normal effects, independent units: correlated units need less. t is compared
-    with Student's distribution with Satterthwaite's degrees of freedom, its tail corrected for
-    units and for the data's own labels, which relabelling always counts; its power is that of the
-    noncentral t. Within 15% of simulated effects (tests/stats/test_power.py).
+    `roles`, `strata` and `flips` are those of `role_test`; `ratio` is what items add to the
+    variance of a role's difference over what wordings add (`variance_ratio` of an earlier study;
+    0: items respond alike). Normal effects, independent units: correlated units need less. t is
+    compared with Student's distribution with Satterthwaite's degrees of freedom, its tail corrected
+    for units and for the data's own labels, which relabelling always counts; its power is that of
+    the noncentral t. Within 15% of simulated effects (tests/stats/test_power.py).
 
     Raises ValueError as `role_test` does, and on fewer than two items or one unit.
     """
@@ -60,13 +64,15 @@ def role_power(
         raise ValueError(f"ratio is {ratio}; give a number of 0 or more")
     design = wording_design(check_roles(names, names.size), strata)
     check_several(design)
+    smallest = drawn_at_best(design.smallest_p, flips)
     degrees = (1 + ratio) ** 2 / (ratio**2 / (items - 1) + 1 / design.degrees)
-    critical, shift = critical_and_shift(design.smallest_p, degrees, units, alpha)
+    critical, shift = critical_and_shift(smallest, degrees, units, alpha)
     effect = shift * np.sqrt((1 + ratio) / design.information)
-    return Power(design.smallest_p, alpha, units, critical, float(effect), "wording SDs")
+    note = role_note(design, smallest, alpha)
+    return Power(smallest, alpha, units, critical, float(effect), "wording SDs", note)
 
 
-def sign_flip_power(pairs: int, units: int, *, alpha: float = 0.05) -> Power:
+def sign_flip_power(pairs: int, units: int, *, alpha: float = 0.05, flips: Flips = "auto") -> Power:
     """What a sign-flip test of one wording per role can find, in d_z (mean / SD of pairs).
 
     As `role_power`, with pairs - 1 degrees of freedom: the smallest p is 2 / 2^pairs.
@@ -75,9 +81,11 @@ def sign_flip_power(pairs: int, units: int, *, alpha: float = 0.05) -> Power:
     """
     check_alpha(alpha)
     check_numbers(pairs, units)
-    smallest = 2.0 ** (1 - pairs)
+    smallest = drawn_at_best(2.0 ** (1 - pairs), flips)
     critical, shift = critical_and_shift(smallest, pairs - 1, units, alpha)
-    return Power(smallest, alpha, units, critical, shift / float(np.sqrt(pairs)), "d_z")
+    drawn = 0 if isinstance(flips, str) else flips
+    note = flip_note(pairs, drawn, alpha, exact=not drawn)
+    return Power(smallest, alpha, units, critical, shift / float(np.sqrt(pairs)), "d_z", note)
 
 
 def critical_and_shift(
@@ -92,6 +100,12 @@ def critical_and_shift(
     tail = -np.expm1(np.log1p(-left) / units) / 2
     critical = float(-special.stdtrit(degrees, tail))
     return critical, float(noncentrality(degrees, 1 - POWER, np.array([critical]))[0])
+
+
+def drawn_at_best(smallest: float, flips: Flips) -> float:
+    """The smallest p where at most `flips` randomisations are drawn."""
+    check_flips(flips)
+    return smallest if isinstance(flips, str) else max(smallest, 1 / (flips + 1))
 
 
 def check_numbers(items: int, units: int) -> None:

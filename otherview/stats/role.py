@@ -233,6 +233,15 @@ def role_test(
     )
 
 
+def enough_for_role_test(roles: ArrayLike, *, strata: ArrayLike | None = None) -> bool:
+    """Whether wordings tell the role from the words: two wordings of a role, or two frames.
+
+    `roles` and `strata` are those of `role_test`, which raises ValueError otherwise.
+    """
+    names = np.asarray(roles)
+    return wording_design(check_roles(names, names.size), strata).degrees > 0
+
+
 def scaled(
     array: Float[np.ndarray, "items wordings units"],
 ) -> tuple[Float[np.ndarray, "items wordings units"], Int[np.ndarray, " units"]]:
@@ -291,12 +300,14 @@ def role_note(design: WordingDesign, smallest: float, alpha: float) -> str:
     tests = int(design.is_test.sum())
     controls = len(design.is_test) - tests
     if design.smallest_p <= alpha:
-        return f"p is at best {smallest:.3g}, above alpha = {alpha:g}: draw more randomisations"
+        return (
+            f"the drawn randomisations give at best p = {smallest:.3g}, above alpha = {alpha:g}; "
+            "draw more"
+        )
     within = "" if len(design.frames) == 1 else f" in {len(design.frames)} frames"
     return (
         f"{tests} test and {controls} control wordings{within} give at best p = {smallest:.3g}, "
-        f"above alpha = {alpha:g}: no unit can be called; {enough_wordings(alpha)} wordings per "
-        "role would do"
+        f"above alpha = {alpha:g}; {enough_wordings(alpha)} wordings per role would do"
     )
 
 

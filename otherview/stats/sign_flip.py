@@ -1,5 +1,6 @@
 """The sign-flip test of many units."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -117,6 +118,7 @@ class SignFlipResult:
             "blocks": self.n_blocks,
             "alpha": self.alpha,
             "smallest_p": self.smallest_p,
+            "note": flip_note(self.n_blocks, self.n_flips, self.alpha, exact=self.exact),
             "familywise": int((self.p_stepdown <= self.alpha).sum()),
             "familywise_single_step": int((self.p_maxt <= self.alpha).sum()),
             "false_discovery": int((self.q_bh <= self.alpha).sum()),
@@ -236,6 +238,24 @@ def sign_flip_test(
         },
         versions={name: version(name) for name in ("numpy", "numba", "scipy")},
     )
+
+
+def flip_note(blocks: int, flips: int, alpha: float, *, exact: bool) -> str:
+    """Return why no unit can be significant, in one line, or nothing.
+
+    `flips` is the number of patterns; drawn ones unless `exact`.
+    """
+    if 2.0 ** (1 - blocks) > alpha:
+        return (
+            f"{blocks} items give at best p = {2.0 ** (1 - blocks):.3g}, above alpha = {alpha:g}; "
+            f"{math.ceil(1 - math.log2(alpha))} items would do"
+        )
+    if not exact and 1 / (flips + 1) > alpha:
+        return (
+            f"{flips} drawn sign patterns give at best p = {1 / (flips + 1):.3g}, above alpha = "
+            f"{alpha:g}; draw more"
+        )
+    return ""
 
 
 def methods_with_counts(method: Shaped[np.ndarray, " units"]) -> str:

@@ -68,10 +68,25 @@ class WordingSplitResult:
         return summary | ({} if self.survival is None else {"survival": self.survival})
 
 
-def enough_to_split(n_test: int, n_control: int, items: int, alpha: float) -> bool:
-    """Whether each half can call a unit: eight wordings per role and twelve items at 0.05."""
-    enough = 2 * enough_wordings(alpha)
-    return min(n_test, n_control) >= enough and items >= MIN_ITEMS
+def enough_to_split(
+    roles: ArrayLike, items: int, *, strata: ArrayLike | None = None, alpha: float = 0.05
+) -> bool:
+    """Whether each half can call a unit: eight wordings per role and twelve items at 0.05.
+
+    `roles` and `strata` are those of `wording_split`, which raises ValueError otherwise.
+    """
+    names = np.asarray(roles)
+    design = wording_design(check_roles(names, names.size), strata)
+    return items >= MIN_ITEMS and can_be_halved(design, alpha)
+
+
+def can_be_halved(design: WordingDesign, alpha: float) -> bool:
+    """Whether half of the wordings can call a unit."""
+    halved = halved_wordings(design, np.random.default_rng(0))
+    parts = [part_of(design, half) for half in halved if len(half)]
+    return len(parts) == len(halved) and all(
+        part.frames and part.degrees > 0 and part.smallest_p <= alpha for part in parts
+    )
 
 
 def wording_split(
@@ -102,15 +117,13 @@ def wording_split(
     array, _ = scaled(check_responses(responses))
     design = wording_design(check_roles(roles, array.shape[1]), strata)
     draws = np.random.default_rng(seed)
-    for half in (0, 1):
-        own = part_of(design, halved_wordings(design, np.random.default_rng(seed))[half])
-        if not own.frames or own.degrees < 1 or own.smallest_p > alpha or len(array) < MIN_ITEMS:
-            tests = int(design.is_test.sum())
-            raise ValueError(
-                f"responses holds {len(array)} items and {tests} + {len(design.is_test) - tests} "
-                f"wordings; halves need {MIN_ITEMS} items and {2 * enough_wordings(alpha)} "
-                "wordings of each role"
-            )
+    if len(array) < MIN_ITEMS or not can_be_halved(design, alpha):
+        tests = int(design.is_test.sum())
+        raise ValueError(
+            f"responses holds {len(array)} items and {tests} + {len(design.is_test) - tests} "
+            f"wordings; halves need {MIN_ITEMS} items and {2 * enough_wordings(alpha)} "
+            "wordings of each role"
+        )
     discovered = np.zeros((splits, array.shape[2]))
     confirmed = np.zeros_like(discovered)
     for split in range(splits):
@@ -161,12 +174,12 @@ def halved_wordings(
     design: WordingDesign, draws: np.random.Generator
 ) -> tuple[Int[np.ndarray, " half"], Int[np.ndarray, " half"]]:
     """Wordings in two random halves: of each role within each frame, or whole frames."""
-
     cells = [own[side[own]] for own in design.frames for side in (design.is_test, ~design.is_test)]
     if min(len(cell) for cell in cells) == 1:
         places = halves(draws, np.arange(len(design.frames)))
-        cells = [np.concatenate([design.frames[place] for place in half]) for half in places]
-        return np.sort(cells[0]), np.sort(cells[1])
+        frames = np.array([design.frame[own[0]] for own in design.frames])
+        first, second = (np.flatnonzero(np.isin(design.frame, frames[half])) for half in places)
+        return first, second
     split = [halves(draws, cell) for cell in cells]
     first, second = (np.sort(np.concatenate(half)) for half in zip(*split, strict=True))
     return first, second

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from otherview.study.checks import check_choices
 from otherview.study.errors import StudyError
@@ -51,6 +53,15 @@ class Creatures:
         return list(range(1, len(self.items) + 1)) if self.axis else None
 
 
+class Wording(NamedTuple):
+    """One wording of a role."""
+
+    prompt: str
+    """With a place for the item."""
+    frame: str | None = None
+    """The sentence that it fills in, where a contrast has several: roles are compared within."""
+
+
 @dataclass
 class Templates:
     """A contrast: the wordings of its two roles, each with a place for the item.
@@ -61,11 +72,12 @@ class Templates:
     name: str
     """Name in directories, tables and titles."""
 
-    test: list[str]
-    """Wordings that ask for the operation in question (render from X's viewpoint)."""
+    test: list[Any]
+    """Wordings that ask for the operation in question (render from X's viewpoint). Each is a
+    prompt, or {prompt, frame}: roles are compared and relabelled within frames."""
 
-    control: list[str]
-    """Wordings that name the item without asking for it (render with X in the scene)."""
+    control: list[Any]
+    """Wordings that name the item without asking for it (render with X in the scene), as `test`."""
 
     placebo: str | None = None
     """Where both lists hold wordings of one role, that role: test or control."""
@@ -80,15 +92,75 @@ class Templates:
         seen: dict[str, str] = {}
         for role in ROLES:
             setting = f"templates.{role}"
-            wordings: list[str] = getattr(self, role)
+            wordings = self.wordings(role)
             if not wordings:
                 raise StudyError(f"{setting} is empty: write at least one wording", setting)
-            for wording in wordings:
-                if wording in seen:
+            for prompt, _ in wordings:
+                if prompt in seen:
                     raise StudyError(
-                        f"{setting} repeats a wording of {seen[wording]}: {wording!r}", setting
+                        f"{setting} repeats a wording of {seen[prompt]}: {prompt!r}", setting
                     )
-                seen[wording] = setting
+                seen[prompt] = setting
+        self._check_frames()
+
+    def wordings(self, role: Role) -> list[Wording]:
+        """Return the wordings of a role. Raises StudyError for one that is neither form."""
+        written: list[Any] = getattr(self, role)
+        return [wording_of(one, f"templates.{role}", place) for place, one in enumerate(written)]
+
+    def prompts(self, role: Role) -> list[str]:
+        """Return the prompts of a role's wordings."""
+        return [wording.prompt for wording in self.wordings(role)]
+
+    @property
+    def frames(self) -> dict[Role, list[str]] | None:
+        """Frame of every wording, by role; None where wordings name none."""
+        named = {role: [wording.frame for wording in self.wordings(role)] for role in ROLES}
+        frames: dict[Role, list[str]] = {
+            role: [frame for frame in of_role if frame is not None]
+            for role, of_role in named.items()
+        }
+        return frames if any(frames.values()) else None
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of every wording in the difference of the roles: test above 0, control below.
+
+        The mean over test wordings less that over control wordings; with frames the least-squares
+        difference of the roles within frames. A frame with one role only has no weight.
+        """
+        frames = self.frames or {role: [""] * len(self.prompts(role)) for role in ROLES}
+        tests, controls = Counter(frames["test"]), Counter(frames["control"])
+        both = {
+            frame: tests[frame] * controls[frame] / (tests[frame] + controls[frame])
+            for frame in {*tests, *controls}
+        }
+        total = sum(both.values())
+        return (
+            *(both[frame] / total / tests[frame] for frame in frames["test"]),
+            *(-both[frame] / total / controls[frame] for frame in frames["control"]),
+        )
+
+    def _check_frames(self) -> None:
+        """Raise StudyError where only some wordings name a frame, or no frame has both roles."""
+        frames = self.frames
+        if frames is None:
+            return
+        for role in ROLES:
+            for prompt, frame in self.wordings(role):
+                if frame is None:
+                    raise StudyError(
+                        f"templates.{role} names no frame for {prompt!r}, and other wordings have "
+                        "one: name a frame for every wording, or for none",
+                        f"templates.{role}",
+                    )
+        if not set(frames["test"]) & set(frames["control"]):
+            raise StudyError(
+                "templates: no frame has wordings of both roles "
+                f"(test: {', '.join(sorted(set(frames['test'])))}; "
+                f"control: {', '.join(sorted(set(frames['control'])))})",
+                "templates",
+            )
 
     def check_placeholder(self, placeholder: str, where: str = "") -> None:
         """Raise StudyError where a wording lacks `{placeholder}` or has another one.
@@ -96,7 +168,7 @@ class Templates:
         `where` stands in front of the message.
         """
         for role in ROLES:
-            for wording in getattr(self, role):
+            for wording in self.prompts(role):
                 wrong = misplaced(wording, placeholder)
                 if wrong:
                     raise StudyError(
@@ -104,6 +176,23 @@ class Templates:
                         f"Write the place of the item as {{{placeholder}}}",
                         f"templates.{role}",
                     )
+
+
+def wording_of(written: Any, setting: str, place: int) -> Wording:
+    """Return a wording as written. Raises StudyError unless it is a text or {prompt, frame}."""
+    fields = {"prompt": written} if isinstance(written, str) else written
+    if (
+        isinstance(fields, Mapping)
+        and "prompt" in fields
+        and set(fields) <= set(Wording._fields)
+        and all(isinstance(text, str) and text.strip() for text in fields.values())
+    ):
+        return Wording(**fields)
+    raise StudyError(
+        f"{setting}[{place}] is {written!r}: write a prompt in quotes, or "
+        "{prompt: ..., frame: ...} with texts in quotes",
+        setting,
+    )
 
 
 def misplaced(wording: str, placeholder: str) -> str | None:

@@ -30,10 +30,14 @@ class Contrast:
     test: tuple[int, ...]
     """Places of the conditions in their PromptSet."""
     control: tuple[int, ...]
+    weights: tuple[float, ...]
+    """Weight of each of `conditions` in the contrast's difference: `Templates.weights`."""
     placebo: str | None = None
     """The role that both sets of a placebo have."""
     matched: bool = False
     """Whether its prompts must agree in token count and in the item's position."""
+    frames: tuple[str, ...] | None = None
+    """Frame of each of `conditions`, where the wordings name one."""
 
     @property
     def conditions(self) -> tuple[int, ...]:
@@ -80,6 +84,15 @@ class PromptSet:
             raise ValueError("these prompts are of several contrasts: restrict them to one first")
         return known
 
+    @property
+    def strata(self) -> list[str] | None:
+        """Frame of every condition in the first contrast, in which all must be; None: no frames."""
+        contrast = self.contrasts[0]
+        if contrast.frames is None:
+            return None
+        by_condition = dict(zip(contrast.conditions, contrast.frames, strict=True))
+        return [by_condition[place] for place in range(len(self.conditions))]
+
     def contrast(self, name: str | None = None) -> Contrast:
         """Return the contrast `name`; None means the first. Raises KeyError for an unknown one."""
         by_name = {each.name: each for each in self.contrasts}
@@ -120,13 +133,24 @@ def study_prompts(study: Study) -> PromptSet:
     for number, (name, templates) in enumerate(study.contrasts.items()):
         sets: list[tuple[int, ...]] = []
         for role in ROLES:
-            written: list[str] = getattr(templates, role)
+            written = templates.prompts(role)
             for index, template in enumerate(written):
                 label = f"{name}.{role}.{index}" if number else f"{role}.{index}"
                 conditions.setdefault(template, Condition(label, template))
             sets.append(tuple(list(conditions).index(template) for template in written))
         test, control = sets
-        contrasts.append(Contrast(name, test, control, templates.placebo, templates.matched))
+        frames = templates.frames
+        contrasts.append(
+            Contrast(
+                name,
+                test,
+                control,
+                templates.weights,
+                templates.placebo,
+                templates.matched,
+                None if frames is None else tuple(frames["test"] + frames["control"]),
+            )
+        )
     prompts = tuple(
         filled(item, place, condition.template, study.creatures.placeholder, phrase)
         for item, phrase in enumerate(study.creatures.items)
@@ -197,13 +221,17 @@ def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) ->
 def check_matched(prompts: PromptSet, places: Sequence[TokenPlace]) -> None:
     """Raise StudyError for the first prompt of a matched contrast that is not like the others.
 
-    All conditions of an item must have as many tokens, and the item at the same position.
+    All conditions of an item (in one frame) must have as many tokens, and the item at the same
+    position.
     """
     for contrast in (each for each in prompts.contrasts if each.matched):
-        first: dict[int, tuple[Prompt, TokenPlace]] = {}
+        frames = dict(zip(contrast.conditions, contrast.frames or (), strict=False))
+        first: dict[tuple[int, str | None], tuple[Prompt, TokenPlace]] = {}
         for index in prompts.places(contrast):
             prompt, place = prompts.prompts[index], places[index]
-            other, wanted = first.setdefault(prompt.item, (prompt, place))
+            other, wanted = first.setdefault(
+                (prompt.item, frames.get(prompt.condition)), (prompt, place)
+            )
             if place != wanted:
                 raise StudyError(
                     f"templates.matched: {prompt.text!r} has {place.count} tokens and its item at "

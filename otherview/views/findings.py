@@ -64,8 +64,17 @@ def confirmed(found: Entry) -> str:
     return f"{count(found['confirmed'])} of {count(found['discovered'])}"
 
 
+def called(found: Entry) -> str:
+    """Return how many are called, or a dash where none can be."""
+    return DASH if found["note"] else count(found["called"])
+
+
+def differing(found: Entry) -> str:
+    return DASH if found["note"] else count(found["familywise"])
+
+
 FINDINGS = (
-    Finding("role_test", "called", FOLLOWS),
+    Finding("role_test", "called", FOLLOWS, of_entry=called),
     Finding("role_test", "smallest_p_maxt", "smallest p, family-wise", significant),
     Finding("role_test", "smallest_p", "smallest p that the wordings can give", significant),
     Finding("role_test", "randomisations", "randomisations, wordings per role",
@@ -73,7 +82,7 @@ FINDINGS = (
     Finding("wording_split", "mean_confirmed", "called on halves, again on the others",
             of_entry=called_again),
     Finding("label_shuffle", "rate", "called with shuffled labels", of_entry=shuffles),
-    Finding("sign_flip", "familywise", DIFFERS),
+    Finding("sign_flip", "familywise", DIFFERS, of_entry=differing),
     Finding("sign_flip", "critical_t", "critical |t|", decimal),
     Finding("sign_flip", "patterns", "sign patterns", of_entry=patterns),
     Finding("sign_flip", "smallest_p", "smallest p that the items can give", significant),

@@ -18,6 +18,7 @@ from otherview.study.prompts import (
 )
 from otherview.views.console import plain_console
 from otherview.views.numbers import count, plural
+from otherview.views.power_sentences import what_it_can_find
 from otherview.views.table_model import Table, print_table
 from otherview.views.vocabulary import UNEQUAL_TOKENS
 
@@ -40,8 +41,11 @@ def print_plan(study: Study) -> None:
     )
     print_table(units_table(sites), console)
     width = max(len(condition.name) for condition in prompts.conditions) + 2
-    for condition in prompts.conditions:
-        console.print(f"{condition.name:<{width}}{condition.template}")
+    own_contrast = prompts.contrast()
+    frames = dict(zip(own_contrast.conditions, own_contrast.frames or (), strict=False))
+    for place, condition in enumerate(prompts.conditions):
+        frame = f"  (frame: {frames[place]})" if place in frames else ""
+        console.print(f"{condition.name:<{width}}{condition.template}{frame}")
     for contrast in prompts.contrasts[1:]:
         sides = [
             ", ".join(prompts.conditions[place].name for place in side)
@@ -96,6 +100,8 @@ def print_plan(study: Study) -> None:
         f"transformer FLOPs   {scaled(flops)}FLOP per prompt, {scaled(flops * calls)}FLOP in all"
     )
     console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
+    found, power = what_it_can_find(study, prompts, sites)
+    console.print(f"\n{found}", style="yellow" if power.note else None)
 
 
 def units_table(sites: Sequence[Site]) -> Table:

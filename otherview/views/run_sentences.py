@@ -55,18 +55,15 @@ def answer(
     test, items = found["sign_flip"], plural(summary["items"], "item")
     reading = found["published_reading"]["counts"][0]
     of_model = f"of {count(found['units'])} {NOUNS[unit_set]} of {summary['model']}"
-    differing = f"{none_or(test['familywise'])} {of_model} "
-    differing += verb(test["familywise"], "responds", "respond")
     error = f"family-wise error {percent(test['alpha'])}"
     published = (
         f"{above(reading['threshold'])} alone, as in the published reading, would call "
         f"{of_all(reading['observed'], found['units'])}{placebo_clause(controls, unit_set)}"
     )
     if "placebo" in summary["contrast"]:
-        first = (
-            f"{differing} differently to two sets of wordings of the same role "
-            f"({summary['contrast']['placebo']}), over {items} ({error})."
-        )
+        role = summary["contrast"]["placebo"]
+        first = differing(found, of_model, f"two sets of wordings of the same role ({role})")
+        first += f", over {items} ({error})." if not test["note"] else "."
         last = f"This is a placebo, so the difference is due to the wording; {published}."
     elif "role_test" in found:
         role = found["role_test"]
@@ -74,19 +71,33 @@ def answer(
         first = (
             f"{none_or(role['called'])} {of_model} {verb(role['called'], 'follows', 'follow')} "
             f"the role rather than the wording, over {wordings['test']} test and "
-            f"{wordings['control']} control wordings and over {items} ({error} for each)."
+            f"{wordings['control']} control wordings and over {items} ({error})."
         )
-        if role["note"] and not role["called"]:
-            first += f" {role['note']}."
+        if role["note"]:
+            first = f"This study cannot show that any {of_model} follows the role: {role['note']}."
         last = (
-            f"{published}; {count(test['familywise'])} differ between the wordings family-wise, "
+            f"{published}; {count(test['familywise'])} differ between these wordings family-wise, "
             "which any two sets of wordings may do."
         )
+        if test["note"]:
+            last = f"{published}."
     else:
-        first = f"{differing} differently to the two wordings over {items} ({error}"
-        first += f"{strongest(found)})."
+        first = differing(found, of_model, "the two wordings")
+        first += f" over {items} ({error}{strongest(found)})." if not test["note"] else "."
         last = f"{summary['role_note']} {published[0].upper()}{published[1:]}."
     return [first, *([headline(interventions)] if interventions is not None else []), last]
+
+
+def differing(found: Summary, of_model: str, wordings: str) -> str:
+    """Return how many units respond differently to `wordings`, or why none can be shown to."""
+    test = found["sign_flip"]
+    if test["note"]:
+        return (
+            f"This study cannot show that any {of_model} responds differently to {wordings}: "
+            f"{test['note']}"
+        )
+    responds = verb(test["familywise"], "responds", "respond")
+    return f"{none_or(test['familywise'])} {of_model} {responds} differently to {wordings}"
 
 
 def none_or(number: int) -> str:
@@ -140,11 +151,16 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
         "correlated, and a pattern that raises one raises its relatives. The ratio of observed to "
         "percentile is not an effect size, because it grows with the number of items.",
     ))  # fmt: skip
+    which = (
+        f"Corrected for all {count(found['units'])} at once "
+        f"({familywise(test['alpha'])}), {count(test['familywise'])} "
+        f"{verb(test['familywise'], 'is', 'are')} named."
+    )
+    if test["note"]:
+        which = f"No test can name one: {test['note']}."
     given.append((
         f"Which {noun}.",
-        f"A count says how many, not which. Corrected for all {count(found['units'])} at once "
-        f"({familywise(test['alpha'])}), {count(test['familywise'])} "
-        f"{verb(test['familywise'], 'is', 'are')} named. Of the {count(row['observed'])} with "
+        f"A count says how many, not which. {which} Of the {count(row['observed'])} with "
         f"{above(row['threshold'])}, at least {count(exact['true_discoveries'])} are true, with "
         f"{percent(1 - test['alpha'])} confidence.",
     ))  # fmt: skip
@@ -160,6 +176,8 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
             f"{role['wordings']['control']} wordings, tests whether a head follows the role: "
             f"{count(role['called'])} of {count(found['units'])} {noun} do."
         )
+        if role["note"]:
+            text += f" It cannot call one here: {role['note']}."
     return [*given, ("The role or the wording.", text)]
 
 

@@ -78,11 +78,12 @@ def controls_table(controls: Mapping[str, Any]) -> Table:
     rows = []
     for row in contrasts:
         for unit_set, result in row["results"].items():
+            differing = DASH if result["note"] else count(result["familywise"])
             several = f", {NOUNS[unit_set]}" if len(row["results"]) > 1 else ""
             share = shares[row["name"]][unit_set].get("shares")
             ratio = ratios.get(row["name"], {}).get(unit_set, {}).get("median_ratio")
             rows.append([f"{row['name']}{several}",
-                         of_all(result["observed"], result["units"]), count(result["familywise"]),
+                         of_all(result["observed"], result["units"]), differing,
                          known(result.get("max_abs_t"), decimal), known(ratio, decimal),
                          known(share and share["pad"], percent),
                          *design_cells(row, row["kind"])])  # fmt: skip

@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from otherview.analysis.analyse import analyse
 from otherview.programs import run_study
 from otherview.results.reader import ResultError, RunResult, read_result
+from otherview.results.writing import write_analyses, write_measurement
 from otherview.views.console import print_result
 from otherview.views.report import report_html, write_report
 from otherview.views.report.run_page import run_command
@@ -27,6 +29,7 @@ from otherview.views.run_tables import controls_table
 from otherview.views.table_model import Table, print_table
 from tests.conftest import Program
 from tests.report.conftest import small_study
+from tests.test_analysis import made_up
 
 
 class Page(HTMLParser):
@@ -190,3 +193,28 @@ def test_a_sweep_is_shown_beside_its_null_model(sweep_folder: Path) -> None:
         ["3", "32 (67%)"],
         ["5", "29 (60%)"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("templates", "said"),
+    [
+        ("viewpoint", "This study cannot show that any of 48"),
+        ("nouns", "None of 48 heads of pocket"),
+    ],
+)
+def test_a_result_in_which_no_head_varies_has_a_page_and_figures(
+    tmp_path: Path, templates: str, said: str
+) -> None:
+    study = small_study(("a cat", "an owl", "an ant", "a fly"), "Anything?", templates)
+    study = replace(study, creatures=replace(study.creatures, axis=None))
+    measurement = made_up(study)
+    measurement.responses.energy[:] = measurement.responses.tokens.mean()
+    write_measurement(tmp_path, study, measurement)
+    write_analyses(tmp_path, study, measurement, analyse(measurement.responses, study))
+    result = read_result(tmp_path)
+    assert isinstance(result, RunResult)
+    assert len(result.summary["results"]["heads"]["degenerate"]) == 48
+    assert answer(result.summary)[0].startswith(said)
+    html = report_html(result)
+    assert Page(html).cells == 2 * 48
+    assert not re.search(r"\b(nan|inf)\b", html.partition("<body")[2], re.IGNORECASE)

@@ -61,8 +61,8 @@ def given(**values: Any) -> dict[str, Any]:
 def contrast_summary(contrast: Contrast) -> dict[str, Any]:
     return {
         "templates": contrast.name,
-        "test": contrast.templates.test,
-        "control": contrast.templates.control,
+        "test": contrast.templates.prompts("test"),
+        "control": contrast.templates.prompts("control"),
         "seeds": contrast.seeds,
         "points": [point.name for point in contrast.points],
         "equal_count": all(point.equal_count for point in contrast.points),

@@ -82,8 +82,7 @@ class Point:
     @property
     def is_test(self) -> Bool[np.ndarray, " wordings"]:
         """Whether a wording is of the test role, in the order of responses.nc."""
-        templates = self.templates
-        return np.arange(len(templates.test) + len(templates.control)) < len(templates.test)
+        return np.arange(len(self.templates.weights)) < len(self.templates.test)
 
     @property
     def group(self) -> str:
@@ -166,6 +165,6 @@ def contrast_key(templates: Templates) -> tuple[Any, ...]:
     return (
         templates.name,
         templates.placebo,
-        tuple(templates.test),
-        tuple(templates.control),
+        tuple(templates.wordings("test")),
+        tuple(templates.wordings("control")),
     )

@@ -55,7 +55,7 @@ class Wording:
     role: str
     text: str
     stratum: str
-    """Name of the contrast within which its role is relabelled."""
+    """Name of the contrast, and of the wording's frame, within which its role is relabelled."""
 
 
 def role_wordings(group: Group) -> list[Wording]:
@@ -65,13 +65,18 @@ def role_wordings(group: Group) -> list[Wording]:
     equals), where there is most to relabel.
     """
     largest_first = sorted(group.real, key=lambda contrast: -len(texts_of(contrast)))
-    stratum = {w: contrast.name for contrast in reversed(largest_first) for w in texts_of(contrast)}
+    stratum = {
+        (role, wording.prompt): " / ".join(filter(None, (contrast.name, wording.frame)))
+        for contrast in reversed(largest_first)
+        for role in ROLES
+        for wording in contrast.templates.wordings(role)
+    }
     written = dict.fromkeys(w for contrast in group.real for w in texts_of(contrast))
     return [Wording(role, text, stratum[role, text]) for role, text in written]
 
 
 def texts_of(contrast: Contrast) -> list[tuple[str, str]]:
-    return [(role, text) for role in ROLES for text in getattr(contrast.templates, role)]
+    return [(role, text) for role in ROLES for text in contrast.templates.prompts(role)]
 
 
 def compared(wordings: Sequence[Wording]) -> list[Wording]:
@@ -113,8 +118,10 @@ def read_units(
     wordings = [np.zeros((items, len(weights), layout.units.height)) for layout in layouts]
 
     def take(point: int, layout: int, values: Float[np.ndarray, "items wordings units"]) -> None:
-        tests = points[point].is_test
-        test, control = values[:, tests].mean(axis=1), values[:, ~tests].mean(axis=1)
+        tests, weights_of = points[point].is_test, np.abs(points[point].templates.weights)
+        test, control = (
+            np.average(values[:, own], axis=1, weights=weights_of[own]) for own in (tests, ~tests)
+        )
         cells[layout][point] = test - control
         means[layout][:, point] = test.mean(axis=0), control.mean(axis=0)
         for wording, column in enumerate(columns.get(points[point].name, ())):

@@ -20,6 +20,7 @@ from otherview.views.figures.head_map import draw_head_map
 from otherview.views.figures.intervention_figure import draw_interventions
 from otherview.views.figures.null_figures import draw_nulls
 from otherview.views.figures.readings_figure import draw_readings
+from otherview.views.figures.role_figure import draw_role_null
 from otherview.views.figures.slices_figure import draw_slices
 from otherview.views.figures.split_figure import draw_halves
 from otherview.views.figures.style import WIDTHS, Drawing, figure_style
@@ -50,6 +51,7 @@ class Figure:
 
 FIGURES = (
     Figure("head-map", "effect of every head, block by block", draw_head_map, draw_sweep_map),
+    Figure("role-null", "|t| of the role against randomised roles and items", draw_role_null),
     Figure("nulls", "observed counts and largest |t| against sign flips", draw_nulls),
     Figure("readings", "units called by the published and the corrected readings", draw_readings),
     Figure("slices", "16-channel slices over the threshold, block by block", draw_slices),

@@ -62,11 +62,11 @@ def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, total: int | 
     `total` is the number of patterns. Pruned enumeration counts all patterns below a floor as
     largest |t| 0: the curve starts at the floor.
     """
-    if rows.is_empty():
-        return
     ordered = rows.filter((pl.col("value") > 0) | (pl.col("statistic") != "max_abs_t")).sort(
         "value"
     )
+    if ordered.is_empty():
+        return
     values = ordered["value"].to_numpy()
     reached = np.cumsum(ordered["patterns"].to_numpy()[::-1])[::-1]
     shares = reached / (total or reached[0])

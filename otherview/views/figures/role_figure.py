@@ -1,0 +1,141 @@
+"""The role test and its null: which heads stand out from all randomisations of the roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from otherview.results.reader import NotInResultError, RunResult
+from otherview.views.figures.colours import BLUE, INK, MUTED
+from otherview.views.figures.null_figures import TICKS, curve, share_of_patterns
+from otherview.views.figures.style import NARROW, Drawing, canvas, rules
+from otherview.views.numbers import count, decimal, percent, plural
+from otherview.views.run_sentences import main_unit_set
+from otherview.views.vocabulary import NOUNS
+
+MAX_LABELS = 3
+LOWEST = 0.3
+"""Of the axis of |t|: units below are drawn at its left end."""
+
+
+def draw_role_null(result: RunResult, width: float) -> Drawing:
+    """Largest |t| of the role over units under randomised roles and items, and every unit's own.
+
+    Raises NotInResultError where the role was not tested.
+    """
+    unit_set = main_unit_set(result.summary)
+    found, noun = result.summary["results"][unit_set], NOUNS[unit_set]
+    if "role_test" not in found:
+        raise NotInResultError("one pair of wordings cannot tell the role from the wording")
+    role = found["role_test"]
+    table = result.units[unit_set].drop_nulls("role_t")
+    t, called = np.abs(table["role_t"].to_numpy()), table["role_called"].to_numpy()
+    critical = role.get("critical_t")
+    if critical is not None:
+        t = t * critical / table["role_t_needed"].to_numpy()
+    narrow = width < NARROW
+    figure = canvas(width, 78.0 if narrow else 70.0)
+    null, units = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.2, 1)})
+    rows = result.nulls.filter(unit_set=unit_set, null="role_test", statistic="max_abs_t")
+    curve(null, rows, BLUE, "", int(rows["patterns"].sum()))
+    share_of_patterns(null, labelled=False)
+    null.set_ylabel("share of randomisations\nthat reach it")
+    highest = float(np.max([*t, *rows["value"], critical or 1.0]))
+    null.set_title(f"Largest |t| over {count(found['units'])} {noun}, by chance")
+    draw_critical(null, units, critical, role["alpha"], right=critical is not None and not narrow
+                  and critical > highest / 3)  # fmt: skip
+    draw_units(units, t, called, table["unit"].to_list(), narrow=narrow)
+    units.set_xscale("log")
+    units.set_xlim(LOWEST * 0.93, highest * (1.9 if narrow else 1.5))
+    ticks = [size for size in TICKS if LOWEST <= size <= highest * 1.4]
+    units.set_xticks(ticks, [f"{size:g}" for size in ticks])
+    units.xaxis.set_minor_locator(NullLocator())
+    units.set_xlabel("|t| of the role")
+    return Drawing(figure, alt(role, found["units"], noun, t, called), caption(role, noun))
+
+
+def draw_critical(
+    null: Axes, units: Axes, critical: float | None, alpha: float, *, right: bool
+) -> None:
+    """Mark |t| from which a unit is called, or say that there is none.
+
+    `right`: little room is left to the right of it.
+    """
+    if critical is None:
+        null.annotate("no |t| is rare enough to call a unit", (0.98, 0.9), ha="right",
+                      xycoords="axes fraction", fontsize=7, color=MUTED)  # fmt: skip
+        return
+    for axes in (null, units):
+        axes.axvline(critical, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
+    null.plot([critical], [alpha], "o", color=BLUE, markersize=3.5)
+    null.annotate(
+        f"called from {decimal(critical)},\nwhich {percent(alpha)} reach by chance",
+        (critical, alpha), xytext=(-6 if right else 6, 4), textcoords="offset points",
+        fontsize=7, va="bottom", ha="right" if right else "left", color=INK,
+    )  # fmt: skip
+
+
+def draw_units(
+    axes: Axes,
+    t: Float[np.ndarray, " units"],
+    called: Bool[np.ndarray, " units"],
+    addresses: list[str],
+    *,
+    narrow: bool,
+) -> None:
+    """Draw one mark per unit at its |t|, called units above the others, the strongest named."""
+    shown = np.maximum(t, LOWEST)
+    axes.scatter(shown[~called], np.zeros(int((~called).sum())), s=11, facecolors="none",
+                 edgecolors=MUTED, linewidths=0.7)  # fmt: skip
+    axes.scatter(shown[called], np.ones(int(called.sum())), s=13, marker="D", color=BLUE,
+                 linewidths=0)  # fmt: skip
+    axes.set_yticks([0, 1], [f"others: {int((~called).sum())}", f"called: {int(called.sum())}"])
+    axes.set_ylim(-0.6, 2.3)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    rules(axes, "y")
+    edge = np.inf
+    for place in np.argsort(-t)[: 1 if narrow else MAX_LABELS]:
+        if called[place] and shown[place] < edge / (2.0 if narrow else 1.55):
+            axes.annotate(addresses[place], (shown[place], 1), xytext=(0, 5), ha="center",
+                          textcoords="offset points", fontsize=6.5, color=INK)  # fmt: skip
+            edge = shown[place]
+
+
+def alt(
+    role: dict[str, Any],
+    units: int,
+    noun: str,
+    t: Float[np.ndarray, " units"],
+    called: Bool[np.ndarray, " units"],
+) -> str:
+    text = f"Role test: {count(role['called'])} of {count(units)} {noun} are called."
+    if "critical_t" in role:
+        text += (
+            f" Under randomised roles the largest |t| reaches {decimal(role['critical_t'])} in "
+            f"{percent(role['alpha'])} of the randomisations."
+        )
+    if len(t):
+        text += f" The largest |t| observed is {decimal(float(t.max()))}."
+    if called.any():
+        text += f" The smallest that is called is {decimal(float(t[called].min()))}."
+    return text
+
+
+def caption(role: dict[str, Any], noun: str) -> str:
+    """Return what is drawn, and what was randomised."""
+    drawn = "all" if role["exact"] else "random"
+    wordings = role["wordings"]
+    frames = f" within {plural(role['frames'], 'frame')}" if role["frames"] > 1 else ""
+    return (
+        f"Blue curve, to its 99.9th percentile: the largest |t| over all {noun} in {drawn} "
+        f"{count(role['randomisations'])} randomisations, in which the roles are dealt again to "
+        f"the {wordings['test']} + {wordings['control']} wordings{frames} and the {role['items']} "
+        "items are drawn again. "
+        f"Below: |t| of every {noun[:-1]}; diamonds are called. Where the null of a {noun[:-1]} "
+        "is wider than that of the typical one, its |t| is scaled down as in the test."
+    )

@@ -1,0 +1,59 @@
+"""What a study can find, in sentences, before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from otherview.models.sites import Site, units_of
+from otherview.stats import Power, enough_for_role_test, role_power, sign_flip_power
+from otherview.stats.power import POWER
+from otherview.stats.sign_flip import Flips
+from otherview.study import Study
+from otherview.study.prompts import PromptSet
+from otherview.views.numbers import count, percent, plural, significant
+from otherview.views.vocabulary import NOUNS, familywise
+
+
+def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) -> tuple[str, Power]:
+    """Return what the study's own contrast can find, and the figures behind the sentences.
+
+    The test is that of the headline: the role test, or sign flips of items where wordings do not
+    tell the role from the words.
+    """
+    own, nulls = prompts.of(prompts.contrast()), study.nulls
+    flips, items = cast(Flips, nulls.sign_flips), len(own.items)
+    unit_set = "heads" if "heads" in study.capture.units else study.capture.units[0]
+    tokens = study.capture.tokens
+    units = sum(
+        tokens == "all" or tokens in unit.site.token_groups for unit in units_of(sites, unit_set)
+    )
+    sample = f"{plural(items, 'item')} and {count(units)} {NOUNS[unit_set]}"
+    sample += f" ({familywise(nulls.alpha)})"
+    roles, strata = own.roles, own.strata
+    if enough_for_role_test(roles, strata=strata):
+        power, as_much = (
+            role_power(
+                items, roles, units, strata=strata, ratio=ratio, alpha=nulls.alpha, flips=flips
+            )
+            for ratio in (0.0, 1.0)
+        )
+        frames = f" in {len(set(strata))} frames" if strata is not None else ""
+        sample = f"{roles.count('test')} + {roles.count('control')} wordings{frames}, {sample}"
+        found = (
+            f"a role effect of {significant(power.effect)} SDs between wordings if items respond "
+            f"alike to the role, and of {significant(as_much.effect)} SDs if they add as much "
+            "variance as the wordings"
+        )
+        more = ""
+    else:
+        power = sign_flip_power(items, units, alpha=nulls.alpha, flips=flips)
+        found = f"a mean difference of {significant(power.effect)} of its SD over items"
+        more = " One pair of wordings cannot tell the role from the wording."
+    if power.note:
+        return f"This study cannot find anything: {power.note}.{more}", power
+    return (
+        f"With {sample}, this study finds {found}, with {percent(POWER)} power. The smallest p is "
+        f"{significant(power.smallest_p)}.{more}",
+        power,
+    )
