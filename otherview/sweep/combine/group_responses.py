@@ -65,7 +65,7 @@ def role_wordings(group: Group) -> list[Wording]:
     equals), where there is most to relabel.
     """
     largest_first = sorted(group.real, key=lambda contrast: -len(texts_of(contrast)))
-    stratum = {
+    stratum: dict[tuple[str, str], str] = {
         (role, wording.prompt): " / ".join(filter(None, (contrast.name, wording.frame)))
         for contrast in reversed(largest_first)
         for role in ROLES
