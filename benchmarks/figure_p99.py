@@ -7,7 +7,6 @@ Differences without any effect, 20 pairs of 4,000 units that share part of their
 over and over shows how the p99 read off 200 flips scatters.
 """
 
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -39,7 +38,6 @@ def p99_of_drawn(null: np.ndarray, flips: int, repeats: int) -> np.ndarray:
 
 
 def main() -> None:
-    sys.path[0] = str(CHECKOUT)
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "p99", "font.size": 9})
     from matplotlib import pyplot as plt

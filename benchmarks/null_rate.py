@@ -36,7 +36,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from role_test_level import two_tests
+from role_populations import two_tests
 from scipy.stats import binomtest
 
 from otherview.disk.progress import Progress

@@ -1,7 +1,11 @@
-"""Pipelines of FLUX.2 Klein's classes with random weights: speed needs no trained ones."""
+"""Pipelines of FLUX.2 Klein's classes with random weights."""
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ KLEIN_TEXT = {
     "vocab_size": 151_936, "hidden_size": 2560, "intermediate_size": 9728,
     "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8,
     "head_dim": 128, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+    "tie_word_embeddings": True,
 }  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     "klein": {
@@ -61,6 +66,13 @@ SIZES: dict[str, dict[str, Any]] = {
 """By name: the configs that differ from those of the classes. `klein` is that of Klein 4B."""
 
 
+PARTS = ("vae", "transformer", "text_encoder")
+"""Parts with weights, in the order in which they are written."""
+
+SHARD = "1GB"
+"""Size of a file of weights. Saving may copy one file's tensors, never a whole part."""
+
+
 def architecture(size: str) -> dict[str, Any]:
     """Config of the transformer of a size."""
     given = SIZES[size]["transformer"]
@@ -69,37 +81,80 @@ def architecture(size: str) -> dict[str, Any]:
     return {**given, "_class_name": "Flux2Transformer2DModel"}
 
 
+def part_config(part: str, size: str) -> dict[str, Any]:
+    """Config of a part of a size, or of the pocket model's for size "pocket"."""
+    if size == "pocket":
+        shipped = weights.shipped_or_own(POCKET) / part / "config.json"
+        config: dict[str, Any] = json.loads(shipped.read_text())
+        return config
+    if part == "transformer":
+        return architecture(size)
+    return dict(SIZES[size]["vae" if part == "vae" else "text"])
+
+
+def drawn_part(part: str, size: str) -> Any:
+    """A part as its class initialises it, on torch's default device and in its default dtype."""
+    from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = part_config(part, size)
+    if part == "vae":
+        return AutoencoderKLFlux2.from_config(config)
+    if part == "transformer":
+        return Flux2Transformer2DModel.from_config(config)
+    return Qwen3ForCausalLM(Qwen3Config(**config))
+
+
 def random_transformer(size: str, device: str, dtype: str) -> Any:
     """A transformer of a size, its weights drawn on `device`."""
-    from diffusers import Flux2Transformer2DModel
-
     torch.manual_seed(0)
     with torch.device(device):
-        made = Flux2Transformer2DModel.from_config(architecture(size))
+        made = drawn_part("transformer", size)
     return made.to(getattr(torch, dtype)).eval()
 
 
-def write_random_pipeline(size: str, folder: Path, device: str, dtype: str) -> None:
-    """Writes a whole pipeline of random weights; Klein 4B takes 16 GB of disk in bfloat16.
+def write_random_pipeline(size: str, folder: Path, device: str, dtype: str, seed: int = 0) -> None:
+    """Write a whole pipeline of random weights; Klein 4B takes 16 GB of disk in bfloat16.
 
-    Tokenizer and scheduler are pocket's.
+    Tokenizer and scheduler are pocket's. Weights are drawn part by part in a process of its own,
+    each part from its own seed, so that memory holds one part at a time and none afterwards. A
+    part that is in `folder` already stays; `model_index.json` comes last, and where it is there
+    nothing is written. Raises SystemExit where a part could not be written.
     """
-    from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
+    if (folder / "model_index.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     pocket = weights.shipped_or_own(POCKET)
-    torch.manual_seed(0)
-    with torch.device(device):
-        encoder = Qwen3ForCausalLM(Qwen3Config(**SIZES[size]["text"]))
-        vae = AutoencoderKLFlux2(**SIZES[size]["vae"])
-    pipeline = Flux2KleinPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(pocket / "scheduler"),
-        vae=vae.to(getattr(torch, dtype)),
-        text_encoder=encoder.to(getattr(torch, dtype)),
-        tokenizer=weights.load_tokenizer(pocket),
-        transformer=random_transformer(size, device, dtype),
+    for part in ("scheduler", "tokenizer"):
+        shutil.copytree(pocket / part, folder / part, dirs_exist_ok=True)
+    missing = [part for part in PARTS if not (folder / part).is_dir()]
+    process = multiprocessing.get_context("spawn").Process(
+        target=write_parts, args=(missing, size, folder, device, dtype, seed), daemon=True
     )
-    pipeline.save_pretrained(folder)
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise SystemExit(f"{folder} was not written: exit code {process.exitcode}")
+    shutil.copy(pocket / "model_index.json", folder)
+
+
+def write_parts(
+    parts: Sequence[str], size: str, folder: Path, device: str, dtype: str, seed: int
+) -> None:
+    """Draw parts in `dtype` and write them into `folder`, each whole or not at all.
+
+    Parts are drawn in the precision in which they are written: float32 first would take twice the
+    memory.
+    """
+    torch.set_default_dtype(getattr(torch, dtype))
+    for part in parts:
+        torch.manual_seed(len(PARTS) * seed + PARTS.index(part))
+        unfinished = folder / f"{part}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with torch.device(device):
+            drawn = drawn_part(part, size)
+        drawn.save_pretrained(unfinished, max_shard_size=SHARD)
+        unfinished.rename(folder / part)
 
 
 def study_of(

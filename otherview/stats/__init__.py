@@ -6,6 +6,8 @@ numba and the compiled kernels are loaded when a test first runs.
 
 from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
 from otherview.stats.columns import Column
+from otherview.stats.difference_intervals import DifferenceIntervals, difference_intervals
+from otherview.stats.discovery_bounds import DiscoveryBounds, discovery_bounds
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.power import Power, role_power, sign_flip_power
@@ -26,7 +28,9 @@ from otherview.stats.wording_split import WordingSplitResult, enough_to_split, w
 __all__ = [
     "Column",
     "CountNull",
+    "DifferenceIntervals",
     "DiscoverConfirmResult",
+    "DiscoveryBounds",
     "LabelShuffleResult",
     "MapAgreement",
     "MaxNull",
@@ -40,7 +44,9 @@ __all__ = [
     "TrendResult",
     "VarianceComponents",
     "WordingSplitResult",
+    "difference_intervals",
     "discover_confirm",
+    "discovery_bounds",
     "enough_for_role_test",
     "enough_to_split",
     "label_shuffle",

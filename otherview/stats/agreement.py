@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from otherview.stats.inputs import real_array
+
 ROWS = 512
 """Maps whose correlations with all others are held at once."""
 
@@ -43,7 +45,7 @@ def map_agreement(maps: ArrayLike) -> MapAgreement:
     """
     from scipy.stats import rankdata
 
-    array = np.asarray(maps, dtype=np.float64)
+    array = real_array(maps, "maps", finite=False)
     if array.ndim != 2 or len(array) < 2:
         raise ValueError(f"maps has shape {array.shape}; give [maps, units], two maps or more")
     array = array[:, np.isfinite(array).all(axis=0)]
@@ -62,6 +64,7 @@ def map_agreement(maps: ArrayLike) -> MapAgreement:
 
 
 def correlate_pairs(array: Float[np.ndarray, "maps units"]) -> PairCorrelations:
+    """Mean, lowest and highest Pearson correlation of all pairs of rows."""
     if (np.ptp(array, axis=1) == 0).any():
         return PairCorrelations(np.nan, np.nan, np.nan)
     unit = array / np.abs(array).max(axis=1, keepdims=True)

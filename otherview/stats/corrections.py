@@ -22,6 +22,13 @@ def benjamini_hochberg(p: Float[np.ndarray, " units"]) -> Float[np.ndarray, " un
     return adjusted
 
 
+def discoveries(p: Float[np.ndarray, " units"], alpha: float) -> int:
+    """Return how many units have a Benjamini-Hochberg q ≤ alpha (1995)."""
+    ascending = np.sort(p)
+    passing = np.flatnonzero(ascending * len(p) / np.arange(1, len(p) + 1) <= alpha)
+    return int(passing[-1]) + 1 if len(passing) else 0
+
+
 def benjamini_yekutieli(p: Float[np.ndarray, " units"]) -> Float[np.ndarray, " units"]:
     """False-discovery-rate adjusted p under any dependence (Benjamini & Yekutieli 2001)."""
     harmonic = float(np.sum(1.0 / np.arange(1, len(p) + 1)))

@@ -7,31 +7,22 @@ from jaxtyping import Int
 
 from otherview.stats.chunks import Running, run_chunks
 from otherview.stats.enumeration_kernel import enumerate_range
-from otherview.stats.enumeration_layout import (
-    FREE,
-    NO_RUN,
-    SIGNS,
-    WIDTH,
-    Cuts,
-    Layout,
-    Tallies,
-)
+from otherview.stats.enumeration_layout import FREE, Cuts, Tallies, lay_cuts, lay_out
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.flip_null import BINS, edges_fine
 
 MAX_UNITS = 32_767
 """Counts in a tile are 16-bit."""
 
-PLACES = 1 << 20
 CHUNK_WORK = 1 << 24
 """Units x Gray codes a chunk; some tenths of a second."""
 
 
 SAMPLED_CODES = 256
-CODE_SECONDS = 4e-6
-UNIT_SECONDS = 0.7e-9
-ACTIVE_SECONDS = 15e-9
-ROW_SECONDS = 12e-9
+CODE_SECONDS = 5e-6
+UNIT_SECONDS = 1e-9
+ACTIVE_SECONDS = 20e-9
+ROW_SECONDS = 9e-9
 """Time of a Gray code; of a unit in it; of an active unit, and of a row of it, at one cutoff.
 Measured on one core of a 2024 server; what `auto` predicts with, no promise."""
 
@@ -76,52 +67,10 @@ class Tail:
     """Patterns that reach a strong unit's |t|: single step, and step down."""
     beyond_floor: int
     """Patterns whose largest |z| is at or above the floor."""
+    weak_beyond_floor: int
+    """Patterns in which that of a unit below the floor in the data is."""
     floor: int
     patterns: int
-
-
-def coarse_patterns(
-    coarse: Int[np.ndarray, "units 5"],
-) -> Int[np.ndarray, "units 32"]:
-    """Sums under the 32 sign patterns of five blocks; a set bit flips."""
-    signs = 1 - 2 * ((np.arange(WIDTH) >> np.arange(SIGNS)[:, None]) & 1)
-    return np.ascontiguousarray((coarse @ signs).astype(np.int32))
-
-
-def lay_out(units: FixedPoint) -> Layout:
-    """Blocks in ascending order of size, so that the ones in a tile move sums least."""
-    order = np.argsort(np.abs(units.fine).sum(axis=0), kind="stable")
-    fine = np.ascontiguousarray(units.fine[:, order])
-    coarse = (fine + (1 << (units.shift - 1))) >> units.shift
-    size = np.abs(coarse)
-    return Layout(
-        fine=fine,
-        high=np.ascontiguousarray(coarse[:, 2 * SIGNS :].T.astype(np.int32)),
-        middle=coarse_patterns(coarse[:, SIGNS : 2 * SIGNS]),
-        low=coarse_patterns(coarse[:, :SIGNS]),
-        reach_all=size[:, : 2 * SIGNS].sum(axis=1).astype(np.int32),
-        reach_low=size[:, :SIGNS].sum(axis=1).astype(np.int32),
-        shift=units.shift,
-        error=units.blocks // 2 + 1,
-    )
-
-
-def lay_cuts(units: FixedPoint, floor: int, first_strong: int) -> Cuts:
-    """Bin edges and strong units' reaches from the floor up, with a table to place sums."""
-    edges = edges_fine(units)
-    reach = units.reach[first_strong:]
-    values = np.unique(np.concatenate([[floor], edges[edges > floor], reach]))
-    error = units.blocks // 2 + 1
-    start = floor >> units.shift
-    span = (int(edges[-1]) >> units.shift) - start + 4 * error
-    step = max(0, int(np.ceil(np.log2(max(1, span) / PLACES))))
-    places = (span >> step) + 1
-    lower = (start + (np.arange(places, dtype=np.int64) << step) - error - 1) << units.shift
-    upper = (start + (np.arange(1, places + 1, dtype=np.int64) << step) + error + 1) << units.shift
-    at_lower = np.searchsorted(values, lower, side="right")
-    place = np.where(at_lower == np.searchsorted(values, upper, side="right"), at_lower, NO_RUN)
-    rank = np.searchsorted(reach, np.concatenate([[-1], values]), side="right")
-    return Cuts(values, place.astype(np.int32), step, rank)
 
 
 def enumerate_tail(
@@ -185,6 +134,7 @@ def read_tail(
         reached=at_cut[strong],
         stepped=at_cut_weak[strong] + np.cumsum(tallies.extra)[:-1],
         beyond_floor=int(at_cut[0]),
+        weak_beyond_floor=int(at_cut_weak[0]),
         floor=floor,
         patterns=patterns,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from otherview.stats.enumeration_layout import NO_RUN, WIDTH, Cuts, Layout, fine_sum
+from otherview.stats.enumeration_layout import LANES, NO_RUN, Cuts, Layout, fine_sum
 from otherview.stats.kernels import Integer, compiled
 
 
@@ -41,31 +41,12 @@ def cuts_reached(
     coarse: Integer,
 ) -> Integer:
     """How many cuts the exact largest sum of a pattern reaches, given its coarse value."""
+    least = np.searchsorted(cut_values, (coarse - layout.error) << layout.shift, side="right")
+    beyond = (coarse + layout.error + 1) << layout.shift
+    if least == len(cut_values) or cut_values[least] > beyond:
+        return least
     exact = exact_largest(layout, sums, active, below, row, lane, gray, coarse)
     return np.searchsorted(cut_values, exact, side="right")
-
-
-@compiled
-def settle_near(
-    layout: Layout,
-    sums: Int[np.ndarray, " units"],
-    active: Int[np.ndarray, " some"],
-    gray: Integer,
-    near: Int[np.ndarray, " 32"],
-    passing: Int[np.ndarray, " thresholds"],
-    counted: Int[np.ndarray, "thresholds 32 32"],
-) -> None:
-    """Count, by their exact sums, the units of a tile too near to a threshold to tell."""
-    for lane in np.flatnonzero(near):
-        for unit in active:
-            own_sum = sums[unit] + layout.low[unit, lane]
-            for row in range(WIDTH):
-                value = abs(own_sum + layout.middle[unit, row])
-                for index in range(len(passing)):
-                    cutoff = passing[index] >> layout.shift
-                    if cutoff - layout.error < value <= cutoff + layout.error + 1:
-                        exact = fine_sum(layout.fine, unit, lane, row, gray)
-                        counted[index, row, lane] += exact > passing[index]
 
 
 @compiled
@@ -76,24 +57,25 @@ def settle_events(
     active: Int[np.ndarray, " some"],
     first_strong: Integer,
     gray: Integer,
-    weak: Int[np.ndarray, "32 32"],
-    events: Int[np.ndarray, "events 3"],
+    weak: Int[np.ndarray, "32 64"],
+    events: Int[np.ndarray, "events 4"],
     number: Integer,
+    newest: Int[np.ndarray, " 2048"],
     extra: Int[np.ndarray, " strong+1"],
 ) -> None:
     """Step-down hits of strong units that reach their own |t|.
 
-    `events` holds (pattern, unit, cuts reached) with units ascending within a pattern as they
-    were met. A unit of rank i reaching r strong units' |t| hits ranks i ... r-1; the weak
-    units hit ranks 0 ... (their own r)-1; a rank is hit once.
+    `events` holds (pattern, unit, cuts reached, -) with units ascending within a pattern. A unit
+    of rank i reaching r strong units' |t| hits ranks i ... r-1; the weak units hit ranks
+    0 ... (their own r)-1; a rank is hit once. So each event must know which ranks those before it
+    in its pattern have hit: the last column is the first rank that they have not. `newest` is -1
+    for every pattern, on entry and on exit.
     """
-    order = np.argsort(events[:number, 0], kind="mergesort")
     start = cuts.values[0] >> layout.shift
-    covered = 0
-    for rank in range(number):
-        pattern, unit, reached = events[order[rank]]
-        if rank == 0 or pattern != events[order[rank - 1], 0]:
-            row, lane = pattern // WIDTH, pattern % WIDTH
+    for event in range(number):
+        pattern, unit, reached = events[event, 0], events[event, 1], events[event, 2]
+        if newest[pattern] < 0:
+            row, lane = pattern // LANES, pattern % LANES
             position = (weak[row, lane] - start) >> cuts.step
             by_weak = np.int64(cuts.place[position]) if position >= 0 else 0
             if by_weak == NO_RUN or -layout.error <= weak[row, lane] - start < 0:
@@ -102,9 +84,15 @@ def settle_events(
                     weak[row, lane],
                 )  # fmt: skip
             covered = cuts.rank[by_weak]
+        else:
+            covered = events[newest[pattern], 3]
         first = max(covered, unit - first_strong)
         end = cuts.rank[reached]
         if end > first:
             extra[first] += 1
             extra[end] -= 1
             covered = end
+        events[event, 3] = covered
+        newest[pattern] = event
+    for event in range(number):
+        newest[events[event, 0]] = -1

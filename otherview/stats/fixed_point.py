@@ -41,9 +41,14 @@ class FixedPoint(NamedTuple):
         return np.asarray(self.observed - self.tolerance)
 
     def passing(self, thresholds: tuple[float, ...]) -> Int[np.ndarray, " thresholds"]:
-        """|t| > threshold when the fine sum is greater than this (near-ties do not pass)."""
+        """|t| > threshold when the fine sum is greater than this (near-ties do not pass).
+
+        A sum that ties with √N, the largest possible, has an infinite t and passes them all.
+        """
         cutoffs = z_from_t(np.array(thresholds, dtype=np.float64), self.blocks)
-        return np.asarray(np.rint(cutoffs * 2.0**self.bits).astype(np.int64) + self.tolerance)
+        whole = np.rint(cutoffs * 2.0**self.bits).astype(np.int64) + self.tolerance
+        infinite = np.int64(np.floor(np.sqrt(self.blocks) * 2.0**self.bits)) - self.tolerance
+        return np.asarray(np.minimum(whole, infinite - 1))
 
     def take(self, units: Int[np.ndarray, " k"]) -> "FixedPoint":
         """The given units alone, in the given order."""

@@ -82,10 +82,11 @@ class CountNull:
     p: float
     """Share of the patterns in which as many pass as in the data."""
     false_positives: int
-    """With confidence 1-alpha no more than this many of the observed are false (Hemerik &
+    """With confidence 1-alpha no more than this many of the observed do not differ (Hemerik &
     Goeman 2018): the 1-alpha quantile of the null counts, at most `observed`."""
     true_discoveries: int
-    """`observed - false_positives`: with confidence 1-alpha at least this many are true."""
+    """`observed - false_positives`: with confidence 1-alpha at least this many differ between
+    *these* wordings, over items. For this threshold alone; `discovery_bounds` for any set."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ STREAM = 4096
 """Patterns drawn from one random stream, seeded by (seed, number of the stream)."""
 
 CHUNK_WORK = 1 << 28
-"""Units x patterns a chunk, about half a second."""
+"""Units x patterns in a chunk, about a tenth of a second."""
+MAX_CHUNK = 1 << 15
+"""Patterns in a chunk."""
 
-NANOSECONDS = 0.28
-"""Time of one unit under one pattern, a table; what `auto` predicts with. Measured on one core
+NANOSECONDS = 0.07
+"""Time of one unit under one pattern, per table; what `auto` predicts with. Measured on one core
 of a 2024 server; it decides between methods and is no promise."""
 
 PILOT = 10_000
@@ -67,7 +69,7 @@ def all_flips(
 ) -> FlipNull:
     """All 2^(N-1) patterns, the last block unflipped (each stands for its mirror image too)."""
     patterns = 1 << (units.blocks - 1)
-    batch = max(1, min(1 << 15, CHUNK_WORK // len(units.fine)))
+    batch = max(1, min(MAX_CHUNK, CHUNK_WORK // len(units.fine)))
     starts = range(0, patterns, batch)
 
     def work(chunk: int) -> FlipNull:
@@ -93,23 +95,29 @@ def drawn_flips(
     The sequence depends on the seed and the number of blocks alone: drawing 1,000 and then the
     next 1,000 gives what drawing 2,000 at once gives.
     """
-    batch = max(1, min(STREAM, CHUNK_WORK // len(units.fine)))
-    pieces = [
-        (start, min(start + batch, (start // STREAM + 1) * STREAM, last))
-        for stream in range(first // STREAM, -(-last // STREAM))
-        for start in range(max(first, stream * STREAM), min(last, (stream + 1) * STREAM), batch)
-    ]
+    batch = max(1, min(MAX_CHUNK, CHUNK_WORK // len(units.fine)))
+    starts = range(first, last, batch)
 
     def work(chunk: int) -> FlipNull:
-        start, stop = pieces[chunk]
-        stream, place = divmod(start, STREAM)
-        codes = random_codes(np.random.default_rng([seed, stream]), STREAM, units.blocks)
-        return tally_codes(units, codes[place : place + stop - start], passing)
+        stop = min(starts[chunk] + batch, last)
+        return tally_codes(units, drawn_codes(seed, starts[chunk], stop, units.blocks), passing)
 
     null = empty_null(len(passing), len(units.fine))
-    for part in run_chunks(work, len(pieces), running):
+    for part in run_chunks(work, len(starts), running):
         null += part
     return null
+
+
+def drawn_codes(
+    seed: int, first: int, last: int, blocks: int
+) -> UInt8[np.ndarray, "patterns tables"]:
+    """Patterns number `first` up to (not with) `last` of the sequence of a seed."""
+    parts = []
+    for stream in range(first // STREAM, -(-last // STREAM)):
+        codes = random_codes(np.random.default_rng([seed, stream]), STREAM, blocks)
+        start = stream * STREAM
+        parts.append(codes[max(0, first - start) : last - start])
+    return np.concatenate(parts)
 
 
 def imprecision(null: FlipNull, blocks: int, alpha: float) -> float:

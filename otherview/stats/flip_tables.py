@@ -1,18 +1,30 @@
 """Every unit under given sign patterns: counts over thresholds, largest |t|, step-down."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from otherview.stats.fixed_point import FixedPoint
-from otherview.stats.kernels import Integer, compiled
+from otherview.stats.kernels import Integer, compiled, inlined
 
 SIGNS = 5
 """Signs a table: 32 partial sums, so that N signs cost N/5 additions."""
 
-LANES = 32
-"""Units side by side; six tables of 32 x 32 numbers stay in the first-level cache."""
+LANES = 64
+"""Units side by side; six tables of 32 x 64 16-bit numbers stay in the first-level cache."""
+
+GROUP = 6
+"""Tables that are added in one loop."""
+
+MAX_SHORT = (1 << 15) - 1
+SHORT_TABLES = 24
+"""Up to so many tables (120 signs) sums are added in 16 bits, above in 32: each table adds half a
+last bit of error."""
+
+
+Rows: TypeAlias = tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]
 
 
 class Tally(NamedTuple):
@@ -28,13 +40,19 @@ class Tally(NamedTuple):
 
 @compiled
 def fine_sum(
-    fine: Int[np.ndarray, "units blocks"], unit: Integer, codes: UInt8[np.ndarray, " tables"]
+    fine: Int[np.ndarray, "units blocks"],
+    unit: Integer,
+    codes: UInt8[np.ndarray, "patterns tables"],
+    pattern: Integer,
 ) -> Integer:
     """|Σ ±u| of one unit under one pattern, exactly."""
+    blocks = fine.shape[1]
     total = np.int64(0)
-    for block in range(fine.shape[1]):
-        flipped = (codes[block // SIGNS] >> (block % SIGNS)) & 1
-        total += -fine[unit, block] if flipped else fine[unit, block]
+    for start in range(0, blocks, SIGNS):
+        code = np.int64(codes[pattern, start // SIGNS])
+        for block in range(start, min(start + SIGNS, blocks)):
+            total += fine[unit, block] * (1 - 2 * (code & 1))
+            code >>= 1
     return abs(total)
 
 
@@ -43,7 +61,7 @@ def fill_tables(
     fine: Int[np.ndarray, "units blocks"],
     first: Integer,
     shift: Integer,
-    tables: Int[np.ndarray, "..."],
+    tables: Int[np.ndarray, "tables 32 64"],
 ) -> None:
     """Coarse partial sums `[table, pattern of 5 signs, lane]` of the units from `first` on."""
     units, blocks = fine.shape
@@ -65,72 +83,198 @@ def fill_tables(
 
 
 @compiled
-def tally(
+def exact_largest(
     fine: Int[np.ndarray, "units blocks"],
-    shift: Integer,
+    first: Integer,
+    lanes: Integer,
     codes: UInt8[np.ndarray, "patterns tables"],
-    passing: Int[np.ndarray, " thresholds"],
+    pattern: Integer,
+    sums: Int[np.ndarray, " 64"],
+    top: Integer,
+    largest: Integer,
+) -> Integer:
+    """The largest fine sum of these units and of those before, of the lanes not below `top`."""
+    for lane in range(lanes):
+        if sums[lane] >= top:
+            largest = max(largest, fine_sum(fine, first + lane, codes, pattern))
+    return largest
+
+
+@compiled
+def settle_hits(
+    fine: Int[np.ndarray, "units blocks"],
+    first: Integer,
+    lanes: Integer,
+    codes: UInt8[np.ndarray, "patterns tables"],
+    pattern: Integer,
+    sums: Int[np.ndarray, " 64"],
+    shift: Integer,
+    error: Integer,
+    before: Integer,
     reach: Int[np.ndarray, " units"],
-    counts: Int[np.ndarray, "thresholds patterns"],
-    largest: Int[np.ndarray, " patterns"],
     hits: Int[np.ndarray, " units"],
 ) -> None:
-    """Fill `counts`, `largest` and `hits` (all zero on entry); `reach` ascends."""
-    units = fine.shape[0]
-    table_count = codes.shape[1]
-    error = table_count
-    tables = np.empty((table_count, 1 << SIGNS, LANES), np.int32)
-    sums = np.empty(LANES, np.int32)
-    lowest = np.int64(1) << 62
-    for cutoff in passing:
-        lowest = min(lowest, cutoff)
-    lowest = (lowest >> shift) - error
-    for first in range(0, units, LANES):
-        fill_tables(fine, first, shift, tables)
-        lanes = min(LANES, units - first)
-        every_lane_hit = 0
-        for pattern in range(len(codes)):
-            for lane in range(LANES):
-                sums[lane] = 0
-            for table in range(0, table_count, 3):
-                one = tables[table, codes[pattern, table]]
-                two = tables[table + 1, codes[pattern, table + 1]]
-                three = tables[table + 2, codes[pattern, table + 2]]
+    """Count for each of these units whether it or one before it reaches its own |t|."""
+    largest = before >> shift
+    for lane in range(lanes):
+        largest = max(largest, sums[lane])
+        own = reach[first + lane] >> shift
+        if largest > own + error + 1:
+            hits[first + lane] += 1
+        elif largest >= own - error:
+            exact = exact_largest(
+                fine, first, lane + 1, codes, pattern, sums, largest - 2 * error, before
+            )
+            hits[first + lane] += exact >= reach[first + lane]
+
+
+@compiled
+def count_near(
+    fine: Int[np.ndarray, "units blocks"],
+    first: Integer,
+    lanes: Integer,
+    codes: UInt8[np.ndarray, "patterns tables"],
+    pattern: Integer,
+    sums: Int[np.ndarray, " 64"],
+    possible: Integer,
+    certain: Integer,
+    passing: Integer,
+) -> Integer:
+    """How many of the units whose sums are too near to a threshold pass it."""
+    count = 0
+    for lane in range(lanes):
+        if possible < sums[lane] <= certain:
+            count += fine_sum(fine, first + lane, codes, pattern) > passing
+    return count
+
+
+def tally_kernel(integer: type[np.integer[Any]]) -> Callable[..., None]:
+    """The kernel that adds sums in `integer`s, np.int16 or np.int32."""
+
+    @inlined
+    def rows_of_six(
+        codes: UInt8[np.ndarray, "patterns tables"], pattern: np.uint64, first: np.uint64
+    ) -> Rows:
+        """The rows that a pattern takes in the six tables from `first` on."""
+        return (
+            np.uint64(codes[pattern, first]),
+            np.uint64(codes[pattern, first + np.uint64(1)]),
+            np.uint64(codes[pattern, first + np.uint64(2)]),
+            np.uint64(codes[pattern, first + np.uint64(3)]),
+            np.uint64(codes[pattern, first + np.uint64(4)]),
+            np.uint64(codes[pattern, first + np.uint64(5)]),
+        )
+
+    @inlined
+    def sum_of_six(
+        tables: Int[np.ndarray, "tables 32 64"], first: np.uint64, rows: Rows, lane: np.uint64
+    ) -> Integer:
+        """Sum of one lane over the six tables from `first` on."""
+        return integer(
+            tables[first, rows[0], lane]
+            + tables[first + np.uint64(1), rows[1], lane]
+            + tables[first + np.uint64(2), rows[2], lane]
+            + tables[first + np.uint64(3), rows[3], lane]
+            + tables[first + np.uint64(4), rows[4], lane]
+            + tables[first + np.uint64(5), rows[5], lane]
+        )
+
+    @compiled
+    def tally(
+        fine: Int[np.ndarray, "units blocks"],
+        shift: Integer,
+        codes: UInt8[np.ndarray, "patterns tables"],
+        passing: Int[np.ndarray, " thresholds"],
+        reach: Int[np.ndarray, " units"],
+        counts: Int[np.ndarray, "thresholds patterns"],
+        largest: Int[np.ndarray, " patterns"],
+        hits: Int[np.ndarray, " units"],
+    ) -> None:
+        """Fill `counts`, `largest` and `hits` (all zero on entry); `reach` ascends.
+
+        Sums are added coarsely, of fine sums over 2^shift; what these leave open is decided by
+        fine ones. A loop without a store finds the largest sum of 64 units; the sums themselves
+        are looked at only where that matters.
+        """
+        units = fine.shape[0]
+        number = codes.shape[1]
+        error = np.int64(number)
+        last = np.uint64(number - GROUP)
+        tables = np.empty((number, 1 << SIGNS, LANES), integer)
+        others = np.zeros(LANES, integer)
+        sums = np.empty(LANES, np.int32)
+        possible, certain = np.empty(len(passing), integer), np.empty(len(passing), integer)
+        for level in range(len(passing)):
+            cutoff = passing[level] >> shift
+            possible[level], certain[level] = cutoff - error, cutoff + error + 1
+        near = np.zeros(len(passing), np.bool_)
+        for first in range(0, units, LANES):
+            fill_tables(fine, first, shift, tables)
+            lanes = min(LANES, units - first)
+            every_lane_hit = 0
+            for index in range(len(codes)):
+                pattern = np.uint64(index)
+                if last > 0:
+                    others[:] = 0
+                    for table in range(0, number - GROUP, GROUP):
+                        rows = rows_of_six(codes, pattern, np.uint64(table))
+                        for lane in range(LANES):
+                            others[np.uint64(lane)] += sum_of_six(
+                                tables, np.uint64(table), rows, np.uint64(lane)
+                            )
+                rows = rows_of_six(codes, pattern, last)
+                top = integer(0)
                 for lane in range(LANES):
-                    sums[lane] += one[lane] + two[lane] + three[lane]
-            top = np.int32(0)
-            for lane in range(LANES):
-                sums[lane] = abs(sums[lane])
-                top = max(top, sums[lane])
-            before = largest[pattern]
-            after = before
-            if top + error >= before >> shift:
-                for lane in range(lanes):
-                    if sums[lane] + error >= after >> shift:
-                        after = max(after, fine_sum(fine, first + lane, codes[pattern]))
-                largest[pattern] = after
-            if before >= reach[first + lanes - 1]:
-                every_lane_hit += 1
-            elif after >= reach[first]:
-                for lane in range(lanes):
-                    if sums[lane] + error >= before >> shift:
-                        before = max(before, fine_sum(fine, first + lane, codes[pattern]))
-                    hits[first + lane] += before >= reach[first + lane]
-            if top > lowest:
-                for index in range(len(passing)):
-                    cutoff = passing[index] >> shift
-                    possible = certain = 0
+                    found = sum_of_six(tables, last, rows, np.uint64(lane))
+                    found = integer(abs(integer(found + others[np.uint64(lane)])))
+                    top = max(top, found)
+                before = largest[pattern]
+                raises = top + error >= before >> shift
+                hit_by_all = before >= reach[first + lanes - 1]
+                every_lane_hit += hit_by_all
+                settles = not hit_by_all and (raises or before >= reach[first])
+                some_near = False
+                for level in range(len(passing)):
+                    near[level] = False
+                    if top <= possible[level]:
+                        continue
+                    at_least = at_most = integer(0)
                     for lane in range(LANES):
-                        possible += sums[lane] > cutoff - error
-                        certain += sums[lane] > cutoff + error + 1
-                    if possible > certain:
-                        for lane in range(lanes):
-                            if cutoff - error < sums[lane] <= cutoff + error + 1:
-                                exact = fine_sum(fine, first + lane, codes[pattern])
-                                certain += exact > passing[index]
-                    counts[index, pattern] += certain
-        for lane in range(lanes):
-            hits[first + lane] += every_lane_hit
+                        found = sum_of_six(tables, last, rows, np.uint64(lane))
+                        found = integer(abs(integer(found + others[np.uint64(lane)])))
+                        at_most += integer(found > possible[level])
+                        at_least += integer(found > certain[level])
+                    counts[level, pattern] += at_least
+                    near[level] = at_most > at_least
+                    some_near |= near[level]
+                if not (raises or settles or some_near):
+                    continue
+                for lane in range(LANES):
+                    found = sum_of_six(tables, last, rows, np.uint64(lane))
+                    sums[np.uint64(lane)] = abs(integer(found + others[np.uint64(lane)]))
+                if raises:
+                    largest[pattern] = exact_largest(
+                        fine, first, lanes, codes, pattern, sums,
+                        max(top - error, before >> shift) - error, before,
+                    )  # fmt: skip
+                if settles and largest[pattern] >= reach[first]:
+                    settle_hits(
+                        fine, first, lanes, codes, pattern, sums, shift, error, before, reach, hits
+                    )
+                for level in range(len(passing)):
+                    if near[level]:
+                        counts[level, pattern] += count_near(
+                            fine, first, lanes, codes, pattern, sums, possible[level],
+                            certain[level], passing[level],
+                        )  # fmt: skip
+            for lane in range(lanes):
+                hits[first + lane] += every_lane_hit
+
+    return tally
+
+
+tally_short = tally_kernel(np.int16)
+tally_long = tally_kernel(np.int32)
 
 
 def tally_patterns(
@@ -142,8 +286,21 @@ def tally_patterns(
         np.zeros(len(codes), np.int64),
         np.zeros(len(units.fine), np.int64),
     )
-    tally(units.fine, units.shift, codes, passing, units.reach, *result)
+    missing = -codes.shape[1] % GROUP
+    if missing:
+        codes = np.pad(codes, ((0, 0), (0, missing)))
+    if codes.shape[1] <= SHORT_TABLES:
+        shift = short_shift(units, codes.shape[1])
+        tally_short(units.fine, shift, codes, passing, units.reach, *result)
+    else:
+        tally_long(units.fine, units.shift, codes, passing, units.reach, *result)
     return result
+
+
+def short_shift(units: FixedPoint, tables: int) -> int:
+    """The least shift with which no sum, its error included, outgrows 16 bits."""
+    largest = int(np.sqrt(units.blocks) * 2.0**units.bits)
+    return (largest // (MAX_SHORT - 2 * tables)).bit_length()
 
 
 def table_count(blocks: int) -> int:

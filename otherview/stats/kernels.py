@@ -21,10 +21,27 @@ def compiled(kernel: Kernel) -> Kernel:
     """`kernel` as machine code that releases the GIL, cached beside its source.
 
     Where the source directory is read-only numba uses the user's cache directory; where no
-    directory can be written the kernel is compiled anew in every process.
+    directory can be written the kernel is compiled again in every process. A file of the cache
+    that cannot be read is thrown away and the kernel compiled again.
     """
     options = {"nogil": True, "error_model": "numpy"}
     try:
-        return cast(Kernel, numba.njit(cache=True, **options)(kernel))
+        dispatcher = numba.njit(cache=True, **options)(kernel)
     except RuntimeError:
         return cast(Kernel, numba.njit(**options)(kernel))
+    survive_damage(dispatcher._cache)
+    return cast(Kernel, dispatcher)
+
+
+def survive_damage(cache: Any) -> None:
+    """Let a cache of numba whose files are damaged (a full disk, a crash) start again, empty."""
+    load = cache.load_overload
+
+    def load_overload(*arguments: Any) -> Any:
+        try:
+            return load(*arguments)
+        except Exception:  # whatever reading garbage raises
+            cache.flush()
+            return None
+
+    cache.load_overload = load_overload

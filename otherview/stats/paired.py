@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 
+from otherview.stats.inputs import block_labels, real_array
+
 NEAR_TIE = 2.0**-45
 """Sums that differ by less than this share of what they could differ by are equal.
 
@@ -37,31 +39,6 @@ class Effects(NamedTuple):
     degenerate: Bool[np.ndarray, " units"]
 
 
-def check_differences(differences: ArrayLike, name: str = "differences") -> np.ndarray:
-    """`differences` as float64 `[pairs, units]` in C order.
-
-    Raises ValueError naming the first NaN or infinity, a wrong shape, or a dtype that holds no
-    real numbers.
-    """
-    array = np.asarray(differences)
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ValueError(f"{name} has shape {array.shape}; give [pairs, units], one row a pair")
-    check_finite(array, name)
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def check_finite(array: np.ndarray, name: str) -> None:
-    """Raise ValueError naming the first element of `array` that is no finite real number."""
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} has dtype {array.dtype}; give real numbers")
-    if array.dtype.kind == "f":
-        finite = np.isfinite(array)
-        if not finite.all():
-            place = np.unravel_index(int(np.argmin(finite)), array.shape)
-            where = ", ".join(str(int(index)) for index in place)
-            raise ValueError(f"{name}[{where}] is {array[place]}; remove the pair or the unit")
-
-
 def check_alpha(alpha: float) -> None:
     """Raise ValueError unless 0 < alpha < 1."""
     if not 0 < alpha < 1:
@@ -84,23 +61,18 @@ def block_means(
     `differences` is `[pairs, units]`; `blocks` `[pairs]` labels (numbers or strings) the pairs
     that must flip together, in any order, in blocks of any size; None makes each pair a block.
 
-    Raises ValueError on wrong shapes, NaN, infinity, and fewer than two blocks.
+    Raises ValueError on wrong shapes, what is no finite real number, missing labels, and fewer
+    than two blocks.
     """
-    array = check_differences(differences, name)
+    array = np.ascontiguousarray(real_array(differences, name))
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name} has shape {array.shape}; give [pairs, units], one row per pair")
     pairs, units = array.shape
     labels: np.ndarray
     if blocks is None:
         labels = block_of_pair = np.arange(pairs)
     else:
-        given = np.asarray(blocks)
-        if given.shape != (pairs,):
-            raise ValueError(
-                f"blocks has shape {given.shape}; give one label for each of the {pairs} pairs"
-            )
-        if given.dtype.kind == "f" and np.isnan(given).any():
-            place = int(np.argmax(np.isnan(given)))
-            raise ValueError(f"blocks[{place}] is nan; give every pair a block")
-        labels, block_of_pair = np.unique(given, return_inverse=True)
+        labels, block_of_pair = block_labels(blocks, pairs)
     if len(labels) < 2:
         raise ValueError(
             f"{name} holds {len(labels)} block{'' if len(labels) == 1 else 's'}; "
@@ -156,13 +128,14 @@ def z_from_t(t: Any, blocks: int) -> Any:
 def hedges_g(
     dz: Float[np.ndarray, " units"], blocks: int, confidence: float
 ) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, "units 2"]]:
-    """Hedges' g = J d_z and its interval from the noncentral t distribution.
+    """Hedges' g = J d_z, and an interval of the effect size δ that it estimates.
 
-    J = Γ(n/2) / (√(n/2) Γ((n-1)/2)) with n = blocks - 1 takes out the small-sample bias (Hedges
-    1981). The interval holds the noncentralities under which the t seen is at the upper and
-    the lower (1-confidence)/2 point (Steiger & Fouladi 1997), times J/√N. It assumes normal
-    block means; the sign-flip p does not. NaN where d_z is not finite and where blocks = 2
-    (J is 0 there: no unbiased estimate exists).
+    J = Γ(n/2) / (√(n/2) Γ((n-1)/2)) with n = blocks - 1 takes out the small-sample bias of the
+    estimate (Hedges 1981). The interval needs no such correction: it holds the δ = λ/√N under
+    whose noncentrality λ the t seen is between its upper and lower (1-confidence)/2 points
+    (Steiger & Fouladi 1997), so its coverage is exact where block means are normal; the sign-flip
+    p does not assume that. NaN where d_z is not finite and where blocks = 2 (J is 0 there: no
+    unbiased estimate exists).
     """
     from scipy import special
 
@@ -177,7 +150,7 @@ def hedges_g(
     t = dz[finite] * np.sqrt(blocks)
     tail = (1 - confidence) / 2
     bounds = np.stack([noncentrality(nu, 1 - tail, t), noncentrality(nu, tail, t)], axis=1)
-    interval[finite] = correction / np.sqrt(blocks) * bounds
+    interval[finite] = bounds / np.sqrt(blocks)
     return g, interval
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
+
+from otherview.stats.inputs import real_array
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class PublishedReading:
 
 
 def published_reading(
-    differences: Float[np.ndarray, "pairs units"],
+    differences: ArrayLike,
     *,
     thresholds: Sequence[float] = (3.0, 5.0),
     flips: int = 200,
@@ -80,12 +83,11 @@ def published_reading(
     of a unit's differences does not change under flips, so each t follows from one sum of signed
     differences. Raises ValueError for fewer than two pairs and for NaN or infinity.
     """
-    values = np.asarray(differences, dtype=np.float64)
+    values = real_array(differences, "differences")
     if values.ndim != 2 or values.shape[0] < 2:
-        raise ValueError(f"differences has shape {values.shape}; [pairs >= 2, units] is needed")
-    if not np.isfinite(values).all():
-        pair, unit = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"differences[{pair}, {unit}] is {values[pair, unit]}")
+        raise ValueError(
+            f"differences has shape {values.shape}; give [pairs, units], two pairs or more"
+        )
     pairs = values.shape[0]
     degenerate = np.ptp(values, axis=0) == 0
     varied = values[:, ~degenerate]
@@ -116,7 +118,7 @@ def published_reading(
 def t_of_flips(
     sums: Float[np.ndarray, "*flips units"], squares: Float[np.ndarray, " units"], pairs: int
 ) -> Float[np.ndarray, "*flips units"]:
-    """t from the sum and the sum of squares of N differences; infinite where they are all equal."""
+    """Return t from the sum and the sum of squares of N differences; infinite if all are equal."""
     variance = np.maximum(squares - sums**2 / pairs, 0.0) / (pairs - 1)
     with np.errstate(divide="ignore"):
         return np.asarray(sums / pairs / np.sqrt(variance / pairs))

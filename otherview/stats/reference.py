@@ -1,16 +1,106 @@
-"""What each test is, in plain NumPy over all flips or relabellings.
+"""What each test is, in plain NumPy over all flips or orders.
 
 The definitions that the fast code is compared with, for data small enough to visit everything.
 """
 
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 TIE = 1e-9
 """Relative difference at which two statistics are the same."""
+
+BINS = 8192
+"""|z| of simultaneous bounds is told apart in this many equal steps."""
+
+
+class SignFlips(NamedTuple):
+    """The sign-flip test of every unit."""
+
+    t: Float[np.ndarray, " units"]
+    p: Float[np.ndarray, " units"]
+    p_maxt: Float[np.ndarray, " units"]
+    p_stepdown: Float[np.ndarray, " units"]
+    counts: Int[np.ndarray, " patterns"]
+    """Units with |t| above the threshold, under each pattern; the data's own is the first."""
+
+
+def binned_p(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, "patterns units"]:
+    """Student's p of |t| under all sign patterns, |z| = |Σd| / √Σd² rounded down to a step."""
+    from scipy.stats import t as student
+
+    items = len(differences)
+    length = np.sqrt((differences**2).sum(axis=0))
+    z = np.abs(sign_patterns(items) @ (differences / np.where(length > 0, length, 1.0)))
+    steps = np.minimum(np.floor(z / np.sqrt(items) * BINS * (1 + TIE)), BINS - 1)
+    z = steps / BINS * np.sqrt(items)
+    return np.asarray(2 * student.sf(z * np.sqrt((items - 1) / (items - z**2)), items - 1))
+
+
+def bound_scale(p: Float[np.ndarray, "patterns units"], alpha: float, shift: int, of: int) -> float:
+    """λ of simultaneous bounds: at most alpha of the patterns have some k for which the k-th
+    smallest p of these units, of `of` in all, is below λ (k - shift) / (of - shift)."""
+    rank = np.arange(1, p.shape[1] + 1) - shift
+    if not (rank > 0).any():
+        return np.inf
+    scales = (np.sort(p, axis=1)[:, rank > 0] / rank[rank > 0]).min(axis=1) * (of - shift)
+    return float(np.sort(scales)[int(alpha * len(scales) * (1 + 1e-12))])
+
+
+def discovery_reference(
+    differences: Float[np.ndarray, "items units"],
+    chosen: tuple[int, ...],
+    *,
+    alpha: float = 0.05,
+    shift: int = 0,
+    own_scale: bool = False,
+) -> int:
+    """True discoveries among the chosen units, by closed testing of every set of units.
+
+    A set is rejected if for some k its k-th smallest p is below λ (k - shift) / (units - shift);
+    `own_scale` reads λ off the set's own flips, else off those of all units. At least so many of
+    the chosen units differ as are in none of the sets that are not rejected, at most.
+    """
+    p = binned_p(differences)
+    units = p.shape[1]
+    scale = bound_scale(p, alpha, shift, units)
+    spared = 0
+    for size in range(1, units + 1):
+        for members in itertools.combinations(range(units), size):
+            own = p[:, members]
+            if own_scale:
+                scale = bound_scale(own, alpha, shift, units)
+            rank = np.arange(1, size + 1) - shift
+            quotient = np.sort(own[0])[rank > 0] / rank[rank > 0] * (units - shift)
+            if not (quotient < scale).any():
+                spared = max(spared, len(set(members) & set(chosen)))
+    return len(chosen) - spared
+
+
+def interval_reference(
+    differences: Float[np.ndarray, "items units"], alpha: float = 0.05
+) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, " units"]]:
+    """Simultaneous intervals: mean ± c standard errors, c the smallest that the largest |t| of the
+    centred differences does not exceed in 1 - alpha of all ways to draw as many items with
+    replacement."""
+    items = len(differences)
+    centred = differences - differences.mean(axis=0)
+    drawn = [
+        paired_t(centred[list(draw)]) for draw in itertools.product(range(items), repeat=items)
+    ]
+    largest = np.sort(np.nan_to_num(np.abs(drawn), nan=0.0, posinf=np.inf).max(axis=1))
+    critical = largest[int(np.ceil((1 - alpha) * len(largest) * (1 - 1e-12))) - 1]
+    error = differences.std(axis=0, ddof=1) / np.sqrt(items)
+    return differences.mean(axis=0) - critical * error, differences.mean(axis=0) + critical * error
+
+
+def null_t(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, "patterns units"]:
+    """|t| under all sign patterns; 0 for a unit of zeros."""
+    null = [paired_t(signs[:, None] * differences) for signs in sign_patterns(len(differences))]
+    return np.nan_to_num(np.abs(null), nan=0.0, posinf=np.inf)
 
 
 def paired_t(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray, " units"]:
@@ -22,6 +112,23 @@ def paired_t(differences: Float[np.ndarray, "items units"]) -> Float[np.ndarray,
         )
 
 
+def published_reference(
+    differences: Float[np.ndarray, "items units"],
+    signs: Float[np.ndarray, "flips items"],
+    threshold: float,
+) -> tuple[int, float]:
+    """Units with |t| above the threshold, and the 99th percentile of that under given flips."""
+    counts = [(np.abs(paired_t(row[:, None] * differences)) > threshold).sum() for row in signs]
+    return int((np.abs(paired_t(differences)) > threshold).sum()), float(np.percentile(counts, 99))
+
+
+def rate_reference(p: Float[np.ndarray, " units"], alpha: float) -> Bool[np.ndarray, " units"]:
+    """Units that Benjamini & Hochberg's procedure finds at false discovery rate alpha."""
+    cutoffs = alpha * np.arange(1, len(p) + 1) / len(p)
+    passing = np.flatnonzero(np.sort(p) <= cutoffs * (1 + TIE))
+    return p <= (np.sort(p)[passing[-1]] if len(passing) else -1.0)
+
+
 def share_reaching(
     null: Float[np.ndarray, "randomisations units"], observed: Float[np.ndarray, " units"]
 ) -> Float[np.ndarray, " units"]:
@@ -31,14 +138,51 @@ def share_reaching(
 
 
 def sign_flip_reference(
-    differences: Float[np.ndarray, "items units"],
+    differences: Float[np.ndarray, "items units"], threshold: float = 3.0
+) -> SignFlips:
+    """t, p, family-wise p (single step and step down) and counts over all sign patterns."""
+    null, t = null_t(differences), paired_t(differences)
+    size = np.nan_to_num(np.abs(t), nan=0.0, posinf=np.inf)
+    stepdown = np.empty(len(t))
+    highest = 0.0
+    for unit in np.argsort(-size):
+        rest = null[:, size <= size[unit] * (1 + TIE)].max(axis=1, keepdims=True)
+        highest = max(highest, float(share_reaching(rest, size[unit : unit + 1])[0]))
+        stepdown[unit] = highest
+    return SignFlips(
+        t=t,
+        p=share_reaching(null, np.abs(t)),
+        p_maxt=share_reaching(null.max(axis=1, keepdims=True), np.abs(t)),
+        p_stepdown=stepdown,
+        counts=(null > threshold * (1 + TIE)).sum(axis=1),
+    )
+
+
+def sign_patterns(items: int) -> Float[np.ndarray, "patterns items"]:
+    """All 2^items sign patterns; the first flips nothing."""
+    return np.array(list(itertools.product([1.0, -1.0], repeat=items)))
+
+
+def split_half_reference(
+    one: Float[np.ndarray, "items units"], other: Float[np.ndarray, "items units"], alpha: float
+) -> tuple[float, int, int]:
+    """Correlation of the t of two halves, units found in one, and those replicated in the other."""
+    here, there = sign_flip_reference(one), sign_flip_reference(other)
+    found = rate_reference(here.p, alpha)
+    again = found & (there.p <= alpha) & (np.sign(here.t) == np.sign(there.t))
+    return float(np.corrcoef(here.t, there.t)[0, 1]), int(found.sum()), int(again.sum())
+
+
+def trend_reference(
+    values: Float[np.ndarray, "items units"], dose: Float[np.ndarray, " items"]
 ) -> tuple[Float[np.ndarray, " u"], Float[np.ndarray, " u"], Float[np.ndarray, " u"]]:
-    """t, p and family-wise p (largest |t|) over all sign patterns of the items."""
-    signs = np.array(list(itertools.product([1.0, -1.0], repeat=len(differences))))
-    null = np.abs([paired_t(pattern[:, None] * differences) for pattern in signs])
-    t = paired_t(differences)
-    largest = np.nan_to_num(null, nan=0.0, posinf=np.inf).max(axis=1, keepdims=True)
-    return t, share_reaching(null, np.abs(t)), share_reaching(largest, np.abs(t))
+    """Correlation with the dose, its p and family-wise p over all orders of the doses."""
+    orders = np.array([dose[list(order)] for order in itertools.permutations(range(len(dose)))])
+    null = np.abs([[np.corrcoef(order, unit)[0, 1] for unit in values.T] for order in orders])
+    correlation = np.array([np.corrcoef(dose, unit)[0, 1] for unit in values.T])
+    size = np.abs(correlation)
+    largest = null.max(axis=1, keepdims=True)
+    return correlation, share_reaching(null, size), share_reaching(largest, size)
 
 
 def exact(

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from otherview.stats.chunks import Progress, Running
 from otherview.stats.columns import Column
 from otherview.stats.flip_null import MaxNull
-from otherview.stats.paired import check_alpha, check_finite
+from otherview.stats.inputs import real_array
+from otherview.stats.paired import check_alpha
 from otherview.stats.role_null import (
     PILOT,
     Randomisations,
@@ -317,14 +318,13 @@ def enough_wordings(alpha: float) -> int:
 
 
 def check_responses(responses: ArrayLike) -> Float[np.ndarray, "items wordings units"]:
-    """`responses` as float64. Raises ValueError on a wrong shape, NaN or infinity."""
-    array = np.asarray(responses)
+    """`responses` as float64. Raises ValueError on a wrong shape and as `real_array` does."""
+    array = real_array(responses, "responses")
     if array.ndim != 3 or 0 in array.shape:
         raise ValueError(f"responses has shape {array.shape}; give [items, wordings, units]")
-    check_finite(array, "responses")
     if len(array) < 2:
         raise ValueError("responses holds 1 item; a role test needs two or more")
-    return np.asarray(array, dtype=np.float64)
+    return array
 
 
 def check_roles(roles: ArrayLike, wordings: int) -> Bool[np.ndarray, " wordings"]:

@@ -1,6 +1,5 @@
 """The null of the role test: resampled items added to relabelled wordings."""
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otherview.stats.chunks import Running, run_chunks
+from otherview.stats.multisets import multisets, orders
 from otherview.stats.paired import NEAR_TIE
 from otherview.stats.wordings import (
     MAX_RELABELLINGS,
@@ -210,7 +210,7 @@ def randomisations(
     listable = design.contrasts <= MAX_RELABELLINGS
     draws = math.comb(2 * items - 2, items - 1) if items else 1
     if design.contrasts * draws <= MAX_RELABELLINGS:
-        every = item_multisets(items) if items else np.zeros((1, 0), np.int64)
+        every = multisets(items, items - 1) if items else np.zeros((1, 0), np.int64)
         listed = all_contrasts(design)
         return Randomisations(
             design, items, len(listed) * draws, True, (seed, stream), listed, every
@@ -221,21 +221,6 @@ def randomisations(
         rows = -(-wanted // len(listed)) * len(listed)
         return Randomisations(design, items, rows, False, (seed, stream), listed, None)
     return Randomisations(design, items, wanted, False, (seed, stream), None, None)
-
-
-def item_multisets(items: int) -> Int[np.ndarray, "multisets items"]:
-    """How often each item is drawn, for all ways to draw items - 1 of them with replacement."""
-    drawn = items - 1
-    bars = np.array(list(itertools.combinations(range(drawn + items - 1), items - 1)))
-    edges = np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), drawn + items - 1)
-    return np.asarray(np.diff(np.concatenate(edges, axis=1), axis=1) - 1)
-
-
-def orders(times: Int[np.ndarray, "r items"]) -> Int[np.ndarray, " r"]:
-    """In how many orders these items can be drawn: n! / Π times!."""
-    drawn = int(times[0].sum())
-    factorials = np.array([math.factorial(n) for n in range(drawn + 1)], dtype=np.int64)
-    return np.asarray(factorials[drawn] // np.prod(factorials[times], axis=1))
 
 
 def with_width(units: RoleUnits, plan: Randomisations, running: Running) -> RoleUnits:

@@ -85,32 +85,3 @@ def contour_tail(weights: Float[np.ndarray, " n"], total: float, theta: float) -
             break
     scale = np.exp(chernoff_exponent(weights, total, c))
     return float(integral * step / np.pi * scale)
-
-
-def lattice_step(weights: Float[np.ndarray, " n"], longest: int) -> float | None:
-    """The largest step of which all `weights` are whole multiples, or None if their sum would
-    be more than `longest` steps."""
-    smallest = float(weights.min())
-    for parts in range(1, 13):
-        step = smallest / parts
-        multiples = weights / step
-        if multiples.sum() > longest:
-            return None
-        if np.abs(multiples - np.rint(multiples)).max() < 1e-9:
-            return step
-    return None
-
-
-def lattice_tail(
-    weights: Float[np.ndarray, " n"], total: float, step: float
-) -> tuple[float, float]:
-    """P(S ≥ total) and P(S > total) for weights in whole steps, by convolution."""
-    multiples = np.rint(weights / step).astype(np.int64)
-    law = np.zeros(int(multiples.sum()) + 1)
-    law[0] = 1.0
-    for multiple in multiples:
-        law *= 0.5
-        law[multiple:] += law[: len(law) - multiple].copy()
-    # law[k] is the probability that the negative ones add up to k steps.
-    limit = (int(multiples.sum()) - round(total / step)) // 2
-    return float(law[: limit + 1].sum()), float(law[:limit].sum())

@@ -41,8 +41,10 @@ class SignFlipResult:
     """Family-wise p, single step: share of the flips whose largest |t| reaches this unit's."""
     p_stepdown: Float[np.ndarray, " units"]
     """Family-wise p, step down (Westfall & Young 1993, algorithm 2.8)."""
-    familywise_exact: Bool[np.ndarray, " units"]
-    """Where `p_maxt` and `p_stepdown` count all flips; elsewhere they are Monte Carlo."""
+    p_maxt_exact: Bool[np.ndarray, " units"]
+    p_stepdown_exact: Bool[np.ndarray, " units"]
+    """Where `p_maxt` and `p_stepdown` count all flips; elsewhere they are Monte Carlo. If `exact`,
+    those that are Monte Carlo are all above alpha whatever the seed."""
     p_holm: Float[np.ndarray, " units"]
     q_bh: Float[np.ndarray, " units"]
     q_by: Float[np.ndarray, " units"]
@@ -51,7 +53,8 @@ class SignFlipResult:
     g: Float[np.ndarray, " units"]
     """Hedges' g: `dz` without its small-sample bias. NaN where degenerate or with two blocks."""
     g_interval: Float[np.ndarray, "units 2"]
-    """1-alpha interval of `g` from the noncentral t; NaN where `g` is."""
+    """1-alpha interval of the effect size that `g` estimates, from the noncentral t; NaN where
+    `g` is."""
     degenerate: Bool[np.ndarray, " units"]
     """All block means equal. All zero: t is NaN, p is 1, no threshold is passed. Equal and not
     zero: t is infinite, p is exact, every threshold is passed (`counts[c].infinite`)."""
@@ -95,8 +98,18 @@ class SignFlipResult:
         Column("q_by", "false discovery rate after Benjamini and Yekutieli", PROBABILITY),
         Column("dz", "mean difference over its standard deviation", "SD"),
         Column("g", "effect size, Hedges’ g; positive: larger under test", "SD", "g"),
-        Column("g_low", "lower end of the interval of g at the study’s level", "SD", "g, low"),
-        Column("g_high", "upper end of the interval of g at the study’s level", "SD", "g, high"),
+        Column(
+            "g_low",
+            "lower end of the interval of the effect size at the study’s level",
+            "SD",
+            "g, low",
+        ),
+        Column(
+            "g_high",
+            "upper end of the interval of the effect size at the study’s level",
+            "SD",
+            "g, high",
+        ),
         Column("familywise", "family-wise p is at most the study’s level", heading="differs"),
     )
 
@@ -157,7 +170,9 @@ def sign_flip_test(
     `blocks` `[pairs]` labels pairs that must flip together, in any order, in blocks of any
     size; without it each pair is a block. Every block is first reduced to its mean, so blocks
     weigh equally and replicates add no degrees of freedom; the test is exact if the vector of a
-    block's differences is as likely as its negative when nothing is there.
+    block's differences is as likely as its negative when nothing is there. It generalises over
+    blocks (items) and not over what all blocks share: it says that units differ between *these*
+    wordings.
 
     `flips` concerns the nulls over units (counts, largest |t|): "exact" takes all 2^(blocks-1)
     sign patterns, a number draws that many (or takes all, if there are no more), "auto" takes
@@ -212,7 +227,8 @@ def sign_flip_test(
         p_method=unit_p.method,
         p_maxt=null.p_maxt[place],
         p_stepdown=null.p_stepdown[place],
-        familywise_exact=null.familywise_exact[place],
+        p_maxt_exact=null.p_maxt_exact[place],
+        p_stepdown_exact=null.p_stepdown_exact[place],
         p_holm=holm(unit_p.p),
         q_bh=benjamini_hochberg(unit_p.p),
         q_by=benjamini_yekutieli(unit_p.p),

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
 from otherview.stats.columns import PROBABILITY, Column
-from otherview.stats.corrections import benjamini_hochberg
+from otherview.stats.corrections import discoveries
 from otherview.stats.paired import BlockMeans, block_means, check_alpha, effects
 from otherview.stats.sign_flip import Flips, SignFlipResult, check_seed, sign_flip_test
 
@@ -81,11 +81,11 @@ def split_half(
     for split in range(splits):
         order = generator.permutation(n_blocks)
         halves = [np.sort(half) for half in (order[: n_blocks // 2], order[n_blocks // 2 :])]
-        (t_a, p_a), (t_b, p_b) = (t_and_p(reduced.values[half], threads) for half in halves)
+        (t_a, p_a), (t_b, p_b) = (t_and_p(reduced.values[half], alpha, threads) for half in halves)
         correlation[split] = map_correlation(t_a, t_b)
         same_sign = np.sign(t_a) == np.sign(t_b)
         for direction, (here, there) in enumerate(((p_a, p_b), (p_b, p_a))):
-            chosen = benjamini_hochberg(here) <= alpha
+            chosen = found_by_rate(here, alpha)
             significant[split, direction] = chosen.sum()
             replicated[split, direction] = (chosen & same_sign & (there <= alpha)).sum()
         if progress is not None:
@@ -102,12 +102,18 @@ def check_halves(reduced: BlockMeans) -> int:
 
 
 def t_and_p(
-    values: Float[np.ndarray, "blocks units"], threads: int | None
+    values: Float[np.ndarray, "blocks units"], alpha: float, threads: int | None
 ) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, " units"]]:
-    """t and sign-flip p of every unit."""
-    from otherview.stats.sign_flip_p import sign_flip_p
+    """t of every unit, and p that decide at alpha as its sign-flip p do."""
+    from otherview.stats.p_bounds import deciding_p
 
-    return effects(values).t, sign_flip_p(values, Running(threads)).p
+    return effects(values).t, deciding_p(values, alpha, Running(threads))
+
+
+def found_by_rate(p: Float[np.ndarray, " units"], alpha: float) -> Bool[np.ndarray, " units"]:
+    """Units with Benjamini-Hochberg q ≤ alpha."""
+    found = discoveries(p, alpha)
+    return p <= np.partition(p, found - 1)[found - 1] if found else np.zeros(len(p), dtype=bool)
 
 
 def map_correlation(one: Float[np.ndarray, " units"], other: Float[np.ndarray, " units"]) -> float:
@@ -191,8 +197,8 @@ def discover_confirm(
     reduced = block_means(differences, blocks)
     n_blocks = check_halves(reduced)
     discovery, confirmation = discovery_halves(n_blocks, seed)
-    t_discovery, p_discovery = t_and_p(reduced.values[discovery], threads)
-    selected = benjamini_hochberg(p_discovery) <= alpha
+    t_discovery, p_discovery = t_and_p(reduced.values[discovery], alpha, threads)
+    selected = found_by_rate(p_discovery, alpha)
     p_confirmation = np.full(len(selected), np.nan)
     confirmed = np.zeros(len(selected), dtype=bool)
     test = None

@@ -11,13 +11,8 @@ from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
 from otherview.stats.columns import PROBABILITY, Column
-from otherview.stats.paired import block_means, check_alpha, check_finite, column_sum
-from otherview.stats.relabelling import (
-    centred_unit,
-    correlations,
-    relabel,
-    t_of_correlation,
-)
+from otherview.stats.inputs import real_array
+from otherview.stats.paired import NEAR_TIE, block_means, check_alpha, column_sum
 from otherview.stats.sign_flip import Flips, check_flips, check_seed
 
 
@@ -96,31 +91,58 @@ def trend(
     check_flips(flips)
     check_seed(seed)
     reduced = block_means(differences, blocks)
-    doses = block_doses(np.asarray(dose), reduced.block_of_pair, reduced.labels)
+    doses = block_doses(real_array(dose, "dose"), reduced.block_of_pair, reduced.labels)
+
+    # numba and the kernel are imported here to keep `import otherview.stats` quick.
+    from otherview.stats.dose_null import correlations, permute_doses, unit_columns
+
     n_blocks = len(doses)
-    vectors = centred_unit(reduced.values)
-    correlation = correlations(doses, vectors)
+    steps, step = steps_of(doses)
+    vectors = unit_columns(reduced.values)
+    correlation = correlations(steps, vectors)
     degenerate = np.asarray(~vectors.any(axis=0))
-    null = relabel(doses, vectors, flips, seed, progress=progress)
+    null = permute_doses(steps, vectors, flips, seed, progress)
     centred = reduced.values - column_sum(reduced.values) / n_blocks
-    spread = np.sqrt(column_sum(centred**2)) / np.sqrt(np.sum((doses - doses.mean()) ** 2))
+    spread = np.sqrt(column_sum(centred**2) / np.sum((steps - steps.mean()) ** 2))
     t = t_of_correlation(correlation, n_blocks)
     t[degenerate] = np.nan
     total = math.factorial(n_blocks)
     return TrendResult(
-        slope=np.ldexp(correlation * spread, reduced.exponent),
+        slope=np.ldexp(correlation * spread / step[0], reduced.exponent - step[1]),
         correlation=correlation,
         t=t,
         p=null.p,
         p_maxt=null.p_maxt,
         degenerate=degenerate,
         exact=null.exact,
-        n_permutations=null.relabellings,
+        n_permutations=null.orders,
         n_blocks=n_blocks,
-        smallest_p=1 / total if null.exact else 1 / (null.relabellings + 1),
+        smallest_p=1 / total if null.exact else 1 / (null.orders + 1),
         alpha=alpha,
         seed=seed,
     )
+
+
+def steps_of(
+    doses: Float[np.ndarray, " blocks"],
+) -> tuple[Float[np.ndarray, " blocks"], tuple[float, int]]:
+    """Doses from 0 to 1, and what 1 is in the doses' own unit, as (fraction, power of two).
+
+    The lowest is taken away first: doses of 1e15 + i are as good as doses of i.
+    """
+    exponent = int(np.frexp(np.abs(doses).max())[1])
+    scaled = np.ldexp(doses, -exponent)
+    above = scaled - scaled.min()
+    return above / above.max(), (float(above.max()), exponent)
+
+
+def t_of_correlation(
+    correlation: Float[np.ndarray, " units"], blocks: int
+) -> Float[np.ndarray, " units"]:
+    """t = r √((n-2)/(1-r²)); infinite at |r| = 1."""
+    rest = 1 - correlation**2
+    t = correlation * np.sqrt((blocks - 2) / np.maximum(rest, NEAR_TIE))
+    return np.asarray(np.where(rest > NEAR_TIE, t, np.copysign(np.inf, correlation)))
 
 
 def block_doses(dose: np.ndarray, block_of_pair: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -130,10 +152,9 @@ def block_doses(dose: np.ndarray, block_of_pair: np.ndarray, labels: np.ndarray)
             f"dose has shape {dose.shape}; give one number for each of the "
             f"{len(block_of_pair)} pairs"
         )
-    check_finite(dose, "dose")
     if len(labels) < 3:
         raise ValueError(f"differences hold {len(labels)} blocks; a trend needs three or more")
-    first = np.zeros(len(labels), dtype=np.float64)
+    first = np.zeros(len(labels))
     first[block_of_pair[::-1]] = dose[::-1]
     varies = np.flatnonzero(first[block_of_pair] != dose)
     if len(varies):

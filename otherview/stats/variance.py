@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from otherview.stats.paired import check_finite
+from otherview.stats.inputs import real_array
 
 RESIDUAL = "residual"
 METHOD = "analysis of variance, expected mean squares (Henderson's method I), all factors random"
@@ -50,7 +50,7 @@ def variance_components(cells: ArrayLike, factors: Sequence[str]) -> VarianceCom
 
     Raises ValueError on NaN or infinity, on wrong names, and where fewer than two factors vary.
     """
-    array = np.asarray(cells)
+    array = real_array(cells, "cells")
     if array.ndim != len(factors) + 1 or 0 in array.shape:
         raise ValueError(
             f"cells has shape {array.shape}; give an axis for each of {list(factors)} and one for "
@@ -58,7 +58,6 @@ def variance_components(cells: ArrayLike, factors: Sequence[str]) -> VarianceCom
         )
     if len({*factors, RESIDUAL}) != len(factors) + 1 or any(":" in name for name in factors):
         raise ValueError(f'factors are {list(factors)}; give different names without ":"')
-    check_finite(array, "cells")
     varied = [axis for axis in range(len(factors)) if array.shape[axis] > 1]
     if len(varied) < 2:
         raise ValueError(
@@ -67,7 +66,7 @@ def variance_components(cells: ArrayLike, factors: Sequence[str]) -> VarianceCom
         )
     names = [factors[axis] for axis in varied]
     shape = [array.shape[axis] for axis in varied]
-    values = np.array(array, dtype=np.float64).reshape(*shape, array.shape[-1])
+    values = array.reshape(*shape, array.shape[-1])
     exponent = np.frexp(np.abs(values).max(axis=tuple(range(len(shape)))))[1]
     mean_squares, degrees = find_mean_squares(np.ldexp(values, -exponent))
     components = solve_components(mean_squares, shape)

@@ -26,12 +26,12 @@ UNITS = 24
 @pytest.fixture(scope="module")
 def level() -> ModuleType:
     """The benchmark, as a module."""
-    file = Path(__file__).parents[2] / "benchmarks" / "role_test_level.py"
-    specification = importlib.util.spec_from_file_location("role_test_level", file)
+    file = Path(__file__).parents[2] / "benchmarks" / "role_populations.py"
+    specification = importlib.util.spec_from_file_location("role_populations", file)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    sys.modules["role_test_level"] = module
+    sys.modules["role_populations"] = module
     specification.loader.exec_module(module)
     return module
 

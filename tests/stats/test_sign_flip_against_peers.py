@@ -1,5 +1,8 @@
 """The sign-flip test against SciPy, statsmodels and MNE."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -70,8 +73,7 @@ def test_the_interval_of_g_holds_the_noncentralities_that_put_t_at_its_tails(t: 
     values = z / np.sqrt(blocks) + np.sqrt(1 - z * z / blocks) * base
     result = sign_flip_test(values[:, None], flips=10)
     assert result.t[0] == pytest.approx(t, abs=1e-9)
-    correction = result.g[0] / result.dz[0] if t else 1.0
-    low, high = result.g_interval[0] / correction * np.sqrt(blocks)
+    low, high = result.g_interval[0] * np.sqrt(blocks)
     if t:
         assert stats.nct.sf(t, blocks - 1, low) == pytest.approx(0.025, abs=2e-4)
         assert stats.nct.cdf(t, blocks - 1, high) == pytest.approx(0.025, abs=2e-4)
@@ -126,3 +128,63 @@ def test_above_forty_blocks_p_is_near_that_of_many_flips() -> None:
     signs = np.random.default_rng(3).choice([-1.0, 1.0], (200_000, 50))
     share = np.mean(np.abs(signs @ values) >= np.abs(values.sum(axis=0)), axis=0)
     assert np.all(np.abs(share - result.p) < 5 * np.sqrt(result.p / 200_000))
+
+
+def law_by_counting(values: list[int], repeats: list[int]) -> dict[int, int]:
+    """In how many flips the sum takes each value, `repeats[i]` blocks of size `values[i]`."""
+    law = {0: 1}
+    for value, repeat in zip(values, repeats, strict=True):
+        law_of_value = {(repeat - 2 * k) * value: math.comb(repeat, k) for k in range(repeat + 1)}
+        new: dict[int, int] = {}
+        for (one, n), (other, m) in itertools.product(law.items(), law_of_value.items()):
+            new[one + other] = new.get(one + other, 0) + n * m
+        law = new
+    return law
+
+
+@pytest.mark.parametrize(
+    ("values", "repeats", "negative", "unit"),
+    [
+        ([13, 14], [20, 21], [7, 7], 0.1),
+        ([13, 14], [20, 21], [6, 8], 0.1),
+        ([13, 14], [20, 21], [6, 8], np.float32(0.1)),
+        ([1, 70, 10_000], [20, 20, 5], [9, 7, 2], 0.37),
+        ([1, 2, 3, 5, 7, 11, 1_000_003], [7] * 7, [3] * 7, 1.0),
+    ],
+)
+def test_above_forty_blocks_p_of_sums_that_coincide_is_exact(
+    values: list[int], repeats: list[int], negative: list[int], unit: float
+) -> None:
+    signed = [np.repeat([value, -value], [n - k, k])
+              for value, n, k in zip(values, repeats, negative, strict=True)]  # fmt: skip
+    differences = np.concatenate(signed)
+    law = law_by_counting(values, repeats)
+    seen = abs(int(differences.sum()))
+    flips = 2 ** len(differences)
+    reached = sum(n for total, n in law.items() if abs(total) >= seen)
+    passed = sum(n for total, n in law.items() if abs(total) > seen)
+    result = sign_flip_test((differences * unit)[:, None], flips=10)
+    assert result.p_method[0] == "convolution"
+    assert result.p[0] == pytest.approx(reached / flips, rel=1e-9)
+    assert result.p_strict[0] == pytest.approx(passed / flips, rel=1e-9)
+
+
+def test_above_forty_blocks_values_without_a_common_step_may_repeat() -> None:
+    # 20 blocks of 1 and 21 of √2: no step divides both, and the sum seen is taken 2^-5 of the time.
+    signs = np.concatenate([np.repeat([1, -1], [13, 7]), np.repeat([1, -1], [14, 7])])
+    sizes = np.repeat([1.0, np.sqrt(2)], [20, 21])
+    chosen = [(20 - 2 * a) + (21 - 2 * b) * np.sqrt(2) for a in range(21) for b in range(22)]
+    ways = [math.comb(20, a) * math.comb(21, b) for a in range(21) for b in range(22)]
+    seen = abs(signs @ sizes)
+    reached = sum(n for total, n in zip(chosen, ways, strict=True) if abs(total) > seen - 1e-9)
+    assert sign_flip_test((signs * sizes)[:, None], flips=10).p[0] == pytest.approx(reached / 2**41)
+
+
+@pytest.mark.parametrize("blocks", [3, 10])
+def test_the_interval_of_the_effect_size_covers_it(blocks: int) -> None:
+    generator = np.random.default_rng(blocks)
+    for effect in (0.0, 1.0):
+        differences = generator.normal(effect, 1.0, (blocks, 4000))
+        found = sign_flip_test(differences, flips=1).g_interval
+        covered = int(((found[:, 0] <= effect) & (effect <= found[:, 1])).sum())
+        assert stats.binomtest(covered, 4000, 0.95).pvalue > 1e-4

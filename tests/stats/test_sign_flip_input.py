@@ -83,6 +83,15 @@ def test_units_without_variance() -> None:
     assert result.counts[5.0].infinite == 2
 
 
+@pytest.mark.parametrize("flips", ["exact", 100])
+def test_an_infinite_t_passes_every_threshold(flips: Any) -> None:
+    differences = np.column_stack([np.full(9, 0.1), np.arange(9) - 3.5])
+    count = sign_flip_test(differences, thresholds=(1e12,), flips=flips).counts[1e12]
+    assert (count.observed, count.infinite) == (1, 1)
+    if flips == "exact":
+        assert_array_equal(count.null, [2**8 - 1, 1, 0])
+
+
 def test_units_of_zeros_alone() -> None:
     result = sign_flip_test(np.zeros((5, 3)))
     assert_array_equal(result.p, 1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from otherview.stats import sign_flip_test
+from otherview.stats import flip_plan, sign_flip_test
 from otherview.stats.chunks import Running
 from otherview.stats.enumeration import enumerate_tail
 from otherview.stats.fixed_point import FixedPoint, fixed_point
@@ -143,3 +143,54 @@ def test_the_critical_t_is_where_the_family_wise_p_crosses_alpha() -> None:
 
 def test_no_t_is_critical_where_too_few_blocks_make_none_that_rare() -> None:
     assert sign_flip_test(np.ones((3, 1)) + np.eye(3)[:, :1]).critical_t == np.inf
+
+
+def lumpy(generator: np.random.Generator, *, whole: bool) -> np.ndarray:
+    """Differences of few values, so that the largest |t| takes few values, too."""
+    if whole:
+        return np.asarray(generator.choice([-1.0, 1.0], (20, 300)))
+    zeros = generator.random((20, 300)) < 0.5
+    return np.where(zeros, 0.0, generator.integers(-1, 2, (20, 300)))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
+def test_a_critical_t_of_lumpy_data_is_that_of_all_patterns(
+    monkeypatch: pytest.MonkeyPatch, whole: bool, alpha: float
+) -> None:
+    differences = lumpy(np.random.default_rng(0), whole=whole)
+    every = sign_flip_test(differences, flips="exact", alpha=alpha)
+    monkeypatch.setattr(flip_plan, "TABLE_SECONDS", 0.0)
+    monkeypatch.setattr(flip_plan, "table_seconds", lambda *_: np.inf)
+    pruned = sign_flip_test(differences, flips="exact", alpha=alpha)
+    assert "pruned" in pruned.methods["null"]
+    assert pruned.critical_t >= pruned.max_null.floor > 0
+    # No |t| lies between the two, so that both tell the same units apart.
+    low, high = sorted([every.critical_t, pruned.critical_t])
+    edges = every.max_null.edges
+    between = (edges[:-1] >= low) & (edges[:-1] < high)
+    assert every.max_null.counts[between].sum() == 0
+
+
+def test_step_down_calls_over_all_patterns_do_not_depend_on_the_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(9)
+    differences = generator.normal(size=(18, 300))
+    differences[:, :290] += 2.5
+    differences[:, 290:] += 0.7
+    every = sign_flip_test(differences, flips="exact")
+    monkeypatch.setattr(flip_plan, "TABLE_SECONDS", 0.0)
+    monkeypatch.setattr(flip_plan, "table_seconds", lambda *_: np.inf)
+    assert every.p_stepdown_exact.all()
+    for seed in range(3):
+        pruned = sign_flip_test(differences, flips="exact", seed=seed)
+        assert pruned.exact
+        exact = pruned.p_stepdown_exact
+        assert not exact.all()
+        assert_array_equal(pruned.p_stepdown[exact], every.p_stepdown[exact])
+        assert (pruned.p_stepdown[~exact] > 0.05).all()
+        assert (every.p_stepdown[~exact] > 0.05).all()
+        assert (pruned.p_maxt[~pruned.p_maxt_exact] > 0.05).all()
+        said = float(pruned.methods["null"].split("step-down")[1].split("above ")[1].split(",")[0])
+        assert 0.05 <= said <= every.p_stepdown[~exact].min()

@@ -5,6 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from otherview.stats import discover_confirm, sign_flip_test, split_half
+from otherview.stats.chunks import Running
+from otherview.stats.corrections import benjamini_hochberg, discoveries
+from otherview.stats.p_bounds import deciding_p, p_bounds
+from otherview.stats.sign_flip_p import sign_flip_p
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,23 @@ def test_a_split_can_be_repeated(some_effects: np.ndarray) -> None:
     one, same = (split_half(some_effects, splits=3, seed=7, threads=n) for n in (1, 2))
     assert_array_equal(one.correlation, same.correlation)
     assert_array_equal(one.replicated, same.replicated)
+
+
+@pytest.mark.parametrize("blocks", [9, 22, 43])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
+def test_bounds_of_p_decide_as_p_does(blocks: int, scale: float) -> None:
+    generator = np.random.default_rng(blocks)
+    values = generator.standard_t(3, size=(blocks, 300)) + generator.normal(0, 0.5, 300)
+    values[:, 250:] = np.abs(values[:, 250:])  # one sign
+    values[:, 280:] = np.round(scale * values[:, 280:])  # ties, and with 0 zeros alone
+    p = sign_flip_p(values, Running(1)).p
+    lower, upper = p_bounds(values, Running(1))
+    assert np.all(lower <= p * (1 + 1e-4))
+    assert np.all(upper >= p * (1 - 1e-4))
+    for alpha in (0.01, 0.05, 0.2):
+        deciding = deciding_p(values, alpha, Running(1))
+        assert_array_equal(deciding <= alpha, p <= alpha)
+        assert discoveries(deciding, alpha) == (benjamini_hochberg(p) <= alpha).sum()
 
 
 def test_nothing_significant_has_no_replication_rate() -> None:

@@ -43,6 +43,17 @@ def test_a_trend_is_found_and_a_constant_effect_is_none() -> None:
     assert result.significant[10:].sum() == 0
 
 
+@pytest.mark.parametrize("first", [0.0, 1e15, -1e300, 1e-300])
+def test_only_differences_of_doses_matter(first: float) -> None:
+    values = np.random.default_rng(5).normal(size=(7, 4))
+    step = max(1.0, np.spacing(abs(first))) if abs(first) > 1 else max(abs(first), 1.0)
+    plain = trend(values, np.arange(7))
+    moved = trend(values, first + step * np.arange(7))
+    assert_allclose(moved.correlation, plain.correlation, rtol=1e-9)
+    assert_allclose(moved.slope, plain.slope / step, rtol=1e-9)
+    assert_array_equal(moved.p, plain.p)
+
+
 def test_blocks_share_a_dose() -> None:
     values = np.random.default_rng(3).normal(size=(12, 3))
     blocks, dose = np.repeat([2, 0, 1, 3], 3), np.repeat([5.0, 1.0, 2.0, 7.0], 3)

@@ -1,6 +1,6 @@
-"""Speed and memory of the sign-flip test, beside its peers, in one table.
+"""Speed and memory of the tests, next to their peers, in one table.
 
-    python benchmarks/statistics.py
+    python benchmarks/testing.py
 
 Times are CPU seconds of one process on one core, the best of a few runs, so that other work on
 the machine counts little. The peers run in the same process on the same data. Compiling is
@@ -29,15 +29,12 @@ ONE_CORE = {
     "MKL_NUM_THREADS": "1",
 }
 
-if __name__ == "__main__":
-    # A script's directory is searched first, and there this file would hide the standard
-    # library's `statistics`; the checkout is searched instead.
-    sys.path[0] = str(Path(__file__).parents[1])
-
 PAIRS = 30
 SLICES = 16_320
 HEADS = 720
 FLIPS = 10_000
+RESULT_SECONDS = {1: 8, 8: 15}
+"""Limit on testing one result, by wordings per role."""
 
 
 @dataclass
@@ -50,6 +47,18 @@ class Row:
     ratio: str
     goal: str
     reached: bool | None
+
+
+def within(work: str, seconds: float, limit: float, parts: str = "") -> Row:
+    """Work whose CPU time has a limit."""
+    return Row(
+        work,
+        f"{seconds:.2f} s",
+        parts or f"limit {limit:g} s",
+        f"{limit / seconds:.1f}x",
+        f"<= {limit:g} s",
+        seconds <= limit,
+    )
 
 
 def study(units: int, *, pairs: int = PAIRS, seed: int = 0) -> np.ndarray:
@@ -158,16 +167,57 @@ def exact_p() -> list[Row]:
     ):
         sign_flip_p(values[:, :10], Running(1))
         seconds = cpu_seconds(partial(sign_flip_p, values, Running(1)), 3)
-        rows.append(
-            Row(
-                f"exact p of {SLICES:,} units, {PAIRS} pairs, {name}",
-                f"{seconds:.2f} s",
-                "limit 6 s",
-                f"{6 / seconds:.1f}x",
-                "<= 6 s",
-                seconds <= 6,
-            )
+        rows.append(within(f"exact p of {SLICES:,} units, {PAIRS} pairs, {name}", seconds, 6))
+    return rows
+
+
+def responses(units: int, wordings: int) -> np.ndarray:
+    """Fixed responses `[items, 2 x wordings, units]`, the wordings of the test role first.
+
+    Wordings differ, some units follow the role, and items differ in how they respond to it.
+    """
+    generator = np.random.default_rng([units, wordings])
+    role = np.repeat([1.0, 0.0], wordings)[:, None]
+    of_wording = 0.5 * generator.normal(size=(2 * wordings, units))
+    of_role = generator.normal(0, 0.7, units) * (generator.random(units) < 0.7)
+    shared = generator.normal(size=(PAIRS, 1, 6)) @ generator.normal(size=(6, units)) / 3
+    of_item = 0.5 * (shared + generator.normal(size=(PAIRS, 1, units)))
+    noise = 0.5 * generator.normal(size=(PAIRS, 2 * wordings, units))
+    return np.asarray(of_wording + role * (of_role + of_item) + noise)
+
+
+def result_seconds(values: np.ndarray) -> dict[str, float]:
+    """CPU seconds of each statistic that the analysis of a study asks; `values` are `responses`."""
+    from otherview.analysis.statistics import STATISTICS, Question
+    from otherview.study import Nulls
+
+    wordings = values.shape[1] // 2
+    question = Question(
+        values=values,
+        differences=values[:, :wordings].mean(axis=1) - values[:, wordings:].mean(axis=1),
+        roles=["test"] * wordings + ["control"] * wordings,
+        ranks=range(PAIRS),
+        text_distance=np.random.default_rng(0).random(PAIRS),
+        nulls=Nulls(),
+        seed=0,
+        report=lambda _doing: None,
+    )
+    asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
+    return {one.name: cpu_seconds(partial(one.of, question), 1) for one in asked}
+
+
+def whole_result() -> list[Row]:
+    """Every test of a result of Klein's size: heads and slices."""
+    result_seconds(responses(50, 8))
+    rows = []
+    for wordings, limit in RESULT_SECONDS.items():
+        heads, slices = (result_seconds(responses(units, wordings)) for units in (HEADS, SLICES))
+        work = (
+            f"all tests of {HEADS} heads and {SLICES:,} slices, {PAIRS} items, "
+            f"{wordings} wording{'s'[: wordings > 1]} per role"
         )
+        parts = ", ".join(f"{name} {heads[name] + slices[name]:.1f}" for name in heads)
+        rows.append(within(work, sum(heads.values()) + sum(slices.values()), limit, parts))
     return rows
 
 
@@ -181,16 +231,8 @@ def all_patterns(patience: float) -> list[Row]:
         ("no effects", np.random.default_rng(1).normal(size=(PAIRS, HEADS))),
     ):
         seconds = cpu_seconds(null_of(differences, "exact"), 2)
-        rows.append(
-            Row(
-                f"all 2^{PAIRS - 1} flips of {HEADS} units, {name}: counts, max, step-down",
-                f"{seconds:.1f} s",
-                "limit 20 s",
-                f"{20 / seconds:.1f}x",
-                "<= 20 s",
-                seconds <= 20,
-            )
-        )
+        work = f"all 2^{PAIRS - 1} flips of {HEADS} units, {name}: counts, max, step-down"
+        rows.append(within(work, seconds, 20))
     if (os.cpu_count() or 1) >= 2:
         rows.append(two_cores(study(HEADS, pairs=28), patience))
     return rows
@@ -321,6 +363,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", type=int, metavar="FLIPS", help="measure memory alone")
     parser.add_argument("--first-call", action="store_true", help="measure the first call alone")
+    parser.add_argument("--result", action="store_true", help="time the tests of a result alone")
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait for two cores")
     arguments = parser.parse_args()
     if not ONE_CORE.items() <= os.environ.items():
@@ -332,9 +375,11 @@ def main() -> None:
     if arguments.first_call:
         measure_first_call()
         return
-    rows = [*compiling(), *memory(), *exact_p(), *against_peers()]
-    rows += all_patterns(arguments.patience)
-    table = Table(title="Sign-flip statistics: CPU seconds of one core, best of a few runs")
+    rows = whole_result()
+    if not arguments.result:
+        rows += [*compiling(), *memory(), *exact_p(), *against_peers()]
+        rows += all_patterns(arguments.patience)
+    table = Table(title="Tests: CPU seconds of one core, best of a few runs")
     for name in ("work", "ours", "peer or limit", "ratio", "goal", "reached"):
         table.add_column(name, overflow="fold")
     for row in rows:

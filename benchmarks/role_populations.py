@@ -1,0 +1,132 @@
+"""Populations of items, wordings and heads without a role effect, for the level of the role test.
+
+What is simulated are the sums that the test reads: means of wordings and differences of items. The
+residual of an item under a wording (SD 0.3 of a wording's) is normal in all cells; effects of
+wordings and of items are of the distribution that the cell names.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from otherview.stats.wordings import WordingDesign, all_contrasts, wording_design
+
+ALPHA = 0.05
+RESIDUAL = 0.3
+RATIOS = (0.0, 0.1, 0.25, 1.0, 4.0, np.inf)
+"""What items add to the variance of the role's difference, over what wordings add."""
+WORDINGS = ((4, 4), (6, 6), (8, 8), (4, 8))
+ITEMS = (8, 12, 30)
+KINDS = ("normal", "t, 3 df", "skewed")
+CORRELATIONS = (0.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Where items, wordings and heads are drawn from."""
+
+    kind: str
+    correlation: float
+    test: int
+    control: int
+    items: int
+    spread: float = 1.0
+    """SD between test wordings over SD between control wordings; the test assumes 1."""
+
+    @property
+    def name(self) -> str:
+        unequal = "" if self.spread == 1 else f" | SDs {self.spread:.3g} : 1"
+        wordings = f"{self.test}+{self.control}"
+        return f"{self.kind} | {self.correlation:g} | {wordings} | {self.items}{unequal}"
+
+    @property
+    def design(self) -> WordingDesign:
+        return wording_design(np.arange(self.test + self.control) < self.test, None)
+
+
+POPULATIONS = [
+    Population(kind, correlation, *wordings, items)
+    for kind, correlation, wordings, items in itertools.product(
+        KINDS, CORRELATIONS, WORDINGS, ITEMS
+    )
+]
+UNEQUAL = [
+    Population("normal", 0.0, *wordings, 30, spread)
+    for wordings, spread in [
+        *itertools.product(((4, 4), (8, 8), (4, 8)), (1.5, 2.0, 3.0)),
+        ((4, 8), 1 / 3),
+    ]
+]
+"""Beyond what the test assumes: wordings of one role differ more than those of the other."""
+
+
+def effects(
+    kind: str, draws: np.random.Generator, rows: int, heads: int, correlation: float
+) -> Float[np.ndarray, "rows heads"]:
+    """Effects of mean 0 and variance 1, correlated between heads."""
+
+    def independent(columns: int) -> np.ndarray:
+        shape = (rows, columns)
+        if kind == "skewed":
+            return draws.standard_exponential(shape, dtype=np.float32) - 1
+        if kind == "normal":
+            return draws.standard_normal(shape, dtype=np.float32)
+        # Bailey 1994: t with 3 degrees of freedom, over its SD
+        radius, angle = draws.random(shape, dtype=np.float32), draws.random(shape, dtype=np.float32)
+        return np.asarray(np.sqrt((1 - radius) ** (-2 / 3) - 1) * np.cos(2 * np.pi * angle))
+
+    own = independent(heads)
+    if not correlation:
+        return own.astype(np.float64)
+    shared = np.sqrt(correlation) * independent(1)
+    return np.asarray(np.sqrt(1 - correlation) * own + shared, dtype=np.float64)
+
+
+def simulated(
+    population: Population, heads: int, draws: np.random.Generator
+) -> Iterator[tuple[float, Float[np.ndarray, "items heads"], Float[np.ndarray, "wordings heads"]]]:
+    """For each ratio, items' differences and wordings' means of one set without a role effect."""
+    design = population.design
+    draw = partial(effects, draws=draws, heads=heads, correlation=population.correlation)
+    items, role = population.items, design.is_test[:, None] - 0.5
+    of_wordings = draw(population.kind, rows=len(role))
+    of_wordings[design.is_test] *= population.spread
+    slope = draw(population.kind, rows=items)
+    noise_wordings = RESIDUAL / np.sqrt(items) * draw("normal", rows=len(role))
+    noise_items = RESIDUAL / np.sqrt(design.information) * draw("normal", rows=items)
+    noise_items -= noise_items.mean(axis=0)
+    for ratio in RATIOS:
+        wordings = noise_wordings + (of_wordings if np.isfinite(ratio) else 0)
+        weight = np.sqrt((ratio if np.isfinite(ratio) else 1.0) * items / design.information)
+        means = wordings + role * weight * slope.mean(axis=0)
+        shown = design.contrast / design.information @ wordings
+        yield ratio, shown + weight * slope + noise_items, means
+
+
+def two_tests(
+    differences: Float[np.ndarray, "items heads"],
+    means: Float[np.ndarray, "wordings heads"],
+    design: WordingDesign,
+    draws: np.random.Generator,
+) -> Bool[np.ndarray, " heads"]:
+    """The rule before this test: family-wise over wordings (single step, t with pooled variance)
+    and over items (sign flips, step down), each at alpha."""
+    labels = all_contrasts(design)
+    rows = means - means.mean(axis=0)
+    null = np.abs(labels @ (rows / np.sqrt((rows**2).sum(axis=0))))
+    seen = np.abs(design.contrast @ (rows / np.sqrt((rows**2).sum(axis=0))))
+    over_wordings = (null.max(axis=1)[:, None] >= seen * (1 - 1e-9)).mean(axis=0)
+    unit = differences / np.sqrt((differences**2).sum(axis=0))
+    order = np.argsort(np.abs(unit.sum(axis=0)))
+    flips = draws.choice([-1.0, 1.0], (1999, len(unit)))
+    largest = np.maximum.accumulate(np.abs(flips @ unit[:, order]), axis=1)
+    reached = (largest >= np.abs(unit.sum(axis=0))[order]).sum(axis=0)
+    over_items = np.empty(len(order))
+    over_items[order] = np.maximum.accumulate(reached[::-1])[::-1] + 1
+    return np.asarray((over_wordings <= ALPHA) & (over_items / 2000 <= ALPHA))

@@ -1,0 +1,37 @@
+"""A cache of compiled kernels whose files are damaged."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import numpy as np
+from otherview.stats.sign_flip_p import sign_flip_p
+from otherview.stats.chunks import Running
+print(sign_flip_p(np.arange(1.0, 7.0)[:, None] - 2, Running(1)).p[0])
+"""
+
+
+def run(cache: Path) -> str:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
+def test_a_damaged_file_is_compiled_again_and_replaced(tmp_path: Path, suffix: str) -> None:
+    expected = run(tmp_path)
+    files = sorted(tmp_path.rglob(f"*{suffix}"))
+    assert len(files) > 3
+    for place, file in enumerate(files):
+        content = file.read_bytes()
+        file.write_bytes([b"", content[: len(content) // 2], b"no kernel"][place % 3])
+    damaged = {file: file.read_bytes() for file in files}
+    assert run(tmp_path) == expected
+    assert any(file.exists() and file.read_bytes() != damaged[file] for file in files)
+    assert run(tmp_path) == expected
