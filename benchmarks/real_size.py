@@ -3,7 +3,6 @@
     python benchmarks/real_size.py --out runs                      # CPU: hours, 16 GB of disk
     python benchmarks/real_size.py --out runs --device cuda --size 1024
     python benchmarks/real_size.py --out runs --table              # what is there so far
-    python benchmarks/real_size.py --out runs --table --retest     # ... by today's role test
 
 For every seed, writes FLUX.2 Klein base 4B (transformer, Qwen3-4B text encoder, VAE) with random
 weights and runs two studies on it: `kitchen`, the published protocol, and `nouns`, eight nouns per
@@ -87,7 +86,7 @@ def main() -> None:
                 run_seed(settings, seed, given.studies, given.keep)
         except KeyboardInterrupt:
             raise SystemExit("interrupted; the same command continues") from None
-    rows = finished_studies(settings, given.retest)
+    rows = finished_studies(settings)
     published = composed("+experiment=kitchen")["published"]
     if given.json:
         content = {"published": published, "random_weights": [asdict(row) for row in rows]}
@@ -114,9 +113,6 @@ def parsed_arguments() -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--keep", action="store_true", help="keep the weights of every seed")
     parser.add_argument("--small", action="store_true", help="pocket's architecture instead")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is there")
-    parser.add_argument(
-        "--retest", action="store_true", help="role test of this version on the kept responses"
-    )
     parser.add_argument("--json", type=Path, help="file for the tables")
     given = parser.parse_args()
     settings = Settings(
@@ -226,7 +222,7 @@ def study_folders(settings: Settings) -> Iterator[tuple[int, str, Path]]:
     yield from sorted(found)
 
 
-def finished_studies(settings: Settings, retest: bool) -> list[Row]:
+def finished_studies(settings: Settings) -> list[Row]:
     """Every finished study below `settings.out`, whatever its size and text length."""
     rows = []
     for seed, study, folder in study_folders(settings):
@@ -246,25 +242,9 @@ def finished_studies(settings: Settings, retest: bool) -> list[Row]:
                 model_revision=summary["provenance"]["model_revision"],
                 finished=summary["provenance"]["finished"],
                 results=summary["results"],
-                retested=retested(folder) if retest and study == "nouns" else None,
             )
             rows.append(row)
     return rows
-
-
-def retested(folder: Path) -> dict[str, Any]:
-    """The role test of the otherview that runs now, on the responses of an earlier run.
-
-    A version with another test then needs no pass again. Fields as in `summary.json`.
-    """
-    import xarray
-
-    from otherview.stats import role_test
-
-    with xarray.open_dataset(folder / "responses.nc", engine="h5netcdf") as kept:
-        responses = kept["head_rms"].sel(head_tokens="all").transpose("item", "wording", "head")
-        found = role_test(responses.values.astype(float), kept["role"].values.tolist())
-    return {"called": int(found.called.sum()), "smallest_p_maxt": float(found.p_maxt.min())}
 
 
 def unfinished_studies(settings: Settings) -> Iterator[str]:

@@ -30,8 +30,6 @@ class Row:
     finished: str
     results: dict[str, Any]
     """The unit sets of `summary.json`, as they are there."""
-    retested: dict[str, Any] | None = None
-    """What this version's role test says of the responses that were kept, where asked for."""
 
 
 def kitchen_table(rows: Sequence[Row], published: dict[str, Any]) -> Table:
@@ -87,13 +85,6 @@ def nouns_table(rows: Sequence[Row]) -> Table:
         lambda result: f"{result['role_test']['smallest_p_maxt']:.2g}",
     )
     add_origin(table, rows)
-    tested = [row.retested for row in rows]
-    if any(tested):
-        calls = [
-            f"{found['called']}, {found['smallest_p_maxt']:.2g}" if found else ""
-            for found in tested
-        ]
-        table.add_row("role test of this version: family-wise, smallest p", *calls)
     return table
 
 

@@ -65,18 +65,14 @@ class DifferenceIntervals:
         return float(np.max(np.maximum(-self.low, self.high)[chosen], initial=0.0))
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("difference", "mean difference between the wordings, test less control"),
-        Column("difference_low", "lower end of its interval; all intervals hold together"),
-        Column("difference_high", "upper end of its interval; all intervals hold together"),
-    )
+        Column("difference_low", "lower end of the interval of the mean difference between these "
+               "wordings; the intervals of all units hold together", "response"),
+        Column("difference_high", "upper end of that interval", "response"),
+    )  # fmt: skip
 
     def columns(self) -> dict[str, np.ndarray]:
         """By name of COLUMNS: one value per unit."""
-        return {
-            "difference": self.mean,
-            "difference_low": self.low,
-            "difference_high": self.high,
-        }
+        return {"difference_low": self.low, "difference_high": self.high}
 
     def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """How wide the intervals are, and the margin of all units; docs/result.md."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -26,14 +25,9 @@ UNITS = 24
 @pytest.fixture(scope="module")
 def level() -> ModuleType:
     """The benchmark, as a module."""
-    file = Path(__file__).parents[2] / "benchmarks" / "role_populations.py"
-    specification = importlib.util.spec_from_file_location("role_populations", file)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["role_populations"] = module
-    specification.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+        return importlib.import_module("role_test_level")
 
 
 @pytest.mark.parametrize(
