@@ -23,7 +23,10 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
 
     items = plural(len(group["items"]), "item")
     of_model = f"of {count(result['units'])} {NOUNS[unit_set]} of {group['model']}"
-    if (role := result.get("role_test")) is not None:
+    role = result.get("role_test")
+    if role is not None and role["note"]:
+        yield f"This study cannot show that any {of_model} follows the role: {role['note']}."
+    elif role is not None:
         wordings = role["wordings"]
         yield (
             f"{none_or(role['called'])} {of_model} {verb(role['called'], 'follows', 'follow')} "
@@ -32,16 +35,17 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
         )
         if role["frames"] > 1:
             yield f"Roles are compared and relabelled within each of {role['frames']} templates."
-        if role["note"]:
-            yield f"{role['note']}."
-    if (every := result.get("in_every_template")) is not None:
+    tests = [test for test in result["contrasts"] if "placebo" not in test] or result["contrasts"]
+    if note := next((test["note"] for test in tests if test["note"]), ""):
+        yield f"This study cannot show that any {of_model} differs between wordings: {note}."
+    elif (every := result.get("in_every_template")) is not None:
         yield (
             f"{none_or(every['units'])} {of_model} {verb(every['units'], 'differs', 'differ')} "
             "family-wise, with one sign, in each of "
             f"{plural(len(every['templates']), 'template')}{listed(every['called'])}."
         )
     elif role is None:
-        first = result["contrasts"][0]
+        first = tests[0]
         yield (
             f"{none_or(first['familywise'])} {of_model} "
             f"{verb(first['familywise'], 'differs', 'differ')} family-wise under "

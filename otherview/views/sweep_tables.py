@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from otherview.views.numbers import count, decimal, known, of_all, percent, plural, significant
+from otherview.views.numbers import (
+    DASH,
+    count,
+    decimal,
+    known,
+    of_all,
+    percent,
+    plural,
+    significant,
+)
 from otherview.views.run_tables import DESIGN, design_cells
 from otherview.views.table_model import Table
 from otherview.views.vocabulary import (
@@ -59,8 +68,9 @@ def templates_table(group: Content, unit_sets: Sequence[str]) -> Table:
 
 
 def test_cells(test: Content, units: int) -> list[str]:
-    return [count(test["seeds"]), of_all(test["counts"][0]["observed"], units),
-            count(test["familywise"]), known(test.get("max_abs_t"), decimal)]  # fmt: skip
+    differing = DASH if test["note"] else count(test["familywise"])
+    return [count(test["seeds"]), of_all(test["counts"][0]["observed"], units), differing,
+            known(test.get("max_abs_t"), decimal)]  # fmt: skip
 
 
 def chance_table(group: Content, result: Content) -> Table:
