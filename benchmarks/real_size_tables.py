@@ -51,7 +51,7 @@ def kitchen_table(rows: Sequence[Row], published: dict[str, Any]) -> Table:
     table.add_row(
         f"largest {ABS_T}", *(f"{value:.2f}" for value in [published["max_abs_t"], *largest])
     )
-    strongest = [block_text(result["top_blocks"][:2]) for result in heads]
+    strongest = [block_text(strongest_blocks(result)) for result in heads]
     table.add_row("blocks of the strongest true heads", "joint block 2 (slices)", *strongest)
     above = [share(at_threshold(result, 3.0)["observed"], result["units"]) for result in heads]
     table.add_row(f"true heads with {ABS_T} > 3", "", *above)
@@ -129,5 +129,11 @@ def null_text(count: dict[str, Any]) -> str:
     return f"{mean}, {p99}; {ratio}"
 
 
+def strongest_blocks(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The two blocks with the largest |t|."""
+    blocks = [row for row in result["sets"] if row["kind"] == "block" and "max_abs_t" in row]
+    return sorted(blocks, key=lambda row: -row["max_abs_t"])[:2]
+
+
 def block_text(blocks: Sequence[dict[str, Any]]) -> str:
-    return ", ".join(f"{block['block']} ({block['max_abs_t']:.1f})" for block in blocks)
+    return ", ".join(f"{block['set']} ({block['max_abs_t']:.1f})" for block in blocks)

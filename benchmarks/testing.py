@@ -193,9 +193,11 @@ def result_seconds(values: np.ndarray) -> dict[str, float]:
 
     wordings = values.shape[1] // 2
     question = Question(
+        unit_set="heads" if values.shape[2] == HEADS else "slices16",
         values=values,
         differences=values[:, :wordings].mean(axis=1) - values[:, wordings:].mean(axis=1),
         roles=["test"] * wordings + ["control"] * wordings,
+        strata=None,
         ranks=range(PAIRS),
         text_distance=np.random.default_rng(0).random(PAIRS),
         nulls=Nulls(),

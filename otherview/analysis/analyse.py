@@ -92,6 +92,7 @@ def analyse_units(
         return partial(progress, f"{doing} {unit_set}") if progress else None
 
     question = Question(
+        unit_set,
         values,
         test - control,
         responses.prompts.roles,

@@ -15,7 +15,7 @@ from otherview.analysis.controls import TestedContrast
 from otherview.analysis.summary import token_summary
 from otherview.analysis.tables import null_where_not_finite
 from otherview.analysis.token_shares import token_shares
-from otherview.stats import PublishedReading, SignFlipResult
+from otherview.stats import DifferenceIntervals, PublishedReading, SignFlipResult
 from otherview.study import TOKEN_GROUPS
 
 
@@ -89,6 +89,9 @@ def reading(analysis: Analysis) -> dict[str, Any]:
         "familywise": int((test.p_stepdown <= test.alpha).sum()),
         "note": test.summary(analysis.addresses)["note"],
     }
+    intervals = analysis.find(DifferenceIntervals)
+    if intervals is not None and np.isfinite(intervals.margin()):
+        figures |= {"margin": intervals.margin(), "largest": float(np.abs(intervals.mean).max())}
     return figures | ({} if published.max_abs_t is None else {"max_abs_t": published.max_abs_t})
 
 

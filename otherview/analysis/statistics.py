@@ -45,6 +45,7 @@ class UnitResult(Result, Protocol):
 class Question:
     """One set of units of a study, and what may be asked of it."""
 
+    unit_set: str
     values: Float[np.ndarray, "items wordings units"]
     differences: Float[np.ndarray, "items units"]
     roles: Sequence[str]
@@ -64,6 +65,10 @@ class Question:
 
     def can_halve(self) -> bool:
         return len(self.differences) >= MIN_ITEMS_TO_HALVE
+
+    def is_of_heads(self) -> bool:
+        """Slices of channels are what the published reading counts: no unit of their own."""
+        return self.unit_set == "heads"
 
     def has_axis(self) -> bool:
         return self.ranks is not None and len(self.differences) >= MIN_ITEMS_FOR_TREND
@@ -154,6 +159,13 @@ STATISTICS = (
               lambda q: stats.published_reading(q.differences, thresholds=q.nulls.thresholds,
                                                 flips=q.nulls.flips, seed=q.seed)),
     Statistic("sign_flip", SignFlipResult, always, Question.over_items),
+    Statistic("discovery_bounds", stats.DiscoveryBounds, always,
+              lambda q: stats.discovery_bounds(q.differences, alpha=q.nulls.alpha, seed=q.seed,
+                                               progress=q.report("bounding"))),
+    Statistic("difference_intervals", stats.DifferenceIntervals, Question.is_of_heads,
+              lambda q: stats.difference_intervals(q.differences, alpha=q.nulls.alpha,
+                                                   seed=q.seed,
+                                                   progress=q.report("drawing"))),
     Statistic("split_half", stats.SplitHalfResult, Question.can_halve,
               lambda q: stats.split_half(q.differences, q.nulls.splits, q.seed,
                                          alpha=q.nulls.alpha, progress=q.report("halving"))),

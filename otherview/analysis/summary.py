@@ -11,15 +11,14 @@ import numpy as np
 import polars as pl
 
 from otherview.analysis.analyse import Analysis
+from otherview.analysis.reported_sets import reported_sets
 from otherview.analysis.tables import COLUMNS, by_strength, rank_correlation
 from otherview.disk.fingerprint import provenance
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
-from otherview.stats import PublishedReading
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.study import Study, settings_of
 
-TOP_BLOCKS = 5
 ONE_PAIR = (
     "One pair of wordings cannot tell the role from the wording, because any two wordings differ: "
     "templates=nouns takes eight wordings per role and tests the role."
@@ -123,31 +122,9 @@ def result_summary(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),
         "degenerate": table.filter("degenerate")["unit"].to_list(),
         **{name: found.summary(addresses) for name, found in analysis.results.items()},
-        "top_blocks": top_blocks(analysis, table),
+        "sets": reported_sets(analysis),
         "strongest": strongest(table),
     }
-
-
-def top_blocks(analysis: Analysis, table: pl.DataFrame) -> list[dict[str, Any]]:
-    """The blocks with the largest |t|, one row per block and stream."""
-    lowest = min(count.threshold for count in analysis.of(PublishedReading).counts)
-    rows = (
-        table.select(
-            "unit",
-            block=pl.Series([unit.site.address for unit in analysis.units]),
-            abs_t=pl.col("t").abs(),
-        )
-        .drop_nulls("abs_t")
-        .group_by("block")
-        .agg(
-            max_abs_t=pl.col("abs_t").max(),
-            unit=pl.col("unit").sort_by("abs_t").last(),
-            units=pl.len(),
-            above=(pl.col("abs_t") > lowest).sum(),
-        )
-        .sort("max_abs_t", "block", descending=[True, False])
-    )
-    return rows.head(TOP_BLOCKS).to_dicts()
 
 
 def strongest(table: pl.DataFrame) -> list[dict[str, Any]]:

@@ -21,12 +21,13 @@ from otherview.views.run_sentences import (
     named,
     verdict_rows,
 )
-from otherview.views.run_tables import blocks_table, controls_table, counts_table, effects_table
+from otherview.views.run_tables import controls_table, counts_table, effects_table, sets_table
 from otherview.views.table_model import print_table
 from otherview.views.unit_columns import strongest_table
 from otherview.views.vocabulary import NOUNS, RESPONSES, notes
 
 Content = Mapping[str, Any]
+MAX_BLOCKS = 5
 MAX_NAMED = 8
 """Units, tables or points that are named before the rest is counted."""
 
@@ -68,7 +69,7 @@ def print_summary(
         noun = NOUNS[unit_set]
         if unit_set == "heads":
             print_table(strongest_table(f"strongest {noun}", result["strongest"]), console)
-        print_table(blocks_table(unit_set, result), console)
+        print_table(sets_table(unit_set, result, MAX_BLOCKS), console)
         if result["degenerate"]:
             console.print(
                 f"{len(result['degenerate'])} of {result['units']:,} {noun} have no variance and "

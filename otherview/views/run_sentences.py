@@ -193,6 +193,7 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
                 f"Two sets of wordings of the same role ({row['name']}): "
                 f"{of_all(result['observed'], result['units'])} of {count(result['units'])} "
                 f"{noun} have {above(result['threshold'])} all the same."
+                f"{equivalence(result, controls['contrasts'][0]['results'][unit_set])}"
             )
     for row in controls.get("selectivity", []):
         result = row["results"][unit_set]
@@ -232,6 +233,20 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
             f"distance of the prompts in the text encoder, {count(along['both'])} along both axes."
         )
     return said
+
+
+def equivalence(placebo: Summary, contrast: Summary) -> str:
+    """Return how large a difference under a placebo may be, beside the contrast's own; or nothing.
+
+    The margin holds for all heads together: two one-sided tests of each (Lakens 2017).
+    """
+    if "margin" not in placebo or "largest" not in contrast:
+        return ""
+    return (
+        f" No one of them differs by more than {significant(placebo['margin'])} between these two "
+        f"sets (95% confidence for all together); the largest difference under the study’s own "
+        f"wordings is {significant(contrast['largest'])}."
+    )
 
 
 def headline(found: Summary) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from otherview.views.numbers import DASH, count, decimal, known, of_all, percent, significant
 from otherview.views.table_model import Table
-from otherview.views.vocabulary import DIFFERS, LARGEST, NOUNS, PLACEBO_RATIO, above
+from otherview.views.vocabulary import AT_LEAST, DIFFERS, LARGEST, NOUNS, PLACEBO_RATIO, above
 
 ROLES = ("test", "control")
 
@@ -58,15 +59,30 @@ def published_cells(
     ]  # fmt: skip
 
 
-def blocks_table(unit_set: str, result: Mapping[str, Any]) -> Table:
-    """The blocks with the largest |t|."""
+def sets_table(unit_set: str, result: Mapping[str, Any], blocks: int | None = None) -> Table:
+    """How many units of several sets differ, at least; of the blocks those with the largest |t|.
+
+    `blocks` is their number; None means all.
+    """
+    noun = NOUNS[unit_set]
+    names = {"all": f"all {noun}", "threshold": "|t| > {}"}
+    rows = sorted(
+        result["sets"],
+        key=lambda row: -row.get("max_abs_t", 0.0) if row["kind"] == "block" else -math.inf,
+    )
+    others = sum(row["kind"] != "block" for row in rows)
     lowest = min(row["threshold"] for row in result["published_reading"]["counts"])
+    confidence = percent(1 - result["discovery_bounds"]["alpha"])
     return Table(
-        f"blocks with the largest |t|, {NOUNS[unit_set]}",
-        ["block", LARGEST, "strongest unit", above(lowest)],
-        [[row["block"], decimal(row["max_abs_t"]), row["unit"],
-          f"{row['above']} of {row['units']}"] for row in result["top_blocks"]],
-        words=["strongest unit"],
+        f"how many {noun} differ between these wordings, at least",
+        ["set", noun, AT_LEAST, above(lowest), LARGEST, "strongest"],
+        [[names.get(row["kind"], "{}").format(row["set"]), count(row["units"]),
+          count(row["true_discoveries"]), count(row["above"]),
+          known(row.get("max_abs_t"), decimal), row.get("unit", DASH)]
+         for row in rows[: None if blocks is None else others + blocks]],
+        f"All numbers under “{AT_LEAST}” hold together with {confidence} confidence, over items; "
+        "they say nothing of other wordings.",
+        words=["strongest"],
     )  # fmt: skip
 
 

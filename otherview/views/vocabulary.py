@@ -21,6 +21,7 @@ FOLLOWS = "follow the role"
 CONFIRMED = "found on half, confirmed on the other"
 SPLIT_HALF = "split-half r of the t-map"
 LARGEST = "largest |t|"
+AT_LEAST = "differ, at least"
 EVERYWHERE = "differ in every template"
 COMPONENTS = {
     "item": "item",

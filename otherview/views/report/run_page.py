@@ -20,7 +20,7 @@ from otherview.views.run_sentences import (
     reasons,
     verdict_rows,
 )
-from otherview.views.run_tables import controls_table, counts_table, effects_table
+from otherview.views.run_tables import controls_table, counts_table, effects_table, sets_table
 from otherview.views.unit_columns import unit_rows
 from otherview.views.vocabulary import NOUNS, above, notes
 
@@ -56,6 +56,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "findings": findings_table(summary),
         "examples": examples(result.folder),
         "units": unit_rows(result.heads) if "heads" in result.units else None,
+        "sets": sets_table(unit_set, found),
         "controls": controls
         and {"sentences": control_sentences(summary, controls), "table": controls_table(controls)},
         "interventions": interventions(result),
