@@ -128,11 +128,11 @@ def alt(
 
 def caption(role: dict[str, Any], noun: str) -> str:
     """Return what is drawn, and what was randomised."""
-    drawn = "all" if role["exact"] else "random"
+    drawn = "all " if role["exact"] else ""
     wordings = role["wordings"]
     frames = f" within {plural(role['frames'], 'frame')}" if role["frames"] > 1 else ""
     return (
-        f"Blue curve, to its 99.9th percentile: the largest |t| over all {noun} in {drawn} "
+        f"Blue curve, to its 99.9th percentile: the largest |t| over all {noun} in {drawn}"
         f"{count(role['randomisations'])} randomisations, in which the roles are dealt again to "
         f"the {wordings['test']} + {wordings['control']} wordings{frames} and the {role['items']} "
         "items are drawn again. "
