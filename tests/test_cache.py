@@ -168,5 +168,5 @@ def test_the_environment_says_where_and_how_much(
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "otherview"
     monkeypatch.setenv("OTHERVIEW_CACHE_GIB", "plenty")
-    with pytest.raises(StudyError, match="OTHERVIEW_CACHE_GIB=plenty is no size in GiB"):
+    with pytest.raises(StudyError, match="OTHERVIEW_CACHE_GIB=plenty is not a size in GiB"):
         open_cache()

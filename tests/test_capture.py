@@ -78,13 +78,13 @@ def test_a_slice_is_the_largest_common_divisor_of_16_and_the_head_dim() -> None:
 
 
 def test_an_unknown_transformer_is_answered_with_those_known() -> None:
-    with pytest.raises(StudyError, match=r"PixArt are not known; known.*Flux2Transformer2DModel"):
+    with pytest.raises(StudyError, match=r"PixArt are unknown; known.*Flux2Transformer2DModel"):
         hook_sites({"_class_name": "PixArt"})
 
 
 def test_a_site_of_another_size_is_refused(pocket_pipeline: Any) -> None:
     config = {**pocket_pipeline.transformer.config, "mlp_ratio": 4.0}
-    with pytest.raises(StudyError, match=r"384 input channels; the config promises .* = 480"):
+    with pytest.raises(StudyError, match=r"384 input channels, but by its config .* = 480"):
         check_sites(pocket_pipeline.transformer, hook_sites(config))
 
 

@@ -144,7 +144,7 @@ def test_another_attention_gives_the_same_responses(
 def test_an_attention_that_cannot_be_used_is_refused_before_weights_are_loaded(
     small_study: Study, name: str
 ) -> None:
-    with pytest.raises(StudyError, match=rf"model\.attention={name} cannot be used here"):
+    with pytest.raises(StudyError, match=rf"model\.attention={name} does not run on this machine"):
         Session(replace(small_study.model, attention=name))
 
 

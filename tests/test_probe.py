@@ -117,7 +117,7 @@ def test_running_out_of_memory_names_the_batch_size(
 def test_a_prompt_too_long_is_refused_rather_than_cut(pocket_folder: Path) -> None:
     tokenizer = load_tokenizer(pocket_folder)
     encoder = load_text_encoder(pocket_folder, "cpu", "float32")
-    with pytest.raises(StudyError, match=r"text_length=32 and would be cut: 'a kitchen"):
+    with pytest.raises(StudyError, match=r"text_length=32 and would be truncated: 'a kitchen"):
         encode_texts(encoder, tokenizer, ["a kitchen " * 40], 32)
 
 

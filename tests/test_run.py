@@ -132,7 +132,7 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
         (["creatures.items=[]"], "creatures.items is empty"),
         (["creatures.items=[a cat,a cat]"], "creatures.items names 'a cat' twice"),
         (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
-        (["templates.test=['as {cat}']"], "templates.test has {cat}, which nothing fills"),
+        (["templates.test=['as {cat}']"], "templates.test has the unknown placeholder {cat}"),
         (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
         (["templates.test=[yes]"], "templates.test[0] is True: write a prompt in quotes"),
         (
@@ -171,7 +171,7 @@ def test_bad_settings_are_answered_in_one_line_before_torch_is_imported(
 @pytest.mark.parametrize(
     ("overrides", "answer"),
     [
-        (["model=pocket", "model.device=cuda:7"], "model.device=cuda:7 is not there"),
+        (["model=pocket", "model.device=cuda:7"], "model.device=cuda:7 does not exist"),
         (["model=pocket", "scene.image=no.png"], "scene.image=no.png does not exist"),
         (["model=pocket", "scene.image=text.png"], "scene.image=text.png is not an image"),
         (["model=pocket", "scene.image=tiny.png"], "scene.image=tiny.png has 8 x 8 pixels"),

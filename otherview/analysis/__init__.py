@@ -1,1 +1,1 @@
-"""Other contrasts measured beside a study's own: would any two wordings do that?"""
+"""The contrasts of a study, tested, and the tables and summary of that."""

@@ -1,4 +1,4 @@
-"""Reads the responses as a study asks and tests every unit.
+"""Read the responses as a study asks and test every unit.
 
 Items are the exchangeability blocks of every test: with several wordings per role, an item's
 responses are averaged over the wordings before its sign is flipped.
@@ -32,7 +32,7 @@ class Analysis:
     """Response under the test role, mean over its wordings."""
     control: Float[np.ndarray, "items units"]
     results: dict[str, Result]
-    """By name, in the order of STATISTICS; those that were asked."""
+    """By name, in the order of STATISTICS; only those that were computed."""
 
     @property
     def differences(self) -> Float[np.ndarray, "items units"]:
@@ -44,11 +44,11 @@ class Analysis:
         return [unit.address for unit in self.units]
 
     def find(self, kind: type[R]) -> R | None:
-        """Return the result of a class, such as RoleTestResult; None if it was not asked."""
+        """Return the result of a class, such as RoleTestResult; None if it was not computed."""
         return next((found for found in self.results.values() if isinstance(found, kind)), None)
 
     def of(self, kind: type[R]) -> R:
-        """Return the result of a class. Raises KeyError if it was not asked."""
+        """Return the result of a class. Raises KeyError if it was not computed."""
         found = self.find(kind)
         if found is None:
             raise KeyError(kind.__name__)
@@ -60,7 +60,7 @@ def analyse(
 ) -> dict[str, Analysis]:
     """Test the first contrast of `responses`: an analysis per entry of `study.capture.units`.
 
-    Units whose site does not see the study's token group are left out. Raises StudyError where a
+    Units whose site does not see the token group of the study are omitted. Raises StudyError if a
     response of 0 has no logarithm.
     """
     responses = responses.of()
@@ -77,7 +77,7 @@ def analyse(
 def analyse_units(
     responses: Responses, study: Study, unit_set: str, progress: Progress | None = None
 ) -> Analysis:
-    """Ask every statistic of one set of units that its conditions allow."""
+    """Compute every statistic that is defined for one set of units."""
     capture = study.capture
     units = tuple(
         unit
@@ -128,6 +128,6 @@ def check_finite(
     if not np.isfinite(values).all():
         unit = units[int(np.argwhere(~np.isfinite(values))[0][2])]
         raise StudyError(
-            f"{unit.address} has a response of 0, which has no logarithm: use capture.response=rms",
+            f"{unit.address} has a response of 0, which has no logarithm; use capture.response=rms",
             "capture.response",
         )

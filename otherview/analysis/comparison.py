@@ -1,4 +1,4 @@
-"""What several contrasts say of the same units: for a run with controls, and for a sweep."""
+"""Compare contrasts over the same units: for a run with controls, and for a sweep."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def selectivity(
 ) -> Selectivity:
     """Return the absolute difference under the contrast, and its mean under the placebos.
 
-    Selectivity after Hewitt & Liang 2019. Magnitudes, since the order of a placebo's two sets means
-    nothing. It describes and is no test: two pairs of wordings always differ.
+    Selectivity after Hewitt & Liang 2019, on magnitudes, since the order of the two sets of a
+    placebo is arbitrary. It is a description and not a test: any two pairs of wordings differ.
     """
     return Selectivity(np.abs(contrast), np.abs(np.stack(placebos)).mean(axis=0))
 

@@ -1,4 +1,4 @@
-"""The contrasts of a study, its own first: each asked of the one measurement, and tested."""
+"""Test every contrast of a study, its own first, on the one measurement."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class TestedContrast:
     study: Study
     """The study that asks this contrast alone."""
     measurement: Measurement
-    """What the passes say of this contrast."""
+    """The passes of this contrast."""
     analyses: dict[str, Analysis]
     """By unit set."""
 
     @property
     def is_placebo(self) -> bool:
-        """Whether all its conditions are of one and the same role."""
+        """Whether all its conditions have the same role."""
         return self.study.templates.placebo is not None
 
 

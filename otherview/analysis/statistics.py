@@ -1,7 +1,7 @@
-"""Which statistics are asked of a set of units, and under which conditions.
+"""Which statistics are computed for a set of units, and when.
 
-A statistic is a module of `otherview.stats` whose result knows its columns and its summary; here
-it is one entry of STATISTICS.
+A statistic is a module of `otherview.stats` whose result knows its columns and its summary. Here it
+is one entry of STATISTICS.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIN_ITEMS_FOR_TREND = 3
 
 
 class Result(Protocol):
-    """What every statistic gives."""
+    """The result of a statistic."""
 
     def summary(self, addresses: Sequence[str], /) -> dict[str, Any]:
         """Its entry in `summary.json`."""
@@ -33,7 +33,7 @@ class Result(Protocol):
 
 @runtime_checkable
 class UnitResult(Result, Protocol):
-    """What a statistic gives that has values per unit."""
+    """The result of a statistic with values per unit."""
 
     COLUMNS: ClassVar[tuple[Column, ...]]
 
@@ -43,7 +43,7 @@ class UnitResult(Result, Protocol):
 
 @dataclass(frozen=True)
 class Question:
-    """One set of units of a study, and what may be asked of it."""
+    """One set of units of a study, and what can be computed for it."""
 
     unit_set: str
     values: Float[np.ndarray, "items wordings units"]
@@ -57,7 +57,7 @@ class Question:
     nulls: Nulls
     seed: int
     report: Callable[[str], Report | None]
-    """Gives the progress of what is being done."""
+    """Returns the progress callback of a stage."""
 
     @property
     def flips(self) -> Flips:
@@ -77,7 +77,7 @@ class Question:
         return self.has_axis() and bool(np.ptp(self.text_distance))
 
     def has_several_wordings(self) -> bool:
-        """Whether wordings of one role, or frames, tell how much wordings differ."""
+        """Return whether the wordings of a role, or frames, show how much wordings differ."""
         return stats.enough_for_role_test(self.roles, strata=self.strata)
 
     def wants_shuffles(self) -> bool:
@@ -137,7 +137,7 @@ class TextDistance:
 
 @dataclass(frozen=True)
 class Statistic:
-    """One statistic: its name in `summary.json`, what it gives, when it is asked, and how."""
+    """One statistic: its name in `summary.json`, its result, when it is computed, and how."""
 
     name: str
     result: type[Result]
@@ -186,4 +186,4 @@ STATISTICS = (
                                             strata=q.strata, alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("splitting wordings,"))),
 )  # fmt: skip
-"""In the order in which they are asked and written."""
+"""In the order in which they are computed and written."""

@@ -1,4 +1,4 @@
-"""The content of `summary.json`: the study, its tables in numbers, how it was made."""
+"""The content of `summary.json`: study, results and provenance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def summary_of(
     analyses: Mapping[str, Analysis],
     tables: Mapping[str, pl.DataFrame],
 ) -> dict[str, Any]:
-    """Study, results and provenance of a run, ready for JSON. What was not computed is absent.
+    """Return study, results and provenance of a run as plain JSON, without what was not computed.
 
     `tables` are the analyses' `unit_table`s by unit set.
     """
@@ -70,7 +70,7 @@ def summary_of(
 
 
 def reading_summary(study: Study) -> dict[str, Any]:
-    """What was read, and what else the responses depend on."""
+    """Return what was read, and what else the responses depend on."""
     return {
         "tokens": study.capture.tokens,
         "response": study.capture.response,
@@ -81,7 +81,7 @@ def reading_summary(study: Study) -> dict[str, Any]:
 
 
 def batch_sizes(study: Study, responses: Responses) -> dict[str, Any]:
-    """Prompts of a transformer call, and to what a lack of device memory reduced it, where it did.
+    """Return the prompts per transformer call, and smaller batches if memory ran out.
 
     In low precision the last digits depend on it.
     """
@@ -91,7 +91,7 @@ def batch_sizes(study: Study, responses: Responses) -> dict[str, Any]:
 
 
 def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
-    """Whether the members of the pairs have as many tokens and hold the item at the same place."""
+    """Return whether the prompts of each item agree in token count and in item position."""
     prompts = measurement.responses.prompts.prompts
     places = list(zip(prompts, measurement.places, strict=True))
     counts = {(prompt.item, place.count) for prompt, place in places}
@@ -105,7 +105,7 @@ def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
 
 
 def text_axis(measurement: Measurement) -> dict[str, Any]:
-    """How the study's axis goes with the items' distances in the text encoder."""
+    """Return the distances of the items in the text encoder, and how the axis correlates."""
     responses = measurement.responses
     ranks = responses.prompts.ranks
     axis: dict[str, Any] = {"distances": responses.text_distance.tolist()}
@@ -115,7 +115,7 @@ def text_axis(measurement: Measurement) -> dict[str, Any]:
 
 
 def result_summary(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
-    """An entry of `results`: the units, then the summary of every statistic that was asked."""
+    """Return an entry of `results`: the units, then the summary of every statistic."""
     addresses = analysis.addresses
     return {
         "units": len(addresses),
@@ -128,7 +128,7 @@ def result_summary(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
 
 
 def strongest(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """The columns that have a heading, for the strongest units."""
+    """Return the columns that have a heading, for the strongest units."""
     shown = [column.name for column in COLUMNS if column.heading and column.name in table.columns]
     return [
         {name: value for name, value in row.items() if value is not None}

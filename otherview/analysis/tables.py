@@ -38,9 +38,9 @@ COLUMNS = (
 
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
-    """Spearman's correlation, mean ranks for ties; by polars, since scipy.stats takes long to load.
+    """Return Spearman's correlation; by polars, since scipy.stats takes long to import.
 
-    NaN where either is constant.
+    NaN if either is constant.
     """
     pair = pl.DataFrame({"one": np.asarray(one), "other": np.asarray(other)})
     return float(pair.select(pl.corr("one", "other", method="spearman")).item())
@@ -78,7 +78,7 @@ def by_strength(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:
-    """`table` with null for every number that is NaN or infinite: it was not computed."""
+    """Return `table` with null for every number that is NaN or infinite."""
     numbers = [name for name, dtype in table.schema.items() if dtype == pl.Float64]
     return table.with_columns(
         pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in numbers

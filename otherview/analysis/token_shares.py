@@ -1,4 +1,4 @@
-"""How much of an effect sits in which tokens."""
+"""The share of each token group in an effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What heads do: edit what they write, and see what becomes of the prediction."""
+"""What heads do: edit their output and measure the change of the prediction."""
 
 FILES = ("interventions.json", "interventions.parquet", "renderings.png")
-"""What an intervention leaves in a run's folder."""
+"""Files of an intervention in the folder of a run."""

@@ -1,8 +1,7 @@
-"""Which heads are edited, and on which items they were chosen and are measured.
+"""Which heads are edited, and which items select and measure them.
 
-Heads that were found on the very items on which their effect is measured look better than they
-are. So those that the study's own statistics choose are chosen on one half of the items and
-measured on the other.
+Heads that were found on the items on which their effect is measured look better than they are. So
+the statistics of the study select heads on one half of the items, and the other half measures them.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet
 
 MIN_TO_HALVE = 8
-"""Items from which half are left to choose heads on: four give 8 sign patterns."""
+"""Items from which they are halved: four items give 8 sign patterns."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen heads and the items of either half."""
+    """The selected heads and the items of both halves."""
 
     rule: str
     """role test, family-wise, strongest or listed; and in which direction, if not in either."""
@@ -38,14 +37,14 @@ class Choice:
     found: int
     """Heads that pass the rule, of which `heads` are the strongest."""
     discovery: tuple[int, ...]
-    """Items on which the heads were chosen; empty where they are listed."""
+    """Items that selected the heads; empty if heads are listed."""
     measured: tuple[int, ...]
-    """Items on which their effects are measured."""
+    """Items that measure the effects."""
     note: str | None = None
 
     @property
     def disjoint(self) -> bool:
-        """Whether no item served both ends."""
+        """Whether no item was used for both."""
         return not set(self.discovery) & set(self.measured)
 
 
@@ -76,8 +75,8 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
         discovery, measured = alternate_halves(len(items), settings.seed)
     else:
         note = (
-            f"The heads were chosen on the {len(items)} items on which their effects are measured: "
-            "the effects are biased upward."
+            f"The {len(items)} items that measure the effects also selected the heads, so the "
+            "effects are biased upward."
         )
     values = responses.read(pool, study.capture.tokens, study.capture.response)
     strength, passes, rule = strength_of_heads(values[list(discovery)], responses.prompts, study)

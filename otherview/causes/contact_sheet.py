@@ -1,4 +1,4 @@
-"""renderings.png: intact and edited pictures side by side, and how alike they are."""
+"""renderings.png: intact and edited images side by side, and their similarity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pictures = Float[np.ndarray, "items height width 3"]
 LABEL_WIDTH = 150
 LABEL_HEIGHT = 34
 MIN_SIDE = 128
-"""Smaller pictures are enlarged, pixel by pixel, so that they can be looked at."""
+"""Smaller images are enlarged without interpolation."""
 MAX_SIDE = 384
 
 
@@ -28,9 +28,9 @@ def draw_sheet(
     items: Sequence[str],
     rendered: Mapping[str, Mapping[str, Pictures]],
 ) -> list[dict[str, Any]]:
-    """Write the sheet and return one row per picture, as docs/interventions.md says.
+    """Write the sheet and return one row per image, as docs/interventions.md says.
 
-    `rendered` holds the pictures of `items`, in [0, 1], by role and then by set (intact, selected,
+    `rendered` holds the images of `items`, in [0, 1], by role and then by set (intact, selected,
     random), in the order of the rows.
     """
     rows = [(role, name) for role in ROLES for name in rendered[role]]
@@ -70,7 +70,7 @@ def similarities(
 ) -> dict[str, float]:
     """Return structural similarity (Wang et al. 2004) to the intact rendering and to the reference.
 
-    1 is identity. Empty where scikit-image is not installed.
+    1 means identical. Empty if scikit-image is not installed.
     """
     try:
         from skimage.metrics import structural_similarity

@@ -1,4 +1,4 @@
-"""The effects of edits on the measured items, by role: each edit is measured once."""
+"""Effects of edits on the measured items, by role; each edit is measured once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Values = dict[str, Float[np.ndarray, "roles items"]]
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to edit: what becomes of a head's output, whichever head it is."""
+    """One way to edit a head."""
 
     name: str
     edit: Edit
-    """The edit, of no heads yet."""
+    """The edit, without heads."""
 
     @property
     def is_identity(self) -> bool:
-        """Whether it leaves everything as it is."""
+        """Whether it changes nothing."""
         return self.edit.factor == 1
 
 

@@ -1,4 +1,4 @@
-"""Heads edited together: against random sets, and grown one by one until nothing is gained."""
+"""Heads edited together: compared with random sets, and grown until nothing is gained."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def effect_of_set(
     """Edit `heads` together, and the random sets that match them.
 
     Return rows of interventions.json: one per role and measure, and one per measure for the effect
-    on the test role less that on the control role. An edit that changes nothing has no null.
+    on the test role minus that on the control role. An edit that changes nothing has no null.
     """
     values = effects.of([unit.address for unit in heads], variant)
     others = []
@@ -83,7 +83,7 @@ def grow(
 ) -> tuple[list[Unit], bool]:
     """Add, one by one, the head that changes the test role's prediction most with those before it.
 
-    End where the best one adds less than the share `saturation` of the effect, and at `max_size`.
+    Stop if the best one adds less than the share `saturation` of the effect, and at `max_size`.
     Return the heads in the order in which they were added, and whether the effect saturated.
     """
     order: list[Unit] = []

@@ -1,4 +1,4 @@
-"""The intervention of a study: chooses heads, edits them, and writes what became of it."""
+"""The intervention of a study: select heads, edit them, and write the effects."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from otherview.study import Study
 
 
 def check_intervention(study: Study, session: Session) -> None:
-    """Raise StudyError for what cannot be edited, before anything is loaded.
+    """Check an intervention before anything is loaded.
 
-    Unknown heads, token groups that a head does not see, prompts too long for the passes.
+    Raises StudyError for unknown heads, token groups that a head does not see, and prompts that are
+    too long for the passes.
     """
     if study.intervention.kind != "none":
         check_heads(hook_sites(session.model.transformer_config(study.model)), study.intervention)
@@ -57,7 +58,7 @@ def intervene(
     """Run the intervention of `study` and write its files into `folder`.
 
     `measurement` and `analyses` are the study's own. Return the content of `interventions.json`.
-    Raises StudyError where the device runs out of memory.
+    Raises StudyError if the device runs out of memory.
     """
     start, measurement = time.monotonic(), measurement.of()
     analysis = analyses.get("heads") or analyse_units(measurement.responses, study, "heads")
@@ -113,7 +114,7 @@ class HeadEdits:
         )
 
     def sets(self) -> dict[str, Rows]:
-        """Return the effects of the chosen set under every variant, and of its strongest few."""
+        """Return the effects of the selected set under every variant, and of its strongest few."""
         chosen, sets, specificity = self.choice.heads, Rows(), Rows()
         sizes = [2**power for power in range(len(chosen).bit_length()) if 2**power < len(chosen)]
         edits = [("selected", chosen, variant) for variant in self.variants] if chosen else []
@@ -133,10 +134,10 @@ class HeadEdits:
         max_size = min(self.settings.growth, len(self.choice.heads))
         if max_size < 2:
             return {}
-        effects, variants, where = self.effects, self.variants, "the measured items themselves"
+        effects, variants, where = self.effects, self.variants, "the measured items"
         if self.choice.discovery and self.choice.disjoint:
             effects, variants = self._effects(self.choice.discovery, scored=False)
-            where = "the items on which heads were chosen"
+            where = "the items that selected the heads"
         saturation = self.settings.saturation
         order, saturated = grow(
             effects, self.choice.heads, variants[0], max_size, saturation, self.progress
@@ -152,7 +153,7 @@ class HeadEdits:
         return {"growth": content | {"note": f"The order was found on {where}."}}
 
     def pictures(self, path: Path) -> Rows:
-        """Draw renderings.png; return what is where."""
+        """Draw renderings.png; return one row per image."""
         measured, chosen = np.array(self.choice.measured), self.choice.heads
         few = min(self.settings.pictures, len(measured))
         items = measured[np.linspace(0, len(measured) - 1, few).round().astype(int)]
@@ -173,7 +174,7 @@ class HeadEdits:
         return draw_sheet(path, self.reference, [self.prompts.items[i] for i in items], rendered)
 
     def settings_and_choice(self) -> dict[str, Any]:
-        """Return what of interventions.json is known before heads are edited together."""
+        """Return the settings and the selection for interventions.json."""
         settings, choice, items = self.settings, self.choice, self.prompts.items
         selection = {
             "rule": choice.rule,
@@ -217,7 +218,7 @@ class HeadEdits:
     def _effects(
         self, items: Sequence[int], *, scored: bool = True
     ) -> tuple[Effects, list[Variant]]:
-        """Return what measures edits on some items, and the edits."""
+        """Return the effects on some items, not measured yet, and the variants."""
         grid = self._grid(np.array(items), self.settings.wordings)
         variants = variants_of(self.settings, grid)
         if any(variant.edit.donors is not None for variant in variants):

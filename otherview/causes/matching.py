@@ -1,4 +1,4 @@
-"""Random sets of heads that match a given set: what an effect is held against."""
+"""Random sets of heads that match a given set: the null of an effect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from otherview.models.sites import Unit
 
 Level = Literal["site", "stream", "path", "any"]
-"""What matching heads share: block and stream; kind of block and stream; image path or text stream;
-or nothing. In this order, from the closest match."""
+"""What matching heads share, from the closest match: block and stream; kind of block and stream;
+image path or text stream; nothing."""
 
 LEVELS: tuple[Level, ...] = ("site", "stream", "path", "any")
 
@@ -45,8 +45,8 @@ def matching_group(unit: Unit, level: Level) -> str:
 def closest_level(chosen: Sequence[Unit], pool: Sequence[Unit], alpha: float) -> Level:
     """Return the closest match that makes a fair null; the loosest if none does.
 
-    Fair means: there are enough sets for a p of `alpha`, and no group has to give more than half of
-    its heads. A random set that shares most of its heads with the chosen one is no control.
+    Fair means: there are enough sets for a p of `alpha`, and no group contributes more than half of
+    its heads. A random set that shares most of its heads with the selected one is not a control.
     """
     for level in LEVELS:
         wanted = Counter(matching_group(unit, level) for unit in chosen)
@@ -63,7 +63,7 @@ def random_sets(
     """Return at most `draws` sets out of `pool` that match `chosen`, which is part of `pool`.
 
     Each takes as many heads of every group as `chosen` does. Where there are no more than `draws`
-    other sets, all are taken. Chosen heads may be drawn, so that (b + 1) / (m + 1) is the p of a
+    other sets, all are taken. Selected heads may be drawn, so that (b + 1) / (m + 1) is the p of a
     permutation test: `chosen` is one of the sets that could have been drawn.
     """
     level = closest_level(chosen, pool, alpha)

@@ -1,4 +1,4 @@
-"""What an intervention did to a prediction, on any model: size, direction, and toward what."""
+"""The change of a prediction under an intervention: size, direction, and toward what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Displacements = Float[Tensor, "rows tokens channels"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that an intervention gives for every measured pass."""
+    """A number for every measured pass of an intervention."""
 
     name: str
     title: str
@@ -23,7 +23,7 @@ class Measure:
 
 CHANGE = Measure("change", "change of the predicted velocity", "of its norm")
 COSINE = Measure("cosine", "cosine with the intact velocity", "", larger_is_more=False)
-TOWARD = Measure("toward", "way to the other role's prediction", "of the whole way")
+TOWARD = Measure("toward", "movement toward the other role's prediction", "share of the way")
 OF_EVERY_MODEL = (CHANGE, COSINE, TOWARD)
 
 

@@ -1,4 +1,4 @@
-"""Is the picture still right? Known for the pocket kitchen, all of whose pictures can be drawn."""
+"""Whether an image is still correct: known for the pocket kitchen, whose images are all known."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SHIPPED_KITCHEN = UNSEEN + 40
 """The kitchen of `otherview:pocket/kitchen.png`."""
 ONE_LEVEL = 1 / 255
 
-PSNR = Measure("psnr", "PSNR lost against the right picture", "dB")
-RIGHT = Measure("right", "pictures nearest to the right candidate, lost", "share")
-REFERENCE = Measure("reference", "pictures nearest to the plain reference, gained", "share")
+PSNR = Measure("psnr", "PSNR lost against the correct image", "dB")
+RIGHT = Measure("right", "images nearest to the correct candidate, lost", "share")
+REFERENCE = Measure("reference", "images nearest to the plain reference, gained", "share")
 
 
 class PocketScore:
-    """Compares pictures with all views and mentions of the shipped kitchen, and its reference."""
+    """Compares images with all views and mentions of the shipped kitchen, and its reference."""
 
     measures = (PSNR, RIGHT, REFERENCE)
 
@@ -38,7 +38,7 @@ class PocketScore:
     def values(
         self, pictures: Float[np.ndarray, "rows side side 3"], prompts: Sequence[int]
     ) -> dict[str, Float[np.ndarray, " rows"]]:
-        """Return PSNR against the right picture, and whether the nearest one is right, or plain."""
+        """Return PSNR against the correct image, and whether the nearest is correct, or plain."""
         right = self._right[list(prompts)]
         likeness = np.stack([psnr(self._candidates, picture[None]) for picture in pictures])
         nearest = likeness.argmax(axis=1)
@@ -53,7 +53,7 @@ class PocketScore:
         intact: dict[str, Float[np.ndarray, " rows"]],
         edited: dict[str, Float[np.ndarray, " rows"]],
     ) -> dict[str, Float[np.ndarray, " rows"]]:
-        """Return what an edit cost: PSNR and right pictures lost, plain references gained."""
+        """Return the cost of an edit: PSNR and correct images lost, plain references gained."""
         return {
             "psnr": intact["psnr"] - edited["psnr"],
             "right": intact["right"] - edited["right"],
@@ -62,9 +62,9 @@ class PocketScore:
 
 
 def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
-    """Return the score if the reference is the shipped kitchen and every prompt one of its words.
+    """Return the score if the reference is the shipped kitchen and the model knows every prompt.
 
-    None otherwise: then no picture is known to be right.
+    None otherwise: then no correct image is known.
     """
     phrases = {item: PHRASES.index(item) for item in prompts.items if item in PHRASES}
     roles = [role_of(condition.template) for condition in prompts.conditions]

@@ -1,4 +1,4 @@
-"""Every head edited alone: its effect, its rank among heads like it, its verdict."""
+"""Every head edited alone: its effect, its p among matching heads, its verdict."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from otherview.models.sites import Unit
 from otherview.stats import RoleTestResult, SignFlipResult
 
 MIN_HEADS = 5
-"""Heads from which a rank correlation is told."""
+"""Heads from which a rank correlation is computed."""
 
 
 def heads_to_edit(
     chosen: Sequence[Unit], pool: Sequence[Unit], which: str, alpha: float
 ) -> list[Unit]:
-    """Return all heads of `pool`, or (`matched`) those against which a chosen one is held."""
+    """Return all heads of `pool`, or (`matched`) those that match a selected one."""
     if which == "all":
         return list(pool)
     levels = [closest_level([unit], pool, alpha) for unit in chosen]
@@ -49,7 +49,7 @@ def single_table(
 ) -> pl.DataFrame:
     """Return one row per head of `edited`, with the columns that docs/interventions.md describes.
 
-    `chosen` are the study's selected heads, and `analysis` is what its statistics say of the heads.
+    `chosen` are the selected heads, and `analysis` holds the statistics of the study.
     """
     measured = {}
     for done, unit in enumerate(edited):
@@ -114,7 +114,7 @@ def columns_of(effects: Effects) -> dict[str, Any]:
 
 
 def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float | None]]:
-    """Return what the study says of every head that it tested; None where it is not finite."""
+    """Return the statistics of every tested head; None for what is not finite."""
     role, test = analysis.find(RoleTestResult), analysis.of(SignFlipResult)
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
     found = {"t": test.t}
@@ -128,7 +128,7 @@ def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float |
 
 
 def by_verdict(table: pl.DataFrame) -> dict[str, list[str]]:
-    """Return the heads of every verdict, those that change the test role most first."""
+    """Return the heads of each verdict, those with the largest change of the test role first."""
     ordered = table.sort("change_test", descending=True)
     groups = ordered.group_by("verdict", maintain_order=True).agg("unit")
     return {str(verdict): list(units) for verdict, units in groups.iter_rows()}
@@ -137,9 +137,9 @@ def by_verdict(table: pl.DataFrame) -> dict[str, list[str]]:
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:
     """Return Spearman's correlation with specificity: of |t|, and of |t| of the role test.
 
-    Both also with the sign of the difference between the roles, since specificity has one: a head
-    on which the control role hangs has a negative one. Over the heads that have them. Absent are
-    those with fewer than five heads, or without variance.
+    Also with the sign of the difference between the roles, since specificity has a sign: it is
+    negative for a head on which the control role depends. Omitted with fewer than five heads or
+    without variance.
     """
     strengths = {
         "t": pl.col("t").abs(),

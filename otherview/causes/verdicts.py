@@ -1,4 +1,4 @@
-"""What is said of a head: whether it differs (statistics) and whether it does anything (edits)."""
+"""Verdicts on heads: whether a head differs (statistics), and what it does (edits)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NOTHING = 0.1
-"""Change of the predicted velocity up to which an edit may be said to do nothing."""
+"""Change of the predicted velocity up to which an edit may count as doing nothing."""
 
 
 class Effect(StrEnum):
@@ -24,10 +24,10 @@ WITHOUT_EFFECT = (Effect.NOTHING, Effect.AS_RANDOM)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the study's test says of a head, and what editing it did."""
+    """Whether a head differs by the test of the study, and the effect of editing it."""
 
     differs: bool | None
-    """None where the study did not test the head."""
+    """None if the head was not tested."""
     effect: Effect
 
     @property

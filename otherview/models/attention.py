@@ -10,19 +10,19 @@ from otherview.study.errors import StudyError
 def set_attention(transformer: Any, name: str) -> None:
     """Make `transformer` use the attention that diffusers calls `name`.
 
-    Raises StudyError where there is none of that name, or it does not run on this machine.
+    Raises StudyError if the name is unknown or the attention does not run on this machine.
     """
     from diffusers.utils import logging
 
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it calls its own interface experimental
+    logging.set_verbosity_error()  # it warns that its interface is experimental
     try:
         transformer.set_attention_backend(name)
     except (ValueError, RuntimeError, ImportError, OSError) as error:
         reason = " ".join(str(error).split())
         raise StudyError(
-            f"model.attention={name} cannot be used here: {reason}; model.attention=native always "
-            "can",
+            f"model.attention={name} does not run on this machine: {reason}; use "
+            "model.attention=native",
             "model.attention",
         ) from error
     finally:

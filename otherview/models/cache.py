@@ -1,8 +1,8 @@
-"""What was computed once and is kept on disk: text encodings, reference latents and images.
+"""A cache on disk of text encodings, reference latents and drawn reference images.
 
-An entry is found by a hash of all that decides its bits, so that a result is the same whether it
-was found here or computed again. docs/performance.md says where the folder is and how to bound it
-(`OTHERVIEW_CACHE`, `OTHERVIEW_CACHE_GIB`).
+The key of an entry is a hash of everything that decides its bits, so a result is the same whether
+it comes from here or is computed again. docs/performance.md describes its folder and its
+size (`OTHERVIEW_CACHE`, `OTHERVIEW_CACHE_GIB`).
 """
 
 from __future__ import annotations
@@ -25,30 +25,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_GIB = 20.0
-"""Size on disk that the entries together may reach."""
+"""Maximal total size of the entries."""
 KEPT_AFTER_EVICTION = 0.9
-"""Share of that size down to which entries are removed once it is passed."""
+"""Share of that size to which entries are reduced once it is exceeded."""
 ABANDONED = 24 * 3600.0
-"""Seconds after which the unfinished file of another writer is taken for that of a killed one."""
+"""Seconds after which an unfinished file counts as that of a killed writer."""
 CODE = ("models", "passes", "study")
-"""Packages of this project whose code decides the bits of an entry."""
+"""Packages whose code decides the bits of an entry."""
 
 
 class Cache:
     """Entries on disk by key; several processes may use one folder at once.
 
-    An entry is a file that is written under a temporary name and renamed. One that is damaged
-    counts as absent. Beyond `max_bytes` those that were not used for longest are removed.
+    A damaged entry counts as absent. Beyond `max_bytes`, the least recently used ones are removed.
     """
 
     def __init__(self, folder: Path | None, max_bytes: int) -> None:
-        """`folder` is made when first written to; None keeps nothing."""
+        """`folder` is created by the first write; None keeps nothing."""
         self.folder = folder
         self._max_bytes = max_bytes
         self._bytes: int | None = None
 
     def get(self, **content: Any) -> dict[str, Tensor] | None:
-        """Return the tensors that were kept under `content`, or None."""
+        """Return the tensors of `content`, or None."""
         if self.folder is None:
             return None
         key = content_key(**content)
@@ -71,8 +70,8 @@ class Cache:
                 self._evict()
         except OSError as error:
             warnings.warn(
-                f"nothing is kept for later studies: {self.folder} cannot be written to "
-                f"({error.strerror}); set OTHERVIEW_CACHE to another folder, or to off",
+                f"nothing is cached for later studies: {self.folder} is not writable "
+                f"({error.strerror}); set OTHERVIEW_CACHE to another folder or to off",
                 stacklevel=2,
             )
             self.folder = None
@@ -82,7 +81,7 @@ class Cache:
         return self.folder / f"{key}.safetensors"
 
     def _evict(self) -> None:
-        """Count what is there, and remove the entries used longest ago where it is too much."""
+        """Count the entries, and remove the least recently used ones if there are too many."""
         assert self.folder is not None
         remove_partial(self.folder, time.time() - ABANDONED)
         entries = []
@@ -103,10 +102,7 @@ class Cache:
 
 
 def open_cache() -> Cache:
-    """Return the cache that the environment names.
-
-    Raises StudyError for a bound that is no number.
-    """
+    """Return the cache that the environment names. Raises StudyError for an invalid size."""
     folder = cache_folder()
     asked = os.environ.get("OTHERVIEW_CACHE_GIB", str(DEFAULT_GIB))
     try:
@@ -115,13 +111,13 @@ def open_cache() -> Cache:
             raise ValueError
     except ValueError:
         raise StudyError(
-            f"OTHERVIEW_CACHE_GIB={asked} is no size in GiB: give a number such as 20"
+            f"OTHERVIEW_CACHE_GIB={asked} is not a size in GiB: give a number such as 20"
         ) from None
     return Cache(folder and folder / "tensors", int(gibibytes * 2**30))
 
 
 def cache_folder() -> Path | None:
-    """Return `OTHERVIEW_CACHE`, or the user's cache folder; None where it is `off`."""
+    """Return `OTHERVIEW_CACHE`, or the user's cache folder; None if it is `off`."""
     asked = os.environ.get("OTHERVIEW_CACHE")
     if asked == "off":
         return None
@@ -132,7 +128,7 @@ def cache_folder() -> Path | None:
 
 
 def arithmetic(device: str) -> list[Any]:
-    """Return what decides the last digits besides weights and inputs: libraries, device, code."""
+    """Return what decides the last digits apart from weights and inputs, as plain JSON."""
     import torch
 
     cuda = device.startswith("cuda")

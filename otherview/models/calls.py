@@ -1,4 +1,4 @@
-"""What a transformer is given: the arguments of a call, as FLUX.2 Klein's pipeline makes them."""
+"""The arguments of a transformer call, as the pipeline of FLUX.2 Klein makes them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TokenLayout:
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of one transformer call, and which of its tokens are what."""
+    """The arguments of one transformer call, and the token groups of its tokens."""
 
     arguments: Mapping[str, Any]
     layout: TokenLayout
@@ -99,7 +99,7 @@ class Calls:
         return torch.cat([self._noise(self._items[prompt]) for prompt in prompts])
 
     def scheduler(self, steps: int) -> Any:
-        """Return the pipeline's scheduler set to `steps` steps, a copy since it counts them."""
+        """Return a copy of the scheduler of the pipeline, set to `steps` steps."""
         scheduler = copy.deepcopy(self.pipeline.scheduler)
         scheduler.set_timesteps(
             sigmas=np.linspace(1.0, 1 / steps, steps),
@@ -119,7 +119,7 @@ class Calls:
     ) -> Call:
         """Return the call of `prompts` at `latents` and a timestep of the scheduler.
 
-        With `unprompted` the empty prompt takes the place of each.
+        With `unprompted`, the empty prompt replaces each of them.
         """
         texts = self.encodings.take(prompts)
         if unprompted:
@@ -130,17 +130,17 @@ class Calls:
         return flux2_call(image, self._reference, embeddings, texts.tokens, level)
 
     def noise_level(self, timestep: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """Return a timestep of the scheduler as the transformer takes it: 1 is pure noise."""
+        """Return the noise level of a timestep, as the transformer takes it: 1 is pure noise."""
         return timestep.to(self.pipeline.transformer.dtype) / 1000
 
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
-        """Return which tokens of the call of `prompts` are what."""
+        """Return the token groups of the call of `prompts`."""
         texts = self.encodings.take(prompts)
         length = len(texts.embeddings[0])
         return flux2_layout(texts.tokens, length, self.target, self.reference)
 
     def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
-        """Return the pictures of latents, in [0, 1]."""
+        """Return the images of latents, in [0, 1]."""
         return decode(self.pipeline, latents, self._ids, *self._size)
 
     def _noise(self, item: int) -> Latents:
@@ -212,7 +212,7 @@ def random_call(
 
 @torch.inference_mode()
 def encode_reference(pipeline: Any, reference: Image) -> ImageLatents:
-    """Return the tokens of a reference image, prepared as the pipeline's own call does."""
+    """Return the tokens of a reference image, prepared as in a call of the pipeline."""
     processor = pipeline.image_processor
     processor.check_image_input(reference)
     if reference.width * reference.height > MAX_REFERENCE_PIXELS:
@@ -252,7 +252,7 @@ def draw_noise(pipeline: Any, height: int, width: int, seed: int) -> ImageLatent
 def decode(
     pipeline: Any, latents: Latents, ids: Int[Tensor, "1 tokens 4"], height: int, width: int
 ) -> Float[np.ndarray, "rows height width 3"]:
-    """Return the pictures of latents, in [0, 1]."""
+    """Return the images of latents, in [0, 1]."""
     vae, scale = pipeline.vae, pipeline.vae_scale_factor * 2
     latents = latents.to(pipeline._execution_device, vae.dtype)
     ids = ids.expand(len(latents), -1, -1)

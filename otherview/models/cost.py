@@ -1,4 +1,4 @@
-"""What a study costs, from the architecture alone: floating-point operations and bytes."""
+"""Floating-point operations and bytes of a study, from the architecture alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageToken
     """Return the floating-point operations of one transformer call for one prompt.
 
     Matrix products and attention of every block, and the projections into and out of them; a
-    multiply-add counts 2. Norms, activations and modulation are left out (below 1%).
+    multiply-add counts 2. Norms, activations and modulation are omitted (below 1%).
     """
     dim = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     mlp_ratio = float(config["mlp_ratio"])
@@ -67,7 +67,7 @@ def study_flops(
 ) -> float:
     """Return the floating-point operations of the transformer calls of a study.
 
-    `reference` is the `(height, width)` of its image file; None where the reference is drawn, whose
+    `reference` is the `(height, width)` of its image file; None if the reference is drawn, whose
     calls count too. `config` is the transformer's.
     """
     model, scene = study.model, study.scene

@@ -19,7 +19,7 @@ from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet, chat_text, check_lengths
 
 MAX_BYTES = 8 << 30
-"""Text encodings that are kept, at most. Thirty prompts of FLUX.2 Klein 4B take 0.24 GB."""
+"""Maximal size of the text encodings in memory. Thirty prompts of FLUX.2 Klein 4B take 0.24 GB."""
 
 TextGroup = tuple[int, int, tuple[str, ...]]
 """Texts that are encoded together: text length, batch size, texts.
@@ -58,7 +58,7 @@ class TextStore:
         self._expected: Counter[TextGroup] = Counter()
 
     def expect(self, groups: Iterable[TextGroup]) -> None:
-        """Announce what will be asked for, each group as often as it will be."""
+        """Announce the groups that will be requested, each as often as it will be."""
         self._expected = Counter(groups)
 
     def take(self, groups: Sequence[TextGroup], progress: Progress) -> list[TextEncodings]:
@@ -73,7 +73,7 @@ class TextStore:
         return [self._encodings[group] for group in groups]
 
     def _encode(self, groups: Sequence[TextGroup], progress: Progress) -> None:
-        """Encode what of `groups` is missing, and of the expected groups what fits."""
+        """Encode missing ones of `groups`, and as many expected groups as fit."""
         missing = [
             g for g in {**dict.fromkeys(groups), **self._expected} if g not in self._encodings
         ]
@@ -106,7 +106,7 @@ class TextStore:
         return self._model.cached("text encodings", parts, encode, **content)
 
     def _make_room(self, groups: Sequence[TextGroup]) -> None:
-        """Forget what is not expected, and all else where that is too little."""
+        """Forget groups that are not expected; if that is not enough, all but `groups`."""
         for wanted in ({*groups, *self._expected}, {*groups}):
             if self._bytes() > MAX_BYTES:
                 self._encodings = {k: v for k, v in self._encodings.items() if k in wanted}
@@ -133,7 +133,7 @@ def encode_texts(
     ).to(encoder.device)
     is_text = torch.arange(text_length) < torch.tensor(lengths)[:, None]
     if not torch.equal(inputs["attention_mask"].cpu().bool(), is_text):
-        raise StudyError("the tokenizer does not pad on the right: text and pad would be mixed")
+        raise StudyError("the tokenizer does not pad on the right: text and pad would be mixed up")
     output = encoder(
         input_ids=inputs["input_ids"],
         attention_mask=inputs["attention_mask"],

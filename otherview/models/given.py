@@ -15,8 +15,8 @@ from otherview.study.errors import StudyError
 class GivenModel(LoadedModel):
     """The parts of a loaded pipeline, on the device and in the precision that they have.
 
-    Its weights may have been changed since they were loaded, so that it has no revision, and
-    nothing that it computes is kept on disk for later studies. Raises StudyError if the pipeline
+    Its weights may have been changed since they were loaded, so it has no revision, and nothing
+    that it computes is cached on disk. Raises StudyError if the pipeline
     has another precision than `model` says.
     """
 
@@ -24,8 +24,8 @@ class GivenModel(LoadedModel):
         dtype = str(pipeline.transformer.dtype).removeprefix("torch.")
         if dtype != model.dtype:
             raise StudyError(
-                f"model.dtype={model.dtype}, but the pipeline that was passed in is {dtype}: "
-                f"add model.dtype={dtype}",
+                f"model.dtype={model.dtype}, but the pipeline that was passed in has {dtype}: "
+                f"use model.dtype={dtype}",
                 "model.dtype",
             )
         check_attention(model.attention)
@@ -57,5 +57,5 @@ class GivenModel(LoadedModel):
         return dict(self._given.transformer.config)
 
     def identity(self, *parts: str) -> str:
-        """Return what no other process and no other pipeline has."""
+        """Return an identity that no other process and no other pipeline has."""
         return f"{self._identity} {' '.join(parts)}"

@@ -19,8 +19,8 @@ from otherview.study import Model
 class LoadedModel:
     """Weights of `model` on a device. The text encoder and the image side never share it.
 
-    Finds the weights, downloading them where necessary, and loads none. Raises StudyError where
-    the weights, the device or the attention are not to be had.
+    Finds the weights, downloading them if necessary, and loads none. Raises StudyError if
+    weights, device or attention are not available.
     """
 
     def __init__(self, model: Model) -> None:
@@ -47,7 +47,7 @@ class LoadedModel:
 
     @property
     def text_encoder(self) -> Any:
-        """The text encoder; the image side makes room for it."""
+        """The text encoder; loading it frees the image side."""
         if self._encoder is None:
             self._pipeline = None
             free_memory()
@@ -55,7 +55,7 @@ class LoadedModel:
         return self._encoder
 
     def free_text_encoder(self) -> None:
-        """Give the text encoder's memory back."""
+        """Free the text encoder."""
         if self._encoder is not None:
             self._encoder = None
             free_memory()
@@ -66,11 +66,11 @@ class LoadedModel:
 
     @cached_property
     def precision(self) -> dict[str, Any]:
-        """What decides the last digits of what is computed, as plain JSON."""
+        """Everything that decides the last digits of computations, as plain JSON."""
         return {"dtype": self._dtype, "arithmetic": arithmetic(self.device)}
 
     def identity(self, *parts: str) -> str:
-        """Return what the weights of `parts` are, looked at once."""
+        """Return the identity of the weights of `parts`, determined once."""
         if parts not in self._identities:
             identity = weights.weights_identity(self.folder, *parts, times=True)
             self._identities[parts] = identity
@@ -83,9 +83,9 @@ class LoadedModel:
         make: Callable[[], dict[str, Tensor]],
         **content: Any,
     ) -> dict[str, Tensor]:
-        """Return what `make` makes of `content`, on the host, kept on disk.
+        """Return the cached tensors of `content`, or what `make` returns, on the host.
 
-        `parts` are those of the pipeline whose weights decide it.
+        `parts` are the parts of the pipeline whose weights decide them.
         """
         content |= {"kind": kind, "weights": self.identity(*parts), **self.precision}
         kept = self._cache.get(**content)
@@ -96,7 +96,7 @@ class LoadedModel:
 
 
 def free_memory() -> None:
-    """Give memory that nothing uses back to the device."""
+    """Return unused memory to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MIN_SIDE = 64
-"""Pixels that FLUX.2 asks of each side of a reference image."""
+"""Minimal side of a reference image in pixels, for FLUX.2."""
 MAX_ASPECT = 8
-"""Longer side of a reference image over the shorter, as FLUX.2 takes it."""
+"""Maximal ratio of the sides of a reference image, for FLUX.2."""
 
 
 def open_reference(scene: Scene) -> Image:
     """Return the scene's image file as RGB.
 
-    Raises StudyError where it does not exist, is no image, or is under 64 pixels on a side.
+    Raises StudyError if it does not exist, is no image, or is under 64 pixels on a side.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -38,7 +38,7 @@ def open_reference(scene: Scene) -> Image:
     if min(image.size) < MIN_SIDE:
         raise StudyError(
             f"scene.image={scene.image} has {image.width} x {image.height} pixels; "
-            f"{MIN_SIDE} are needed on each side",
+            f"each side needs at least {MIN_SIDE}",
             "scene.image",
         )
     longest = max(image.size) / min(image.size)
@@ -52,7 +52,7 @@ def open_reference(scene: Scene) -> Image:
 
 
 def scene_texts(scene: Scene) -> list[str]:
-    """Return the texts from which the reference is drawn: the scene's prompt, and no prompt."""
+    """Return the texts from which the reference is drawn: the prompt of the scene and none."""
     return [] if scene.prompt is None else [scene.prompt, ""]
 
 

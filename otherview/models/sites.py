@@ -1,6 +1,6 @@
 """Where a transformer's heads can be read: the attention out-projections and their channels.
 
-Everything here follows from the transformer's own config, so that a plan needs neither torch nor
+Everything here follows from the config of the transformer, so a plan needs neither torch nor
 weights.
 """
 
@@ -18,7 +18,7 @@ from otherview.study.errors import StudyError
 KNOWN = "Flux2Transformer2DModel"
 """The class of the transformers whose sites are known."""
 PUBLISHED_SLICE = 16
-"""Channels of what the published study counts as a head."""
+"""Channels of a head as the published study counts them."""
 
 BlockKind = Literal["joint", "single"]
 Stream = Literal["image", "text", "all"]
@@ -68,7 +68,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Unit:
-    """A range of channels of a site for which one number is measured.
+    """A range of channels of a site, for which one response is measured.
 
     `first_slice` and `last_slice` (exclusive) count over the slices of all sites, in their order.
     """
@@ -95,13 +95,13 @@ class Unit:
 def hook_sites(config: Mapping[str, Any]) -> list[Site]:
     """Return the hook sites of a transformer, block by block.
 
-    `config` is the transformer's own (`transformer.config`, or its config.json). Raises StudyError
-    for a class whose sites are not known.
+    `config` is that of the transformer (`transformer.config`, or its config.json). Raises
+    StudyError for a class whose sites are not known.
     """
     name = config.get("_class_name")
     if name != KNOWN:
         raise StudyError(
-            f"the attention out-projections of {name} are not known; known transformers: {KNOWN}"
+            f"the attention out-projections of {name} are unknown; known transformers: {KNOWN}"
         )
     heads, head_dim = int(config["num_attention_heads"]), int(config["attention_head_dim"])
     mlp_channels = int(heads * head_dim * float(config["mlp_ratio"]))

@@ -1,8 +1,8 @@
 """Attention of the text encoder without the keys of pad positions.
 
-Prompts are padded to 512 positions on the right, and every position, pads included, attends to the
-prompt's own tokens only. Keys behind the longest prompt of a batch are masked for all queries, so
-that leaving them out changes nothing, and most of the attention's work is saved.
+Prompts are padded to 512 positions on the right, and every position, pads included, attends only to
+the tokens of the prompt. Keys after the longest prompt of a batch are masked for all queries, so
+omitting them changes nothing and saves most of the work of attention.
 """
 
 from __future__ import annotations

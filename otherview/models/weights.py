@@ -1,7 +1,7 @@
-"""Finds a model's weights and loads its parts through diffusers and transformers.
+"""Find the weights of a model and load its parts with diffusers and transformers.
 
-The text encoder and the transformer are never held together: all prompts are encoded first, then
-the encoder is freed, so that a GPU needs room for the larger of the two only.
+The text encoder and the transformer are never in memory together: all prompts are encoded first,
+then the encoder is freed, so a GPU needs memory only for the larger of the two.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def shipped_or_own(path: str) -> Path:
 
 
 def cached_folder(model: Model) -> Path | None:
-    """Return the folder of what this machine has of the model, perhaps only its tokenizer; or None.
+    """Return the local folder of the model, perhaps incomplete, or None; use no network.
 
-    Asks no network. Raises StudyError for a `path` that is not there.
+    Raises StudyError for a `path` that does not exist.
     """
     if model.path is not None:
         folder = shipped_or_own(model.path)
         if not (folder / "model_index.json").is_file():
             raise StudyError(
-                f"model.path={model.path} is not the folder of a diffusers pipeline "
-                "(it has no model_index.json)",
+                f"model.path={model.path} is not a folder of a diffusers pipeline: it has no "
+                "model_index.json",
                 "model.path",
             )
         return folder
@@ -76,23 +76,23 @@ def has_weights(part: Path) -> bool:
 
 
 def weights_folder(model: Model) -> Path:
-    """Return the folder of the weights, downloaded where necessary.
+    """Return the folder of the weights, downloaded if necessary.
 
-    Raises StudyError where they are neither here nor to be had, with the way to get them.
+    Raises StudyError, with what to do, if they are not local and cannot be downloaded.
     """
     folder = cached_folder(model)
     if folder is None or (model.path is None and not is_complete(folder)):
         folder = download(model)
     kind = json.loads((folder / "model_index.json").read_text()).get("_class_name")
     if kind != PIPELINE:
-        raise StudyError(f"{folder} holds a {kind}; otherview runs {PIPELINE}", "model.path")
+        raise StudyError(f"{folder} contains a {kind}; otherview supports {PIPELINE}", "model.path")
     return folder
 
 
 def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
-    """Return the transformer's config: that of the weights where it is here, else the model's YAML.
+    """Return the config of the transformer: that of local weights, or that of the YAML.
 
-    Raises StudyError where the two disagree.
+    Raises StudyError if the two disagree.
     """
     file = None if folder is None else folder / "transformer" / "config.json"
     if file is None or not file.is_file():
@@ -118,9 +118,9 @@ def download(model: Model) -> Path:
     except Exception as error:  # the hub's client raises its own, httpx's and the system's
         raise StudyError(
             f"the weights of {model.repo} are not on this machine and could not be downloaded "
-            f"({first_line(error)}). Accept the licence at https://huggingface.co/{model.repo}"
-            f", log in with `hf auth login` and run again, or set model.path to a folder that has "
-            "them; model=pocket runs without any download",
+            f"({first_line(error)}). Accept the licence at https://huggingface.co/{model.repo}, "
+            "log in with `hf auth login` and try again, or set model.path to a folder that "
+            "contains them; model=pocket needs no download",
             "model.repo",
         ) from error
 
@@ -131,11 +131,11 @@ def first_line(error: Exception) -> str:
 
 
 def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
-    """Return what the weights of `parts` of a pipeline are (of all without any).
+    """Return the identity of the weights of `parts` of a pipeline, by default of all parts.
 
-    The hub's commit, or a fingerprint of a local folder: name, size, first and last MiB of every
-    file, since files of gigabytes are not read whole. With `times` also when each was changed,
-    which tells weights apart that differ in the middle only.
+    It is the commit on the hub, or a fingerprint of a local folder: name, size, first and last MiB
+    of every file, since gigabytes would take long to read. With `times` it includes modification
+    times, which distinguishes files that differ only in the middle.
     """
     if folder.parent.name == "snapshots":
         return folder.name
@@ -153,7 +153,7 @@ def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Return the pipeline's own tokenizer."""
+    """Return the tokenizer of the pipeline."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
@@ -171,7 +171,7 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
     config.num_hidden_layers = max(TEXT_LAYERS)
     config.layer_types = config.layer_types[: max(TEXT_LAYERS)]
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it reports the layers left out
+    logging.set_verbosity_error()  # it reports the omitted layers
     logging.disable_progress_bar()
     try:
         encoder = AutoModel.from_pretrained(
@@ -212,7 +212,7 @@ def load_image_side(folder: Path, device: str, dtype: str) -> Any:
 
 
 def choose_device(model: Model) -> str:
-    """Return the device to run on. Raises StudyError where the requested one is not there."""
+    """Return the device to run on. Raises StudyError if the requested one does not exist."""
     import torch
 
     wanted = model.device
@@ -224,7 +224,7 @@ def choose_device(model: Model) -> str:
         device = torch.device(wanted)
     except RuntimeError as error:
         raise StudyError(
-            f"model.device={wanted} is no device: use auto, cuda, cuda:1, mps or cpu",
+            f"model.device={wanted} is not a device: use auto, cuda, cuda:1, mps or cpu",
             "model.device",
         ) from error
     there = {
@@ -234,7 +234,7 @@ def choose_device(model: Model) -> str:
     }.get(device.type, 0)
     if (device.index or 0) >= there:
         raise StudyError(
-            f"model.device={wanted} is not there: torch {torch.__version__} sees "
+            f"model.device={wanted} does not exist: torch {torch.__version__} sees "
             f"{torch.cuda.device_count()} CUDA devices and "
             f"{'an' if torch.backends.mps.is_available() else 'no'} MPS device; "
             "use model.device=auto",

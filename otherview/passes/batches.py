@@ -1,8 +1,8 @@
-"""How many prompts a transformer call takes: as many as are fast, and as fit into memory.
+"""The batch size of a transformer call: fast, and within memory.
 
-On a GPU the batch size of `model.batch_size=auto` is found by trying, and remembered. On a CPU it
-is fixed: there a larger batch saves nothing that can be told from noise (docs/performance.md), and
-running out of memory ends the process instead of raising an error.
+On a GPU, `model.batch_size=auto` is measured and remembered. On a CPU it is fixed: there, larger
+batches save no measurable time (docs/performance.md), and running out of memory kills the process
+instead of raising an error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from otherview.models.loaded import free_memory
 from otherview.passes.transformer import run
 
 ON_CPU = 4
-"""Prompts in a transformer call on a CPU."""
+"""Prompts per transformer call on a CPU."""
 MAX_ROWS = 64
-"""Beyond this no transformer gains from more prompts at once."""
+"""Maximal batch size that is tried."""
 MIN_GAIN = 0.02
-"""Share of the time that a larger batch must save."""
+"""Minimal share of the time that a larger batch must save."""
 ROUNDS = 2
 
 Argument = TypeVar("Argument")
@@ -37,11 +37,11 @@ Done = TypeVar("Done")
 def halving(
     total: int, size: int, run: Callable[[range], tuple[range, Done]]
 ) -> Iterator[tuple[range, Done]]:
-    """Yield `run(rows)` for the rows 0 to `total`, in batches of `size` in their order.
+    """Yield `run(rows)` for the rows 0 to `total`, in order, in batches of `size`.
 
-    `run` returns the rows that it did, from the first that it was asked for, which can be fewer:
-    the next batches are as small. A batch that runs out of device memory is run again in halves,
-    and so is all that follows. Raises torch.OutOfMemoryError where a single row does.
+    `run` returns the rows that it has done, which can be fewer than requested; the next batches are
+    then as small. A batch that runs out of device memory is split in halves, and so are all later
+    ones. Raises torch.OutOfMemoryError if a single row does not fit.
     """
     start = 0
     while start < total:
@@ -57,9 +57,9 @@ def halving(
 
 
 def within_memory(run: Callable[[Argument], Done], argument: Argument) -> Done | None:
-    """Return `run(argument)`, or None where it runs out of device memory.
+    """Return `run(argument)`, or None if it runs out of device memory.
 
-    A function of its own, so that no frame of the error holds memory when it is given back.
+    This is a separate function, so that no frame of the error holds memory while it is freed.
     """
     try:
         return run(argument)
@@ -74,8 +74,8 @@ def find_batch_size(
 ) -> int:
     """Return the smallest batch size that is as fast as any, within MIN_GAIN.
 
-    `target` and `reference` are tokens of the images. Remembered in the cache folder for the same
-    transformer config, device, sizes and `settings` (plain JSON). Tried with uncompiled passes.
+    `target` and `reference` are tokens of the images. The size is remembered in the cache folder
+    for the transformer config, device, sizes and `settings` (plain JSON). Passes are uncompiled.
     """
     device = transformer.device
     if device.type != "cuda":
@@ -105,7 +105,7 @@ def fastest(seconds: Callable[[int], float]) -> int:
             break
         size *= 2
     if not by_size:
-        return 1  # measuring will name the way out
+        return 1  # measuring will raise an error that says what to do
     best = min(by_size.values())
     return min(rows for rows, time in by_size.items() if time * (1 - MIN_GAIN) <= best)
 
@@ -128,17 +128,17 @@ def call_seconds(
 
 
 def remembered(key: str, find: Callable[[], int]) -> int:
-    """Return what `find` returned for `key` when any process last asked, else what it returns."""
+    """Return the remembered value of `key`, or else what `find` returns, and remember it."""
     folder = cache_folder()
     file = None if folder is None else folder / "batch_sizes" / f"{key}.json"
     if file is not None:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # not known, or damaged
+        with suppress(OSError, ValueError, KeyError, TypeError):  # unknown or damaged
             known = json.loads(file.read_text())["batch_size"]
             if isinstance(known, int) and known >= 1:
                 return known
     found = find()
     if file is not None:
-        with suppress(OSError):  # it is found again next time
+        with suppress(OSError):  # it is measured again next time
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, {"batch_size": found})
     return found

@@ -1,17 +1,17 @@
-"""Reads the input of every attention out-projection while a transformer runs.
+"""Read the input of every attention out-projection while a transformer runs.
 
     with capture(transformer, hook_sites(transformer.config)) as recorder:
         run(transformer, call, recorder)
         energy = recorder.take()
 
 A hook keeps the sum of squares of every slice of channels and every token group, summed on the
-device in float32 without a copy of the activation. Heads, slices and the group `all` are exact
-re-readings of that array (otherview.passes.responses).
+device in float32 without a copy of the activation. The responses of heads, of slices and over all
+tokens are exact functions of that array (otherview.passes.responses).
 
-Hooks that are registered after torch.compile are silently ignored, and a hook of its own for every
-block would be compiled for every block. So `compiled_capture` registers its hooks first, all are
-the same function, and each writes into buffers of its own module, which a compiled block takes as
-inputs like its weights: one graph serves all blocks of a kind, and no hook breaks it.
+Hooks registered after torch.compile are silently ignored, and different hooks per block would need
+one compilation per block. So `compiled_capture` registers its hooks first, uses the same function
+for all, and lets each write into buffers of its module, which a compiled block takes as inputs like
+its weights. One graph serves all blocks of a kind, without a graph break.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RAN_TWICE = (
 
 
 class NonFiniteActivationError(FloatingPointError):
-    """An activation holds NaN or infinity; `row` of the batch and `site` say where."""
+    """An activation holds NaN or infinity, in `row` of the batch at `site`."""
 
     def __init__(self, row: int, site: Site) -> None:
         super().__init__(f"activation of {site.module} ({site.address}) is not finite")
@@ -48,7 +48,7 @@ class NonFiniteActivationError(FloatingPointError):
 
 
 class Recorder:
-    """Collects what the hooks of one transformer call leave; made by `capture`."""
+    """Collects the sums of squares of one transformer call; made by `capture`."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
         self._sites = list(sites)
@@ -56,8 +56,11 @@ class Recorder:
         self._energies: dict[int, Float[Tensor, "rows groups slices"]] = {}
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
-        """Take the layout of the next call. The masks go to the device before it runs, since a
-        copy inside of it would make the host wait for the device."""
+        """Take the layout of the next call.
+
+        The masks are copied to the device now, since a copy during the call would make the host
+        wait for the device.
+        """
         streams = {site.stream for site in self._sites}
         self._masks = {
             stream: torch.from_numpy(layout.masks[stream]).to(device, torch.float32)
@@ -70,7 +73,7 @@ class Recorder:
 
         Rows are the batch, slices run over all sites in order, groups are TOKEN_GROUPS: NaN where
         a site does not see such tokens. Raises NonFiniteActivationError for NaN or infinity,
-        RuntimeError where a site was not reached.
+        RuntimeError if a site was not reached.
         """
         missing = [s.address for i, s in enumerate(self._sites) if i not in self._energies]
         if missing:
@@ -93,13 +96,13 @@ class Recorder:
         """Reduce the activation of site `index`; its forward pre-hook."""
         site, activation = self._sites[index], inputs[0]
         if site.stream not in self._masks:
-            raise RuntimeError("announce the tokens of a call with Recorder.expect before it")
+            raise RuntimeError("call Recorder.expect before a transformer call")
         if index in self._energies:
             raise RuntimeError(f"{site.address} ran twice in one pass: {RAN_TWICE}")
         masks = self._masks[site.stream].to(activation.device)
         if masks.shape[2] != activation.shape[1]:
             raise RuntimeError(
-                f"{site.address} sees {activation.shape[1]} tokens, {masks.shape[2]} were announced"
+                f"{site.address} sees {activation.shape[1]} tokens, expected {masks.shape[2]}"
             )
         self._energies[index] = sums_of_squares(activation, site.slice_width, masks)
 
@@ -134,7 +137,7 @@ def compiled_capture(
     """As `capture`, with the repeated blocks of `transformer` compiled while the context lasts.
 
     `settings` go to torch.compile, with `fullgraph=True`. A pass may have any number of rows, but
-    each new number is compiled again. Raises StudyError as `capture` does.
+    each new number needs another compilation. Raises StudyError as `capture` does.
     """
     with hooked(transformer, sites, {site.module: add_sums for site in sites}):
         linears = [transformer.get_submodule(site.module) for site in sites]
@@ -152,7 +155,7 @@ def compiled_capture(
 
 
 def add_sums(linear: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Add to the buffers of a site's module, so that a second pass can be told; its hook."""
+    """Add to the buffers of the module of a site, so that a second pass is noticed; its hook."""
     sums: Any = linear.otherview_sums
     calls: Any = linear.otherview_calls
     masks: Any = linear.otherview_masks

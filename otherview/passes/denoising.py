@@ -1,7 +1,7 @@
-"""Renders prompts with heads edited, at some or all denoising steps.
+"""Render prompts with edited heads, at some or all denoising steps.
 
-The loop is that of the pipeline's own call; it is written out here so that donors of patched
-activations can run next to the pass that receives them.
+The loop is that of the pipeline. It is repeated here so that donors of patched activations can run
+along with the pass that receives them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from otherview.passes.editing import Editing, patch, record, scale
 from otherview.passes.transformer import run
 
 MAX_KEPT_BYTES = 1 << 30
-"""Head outputs of donors that are kept, at most. Beyond it donors run again for every edit."""
+"""Maximal size of the kept head outputs. Beyond it, donors run again for every edit."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What is done to heads: exactly one of `factor`, `donors` and `mean`."""
+    """An edit of heads: exactly one of `factor`, `donors` and `mean`."""
 
     addresses: tuple[str, ...]
     factor: float | None = None
-    """Multiplies what the heads write, in the passes with and without the prompt."""
+    """Multiplies the outputs of the heads, in the passes with and without the prompt."""
     donors: tuple[int, ...] | None = None
-    """Prompt whose head outputs each prompt takes, by prompt; in the pass with the prompt."""
+    """By prompt, the prompt whose head outputs it takes, in the pass with the prompt."""
     mean: tuple[int, ...] | None = None
     """Prompts over whose head outputs the mean is taken; in the pass with the prompt."""
     tokens: tuple[str, ...] | None = None
@@ -45,8 +45,8 @@ class Edit:
 class Denoiser:
     """Renders the prompts of `calls`.
 
-    Gives displacements: starting noise minus final latents, which after one step is the predicted
-    velocity and after several its mean over them.
+    A displacement is the starting noise minus the final latents: the predicted velocity after one
+    step, its mean over the steps after several.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Denoiser:
         if guidance_scale > 1 and calls.empty is None:
             raise ValueError("guidance above 1 needs the encoded empty prompt")
         self.passes = 0
-        """Prompts that went through the transformer."""
+        """Number of prompts that went through the transformer."""
         self._calls, self._transformer = calls, calls.pipeline.transformer
         self._batch_size, self._steps, self._guidance = batch_size, steps, guidance_scale
         self._kept: dict[tuple[int, str], Tensor] = {}
@@ -65,7 +65,7 @@ class Denoiser:
     def displace(self, prompts: Sequence[int], edit: Edit | None = None) -> Latents:
         """Return the displacement of every prompt in float32, on the host.
 
-        A batch that does not fit into the device's memory is run in halves.
+        A batch that does not fit into device memory is split in halves.
         """
 
         def displaced(rows: range) -> tuple[range, Latents]:
@@ -78,7 +78,7 @@ class Denoiser:
     def pictures(
         self, displacements: Latents, prompts: Sequence[int]
     ) -> Float[np.ndarray, "rows height width 3"]:
-        """Return the pictures of displacements, in [0, 1]."""
+        """Return the images of displacements, in [0, 1]."""
         decoded = []
         for batch in self._batches(range(len(prompts))):
             noise = self._calls.noise([prompts[row] for row in batch]).float()
@@ -88,9 +88,9 @@ class Denoiser:
 
     @torch.inference_mode()
     def keep(self, prompts: Sequence[int], addresses: Sequence[str]) -> bool:
-        """Run `prompts` once and keep what the heads write for them, as donors.
+        """Run `prompts` once and keep the outputs of the heads, as donors.
 
-        Return whether they are kept: only for renderings of one step, within MAX_KEPT_BYTES.
+        Return whether they are kept: only for one step, and within MAX_KEPT_BYTES.
         """
         if self._steps > 1:
             return False
@@ -133,10 +133,10 @@ class Denoiser:
         edit: Edit | None = None,
         outputs: Mapping[str, Tensor] | None = None,
     ) -> Latents:
-        """Return the velocity at a step, guided where the rendering is.
+        """Return the velocity at a step, with guidance if there is any.
 
-        The pass without the prompt comes first, so that a recorder around both is left with what
-        heads write for the prompt.
+        The pass without the prompt runs first, so that a recorder around both keeps the outputs of
+        the pass with the prompt.
         """
         prompted = self._context(edit, of, step, outputs or {})
         if self._guidance <= 1:
@@ -200,7 +200,7 @@ class Denoiser:
 
 
 class Trajectory:
-    """Latents of a batch of prompts on their way from noise to picture."""
+    """Latents of a batch of prompts between noise and image."""
 
     def __init__(self, calls: Calls, prompts: Sequence[int], steps: int) -> None:
         self.prompts = tuple(prompts)
@@ -209,7 +209,7 @@ class Trajectory:
         self.scheduler = calls.scheduler(steps)
 
     def advance(self, step: int, velocity: Latents) -> None:
-        """Go one step along `velocity`."""
+        """Take one step along `velocity`."""
         timestep = self.scheduler.timesteps[step]
         moved = self.scheduler.step(velocity, timestep, self.latents, return_dict=False)[0]
         self.latents = moved.to(self.noise.dtype)

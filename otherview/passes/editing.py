@@ -1,15 +1,15 @@
-"""Changes what attention heads write while a transformer runs.
+"""Change the outputs of attention heads while a transformer runs.
 
     with ablate(transformer, ["single.1.2"]) as editing, capture(transformer, sites) as recorder:
         run(transformer, call, editing, recorder)
 
 Heads are edited where `otherview.passes.capture` reads them: at the input of their out-projection.
 Contexts act in the order in which they are entered. So a `capture` inside an intervention records
-what the out-projection is given; one outside of it records what the heads wrote. (Later blocks see
-the edited activations in either case.)
+the input of the out-projection; one outside of it records the outputs of the heads. (In both cases,
+later blocks see the edited activations.)
 
 Every context refuses a compiled transformer, names the nearest head for an unknown address, and
-removes its hooks however it ends.
+always removes its hooks.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 
 Outputs = Mapping[str, Float[Tensor, "rows tokens width"]]
-"""What heads wrote, by address."""
+"""Outputs of heads, by address."""
 
 Ablation = Literal["zero", "mean", "resample"]
 
 Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows tokens width"]]
-"""From a head's address and what it writes to what it shall write."""
+"""Maps the address and the output of a head to its new output."""
 
 
 class Editing:
-    """The handle of an edit, which needs the layout of a call where it is confined to tokens."""
+    """The handle of an edit, which needs the layout of a call if it is restricted to tokens."""
 
     def __init__(self, tokens: Sequence[str] | None) -> None:
         self._groups = tokens
         self._edited: dict[str, Bool[Tensor, "rows positions 1"]] = {}
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
-        """Take the layout of the next calls, as `capture` does."""
+        """Take the layout of the next calls."""
         if self._groups is not None:
             self._edited = {
                 stream: torch.from_numpy(layout.members(stream, self._groups)).to(device)[..., None]
@@ -64,12 +64,12 @@ class Editing:
         if self._groups is None:
             return None
         if site.stream not in self._edited:
-            raise RuntimeError("announce the tokens of a call with Editing.expect before it")
+            raise RuntimeError("call Editing.expect before a transformer call")
         edited = self._edited[site.stream].to(inputs.device)
         if edited.shape[:2] != inputs.shape[:2]:
             raise RuntimeError(
-                f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, "
-                f"{tuple(edited.shape[:2])} were announced"
+                f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, but "
+                f"{tuple(edited.shape[:2])} were expected"
             )
         return edited
 
@@ -82,19 +82,19 @@ def ablate(
     outputs: Outputs | None = None,
     seed: int = 0,
 ) -> AbstractContextManager[Editing]:
-    """Remove what heads write.
+    """Remove the outputs of heads.
 
-    `zero` writes nothing. `mean` writes the mean over the rows of `outputs` (what `record` left),
-    position by position. `resample` writes what the head wrote for another row of `outputs`, which
-    must have the rows of the pass; no row keeps its own (a random cycle, from `seed`).
+    `zero` writes zeros. `mean` writes the mean over the rows of `outputs` (from `record`), position
+    by position. `resample` writes the output of another row of `outputs`, which must have the rows
+    of the pass; no row keeps its own (a random cycle, from `seed`).
 
-    `tokens` confines it to some of text, pad, target and reference. Raises StudyError for an
+    `tokens` restricts it to some of text, pad, target and reference. Raises StudyError for an
     unknown head, ValueError for `outputs` that are missing or of another shape.
     """
     if how == "zero":
         return scale(transformer, addresses, 0.0, tokens)
     if outputs is None:
-        raise ValueError(f"how={how!r} needs outputs: what `record` left of these heads")
+        raise ValueError(f"how={how!r} needs the outputs of these heads from `record`")
     replaced = {a: substitute(outputs[a], how, seed) for a in addresses if a in outputs}
     return patch(transformer, addresses, replaced, tokens)
 
@@ -105,7 +105,7 @@ def scale(
     factor: float,
     tokens: Sequence[str] | None = None,
 ) -> AbstractContextManager[Editing]:
-    """Multiply what heads write by `factor`; 1 leaves every bit as it is."""
+    """Multiply the outputs of heads by `factor`; 1 changes no bit."""
 
     def change(_: str, written: Tensor) -> Tensor:
         return written * factor if factor else torch.zeros_like(written)
@@ -119,14 +119,14 @@ def patch(
     outputs: Outputs,
     tokens: Sequence[str] | None = None,
 ) -> AbstractContextManager[Editing]:
-    """Replace what heads write by `outputs`, which `record` left of another pass.
+    """Replace the outputs of heads by `outputs` of another pass, from `record`.
 
-    Row i takes row i of `outputs`; a single row serves all. Raises ValueError where `outputs` lack
-    a head or have another shape.
+    Row i takes row i of `outputs`; a single row is used for all. Raises ValueError if `outputs`
+    lack a head or have another shape.
     """
     missing = [address for address in addresses if address not in outputs]
     if missing:
-        raise ValueError(f"outputs hold nothing of {', '.join(missing)}")
+        raise ValueError(f"there are no outputs of {', '.join(missing)}")
 
     def change(address: str, written: Tensor) -> Tensor:
         given = outputs[address]
@@ -144,7 +144,7 @@ def patch(
 def record(
     transformer: Any, addresses: Sequence[str]
 ) -> Iterator[dict[str, Float[Tensor, "rows tokens width"]]]:
-    """Keep a copy of what heads write in the last call, by address, on the device."""
+    """Yield the outputs of heads in the last call, by address, on the device."""
     written: dict[str, Tensor] = {}
 
     def keep(inputs: Tensor, units: Sequence[Unit]) -> None:
@@ -158,15 +158,15 @@ def record(
 def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
     """Return the heads with these addresses.
 
-    Raises StudyError for an address that no head has, with the nearest one that is there, and for
-    one that is given twice.
+    Raises StudyError for an unknown address, with the nearest known one, and for one that is given
+    twice.
     """
     known = {unit.address: unit for unit in heads(sites)}
     for place, address in enumerate(addresses):
         if address not in known:
             near = difflib.get_close_matches(address, known, n=1, cutoff=0.0)[0]
             raise StudyError(
-                f"no head has the address {address!r}; the nearest is {near}, and there are "
+                f"no head has the address {address!r}; the nearest is {near}; heads are "
                 f"{head_ranges(sites)}"
             )
         if address in addresses[:place]:
@@ -175,7 +175,7 @@ def head_units(sites: Sequence[Site], addresses: Sequence[str]) -> list[Unit]:
 
 
 def sees_tokens(unit: Unit, tokens: Sequence[str] | None) -> bool:
-    """Whether the unit's site sees any of the token groups; None stands for all."""
+    """Return whether the site of a unit sees any of the token groups; None means all."""
     return tokens is None or any(group in unit.site.token_groups for group in tokens)
 
 
@@ -199,7 +199,7 @@ def edit(
     change: Change,
     tokens: Sequence[str] | None = None,
 ) -> Iterator[Editing]:
-    """Replace what heads write by `change(address, written)`; ablate, scale and patch use it."""
+    """Replace the outputs of heads by `change(address, written)`; for ablate, scale and patch."""
     editing = Editing(tokens)
 
     def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
@@ -225,7 +225,7 @@ def head_hooks(
 ) -> Iterator[None]:
     """Call `act` with the input of every out-projection that reads one of the heads.
 
-    What it returns takes the place of the input; None leaves it. Raises StudyError as
+    What it returns replaces the input; None keeps the input. Raises StudyError as
     `check_sites`, `head_units` and `check_tokens` do.
     """
     sites = sites_of(transformer)

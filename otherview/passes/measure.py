@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the passes of a study gave."""
+    """The passes of a study."""
 
     responses: Responses
     reference: Image
@@ -35,7 +35,7 @@ class Measurement:
     model_revision: str
 
     def of(self, name: str | None = None) -> Measurement:
-        """Return what the passes say of one contrast; None means the study's own."""
+        """Return the passes of one contrast; None means the study's own."""
         prompts = self.responses.prompts
         places = prompts.places(prompts.contrast(name))
         kept = tuple(self.places[place] for place in places)
@@ -52,10 +52,10 @@ def measure(
     """Run every prompt of `study` once: each item under each distinct condition.
 
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
-    `session` is a loaded model that several studies share. Every batch is kept in the folder
-    `unfinished`: batches of this very study that are there already are not run again, and the
-    responses are the same to the bit. What can be checked without weights is checked before they
-    are loaded. Raises StudyError, also if the device runs out of memory.
+    `session` is a loaded model that several studies share. Every batch is written into the folder
+    `unfinished`; batches of the same study that it already contains are not run again, and the
+    responses are bit-identical. Everything that can be checked without weights is checked first.
+    Raises StudyError, also if the device runs out of memory.
     """
     from otherview.passes.probe import probe
     from otherview.passes.session import open_session
@@ -96,7 +96,7 @@ def memory_errors(message: str) -> Iterator[None]:
 
 
 def measurement_key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
-    """Return a key of what decides the bits of a study's responses, batch by batch."""
+    """Return a key of everything that decides the bits of the responses, batch by batch."""
     settings = asdict(study)
     del settings["model"]["device"]
     return content_key(

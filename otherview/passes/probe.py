@@ -1,4 +1,4 @@
-"""Runs every prompt through the transformer once and keeps the responses."""
+"""Run every prompt through the transformer once and return the responses."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def probe(
     progress: Progress = silent,
     unfinished: Unfinished | None = None,
 ) -> Responses:
-    """Return the responses to `prompts`, whose calls `calls` makes in the same order.
+    """Return the responses to `prompts`, which `calls` must have in the same order.
 
-    One transformer call for each prompt, at the first of one denoising step and guidance 1: the
-    responses equal those of hooks around one pipeline call for each. A batch that does not fit
-    into the device's memory is run in halves, and so are those that follow. With `compiled` the
-    transformer's blocks are compiled while it is probed. Every batch is kept in `unfinished`, and
-    those that are there are not run again. Raises StudyError for an unknown or compiled
+    There is one transformer call per prompt, with one denoising step and guidance 1: the responses
+    equal those of hooks around one pipeline call per prompt. A batch that does not fit into device
+    memory is split in halves, and so are all later ones. With `compiled`, the blocks of the
+    transformer are compiled. Every batch is written into `unfinished`, and those that it already
+    contains are not run again. Raises StudyError for an unknown or compiled
     transformer, and where an activation is not finite, with its block and prompt.
     """
     transformer = calls.pipeline.transformer
@@ -60,7 +60,7 @@ def probe(
                 return range(rows.start, rows.start + len(kept)), kept
             spare = max(0, before - len(rows)) if compiled and rows.stop == total else 0
             before = 0
-            batch = [*rows, *[rows[-1]] * spare]  # another number of rows is compiled again
+            batch = [*rows, *[rows[-1]] * spare]  # another number of rows needs another compilation
             run(transformer, calls.call(batch, calls.noise(batch), timestep), recorder)
             try:
                 energy = recorder.take()[: len(rows)]
@@ -68,7 +68,7 @@ def probe(
                 prompt = prompts.prompts[batch[error.row]]
                 raise StudyError(
                     f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
-                    "whether it is the precision"
+                    "whether precision is the cause"
                 ) from error
             before = len(batch)
             if unfinished:

@@ -1,7 +1,7 @@
-"""What a probe leaves: sums of squares by item, condition, step, slice and token group.
+"""The responses: sums of squares by item, condition, step, slice and token group.
 
-Every unit's response is read from this one array: the RMS over the channels of the unit and the
-tokens of the group.
+The response of every unit is computed from this array: the RMS over the channels of the unit and
+the tokens of the group.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ DESCRIPTIONS = {
     "tokens": "tokens of a group in a pass",
     "text_distance": "RMS distance of the item's encoded prompts from the first item's, in the "
     "study's own contrast",
-    "role": "role of a condition in the study's own contrast; empty where it has none",
-    "contrast_role": "role of a condition in a contrast; empty where it has none",
-    "contrast_weight": "weight of a condition in a contrast's difference; 0 where it has no role",
-    "contrast_frame": "frame of a condition's wording in a contrast; empty where it names none",
+    "role": "role of a condition in the study's own contrast; empty if it has none",
+    "contrast_role": "role of a condition in a contrast; empty if it has none",
+    "contrast_weight": "weight of a condition in a contrast's difference; 0 if it has no role",
+    "contrast_frame": "frame of a condition's wording in a contrast; empty if it names none",
     "placebo": "role of both sets of a placebo; empty for other contrasts",
     "noise_level": "share of noise in the latents; 1 is pure noise",
 }
-"""Of the variables in `responses.nc`."""
+"""Descriptions of the variables in `responses.nc`."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Responses:
     tokens: Int[np.ndarray, "items conditions groups"]
     """Tokens of every group (TOKEN_GROUPS) in every pass."""
     text_distances: Float[np.ndarray, "contrasts items"]
-    """How far an item's prompts are from the first item's in what the transformer is conditioned
-    on: RMS over channels, of the means over text tokens and the conditions of a contrast."""
+    """Distance of the encoded prompts of an item from those of the first item: RMS over channels,
+    of means over text tokens and the conditions of a contrast."""
     noise_levels: tuple[float, ...] = (1.0,)
     """Share of noise in the latents at every step; 1 is pure noise."""
     batch_sizes: tuple[int, ...] = ()
-    """Prompts of a transformer call, then those to which a lack of memory reduced it."""
+    """Prompts per transformer call, then smaller numbers if memory ran out."""
 
     @property
     def text_distance(self) -> Float[np.ndarray, " items"]:
@@ -115,7 +115,7 @@ class Responses:
         """Return the mean of `values` over the test conditions, and over the control conditions.
 
         With frames, the means of frames are weighted alike for both roles, so that their
-        difference is that within frames. Raises ValueError where there are conditions of other
+        difference is that within frames. Raises ValueError if there are conditions of other
         contrasts; see `of`.
         """
         is_test = np.array([role == "test" for role in self.prompts.roles])
@@ -128,7 +128,7 @@ class Responses:
         return test, control
 
     def to_dataset(self) -> xarray.Dataset:
-        """Return the responses as a labelled, self-explaining array."""
+        """Return the responses as labelled arrays with descriptions."""
         import xarray
 
         prompts, steps = self.prompts, range(len(self.noise_levels))
@@ -195,7 +195,7 @@ class Responses:
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
         """Write `to_dataset()` as NetCDF 4, with `origin` among its attributes.
 
-        The file is made in memory, because HDF5 crashes the process when the disk is full.
+        The file is made in memory, because HDF5 crashes the process if the disk is full.
         """
         content = self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf")
         path.write_bytes(content)
@@ -228,8 +228,8 @@ def unit_responses(
 ) -> Float[np.ndarray, "items conditions units"]:
     """Return the RMS (or its logarithm) of units, float64, from `slice_sums` over token groups.
 
-    A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those of the
-    groups that `seen` says. NaN where it sees none of the tokens. Raises ValueError where units
+    A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those groups
+    that `seen` marks. NaN where it sees none of the tokens. Raises ValueError if units
     hold different numbers of slices.
     """
     total = sums_between(sums, edges)

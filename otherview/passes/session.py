@@ -43,13 +43,13 @@ class Session:
         for study in studies:
             measure(study, session=session)
 
-    Studies that are expected have their prompts encoded while the text encoder is loaded for the
-    first of them. What was encoded or drawn before, by any process, is taken from the cache on
-    disk. Raises StudyError as `LoadedModel` does.
+    The prompts of all expected studies are encoded while the text encoder is loaded for the first
+    one. What any process has encoded or drawn before comes from the cache on disk. Raises
+    StudyError as `LoadedModel` does.
     """
 
     def __init__(self, model: Model, references: Path | None = None, pipeline: Any = None) -> None:
-        """`references` is a folder in which drawn reference images are shared by processes.
+        """`references` is a folder in which processes share drawn reference images.
 
         `pipeline` is a loaded pipeline to use instead of the weights that `model` names.
         """
@@ -67,14 +67,14 @@ class Session:
         return self.model.pipeline
 
     def serves(self, model: Model) -> bool:
-        """Whether `model` means the weights, precision and device of this session."""
+        """Return whether `model` has the weights, precision and device of this session."""
         return model.source == self._source
 
     def check(self, study: Study) -> tuple[PromptSet, list[TokenPlace]]:
         """Return the prompts of `study` and the token positions of their items; load nothing.
 
-        Raises StudyError for what can be wrong with a study apart from its weights: the reference
-        image, the transformer's family, prompts that are too long.
+        Raises StudyError for errors that need no weights: in the reference image, the class of the
+        transformer, or prompts that are too long.
         """
         if not self.serves(study.model):
             raise ValueError(f"this session is of {self._source}, not of {study.model.name}")
@@ -84,18 +84,18 @@ class Session:
         hook_sites(self.model.transformer_config(study.model))
         text_length = study.model.text_length
         key = prompts, text_length
-        if key not in self._places:  # points of a sweep that differ in the seed share them
+        if key not in self._places:  # shared by points of a sweep that differ only in the seed
             self._places[key] = token_places(tokenizer, prompts.prompts, text_length)
         check_matched(prompts, self._places[key])
         check_lengths(tokenizer, scene_texts(study.scene), text_length)
         return prompts, self._places[key]
 
     def content(self) -> list[Any]:
-        """Return what of this session decides the bits of what it measures, as plain JSON."""
+        """Return everything in this session that decides the bits of responses, as plain JSON."""
         return [self.model.identity(*weights.PARTS), self.model.precision]
 
     def expect(self, studies: Iterable[Study]) -> None:
-        """Announce `studies`, in the order in which they will be measured."""
+        """Announce `studies`, in the order of measurement."""
         self._texts.expect(group for study in studies for group in text_groups(study))
 
     def encodings(self, study: Study, progress: Progress = silent) -> TextEncodings:
@@ -108,7 +108,7 @@ class Session:
         )
 
     def empty_prompt(self, study: Study, progress: Progress = silent) -> TextEncodings:
-        """Return the encoded empty prompt, against which guidance holds the prompts of `study`."""
+        """Return the encoded empty prompt, for guidance."""
         return self._texts.take([text_group(study, [""])], progress)[0]
 
     def calls(
@@ -121,9 +121,9 @@ class Session:
     ) -> Calls:
         """Return the transformer calls of `study`, conditioned on its reference or on another.
 
-        They have the empty prompt where they are `guided`.
+        With `guided`, they include the empty prompt.
         """
-        encodings = self.encodings(study, progress)  # first, while no image side is loaded
+        encodings = self.encodings(study, progress)  # first, before the image side is loaded
         empty = self.empty_prompt(study, progress) if guided else None
         reference = reference or self.reference(study, progress)
         return Calls(
@@ -139,7 +139,7 @@ class Session:
         )
 
     def batch_size(self, study: Study, calls: Calls) -> int:
-        """Return the prompts of a transformer call of `study`: its own, or what is best here."""
+        """Return the batch size of `study`; for `auto`, the best one on this device."""
         if isinstance(study.model.batch_size, int):
             return study.model.batch_size
         sizes = calls.target, calls.reference, study.model.text_length
@@ -156,7 +156,7 @@ class Session:
         return self._drawn[name]
 
     def _shared_reference(self, study: Study, name: str, progress: Progress) -> Image.Image:
-        """Return a drawn image, which other processes of a sweep find in the folder."""
+        """Return a drawn image, shared with other processes of a sweep through the folder."""
         file = None if self._folder is None else self._folder / f"{name}.png"
         if file is not None and file.is_file():
             with Image.open(file) as opened:
@@ -180,7 +180,7 @@ class Session:
         return image
 
     def _reference_latents(self, image: Image.Image) -> ImageLatents:
-        """Return the tokens of a reference image, encoded once."""
+        """Return the tokens of a reference image; each image is encoded once."""
         pixels = hashlib.sha256(image.tobytes()).hexdigest()
         if pixels not in self._latents:
 
@@ -196,7 +196,7 @@ class Session:
 
 
 def open_session(study: Study, pipeline: Any = None) -> Session:
-    """Return a session for `study`, whose reference image is looked at before a download.
+    """Return a session for `study`; its reference image is checked before any download.
 
     `pipeline` is a loaded pipeline to use instead of the weights that the study names.
     """
@@ -206,12 +206,12 @@ def open_session(study: Study, pipeline: Any = None) -> Session:
 
 
 def text_group(study: Study, texts: Iterable[str]) -> TextGroup:
-    """Return texts that are encoded together, as `study` says."""
+    """Return texts that are encoded together, with the settings of `study`."""
     return study.model.text_length, study.model.text_batch_size, tuple(texts)
 
 
 def text_groups(study: Study) -> list[TextGroup]:
-    """Return the texts that `study` needs encoded: its conditions in order, then its scene."""
+    """Return the texts that `study` needs: its conditions in order, then its scene."""
     prompts = study_prompts(study)
     texts: list[list[str]] = [[] for _ in prompts.conditions]
     for prompt in prompts.prompts:
@@ -221,7 +221,7 @@ def text_groups(study: Study) -> list[TextGroup]:
 
 
 def reference_name(study: Study, revision: str) -> str:
-    """Return the name of a drawn reference image: a hash of all that it depends on."""
+    """Return the name of a drawn reference image: a hash of everything that decides it."""
     model = {
         name: getattr(study.model, name)
         for name in ("dtype", "height", "width", "text_length", "text_batch_size", "attention")

@@ -1,4 +1,4 @@
-"""Runs the transformer, and hooks the inputs of its attention out-projections.
+"""Run the transformer, and hook the inputs of its attention out-projections.
 
     with capture(transformer, sites) as recorder:
         run(transformer, call, recorder)
@@ -21,13 +21,13 @@ from otherview.models.sites import Site
 from otherview.study.errors import StudyError
 
 Hook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
-"""A forward pre-hook of torch: what it returns replaces the inputs, None leaves them."""
+"""A forward pre-hook of torch: what it returns replaces the inputs; None keeps them."""
 
 OUT_PROJECTIONS = ("attn.to_out.0", "attn.to_add_out", "attn.to_out")
 
 
 class Reader(Protocol):
-    """Has hooks that need to know which token is what: a recorder, or the handle of an edit."""
+    """Owns hooks that need the token groups: a recorder, or the handle of an edit."""
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next call, whose arguments are on `device`."""
@@ -36,7 +36,7 @@ class Reader(Protocol):
 def run(transformer: Any, call: Call, *readers: Reader) -> Tensor:
     """Return the transformer's output for `call`, `[rows, tokens, channels]`.
 
-    `readers` are told the call's layout before it runs.
+    `readers` get the layout of the call before it runs.
     """
     for reader in readers:
         reader.expect(call.layout, call.device)
@@ -64,7 +64,7 @@ def hooked(
 
 
 def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
-    """Compare the sites that a config promises with the modules of the transformer.
+    """Compare the sites derived from a config with the modules of the transformer.
 
     Works on the meta device. Raises StudyError for the first site that is missing or has another
     number of input channels, for an attention out-projection that no site names, and for a
@@ -84,10 +84,10 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
             raise StudyError(f"{site.module} is not a Linear of {type(transformer).__name__}")
         if linear.in_features != site.channels:
             raise StudyError(
-                f"{site.module} has {linear.in_features} input channels; the config promises "
+                f"{site.module} has {linear.in_features} input channels, but by its config "
                 f"{site.heads} heads x {site.head_dim} + {site.mlp_channels} MLP = {site.channels}"
             )
     named = {site.module for site in sites}
     for name, module in modules.items():
         if name.endswith(OUT_PROJECTIONS) and isinstance(module, nn.Linear) and name not in named:
-            raise StudyError(f"{name} is an attention out-projection that no hook site names")
+            raise StudyError(f"{name} is an attention out-projection without a hook site")

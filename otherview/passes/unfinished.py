@@ -1,4 +1,4 @@
-"""Responses of a run that is under way, one file per batch: a kill loses only the current one."""
+"""Responses of an unfinished run, one file per batch: a kill loses only the current one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 FOLDER = "unfinished"
-"""Where a run keeps them, inside its own directory, until its result is whole."""
+"""Folder of the batches in the directory of a run, until its result is complete."""
 
 Energy = Float[np.ndarray, "rows slices groups"]
 
@@ -24,8 +24,8 @@ Energy = Float[np.ndarray, "rows slices groups"]
 class Unfinished:
     """Batches of one measurement in `folder`, by the prompt at which they start.
 
-    `key` says of what they are: files of another key, or damaged ones, count as absent. Processes
-    that run the same measurement write the same bits under the same names.
+    `key` identifies the measurement: damaged files and those of another key count as absent.
+    Processes that run the same measurement write the same bits under the same names.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -39,7 +39,7 @@ class Unfinished:
         return None if tensors is None else np.asarray(tensors["energy"].numpy())
 
     def put(self, start: int, energy: Energy) -> None:
-        """Keep a batch; warn once where the disk is full, and go on without."""
+        """Write a batch; if that fails, warn once and continue without."""
         import torch
 
         if self._full:
@@ -50,7 +50,7 @@ class Unfinished:
         except OSError as error:
             self._full = True
             warnings.warn(
-                f"a kill would lose the whole measurement: {self._folder} cannot be written to "
+                f"a kill would lose the whole measurement: {self._folder} is not writable "
                 f"({error.strerror})",
                 stacklevel=2,
             )
@@ -60,5 +60,5 @@ class Unfinished:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what the run in `folder` kept of its measurements."""
+    """Remove the batches of the run in `folder`."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Hashes of a result's files as they were written, and whether the files still have them."""
+"""Hashes of the files of a result, and whether the files still match them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Stamps = dict[str, list[int]]
 
 
 class DamageError(ValueError):
-    """A file that is missing, or is not as it was written."""
+    """A file that is missing or was changed after it was written."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
@@ -27,7 +27,7 @@ def sealed(content: Mapping[str, Any], folder: Path, names: Iterable[str]) -> di
     """Return `content` with hashes of the files `names` in `folder`, and with its own.
 
     `files` holds the size in bytes and the SHA-256 of each file, `sha256` that of the rest of
-    `content` as compact JSON. Raises OSError where a file cannot be read.
+    `content` as compact JSON. Raises OSError if a file cannot be read.
     """
     files = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": file_hash(folder / name)}
@@ -41,7 +41,7 @@ def read_sealed(path: Path, trusted: Stamps) -> tuple[dict[str, Any], Stamps]:
     """Return the JSON object in `path`, and the stamps of `path` and of the files that it names.
 
     A file whose stamp is the one in `trusted` counts as unchanged; the others are hashed. Raises
-    DamageError for the first file that is missing or is not as it was written.
+    DamageError for the first file that is missing or was changed.
     """
     try:
         stamps = {path.name: stamp(path)}
@@ -65,7 +65,7 @@ def read_sealed(path: Path, trusted: Stamps) -> tuple[dict[str, Any], Stamps]:
 
 
 def check_hash(path: Path, written: Mapping[str, Any]) -> None:
-    """Raise ValueError where a file has another size or SHA-256 than it was written with."""
+    """Raise ValueError if a file has another size or SHA-256 than it was written with."""
     size = path.stat().st_size
     if size != written["bytes"]:
         raise ValueError(f"it has {size:,} bytes and was written with {written['bytes']:,}")
@@ -85,7 +85,7 @@ def reason_of(error: Exception) -> str:
 
 
 def stamp(path: Path) -> list[int]:
-    """Return what every change of a file changes: no tool can set the change time back."""
+    """Return size and times of a file; every change of it sets the change time."""
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
@@ -108,9 +108,9 @@ def settled(stamps: Stamps, written: int) -> Stamps:
 
 
 class VerifiedStamps:
-    """Stamps of results that were hashed before, in one file for many results.
+    """Stamps of hashed results, in one file for many results.
 
-    A copied result does not have the stamps that its run left; with these it is hashed once only.
+    A copied result does not have the stamps that its run wrote; with these it is hashed only once.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Read what a run or a combined sweep left. Nothing is computed but the items' differences."""
+"""Read the result of a run or a combined sweep; only the differences of items are computed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class ResultError(UserError):
-    """A directory that holds no result, an unfinished or a damaged one; one line."""
+    """A directory that has no result, an unfinished or a damaged one."""
 
 
 class NotInResultError(UserError):
-    """What was asked for is not part of this result; the message says what would leave it."""
+    """Something that is not part of this result; the message says which study has it."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class ItemDifferences:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run left. Tables and responses are read when they are first asked for.
+    """The result of one run. Tables and responses are read at first use.
 
-    Each property raises ResultError where its file cannot be read.
+    Each property raises ResultError if its file cannot be read.
     """
 
     folder: Path
@@ -85,7 +85,7 @@ class RunResult:
 
     @property
     def heads(self) -> pl.DataFrame:
-        """heads.parquet. Raises NotInResultError where only slices were captured."""
+        """heads.parquet. Raises NotInResultError if only slices were captured."""
         return table_of(self.units, "heads")
 
     @cached_property
@@ -95,7 +95,7 @@ class RunResult:
 
     @cached_property
     def responses(self) -> xarray.Dataset:
-        """responses.nc with its labels; arrays are read from the file when they are used."""
+        """responses.nc with its labels; arrays are read at first use."""
         return open_responses(self.measured / "responses.nc")
 
     @cached_property
@@ -107,12 +107,12 @@ class RunResult:
 
     @cached_property
     def controls(self) -> dict[str, Any] | None:
-        """controls.json; None where the study had no controls."""
+        """controls.json; None if the study had no controls."""
         return self._content("controls.json")
 
     @cached_property
     def interventions(self) -> dict[str, Any] | None:
-        """interventions.json; None where no heads were intervened on."""
+        """interventions.json; None if no heads were intervened on."""
         return self._content("interventions.json")
 
     @cached_property
@@ -128,7 +128,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a combined sweep left."""
+    """The result of a combined sweep."""
 
     folder: Path
     combined: dict[str, Any] = field(repr=False)
@@ -149,7 +149,7 @@ def read_result(folder: Path | str) -> Result:
     """Return the result in `folder`: of a sweep where `combined.json` is there, else of a run.
 
     Every file is hashed first. Raises ResultError, whose message is one line and names the file,
-    where the result is damaged, unfinished or not there.
+    if the result is damaged, unfinished or absent.
     """
     folder = Path(folder)
     if (run := run_of_control(folder)) is not None:
@@ -163,7 +163,7 @@ def read_result(folder: Path | str) -> Result:
 
 
 def run_of_control(folder: Path) -> Path | None:
-    """Return the run whose responses the tables of a control are of; None for a run itself."""
+    """Return the run that measured the responses of a control; None for a run itself."""
     whole = folder.resolve()
     if whole.parent.name == "controls" and not (folder / "responses.nc").exists():
         return whole.parents[1]
@@ -182,7 +182,7 @@ def complaint(folder: Path, state: ResultState) -> str:
 
 
 def table_of(units: dict[str, pl.DataFrame], unit_set: str) -> pl.DataFrame:
-    """Return the table of a unit set. Raises NotInResultError where it was not captured."""
+    """Return the table of a unit set. Raises NotInResultError if it was not captured."""
     if unit_set not in units:
         raise NotInResultError(f"{unit_set} were not captured: run the study with capture=both")
     return units[unit_set]

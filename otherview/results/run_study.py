@@ -29,8 +29,8 @@ def run(
         result.heads
 
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
-    the result then says that it was passed in. A run that was interrupted continues where it
-    stopped. Raises StudyError if the study cannot be run; `status.json` then says why.
+    the result then says so. An interrupted run continues where it stopped. Raises StudyError if the
+    study cannot be run; `status.json` then says why.
     """
     from otherview.disk.progress import silent
     from otherview.passes.session import open_session
@@ -53,9 +53,9 @@ def make_result(
 ) -> dict[str, Any]:
     """Measure, test and write the result into `folder`; return the content of `summary.json`.
 
-    `session` is a loaded model to use. Every batch of responses is kept until the result is whole,
-    so that a run that was killed continues where it stopped. An error is written into
-    `status.json` and raised.
+    `session` is a loaded model to use. Batches of responses are kept until the result is complete,
+    so that a killed run continues where it stopped. An error is written into `status.json` and
+    raised.
     """
     from otherview.results.status import signs_of_life
 
@@ -65,7 +65,7 @@ def make_result(
 
 @dataclass(frozen=True)
 class Measured:
-    """A study whose passes are done, and that remains to be tested and written."""
+    """A study whose passes are done, but not tested and written yet."""
 
     study: Study
     folder: Path
@@ -86,7 +86,7 @@ class Measured:
         """Test and write; return the content of `summary.json`.
 
         `made_meanwhile` is called before anything is written. If it returns True, another process
-        has made this result, and its files stay.
+        has made this result, and its files are kept.
         """
         from otherview.passes.unfinished import remove_unfinished
         from otherview.results.integrity import read_sealed
@@ -124,7 +124,7 @@ def measure_study(
     session: Session | None = None,
     status: Mapping[str, Any] | None = None,
 ) -> Measured:
-    """Run the passes of `study`, whose result is to be written into `folder`.
+    """Run the passes of `study`, whose result will be written into `folder`.
 
     `status` holds further fields for `status.json`. An error is written there and raised.
     """

@@ -1,7 +1,7 @@
-"""What a result folder is: the one place that decides it.
+"""The state of a result folder.
 
-Everything that reads results asks here: run, sweep, track, figure, report, examples, collect and
-the Python API.
+Everything that reads results uses this module: run, sweep, track, figure, report, examples, collect
+and the Python API.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from otherview.results.status import is_alive, read_status
 
 SUMMARY, COMBINED = "summary.json", "combined.json"
 SWEEP = ".sweep"
-"""Folder of a sweep's own files, in its directory."""
+"""Folder of internal files in the directory of a sweep."""
 VERIFIED = "verified.json"
-"""File in SWEEP of the stamps of results that were hashed."""
+"""File in SWEEP with the stamps of hashed results."""
 
 
 class Kind(StrEnum):
-    """What a folder can be."""
+    """The kinds of folders."""
 
     WHOLE = "whole"
     """Every file is as it was written."""
     DAMAGED = "damaged"
-    """It was finished, and a file is missing or was changed since."""
+    """It was finished, but a file is missing or has changed since."""
     RUNNING = "running"
     INTERRUPTED = "interrupted"
-    """Stopped by hand or by Slurm, or its process is gone."""
+    """Stopped by the user or by Slurm, or its process is gone."""
     FAILED = "failed"
     MISSING = "missing"
-    """Nothing was ever begun here."""
+    """No run was started here."""
 
 
 @dataclass(frozen=True)
 class ResultState:
-    """What a folder is, and why."""
+    """The kind of a folder, and the reason."""
 
     kind: Kind
     reason: str = ""
@@ -50,7 +50,7 @@ class ResultState:
     outdated: bool = False
     """Whole, and made by another version of the code or of a library."""
     status: Mapping[str, Any] = field(default_factory=dict)
-    """Content of status.json; empty where it cannot be read."""
+    """Content of status.json; empty if it cannot be read."""
 
     def __str__(self) -> str:
         """Return the kind and the reason, as one line."""
@@ -58,7 +58,7 @@ class ResultState:
 
     @property
     def machine_failed(self) -> bool:
-        """Whether a failure was that of the machine, so that another try is worth it."""
+        """Whether the machine caused a failure, so that another try makes sense."""
         return self.kind is Kind.FAILED and self.status.get("cause") == "machine"
 
     @property
@@ -73,10 +73,10 @@ def state_of(
     live_jobs: Collection[str] | None = None,
     verified: VerifiedStamps | None = None,
 ) -> ResultState:
-    """Return what `folder` holds, of a run or of a combined sweep.
+    """Return the state of the run or the combined sweep in `folder`.
 
-    Files that were not touched since they were written, or since `verified` says that they were
-    hashed, are not read. `live_jobs` are the jobs that Slurm knows to run; without it a result of a
+    Files that are unchanged since they were written, or since they were hashed (`verified`), are
+    not read. `live_jobs` are the jobs that Slurm knows to run; without it a result of a
     job counts as running while its status.json is touched.
     """
     return examine(folder, live_jobs, verified)[0]

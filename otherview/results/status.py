@@ -1,4 +1,4 @@
-"""status.json: what a run says of itself while it works and when it ends."""
+"""status.json: the state of a run while it works and after it ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_status(folder: Path, state: str, error: str | None = None, **more: Any
 
 
 def read_status(folder: Path) -> tuple[dict[str, Any], Stamps]:
-    """Return status.json without its stamps, and these; both empty where it cannot be read."""
+    """Return status.json without its stamps, and these; both empty if it cannot be read."""
     try:
         status = json.loads((folder / STATUS).read_bytes())
         written = (folder / STATUS).stat().st_mtime_ns
@@ -51,7 +51,7 @@ def read_status(folder: Path) -> tuple[dict[str, Any], Stamps]:
 
 @contextmanager
 def signs_of_life(folder: Path) -> Iterator[None]:
-    """Touch `status.json` now and then, so that others see that the run still works."""
+    """Touch `status.json` regularly, so that others see that the run is alive."""
     over = threading.Event()
 
     def beat() -> None:
@@ -69,9 +69,9 @@ def signs_of_life(folder: Path) -> Iterator[None]:
 
 
 def is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str] | None) -> bool:
-    """Return whether a run whose `status` says running does run.
+    """Return whether a run whose `status` says running is alive.
 
-    `live_jobs` are the jobs that Slurm knows to run; None where it was not asked.
+    `live_jobs` are the jobs that run according to Slurm; None if it was not asked.
     """
     if "job" in status and live_jobs is not None:
         return str(status["job"]) in live_jobs
@@ -84,7 +84,7 @@ def is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str]
 
 
 def process_runs(process: object) -> bool:
-    """Return whether a process of this machine is there and has not ended."""
+    """Return whether a process of this machine exists and has not ended."""
     if not isinstance(process, int) or process < 1:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Writes what a run leaves. Every file is whole or absent; docs/result.md describes each field."""
+"""Write the files of a run. Each is complete or absent; docs/result.md describes the fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otherview.study import Study
 
 TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
 CONTROLS = "controls"
-"""Folder of what the controls gave, in that of the result."""
+"""Folder of the results of controls, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
 FILES = ("reference.png", "responses.nc", *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
 VIEWS = ("report.html", "examples.png")
@@ -45,9 +45,9 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
 def write_analyses(
     folder: Path, study: Study, measurement: Measurement, analyses: Mapping[str, Analysis]
 ) -> dict[str, Any]:
-    """Writes `heads.parquet`, `slices16.parquet`, `nulls.parquet` and, last, `summary.json`.
+    """Write `heads.parquet`, `slices16.parquet`, `nulls.parquet` and, last, `summary.json`.
 
-    Returns the content of `summary.json`.
+    Return the content of `summary.json`.
     """
     tables = {name: unit_table(analysis) for name, analysis in analyses.items()}
     for unit_set, table in tables.items():
@@ -62,18 +62,18 @@ def write_analyses(
 
 
 def result_files(folder: Path) -> list[str]:
-    """Return the names of the files of a result that are there, summary.json apart."""
+    """Return the names of the existing files of a result, except summary.json."""
     single = [name for name in FILES if (folder / name).is_file()]
     below = [path for path in (folder / CONTROLS).rglob("[!.]*") if path.is_file()]
     return single + sorted(path.relative_to(folder).as_posix() for path in below)
 
 
 def write_controls(folder: Path, tested: Sequence[TestedContrast]) -> dict[str, Any]:
-    """Write what the contrasts of a study say of each other, and the tables of each control.
+    """Write the comparison of the contrasts of a study, and the tables of each control.
 
     `tested` begins with the study's own contrast, whose tables are written elsewhere. The tables of
-    a control are in a folder below `controls`; its responses are part of the run's. Returns the
-    content of `controls.json`.
+    a control are in a folder below `controls`; its responses are part of those of the run. Return
+    the content of `controls.json`.
     """
     for control in tested[1:]:
         below = folder / CONTROLS / control.name
@@ -88,7 +88,7 @@ def write_controls(folder: Path, tested: Sequence[TestedContrast]) -> dict[str, 
 
 
 def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
-    """What `responses.nc` must say of itself when it is copied elsewhere."""
+    """Return the attributes that identify a copy of `responses.nc`."""
     return {
         "study": study.name,
         "model": study.model.name,

@@ -1,7 +1,7 @@
-"""The study: what is asked, of which model, with which words.
+"""The study: its question, model and wordings.
 
-Plain dataclasses: a notebook can build a study without Hydra. Each checks itself when it is made
-and raises StudyError; the message names the value and `setting` names the field.
+These are plain dataclasses: a notebook can build a study without Hydra. Each checks its values and
+raises StudyError, whose message names the value and whose `setting` names the field.
 """
 
 from otherview.study.contrast import ROLES, Controls, Creatures, Role, Templates

@@ -6,7 +6,7 @@ from otherview.study.errors import StudyError
 
 
 def check_choices(group: str, settings: object, **choices: tuple[str, ...]) -> None:
-    """Raise StudyError where a setting, or an entry of a list, is none of its choices."""
+    """Raise StudyError if a setting, or an entry of a list, is not one of its choices."""
     for name, allowed in choices.items():
         value = getattr(settings, name)
         for each in [value] if isinstance(value, str) else value:
@@ -17,11 +17,11 @@ def check_choices(group: str, settings: object, **choices: tuple[str, ...]) -> N
 
 
 def check_least(group: str, settings: object, **least: float) -> None:
-    """Raise StudyError where a setting is below the least value that it may have."""
+    """Raise StudyError if a setting is below the least value that it may have."""
     for name, allowed in least.items():
         value = getattr(settings, name)
         if value is not None and value < allowed:
             raise StudyError(
-                f"{group}.{name}={value} is too small: at least {allowed} is needed",
+                f"{group}.{name}={value} is too small: use at least {allowed}",
                 f"{group}.{name}",
             )

@@ -1,7 +1,7 @@
-"""From composed configurations to studies, and the names of what a study leaves.
+"""From composed configs to studies, and the identities and directory names of results.
 
-Hydra accepts `+sed=3`, a typo with a plus, even beside a schema. So the composed config is merged
-back into the dataclasses of `otherview.study`, which know every name and type.
+Hydra accepts `+sed=3`, a typo with a plus, even with a schema. So the composed config is merged
+into the dataclasses of `otherview.study`, which know every name and type.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from otherview.study.configuration import RUN_SETTINGS, SCHEMAS, configuration_f
 from otherview.study.errors import StudyError
 
 Config = DictConfig | Mapping[str, Any]
-"""A composed config, or what `plain_config` makes of it."""
+"""A composed config, or its `plain_config`."""
 
 
 def study_from(config: Config) -> Study:
     """Return the study that a composed config describes.
 
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
-    and for everything that the dataclasses refuse.
+    and for everything that the dataclasses reject.
     """
     study = checked(OmegaConf.structured(Study), study_part(config))
     assert isinstance(study, Study)
@@ -49,7 +49,7 @@ def checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """Return a composed config as plain values, interpolations resolved, without Hydra's part."""
+    """Return a composed config as plain values with resolved interpolations, without `hydra`."""
     names = [str(name) for name in config if name != "hydra"]
     kept = OmegaConf.masked_copy(config, names) if "hydra" in config else config
     plain = OmegaConf.to_container(kept, resolve=True)
@@ -79,7 +79,7 @@ def identity(config: Config) -> str:
 
 
 def run_settings(config: Config) -> dict[str, Any]:
-    """Return the settings that are no part of the study, without `hydra`: `tracking` as a Tracking.
+    """Return the settings that are not part of the study: `tracking` as a Tracking.
 
     Raises StudyError as study_from does.
     """
@@ -105,17 +105,17 @@ def as_plain(config: Config) -> Mapping[str, Any]:
 
 
 def varied_name(config: Mapping[str, Any]) -> str:
-    """Return what studies differ in most, for the name of a directory."""
+    """Return the start of a directory name: model, templates and seed."""
     return f"{config['model']['name']}-{config['templates']['name']}-seed{config['seed']}"
 
 
 def run_name(config: DictConfig) -> str:
-    """Return the directory of a run below the output folder."""
+    """Return the directory of a run, relative to the output folder."""
     return f"{study_from(config).name}/{point_name(config)}"
 
 
 def point_name(config: DictConfig) -> str:
-    """Return the directory of a point below that of its sweep."""
+    """Return the directory of a point, relative to that of its sweep."""
     study_from(config)
     check_run_settings(config)
     plain = plain_config(config)
@@ -128,7 +128,7 @@ def sweep_name(config: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """Let configs name directories by their content: `${otherview.run_name:}` and its like."""
+    """Register `${otherview.run_name:}` and others, which name directories by their content."""
     for name in (run_name, point_name, sweep_name):
         OmegaConf.register_new_resolver(
             f"otherview.{name.__name__}",

@@ -1,4 +1,4 @@
-"""One line for what a user got wrong in a configuration: what, where, and what to write instead."""
+"""Errors in a configuration, in one line: what is wrong, where, and what to write instead."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ USER_ERRORS = (
 
 
 def one_line(error: BaseException) -> str | None:
-    """Return what to tell the user, or None if the error is a defect of the program."""
+    """Return a message for the user, or None if the error is a defect of the program."""
     for cause in causes(error):
         if isinstance(cause, StudyError):
             return f"{cause}{origin(cause.setting)}"
@@ -66,7 +66,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def origin(setting: str | None) -> str:
-    """Say where a setting was given: in an override of the command line or in a YAML file."""
+    """Return where a setting was given: in an override on the command line or in a YAML file."""
     if setting is None:
         return ""
     group = setting.split(".")[0]
@@ -89,7 +89,7 @@ def origin(setting: str | None) -> str:
 
 
 def sets(file: Path, setting: str) -> bool:
-    """Whether a YAML file of the global package gives `setting` a value."""
+    """Return whether a YAML file of the global package gives `setting` a value."""
     content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     for key in setting.split("."):
         if not isinstance(content, dict) or key not in content:
@@ -117,7 +117,7 @@ def unknown_setting(name: str) -> StudyError:
 
 
 def missing_setting(name: str) -> StudyError:
-    """Return an error that says how to give a setting that has no default."""
+    """Return an error that says how to set a setting without a default."""
     if name != "name":
         return StudyError(f"{name} is missing: give it in the YAML or as {name}=...", name)
     studies = sorted(file.stem for file in (configuration_folder() / "experiment").glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""Where the configuration files are, and which of their settings describe no study."""
+"""The folder of the configuration files, and the settings that are not part of a study."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from otherview.study.tracking import Tracking
 
 RUN_SETTINGS = ("hydra", "tracking")
-"""Names in a composed config that are no part of the study: where it runs, writes and is shown."""
+"""Names in a composed config that are not part of the study."""
 
 SCHEMAS = {"tracking": Tracking}
 """The dataclass of each run setting that has one."""

@@ -1,4 +1,4 @@
-"""What a user writes of a contrast: the items, and the wordings of the two roles."""
+"""Settings of a contrast: the items, and the wordings of the two roles."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Creatures:
     """Name in tables and titles."""
 
     items: list[str]
-    """The words that take the placeholder's place, article included ("a cat")."""
+    """The words that replace the placeholder, article included ("a cat")."""
 
     placeholder: str = "creature"
     """Name of the placeholder in the wordings, without braces."""
 
     axis: str | None = None
-    """What the order of `items` means; then an item's rank is its place, from 1. Null: no order."""
+    """Meaning of the order of `items`; the rank of an item is its place, from 1. Null: no order."""
 
     def __post_init__(self) -> None:
         setting = "creatures.items"
@@ -80,11 +80,11 @@ class Templates:
     """Wordings that name the item without asking for it (render with X in the scene), as `test`."""
 
     placebo: str | None = None
-    """Where both lists hold wordings of one role, that role: test or control."""
+    """The role, test or control, if both lists hold wordings of the same role."""
 
     matched: bool = False
-    """Refuse wordings that differ in token count or in the item's position, by the model's own
-    tokenizer: such a difference is in every pair, and no sign flip removes it."""
+    """Refuse wordings that differ in token count or item position, by the tokenizer of the model:
+    every pair has such a difference, and no sign flip removes it."""
 
     def __post_init__(self) -> None:
         if self.placebo is not None:
@@ -163,9 +163,9 @@ class Templates:
             )
 
     def check_placeholder(self, placeholder: str, where: str = "") -> None:
-        """Raise StudyError where a wording lacks `{placeholder}` or has another one.
+        """Raise StudyError if a wording lacks `{placeholder}` or has another one.
 
-        `where` stands in front of the message.
+        `where` is put before the message.
         """
         for role in ROLES:
             for wording in self.prompts(role):
@@ -202,19 +202,19 @@ def misplaced(wording: str, placeholder: str) -> str | None:
     except ValueError as error:
         return f"cannot be read ({error})"
     if any(spec or conversion for _, _, spec, conversion in places):
-        return "formats its placeholder"
+        return "has a format in its placeholder"
     unknown = [name for _, name, _, _ in places if name != placeholder]
     if unknown:
-        return f"has {{{unknown[0]}}}, which nothing fills"
+        return f"has the unknown placeholder {{{unknown[0]}}}"
     return None if places else f"has no {{{placeholder}}}"
 
 
 @dataclass
 class Controls:
-    """Other contrasts that the study asks of its measurement, on the same model and scene."""
+    """Further contrasts of the study, on the same model and scene."""
 
     contrasts: dict[str, Templates]
-    """By name, which also names a folder in the result: wordings of two roles, or placebos."""
+    """By name, which is also that of a folder in the result: contrasts or placebos."""
 
     def __post_init__(self) -> None:
         for name in self.contrasts:

@@ -1,4 +1,4 @@
-"""What is done to heads after the measurement."""
+"""Settings of interventions."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from otherview.study.reading import TOKEN_GROUPS
 
 @dataclass
 class Intervention:
-    """What is done to heads after the measurement, to see what they do."""
+    """The edits of heads after the measurement."""
 
     kind: str = "none"
     """ablate, scale, patch, or none."""
 
     how: str = "zero"
-    """ablate: zero; mean (over the measured items and both roles); or resample (what the head
-    writes for another item under a role drawn at random)."""
+    """ablate: zero; mean (over the measured items and both roles); or resample (the
+    output for another item under a role drawn at random)."""
 
     factors: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5, 2.0])
-    """scale: factors on a head's output; heads are compared at the first."""
+    """scale: factors of the output of a head; heads are compared at the first one."""
 
     donors: list[str] = field(default_factory=lambda: ["role"])
-    """patch: how the prompt that gives the output differs: in role (same item), item (another item,
-    same role), or both. Heads are compared at the first."""
+    """patch: how the donor prompt differs: in role (same item), item (same role), or both. Heads
+    are compared at the first one."""
 
     heads: str = "selective"
     """selective: heads that the role test calls, or that differ family-wise where there is one
@@ -36,20 +36,20 @@ class Intervention:
     """Heads, as joint.2.image.17, joint.2.text.3, single.11.17."""
 
     top: int = 8
-    """Maximal number of heads that are edited together: the strongest ones."""
+    """Maximal number of heads that are edited together; the strongest ones are taken."""
 
     direction: str = "either"
-    """Role under which chosen heads write more: test, control, or either. Listed heads are taken as
-    given."""
+    """Role under which selected heads write more: test, control, or either. It does not apply to
+    listed heads."""
 
     tokens: list[str] = field(default_factory=lambda: ["all"])
     """Token groups in which heads are edited: text, pad, target, reference; or all."""
 
     singles: str = "all"
-    """Heads that are also edited alone: all, or those that match the chosen ones (matched)."""
+    """Heads that are also edited alone: all, or those that match the selected ones (matched)."""
 
     draws: int = 100
-    """Maximal number of random sets that the chosen set is compared with."""
+    """Maximal number of random sets with which the selected set is compared."""
 
     curve_draws: int = 20
     """Number of random sets for every other size and variant."""
@@ -58,10 +58,10 @@ class Intervention:
     """Size up to which a set is grown greedily; 0 for no growth."""
 
     saturation: float = 0.05
-    """Growth ends when one more head adds less than this share of the effect."""
+    """Growth ends if one more head adds less than this share of the effect."""
 
     steps: int = 1
-    """Denoising steps of a measured rendering. 1 is the probe's own pass."""
+    """Denoising steps of a measured rendering. 1 is the pass of the probe."""
 
     guidance_scale: float = 1.0
     """Guidance of a measured rendering; above 1 the transformer runs twice per step."""
@@ -110,17 +110,18 @@ class Intervention:
             )
         if "all" in self.tokens and len(self.tokens) > 1:
             raise StudyError(
-                f"intervention.tokens={list(self.tokens)}: all stands alone", "intervention.tokens"
+                f"intervention.tokens={list(self.tokens)}: all excludes other token groups",
+                "intervention.tokens",
             )
         if not all(0 <= step < self.steps for step in self.at):
             raise StudyError(
-                f"intervention.at={list(self.at)} names a step that is not there: "
+                f"intervention.at={list(self.at)} names a step that does not exist: "
                 f"intervention.steps={self.steps}, counted from 0",
                 "intervention.at",
             )
         if (self.heads == "listed") != bool(self.addresses):
             raise StudyError(
                 f"intervention.heads={self.heads} with {len(self.addresses)} "
-                "intervention.addresses: listed heads need addresses, and no others take them",
+                "intervention.addresses: only listed heads need addresses",
                 "intervention.addresses",
             )

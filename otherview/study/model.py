@@ -1,4 +1,4 @@
-"""The network that is studied, and the reference image it is conditioned on."""
+"""Settings of the model and of the reference image."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ TEXT_BATCH = 4
 
 @dataclass
 class Model:
-    """Which weights, where they are and how they run."""
+    """Which weights are used, where they are and how they run."""
 
     name: str
     """Name in directories, tables and titles."""
 
     repo: str | None = None
-    """Repository on the Hugging Face hub. Read only where `path` is not given."""
+    """Repository on the Hugging Face hub; used if `path` is not given."""
 
     revision: str = "main"
     """Branch, tag or commit of `repo`. The commit that was loaded is written into the result."""
 
     path: str | None = None
-    """Folder of a diffusers pipeline; the prefix `otherview:` means inside this package."""
+    """Folder of a diffusers pipeline; the prefix `otherview:` stands for the package."""
 
     dtype: str = "bfloat16"
     """Precision of weights and activations: bfloat16, float16 or float32."""
@@ -44,11 +44,11 @@ class Model:
     """Text positions that the transformer sees; prompts are padded to it, longer ones refused."""
 
     token_pixels: int = 16
-    """Side, in pixels, of the square that one image token stands for."""
+    """Side, in pixels, of the square that an image token represents."""
 
     batch_size: int | str = 4
     """Prompts per transformer call, or auto: measured once per device. It can change the last
-    digits, more so in low precision."""
+    digits, especially in low precision."""
 
     compile: bool = False
     """Whether to compile the blocks of the transformer for the measured passes."""
@@ -57,10 +57,10 @@ class Model:
     """Attention of the transformer, by its name in diffusers: native, flash, _native_cudnn, ..."""
 
     architecture: dict[str, Any] = field(default_factory=dict)
-    """The part of the transformer's own config that plans need; checked against the weights."""
+    """The part of the config of the transformer that plans need; checked against the weights."""
 
     null_of: str | None = None
-    """Name of the model that this one is a null model of: one without the operation."""
+    """Name of the model of which this one is a null model: one without the operation."""
 
     def __post_init__(self) -> None:
         if self.repo is None and self.path is None:
@@ -69,8 +69,8 @@ class Model:
             )
         if self.null_of == self.name:
             raise StudyError(
-                f"model.null_of={self.null_of} is the model's own name: name the model that it is "
-                "compared with",
+                f"model.null_of={self.null_of} is the model itself: name the model of which it is "
+                "a null model",
                 "model.null_of",
             )
         check_choices("model", self, dtype=DTYPES)
@@ -89,12 +89,12 @@ class Model:
 
     @property
     def text_batch_size(self) -> int:
-        """Prompts that are encoded together: the same on every machine, also with auto."""
+        """Prompts that are encoded together: the same on every machine, even with auto."""
         return TEXT_BATCH if isinstance(self.batch_size, str) else self.batch_size
 
     @property
     def source(self) -> tuple[str | None, ...]:
-        """What decides which weights are loaded, how and where: equal sources share a session."""
+        """Everything that decides the loaded weights; models with equal sources share a session."""
         where = (self.path, None, None) if self.path else (None, self.repo, self.revision)
         return (*where, self.dtype, self.device, self.attention)
 
@@ -110,7 +110,7 @@ class Scene:
     """The model draws the reference image from these words."""
 
     image: str | None = None
-    """File of the reference image; the prefix `otherview:` means inside this package."""
+    """File of the reference image; the prefix `otherview:` stands for the package."""
 
     steps: int = 14
     """Denoising steps for drawing the reference image."""
@@ -121,7 +121,7 @@ class Scene:
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.image is None):
             raise StudyError(
-                f"scene {self.name} needs either scene.prompt or scene.image, and has "
+                f"scene {self.name} needs either scene.prompt or scene.image, but has "
                 f"{'both' if self.prompt else 'neither'}",
                 "scene.image",
             )

@@ -1,4 +1,4 @@
-"""What a study measures: every item under every condition, and the contrasts over these."""
+"""The passes of a study: every item under every condition, and the contrasts over these."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from otherview.study.study import Study
 
 @dataclass(frozen=True)
 class Condition:
-    """What a pass is given apart from its item."""
+    """Everything that a pass gets apart from its item."""
 
     name: str
-    """Where it is first written: `test.0` or `control.3` in the study's own contrast, and after
-    the contrast's name in another (`matched.control.0`)."""
+    """Its first place: `test.0` or `control.3` in the study's own contrast, preceded by the name of
+    the contrast in another (`matched.control.0`)."""
     template: str
     """The wording, with a place for the item."""
 
@@ -33,7 +33,7 @@ class Contrast:
     weights: tuple[float, ...]
     """Weight of each of `conditions` in the contrast's difference: `Templates.weights`."""
     placebo: str | None = None
-    """The role that both sets of a placebo have."""
+    """The role of both sets of a placebo."""
     matched: bool = False
     """Whether its prompts must agree in token count and in the item's position."""
     frames: tuple[str, ...] | None = None
@@ -45,7 +45,7 @@ class Contrast:
         return self.test + self.control
 
     def role_of(self, condition: int) -> Role | None:
-        """Return the role of a condition in this contrast; None where it is not part of it."""
+        """Return the role of a condition in this contrast; None if it is not part of it."""
         return next((role for role in ROLES if condition in getattr(self, role)), None)
 
 
@@ -67,21 +67,23 @@ class PromptSet:
     items: tuple[str, ...]
     conditions: tuple[Condition, ...]
     contrasts: tuple[Contrast, ...]
-    """What is asked of the conditions; the study's own contrast first."""
+    """The study's own contrast comes first."""
     prompts: tuple[Prompt, ...]
     ranks: tuple[int, ...] | None = None
-    """Place of every item on the study's axis, where it has one."""
+    """Place of every item on the axis of the study; None without an axis."""
 
     @property
     def roles(self) -> list[Role]:
         """Role of every condition in the first contrast.
 
-        Raises ValueError where a condition has none there: `of` restricts to one contrast.
+        Raises ValueError if a condition has none there: `of` restricts to one contrast.
         """
         roles = [self.contrasts[0].role_of(place) for place in range(len(self.conditions))]
         known = [role for role in roles if role is not None]
         if len(known) < len(roles):
-            raise ValueError("these prompts are of several contrasts: restrict them to one first")
+            raise ValueError(
+                "these prompts belong to several contrasts: restrict them to one first"
+            )
         return known
 
     @property
@@ -118,7 +120,7 @@ class PromptSet:
 
 @dataclass(frozen=True)
 class TokenPlace:
-    """Where a prompt lies among the tokens that the text encoder sees, chat template included."""
+    """Length of a prompt in tokens, chat template included, and the position of its item."""
 
     count: int
     """Tokens of the prompt."""
@@ -188,22 +190,21 @@ def chat_text(tokenizer: Any, prompt: str) -> str:
 def check_lengths(tokenizer: Any, texts: Sequence[str], text_length: int) -> list[int]:
     """Return the number of tokens of every prompt, chat template included.
 
-    Raises StudyError for the first that is longer than `text_length`: its tail would be cut
-    without a warning.
+    Raises StudyError for the first that is longer than `text_length`, which would be truncated.
     """
     counts = [len(tokenizer(chat_text(tokenizer, text))["input_ids"]) for text in texts]
     for text, count in zip(texts, counts, strict=True):
         if count > text_length:
             raise StudyError(
                 f"prompt of {count} tokens does not fit model.text_length={text_length} and would "
-                f"be cut: {text!r}",
+                f"be truncated: {text!r}",
                 "model.text_length",
             )
     return counts
 
 
 def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) -> list[TokenPlace]:
-    """Return token count and item position of every prompt, by the model's own tokenizer.
+    """Return token count and item position of every prompt, with the tokenizer of the model.
 
     Raises StudyError as `check_lengths` does.
     """
@@ -219,10 +220,9 @@ def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) ->
 
 
 def check_matched(prompts: PromptSet, places: Sequence[TokenPlace]) -> None:
-    """Raise StudyError for the first prompt of a matched contrast that is not like the others.
+    """Raise StudyError for the first prompt of a matched contrast that differs from the others.
 
-    All conditions of an item (in one frame) must have as many tokens, and the item at the same
-    position.
+    All conditions of an item (in one frame) must have the same token count and item position.
     """
     for contrast in (each for each in prompts.contrasts if each.matched):
         frames = dict(zip(contrast.conditions, contrast.frames or (), strict=False))
@@ -236,6 +236,6 @@ def check_matched(prompts: PromptSet, places: Sequence[TokenPlace]) -> None:
                 raise StudyError(
                     f"templates.matched: {prompt.text!r} has {place.count} tokens and its item at "
                     f"{place.item_position}, {other.text!r} has {wanted.count} and "
-                    f"{wanted.item_position}; change the wordings, or say templates.matched=false",
+                    f"{wanted.item_position}; change the wordings or set templates.matched=false",
                     "templates.matched",
                 )

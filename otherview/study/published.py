@@ -1,4 +1,4 @@
-"""What a publication reports of a study."""
+"""Numbers that a publication reports for a study."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class PublishedCount:
 
 @dataclass
 class Published:
-    """Figures that a publication reports, shown with a run of the same study."""
+    """Numbers of a publication, shown with a run of the same study."""
 
     source: str
-    """Who reports them."""
+    """The publication."""
 
     where: dict[str, Any]
-    """Settings, by dotted name, that produced them; runs with other settings do not show them."""
+    """Settings, by dotted name, that produced them; other runs do not show them."""
 
     unit_set: str
     """Which units are counted as heads: heads or slices16."""

@@ -1,4 +1,4 @@
-"""What is read from every pass, and the null distributions it is compared with."""
+"""Settings of capture, sampling and nulls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESPONSES = ("rms", "log_rms")
 
 @dataclass
 class Capture:
-    """What is read from the attention out-projections' inputs."""
+    """What is read from the inputs of the attention out-projections."""
 
     units: list[str] = field(default_factory=lambda: ["heads"])
     """heads: true attention heads of all streams. slices16: 16-channel slices of the image path,
@@ -38,13 +38,13 @@ class Capture:
 
 @dataclass
 class Sampling:
-    """How the measured passes are run."""
+    """How the measured passes run."""
 
     steps: int = 1
-    """Denoising steps of a probe pass. Only 1, as published, is measured today."""
+    """Denoising steps of a probe pass. Only 1, as published, is supported."""
 
     guidance_scale: float = 1.0
-    """Above 1 the transformer runs twice per step, with and without the prompt: refused."""
+    """Above 1, the transformer runs twice per step, with and without the prompt: not supported."""
 
     noise: str = "same"
     """same: one noise for all passes (published). per_item: one per item, shared within a pair."""

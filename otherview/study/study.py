@@ -1,4 +1,4 @@
-"""The study: what is asked, of which model, with which words."""
+"""The study: its question, model and wordings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otherview.study.published import Published
 from otherview.study.reading import Capture, Nulls, Sampling
 
 MAX_ITEMS_EXACT = 36
-"""Number of items up to which all sign patterns can be taken."""
+"""Number of items up to which all sign patterns can be enumerated."""
 
 
 @dataclass
@@ -22,29 +22,29 @@ class Study:
     """A whole study, as `conf/` composes it."""
 
     name: str
-    """Name of the study; names its directory."""
+    """Name of the study and of its directory."""
 
     model: Model
     scene: Scene
     creatures: Creatures
     templates: Templates
     question: str = ""
-    """What the study asks, in a sentence, for tables and reports."""
+    """The question of the study in one sentence, for tables and reports."""
 
     sampling: Sampling = field(default_factory=Sampling)
     capture: Capture = field(default_factory=Capture)
     nulls: Nulls = field(default_factory=Nulls)
 
     controls: Controls | None = None
-    """Contrasts and placebos that are asked in addition to the study's own."""
+    """Contrasts and placebos in addition to the study's own."""
 
     intervention: Intervention = field(default_factory=Intervention)
 
     published: Published | None = None
-    """What a publication reports for this study, if it repeats one."""
+    """Numbers of the publication that this study repeats, if any."""
 
     seed: int = 0
-    """Seed of the noise, of the drawn reference image and of every draw of the statistics."""
+    """Seed of the noise, of the drawn reference image and of all random draws in statistics."""
 
     def __post_init__(self) -> None:
         for name, templates in self.contrasts.items():
@@ -75,9 +75,9 @@ class Study:
         )
 
     def asking(self, name: str) -> Study:
-        """Return this study with one of its contrasts as its own, and no other.
+        """Return this study with one of its contrasts as its own, and no others.
 
-        Labels are shuffled for the study's own contrast only.
+        Only for the study's own contrast are labels shuffled.
         """
         if name == self.templates.name:
             return replace(self, controls=None)
@@ -87,14 +87,14 @@ class Study:
 
     @property
     def repeats_published(self) -> bool:
-        """Whether every setting that the published figures name is as it was."""
+        """Whether every setting equals that of the published numbers."""
         return self.published is not None and all(
             attrgetter(setting)(self) == value for setting, value in self.published.where.items()
         )
 
 
 def settings_of(study: Study) -> dict[str, Any]:
-    """Return every setting of `study`, nested, as plain values; `model.device` left out."""
+    """Return every setting of `study` but `model.device`, nested, as plain values."""
     settings = asdict(study)
     del settings["model"]["device"]
     return settings

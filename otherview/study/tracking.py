@@ -1,4 +1,4 @@
-"""The settings of the `tracking` group. They are no part of a study's identity."""
+"""Settings of tracking. They are not part of the identity of a study."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ MODES = ("offline", "online", "off")
 
 @dataclass
 class Tracking:
-    """Whether and where a result is shown in Weights & Biases."""
+    """Whether and where a result appears in Weights & Biases."""
 
     mode: str = "offline"
-    """offline: written into the result's directory, no network. online: sent when the result is on
-    disk. off: neither."""
+    """offline: write into the directory of the result, without network. online: send the result
+    after it is written. off: neither."""
 
     project: str = "otherview"
     """Project of the run."""
 
     entity: str | None = None
-    """User or team that owns the project; null is the key's default."""
+    """User or team that owns the project; null means the default of the API key."""
 
     group: str | None = None
-    """Group of the run; null is the name of the sweep's directory, and none outside sweeps."""
+    """Group of the run; null means the directory name of the sweep, or none outside sweeps."""
 
     patience: float = 10.0
-    """Seconds without an answer after which the server is given up. An upload may take a second
-    longer for every MB."""
+    """Seconds to wait for the server, plus one second per MB for uploads."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -43,17 +42,17 @@ class Tracking:
                 not value.strip() or any(sign in value for sign in "/\\#?%:")
             ):
                 raise StudyError(
-                    f"tracking.{name}={value!r} is blank or holds one of / \\ # ? % :",
+                    f"tracking.{name}={value!r} is blank or contains one of / \\ # ? % :",
                     f"tracking.{name}",
                 )
         if not 0 < self.patience < math.inf:
             raise StudyError(
-                f"tracking.patience={self.patience}: give the seconds to wait, more than 0",
+                f"tracking.patience={self.patience}: give a number of seconds above 0",
                 "tracking.patience",
             )
 
     def check_installed(self) -> None:
-        """Raises StudyError where `online` was asked for and wandb is not installed."""
+        """Raise StudyError if `online` was requested and wandb is not installed."""
         if self.mode == "online" and not installed():
             raise StudyError(f"tracking=online: {MISSING}, or tracking=off", "tracking.mode")
 
@@ -62,5 +61,5 @@ MISSING = "wandb is not installed: pip install 'otherview[wandb]'"
 
 
 def installed() -> bool:
-    """Whether wandb can be imported; it is not imported here."""
+    """Return whether wandb is installed, without importing it."""
     return find_spec("wandb") is not None

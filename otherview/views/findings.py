@@ -1,4 +1,4 @@
-"""The figures that sum up a run: what each is called and how it is written, on every view."""
+"""The numbers that summarise a run: their names and formats, for all views."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure of a statistic's summary."""
+    """One number in the summary of a statistic."""
 
     statistic: str
     name: str
@@ -34,10 +34,10 @@ class Finding:
     words: str
     form: Callable[[Any], str] = count
     of_entry: Callable[[Entry], str] | None = None
-    """How it is written from all that the statistic says; without it, by its `form`."""
+    """Formats it from the whole summary of the statistic; otherwise `form` does."""
 
     def text(self, result: Entry) -> str | None:
-        """Return how it is written, from an entry of `results`; None where it is not there."""
+        """Return its text from an entry of `results`; None if it is absent."""
         entry = result.get(self.statistic, {})
         if self.name not in entry:
             return None
@@ -76,23 +76,23 @@ def differing(found: Entry) -> str:
 FINDINGS = (
     Finding("role_test", "called", FOLLOWS, of_entry=called),
     Finding("role_test", "smallest_p_maxt", "smallest p, family-wise", significant),
-    Finding("role_test", "smallest_p", "smallest p that the wordings can give", significant),
+    Finding("role_test", "smallest_p", "smallest p that these wordings allow", significant),
     Finding("role_test", "randomisations", "randomisations, wordings per role",
             of_entry=randomisations),
-    Finding("wording_split", "mean_confirmed", "called on halves, again on the others",
+    Finding("wording_split", "mean_confirmed", "called on halves, and again on the others",
             of_entry=called_again),
     Finding("label_shuffle", "rate", "called with shuffled labels", of_entry=shuffles),
     Finding("sign_flip", "familywise", DIFFERS, of_entry=differing),
     Finding("sign_flip", "critical_t", "critical |t|", decimal),
     Finding("sign_flip", "patterns", "sign patterns", of_entry=patterns),
-    Finding("sign_flip", "smallest_p", "smallest p that the items can give", significant),
+    Finding("sign_flip", "smallest_p", "smallest p that these items allow", significant),
     Finding("discover_confirm", "confirmed", CONFIRMED, of_entry=confirmed),
     Finding("split_half", "mean_correlation", SPLIT_HALF, decimal),
     Finding("split_half", "replication", "replicated in the other half", percent),
     Finding("trend", "familywise", "change along the axis"),
     Finding("text_distance", "familywise", "change along the text distance"),
 )  # fmt: skip
-"""Those that have words of their own, in the order of the views."""
+"""Findings with their own names, in the order of the views."""
 WORDED = {"published_reading", *(finding.statistic for finding in FINDINGS)}
 """The published reading has a table of its own."""
 
@@ -103,7 +103,7 @@ def finding(path: str) -> Finding:
 
 
 def findings(result: Entry) -> Iterator[Finding]:
-    """Yield what an entry of `results` may have: FINDINGS, then numbers of other statistics."""
+    """Yield FINDINGS, then the numbers of other statistics in an entry of `results`."""
     yield from FINDINGS
     for statistic in STATISTICS:
         if statistic.name not in WORDED:

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them, the same on every view: few digits, a true minus, one dash."""
+"""Numbers as text, the same in all views: few digits, a true minus sign, a dash if absent."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 DASH = "–"
-"""What was not computed."""
+"""Stands for a number that was not computed."""
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NARROW_SPACE = "\u202f"
 
 
 def count(value: float) -> str:
-    """16,320; a count that is no whole number (a mean) keeps two significant digits."""
+    """Format a count: 16,320; one that is not an integer (a mean) has two significant digits."""
     if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 100 else significant(value, 2)
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """`value` to so many significant digits: 0.032, 1.9 × 10⁻⁹."""
+    """Format `value` with a number of significant digits: 0.032, 1.9 × 10⁻⁹."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else ("∞" if value > 0 else "−∞")
     rounded = float(f"{value:.{digits - 1}e}")
@@ -33,12 +33,12 @@ def significant(value: float, digits: int = 2) -> str:
 
 
 def power_of_ten(exponent: int) -> str:
-    """10⁻⁵; 1 and 10 as themselves."""
+    """Format a power of ten: 10⁻⁵, but 1 and 10."""
     return {0: "1", 1: "10"}.get(exponent, f"10{str(exponent).translate(SUPERSCRIPTS)}")
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """75%; under one percent with one digit more; with `digits`, always so many."""
+    """Format a share: 75%; below one percent with one more digit; or with `digits` digits."""
     if digits:
         return f"{share:.{digits}%}"
     if 0 < share < 0.01:
@@ -47,35 +47,35 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def decimal(value: float, digits: int = 2) -> str:
-    """44.87, −0.06, 1,234.50: what has a scale of its own, such as |t| or r."""
+    """Format a number with fixed digits, such as |t| or r: 44.87, −0.06, 1,234.50."""
     return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """+1.24, −0.06: a true minus, so that columns align."""
+    """Format a number with its sign: +1.24, −0.06."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def tick(value: float) -> str:
-    """A number on an axis: 0.5, −3."""
+    """Format a number on an axis: 0.5, −3."""
     return f"{value:g}".replace("-", "−")
 
 
 def plural(number: float, noun: str) -> str:
-    """1 head, 48 heads."""
+    """Format a number with a noun: 1 head, 48 heads."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def verb(number: float, one: str, several: str) -> str:
-    """The form of a verb that goes with a number: 1 head follows, 2 heads follow."""
+    """Return the form of a verb for a number: 1 head follows, 2 heads follow."""
     return one if number == 1 else several
 
 
 def of_all(number: int, units: int) -> str:
-    """34 (71%)."""
+    """Format a number out of `units`: 34 (71%)."""
     return f"{count(number)} ({percent(number / units)})"
 
 
 def known(value: Any, form: Callable[[Any], str]) -> str:
-    """`value` in a form, or a dash where it was not computed."""
+    """Format `value` with `form`, or return a dash for None."""
     return DASH if value is None else form(value)

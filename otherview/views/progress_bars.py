@@ -13,7 +13,7 @@ from otherview.disk.progress import Progress
 
 
 def open_bars(console: Console) -> Bars:
-    """Return bars with a description, what is done and the time left; gone when they are closed."""
+    """Return bars with description, progress and remaining time; they disappear at the end."""
     return Bars(
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -26,7 +26,7 @@ def open_bars(console: Console) -> Bars:
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Progress]:
-    """Show one bar per stage that is not complete."""
+    """Show one bar per unfinished stage."""
     with open_bars(console) as bars:
         tasks = {}
 

@@ -1,4 +1,4 @@
-"""The tables of a run, for every view: each is made once, from the files of the result."""
+"""The tables of a run, for all views, from the files of the result."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ROLES = ("test", "control")
 
 
 def counts_table(summary: Mapping[str, Any]) -> Table:
-    """Units over each threshold, against the published null and that of the sign-flip test.
+    """Return units over each threshold, with the published null and that of the sign-flip test.
 
-    Below them is what the publication reports, where the study repeats it.
+    The numbers of the publication follow if the study repeats it.
     """
     results = summary["results"]
     first = next(iter(results.values()))
@@ -42,7 +42,7 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
          "p of the count", confidence],
         rows,
         keys=2,
-        meanings={"observed / p99": "no effect size: it grows with the number of items",
+        meanings={"observed / p99": "not an effect size: it grows with the number of items",
                   confidence: "a lower bound on the true discoveries among the observed"},
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def sets_table(unit_set: str, result: Mapping[str, Any], blocks: int | None = No
 
 
 def controls_table(controls: Mapping[str, Any]) -> Table:
-    """One row per contrast or placebo, and per unit set where there are several."""
+    """Return one row per contrast or placebo and unit set."""
     ratios = {row["contrast"]: row["results"] for row in controls.get("selectivity", [])}
     shares = {row["contrast"]: row["results"] for row in controls["token_groups"]}
     contrasts = controls["contrasts"]
@@ -118,21 +118,21 @@ DESIGN = ("kind", "wordings", "tokens and position equal")
 
 
 def design_cells(contrast: Mapping[str, Any], kind: str) -> list[str]:
-    """Return what a contrast compares, under the headings of DESIGN."""
+    """Return the cells of a contrast under the headings of DESIGN."""
     same = contrast["equal_count"] and contrast["equal_item_position"]
     return [kind, f"{len(contrast['test'])} + {len(contrast['control'])}", "yes" if same else "no"]
 
 
 def primary_measure(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The measure that the study judges by."""
+    """Return the main measure."""
     measures: list[dict[str, Any]] = found["measures"]
     return next((measure for measure in measures if measure.get("primary")), measures[0])
 
 
 def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Table:
-    """What editing heads together did: one row per set, edit and measure.
+    """Return the effects of editing heads together: one row per set, edit and measure.
 
-    `chosen_only` leaves out the strongest few of the selected heads, and adds ratios.
+    `chosen_only` omits subsets of the selected heads, and adds ratios.
     """
     primary = primary_measure(found)["name"]
     measures = {row["name"]: row for row in found["measures"]}

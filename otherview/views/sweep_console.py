@@ -1,4 +1,4 @@
-"""What a combined sweep prints, from `combined.json` alone."""
+"""Print a combined sweep, from `combined.json` alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from otherview.views.table_model import print_table
 
 
 def print_combined(combined: Mapping[str, Any], directory: Path, console: Console) -> None:
-    """Print everything that a reader of a sweep should see first."""
+    """Print the main findings of a sweep."""
     groups = combined["groups"]
     console.print(
         f"\n{', '.join(combined['studies'])}  {plural(len(combined['points']), 'point')} in "

@@ -1,4 +1,4 @@
-"""What a combined sweep says, in sentences: the same on the console and on the page."""
+"""The findings of a combined sweep in sentences, for console and page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from otherview.views.vocabulary import NOUNS, above
 
 Content = Mapping[str, Any]
 MAX_NAMED = 8
-"""Units that are named."""
+"""Maximal number of units that are named."""
 
 
 def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[str]:
-    """Yield what holds over wordings and in every template; with `listing`, also which units."""
+    """Yield how many units follow the role and differ in every template; with `listing`, which."""
     result = group["results"][unit_set]
 
     def listed(units: list[str]) -> str:
@@ -56,7 +56,7 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
 
 
 def comparison(combined: Content, group: Content, unit_set: str) -> str:
-    """Return what the published reading, null models and placebos would call; may be empty."""
+    """Return how many units the published reading, null models and placebos call; may be empty."""
     found = group["results"][unit_set]
     contrasts = largest_count(found, placebo=False)
     clauses = []
@@ -87,7 +87,7 @@ def comparison(combined: Content, group: Content, unit_set: str) -> str:
 
 
 def largest_count(result: Content, *, placebo: bool) -> int | None:
-    """Return the most units over the lowest threshold under one contrast or placebo."""
+    """Return the largest number of units over the lowest threshold, over contrasts or placebos."""
     counts = [
         int(test["counts"][0]["observed"])
         for test in result["contrasts"]

@@ -1,4 +1,4 @@
-"""The tables of a combined sweep, for every view, from the content of `combined.json`."""
+"""The tables of a combined sweep, for all views, from `combined.json`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def correlation(value: float) -> str:
 
 
 def templates_table(group: Content, unit_sets: Sequence[str]) -> Table:
-    """One row per template and placebo, and one for all templates together."""
+    """Return one row per template and placebo, and one for all templates together."""
     contrasts = {row["templates"]: row for row in group["contrasts"]}
     rows = []
     for unit_set in unit_sets:
@@ -74,7 +74,7 @@ def test_cells(test: Content, units: int) -> list[str]:
 
 
 def chance_table(group: Content, result: Content) -> Table:
-    """Observed counts against their null: one row per test and threshold, all templates first."""
+    """Return observed counts with their null: one row per test and threshold, pooled ones first."""
     pooled = [(f"over {ALL_TEMPLATES}", result["pooled"])] if "pooled" in result else []
     tests = [*pooled, *((test["templates"], test) for test in result["contrasts"])]
     return Table(
@@ -91,7 +91,7 @@ def chance_table(group: Content, result: Content) -> Table:
 
 
 def variance_table(unit_set: str, result: Content) -> Table:
-    """Where the variance of the differences is, for the middle half of the units."""
+    """Return the shares of the variance components, with quartiles over units."""
     found = result["variance"]
     return Table(
         f"variance of the differences, {NOUNS[unit_set]}",
@@ -104,7 +104,7 @@ def variance_table(unit_set: str, result: Content) -> Table:
 
 
 def agreement_table(unit_set: str, result: Content) -> Table:
-    """How far the t-maps of two templates agree."""
+    """Return the correlation of the t-maps of every two templates."""
     return Table(
         f"agreement of t-maps between templates, {NOUNS[unit_set]}",
         ["one", "other", "Pearson", "Spearman"],
@@ -118,7 +118,7 @@ def agreement_table(unit_set: str, result: Content) -> Table:
 
 
 def models_table(models: Sequence[Content], unit_set: str) -> Table | None:
-    """Models side by side, those of one template below each other; None where there are none."""
+    """Return one row per template and model; None if there are none."""
     shown = [comparison for comparison in models if comparison["unit_set"] == unit_set]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""A table as every view shows it: rich tables on the console, HTML on the page."""
+"""A table for all views: a rich table on the console, HTML on the page."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ BORDER = 3
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first columns say what a row is about."""
+    """A table whose first columns identify a row."""
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
     keys: int = 1
-    """Columns that say what a row is about; the first holds words."""
+    """Number of columns that identify a row; the first contains text."""
     words: Collection[str] = ()
-    """Headings of the other columns that hold words: these are aligned left, numbers right."""
+    """Headings of the other columns of text, which are aligned left; numbers are aligned right."""
     meanings: Mapping[str, str] = field(default_factory=dict)
-    """In one line, by heading, where the heading does not say it."""
+    """One-line explanations by heading."""
 
     def is_words(self, place: int) -> bool:
         return place == 0 or self.headings[place] in self.words
 
     def parts(self, width: int) -> Iterator[dict[int, int]]:
-        """Yield the columns of parts of at most `width` characters, each with its own width.
+        """Split the table into parts of at most `width` characters; yield their column widths.
 
         Every part begins with the key columns. Headings wrap at spaces, cells do not.
         """
@@ -56,14 +56,14 @@ class Table:
 
 
 def used(part: Mapping[int, int]) -> int:
-    """Return the characters that columns of these widths take."""
+    """Return the width in characters of columns of these widths."""
     return 1 + sum(part.values()) + BORDER * len(part)
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print `table`, in parts below each other where the console is too narrow for it.
+    """Print `table`, in several parts if the console is too narrow.
 
-    With several key columns, a first one that repeats the one above it is left out.
+    With several key columns, the first one is omitted if it repeats the one above.
     """
     from rich.table import Table as RichTable
 

@@ -1,4 +1,4 @@
-"""The columns of the unit tables that a person reads, and how their values are written."""
+"""The columns of unit tables that views show, and the format of their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMBINED = (
 )
 """Columns that only a combined sweep has."""
 FORMS = {PROBABILITY: significant, "variance ratio": significant}
-"""How numbers of a unit are written; others have a sign."""
+"""Formats by unit of measurement; other numbers have a sign."""
 
 
 def shown_columns(names: Collection[str]) -> list[Column]:
@@ -41,7 +41,7 @@ def text_of(column: Column, value: Any) -> str:
 
 
 def strongest_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of the strongest units; what ranks them comes first."""
+    """Return the table of the strongest units; the columns that rank them come first."""
     unit, *others = shown_columns({name for row in rows for name in row})
     others.sort(key=lambda column: column not in RoleTestResult.COLUMNS)
     columns = [unit, *others]
@@ -59,15 +59,15 @@ class UnitTable:
     columns: list[Column]
     """After the unit's address."""
     words: set[str]
-    """Names of the columns that hold words."""
+    """Names of the columns of text."""
     rows: list[tuple[str, list[tuple[str, Any]], str]]
-    """Address, (text, value) of every cell, and the names of the filters that the unit passes."""
+    """Address, (text, sort key) of every cell, and the filters that the unit passes."""
     filters: list[tuple[str, str, int]]
-    """Name, words and number of units of every filter: the columns of yes and no."""
+    """Name, heading and number of units of every filter: the columns of yes and no."""
 
 
 def unit_rows(table: pl.DataFrame) -> UnitTable:
-    """Return what the page shows of a unit table, the largest |t| first."""
+    """Return a unit table as the page shows it, the largest |t| first."""
     present = [name for name in table.columns if table[name].null_count() < len(table)]
     _, *columns = shown_columns(present)
     yes_no = [column for column in columns if table[column.name].dtype == pl.Boolean]
@@ -95,5 +95,5 @@ def unit_rows(table: pl.DataFrame) -> UnitTable:
 
 
 def sorted_by(value: Any) -> float | str | None:
-    """Return what a cell is sorted by: a number, or "" for its text; None comes last."""
+    """Return the sort key of a cell: a number, or "" to sort by its text; None comes last."""
     return value if value is None else "" if isinstance(value, str) else float(value)

@@ -1,4 +1,4 @@
-"""What things are called, and what is assumed: the words that all views share."""
+"""Names, assumptions and notes that all views share."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SYMMETRY = (
     "Without an effect, the difference of an item is as likely as its negative. The test covers "
     "new items under the same wordings, scene and model. It does not cover other wordings."
 )
-"""What every sign flip assumes, and what it speaks about."""
+"""Assumption and scope of every sign-flip test."""
 EXCHANGEABLE = "If the role has no effect, wordings are exchangeable."
-"""What the role test assumes."""
+"""Assumption of the role test."""
 NO_TEST = "This is a description and not a test, because any two pairs of wordings differ."
 PLACEBO_RATIO = (
     "size of the differences over that under the placebos, median over units; not a test"
@@ -58,7 +58,7 @@ def above(threshold: float) -> str:
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
-    """Return what a reader must know about the wordings of a run before any number."""
+    """Return notes on the wordings of a run that a reader needs before any number."""
     found = []
     if "placebo" in summary["contrast"]:
         found.append(

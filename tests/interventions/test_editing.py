@@ -141,7 +141,7 @@ def test_a_context_sees_what_those_entered_before_it_left(
 def test_hooks_are_gone_after_an_error(transformer: Any, call: Callable[..., Tensor]) -> None:
     intact = call()
     closed = ablate(transformer, HEADS, tokens=["pad", "target"])
-    with pytest.raises(RuntimeError, match="announce the tokens"), closed:
+    with pytest.raises(RuntimeError, match=r"call Editing\.expect before"), closed:
         call()
     assert not any(module._forward_pre_hooks for module in transformer.modules())
     assert torch.equal(call(), intact)

@@ -182,9 +182,9 @@ def test_too_few_items_to_halve_are_said_so(eight: Study, eight_measured: Measur
     ("settings", "message"),
     [
         (["intervention.heads=listed"], "listed heads need addresses"),
-        (["intervention.at=[1]"], "names a step that is not there: intervention.steps=1"),
+        (["intervention.at=[1]"], "names a step that does not exist: intervention.steps=1"),
         (["intervention.how=median"], "intervention.how=median: choose one of zero, mean, res"),
-        (["intervention.tokens=[all,pad]"], "all stands alone"),
+        (["intervention.tokens=[all,pad]"], "all excludes other token groups"),
         (["intervention=scale", "intervention.factors=[1.0]"], "the first not 1"),
     ],
 )

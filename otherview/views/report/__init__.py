@@ -1,6 +1,6 @@
-"""The report: one page that stands alone, made from the files that a run or a sweep left.
+"""The report: one self-contained page, made from the files of a run or a sweep.
 
-Everything on it comes from those files; it can be written again at any time, by anyone.
+Everything on it comes from those files, so anyone can write it again at any time.
 """
 
 from otherview.views.report.page import report_html, write_report

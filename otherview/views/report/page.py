@@ -1,4 +1,4 @@
-"""Puts a result into the page's templates: escaped, self-contained, nothing from outside."""
+"""Fill the templates of the page with a result: escaped, and without external resources."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_BYTES = 5_000_000
 def write_report(folder: Path) -> Path:
     """Write `report.html` into the directory of a run or a combined sweep; return its path.
 
-    Raises ResultError where the directory holds no whole result.
+    Raises ResultError if the directory holds no whole result.
     """
     path = folder / NAME
     html = report_html(read_result(folder))
@@ -44,7 +44,7 @@ def write_report(folder: Path) -> Path:
 def report_html(result: Result) -> str:
     """Return the page of a result.
 
-    Raises ResultError where a field that the page needs is missing, or the page would be over 5 MB.
+    Raises ResultError if a field that the page needs is missing, or the page would be over 5 MB.
     """
     from otherview.views.report.run_page import run_page
     from otherview.views.report.sweep_page import sweep_page
@@ -64,7 +64,7 @@ def report_html(result: Result) -> str:
 
 
 def environment(result: Result) -> Environment:
-    """Return the templates' environment, which can draw the figures of `result`."""
+    """Return the environment of the templates, which can draw the figures of `result`."""
     made = Environment(
         loader=PackageLoader("otherview.views.report", "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -100,7 +100,7 @@ def environment(result: Result) -> Environment:
 def drawing(result: Result, name: str) -> tuple[Markup, str] | None:
     """Return a figure laid out for a wide page and for a phone, and its caption.
 
-    None where the result has no such thing.
+    None if the result lacks its data.
     """
     svgs: list[Markup] = []
     caption = ""
@@ -109,7 +109,7 @@ def drawing(result: Result, name: str) -> tuple[Markup, str] | None:
             for width_name, width in PAGE_WIDTHS.items():
                 drawn = draw(result, name, width)
                 svg, caption = inline_svg(drawn, f"{name}-{width_name}"), drawn.caption
-                # ElementTree has escaped every text and attribute of it.
+                # ElementTree has escaped its texts and attributes.
                 svgs.append(Markup('<div class="for-{}">{}</div>').format(width_name, Markup(svg)))
     except NotInResultError:
         return None
@@ -117,7 +117,7 @@ def drawing(result: Result, name: str) -> tuple[Markup, str] | None:
 
 
 def style_sheet() -> str:
-    """Return the style sheet, with the figures' colours as variables for light and for dark."""
+    """Return the style sheet, with the colours of figures as variables for both themes."""
     light, dark = (
         "".join(f"--{name}:{pair[which]};" for name, pair in COLOURS.items()) for which in (0, 1)
     )
@@ -132,5 +132,5 @@ def read(name: str) -> str:
 
 
 def hash_of(text: str) -> str:
-    """Return the hash by which the page's policy knows its own style and script."""
+    """Return the hash that allows a style or script in the policy of the page."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

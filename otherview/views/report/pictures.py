@@ -1,4 +1,4 @@
-"""The pictures that a result left, as addresses inside the page."""
+"""Images of a result as data URLs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 def image_data(path: Path) -> str | None:
-    """A PNG as a data address; None where there is none.
+    """Return a PNG as a data URL; None if there is no file.
 
-    Raises ResultError where it is no PNG.
+    Raises ResultError if it is not a PNG.
     """
     if not path.is_file():
         return None
     content = path.read_bytes()
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ResultError(f"{path} is damaged: it is no PNG")
+        raise ResultError(f"{path} is damaged: it is not a PNG")
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def examples(folder: Path) -> list[dict[str, str]]:
-    """The renderings of `examples.png`, each with its prompt; empty where there are none.
+    """The renderings of `examples.png`, each with its prompt; empty if there are none.
 
-    The sheet names its prompts in a text chunk, row by row. Raises ResultError where it does not.
+    The sheet names its prompts in a text chunk, row by row. Raises ResultError if it does not.
     """
     import PIL.Image
 
@@ -47,7 +47,7 @@ def examples(folder: Path) -> list[dict[str, str]]:
                 for column, prompt in enumerate(prompts)
             ]
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ResultError(f"{path} is damaged: it does not name its prompts") from error
+        raise ResultError(f"{path} is damaged: its prompts are missing") from error
 
 
 def cut(sheet: Image, row: int, column: int, side: tuple[int, int]) -> str:

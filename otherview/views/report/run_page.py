@@ -1,4 +1,4 @@
-"""What the page of one run shows: its answer, its tables, how to repeat it."""
+"""The content of the page of a run."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ KEY_FINDINGS = (
     "discover_confirm/confirmed",
     "split_half/mean_correlation",
 )
-"""The few figures to remember."""
+"""The key numbers."""
 
 
 def run_page(result: RunResult) -> dict[str, Any]:
-    """Return all that run.html.jinja asks for. Raises KeyError for a field that is missing."""
+    """Return the variables of run.html.jinja. Raises KeyError for a missing field."""
     summary, controls = result.summary, result.controls
     unit_set = main_unit_set(summary)
     found = summary["results"][unit_set]
@@ -65,7 +65,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
 
 
 def key_figures(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the few numbers to remember, each with what it counts."""
+    """Return the key numbers, each with its name."""
     reading = found["published_reading"]["counts"][0]
     texts = {one.words: one.text(found) for one in map(finding, KEY_FINDINGS)}
     figures = [(text, words) for words, text in texts.items() if text is not None]
@@ -88,7 +88,7 @@ def interventions(result: RunResult) -> dict[str, Any] | None:
 
 
 def run_command(result: RunResult) -> str:
-    """Return the shell command that repeats the run, with the overrides it was started with."""
+    """Return the shell command that repeats the run, with its overrides."""
     started = [str(word) for word in result.summary["provenance"]["command"][1:]]
     overrides_file = result.folder / ".hydra" / "overrides.yaml"
     if overrides_file.is_file():

@@ -1,4 +1,4 @@
-"""What the page of a combined sweep shows: what holds over templates, seeds and null models."""
+"""The content of the page of a combined sweep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otherview.views.vocabulary import EVERYWHERE, FOLLOWS
 
 
 def sweep_page(result: SweepResult) -> dict[str, Any]:
-    """Return all that sweep.html.jinja asks for. Raises KeyError for a field that is missing."""
+    """Return the variables of sweep.html.jinja. Raises KeyError for a missing field."""
     combined, group = result.combined, main_group(result)
     found = group["results"]["heads"]
     pictured = result.folder / first_point(result)
@@ -42,7 +42,7 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
 
 
 def first_point(result: SweepResult) -> str:
-    """Return the folder of the point whose pictures the page shows."""
+    """Return the folder of the point whose images the page shows."""
     group = main_group(result)["id"]
     rows = (row for row in result.combined["points"] if row["group"] == group)
     return str(next(rows)["point"])
