@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.statistics import STATISTICS, UnitResult
-from otherview.stats import Column, MaxNull, PublishedReading, RoleTestResult, SignFlipResult
+from otherview.stats import Column, PublishedReading, RoleTestResult, SignFlipResult
 
 UNIT_COLUMNS = (
     Column("unit", "address: block, stream, and head or channels", heading="unit"),
@@ -93,55 +94,32 @@ def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
     `value` is the value, or the lower edge of a bin that ends at `upper`.
     """
     return pl.concat(
-        frame.select(pl.lit(unit_set).alias("unit_set"), pl.all())
-        for unit_set, analysis in analyses.items()
-        for frame in (
-            *published_nulls(analysis.of(PublishedReading)),
-            *sign_flip_nulls(analysis.of(SignFlipResult)),
-            *role_nulls(analysis.find(RoleTestResult)),
+        pl.DataFrame(
+            {"value": values.astype(np.float64), "patterns": patterns.astype(np.int64)}
+        ).select(
+            unit_set=pl.lit(unit_set),
+            null=pl.lit(null),
+            statistic=pl.lit(statistic),
+            value="value",
+            upper=pl.lit(None, pl.Float64) if upper is None else pl.Series(upper),
+            patterns="patterns",
         )
+        for unit_set, analysis in analyses.items()
+        for null, statistic, values, patterns, upper in nulls_of(analysis)
     )
 
 
-def published_nulls(reading: PublishedReading) -> Iterator[pl.DataFrame]:
-    nulls = {f"count_{count.threshold:g}": count.null for count in reading.counts}
-    for statistic, null in {**nulls, "max_abs_t": reading.max_null}.items():
-        values, patterns = np.unique(np.asarray(null, dtype=np.float64), return_counts=True)
-        yield null_rows("published", statistic, values, patterns)
-
-
-def sign_flip_nulls(test: SignFlipResult) -> Iterator[pl.DataFrame]:
+def nulls_of(analysis: Analysis) -> Iterator[tuple[str, str, Any, Any, Any]]:
+    """Yield null, statistic, values, patterns per value, and upper edges or None."""
+    reading, test = analysis.of(PublishedReading), analysis.of(SignFlipResult)
+    drawn = {f"count_{count.threshold:g}": count.null for count in reading.counts}
+    for statistic, null in {**drawn, "max_abs_t": reading.max_null}.items():
+        yield "published", statistic, *np.unique(np.asarray(null), return_counts=True), None
     for level, count in test.counts.items():
         values = np.flatnonzero(count.null)
-        yield null_rows("sign_flip", f"count_{level:g}", values, count.null[values])
-    yield max_null_rows("sign_flip", test.max_null)
-
-
-def role_nulls(test: RoleTestResult | None) -> Iterator[pl.DataFrame]:
-    if test is not None:
-        yield max_null_rows("role_test", test.max_null)
-
-
-def max_null_rows(null: str, of_largest: MaxNull) -> pl.DataFrame:
-    bins = np.flatnonzero(of_largest.counts)
-    low, high = of_largest.edges[bins], of_largest.edges[bins + 1]
-    return null_rows(null, "max_abs_t", low, of_largest.counts[bins], high)
-
-
-def null_rows(
-    null: str,
-    statistic: str,
-    values: np.ndarray,
-    patterns: np.ndarray,
-    upper: np.ndarray | None = None,
-) -> pl.DataFrame:
-    ends = pl.Series(np.full(len(values), np.nan) if upper is None else upper)
-    return pl.DataFrame(
-        {
-            "null": [null] * len(values),
-            "statistic": [statistic] * len(values),
-            "value": values.astype(np.float64),
-            "upper": ends,
-            "patterns": patterns.astype(np.int64),
-        }
-    ).with_columns(pl.when(pl.col("upper").is_finite()).then(pl.col("upper")))
+        yield "sign_flip", f"count_{level:g}", values, count.null[values], None
+    for name, found in (("sign_flip", test), ("role_test", analysis.find(RoleTestResult))):
+        if found is not None:
+            edges, counts = found.max_null.edges, found.max_null.counts
+            bins = np.flatnonzero(counts)
+            yield name, "max_abs_t", edges[bins], counts[bins], edges[bins + 1]

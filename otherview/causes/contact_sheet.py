@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ LABEL_HEIGHT = 34
 MIN_SIDE = 128
 """Smaller images are enlarged without interpolation."""
 MAX_SIDE = 384
+FONT = ImageFont.load_default(size=11)
+LETTER_WIDTH = 6
+"""Approximate width of a letter in pixels."""
 
 
 def draw_sheet(
@@ -34,30 +38,32 @@ def draw_sheet(
     random), in the order of the rows.
     """
     rows = [(role, name) for role in ROLES for name in rendered[role]]
-    first = next(iter(rendered[ROLES[0]].values()))[0]
-    width, height = shown_size(first.shape[1], first.shape[0])
-    sheet = Image.new(
-        "RGB",
-        (LABEL_WIDTH + width * len(items), height * (len(rows) + 1) + LABEL_HEIGHT),
-        "white",
-    )
+    width, height = shown_size(*rendered[ROLES[0]]["intact"].shape[2:0:-1])
+    size = LABEL_WIDTH + width * len(items), height * (len(rows) + 1) + LABEL_HEIGHT
+    sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    sheet.paste(reference.resize((width, height), Image.Resampling.NEAREST), (LABEL_WIDTH, 0))
-    write(draw, (4, height // 2), "reference", LABEL_WIDTH)
-    for column, item in enumerate(items):
-        write(draw, (LABEL_WIDTH + column * width + 4, height + 2), item, width)
-    listed = []
+
+    def put(image: Image.Image, left: int, top: int) -> None:
+        sheet.paste(image.resize((width, height), Image.Resampling.NEAREST), (left, top))
+
+    def write(text: str, left: int, top: int, across: int) -> None:
+        lines = textwrap.fill(text, across // LETTER_WIDTH)
+        draw.multiline_text((left + 4, top), lines, fill="black", font=FONT, spacing=1)
+
+    lefts = [LABEL_WIDTH + column * width for column in range(len(items))]
+    put(reference, LABEL_WIDTH, 0)
+    write("reference", 0, height // 2, LABEL_WIDTH)
+    for item, left in zip(items, lefts, strict=True):
+        write(item, left, height + 2, width)
+    listed: list[dict[str, Any]] = []
     for row, (role, name) in enumerate(rows):
         top = height * (row + 1) + LABEL_HEIGHT
-        write(draw, (4, top + height // 2), f"{role}: {name}", LABEL_WIDTH)
+        write(f"{role}: {name}", 0, top + height // 2, LABEL_WIDTH)
         for column, picture in enumerate(rendered[role][name]):
-            pixels = Image.fromarray((picture * 255).round().astype(np.uint8))
-            shown = pixels.resize((width, height), Image.Resampling.NEAREST)
-            sheet.paste(shown, (LABEL_WIDTH + column * width, top))
-            entry: dict[str, Any] = {"item": items[column], "role": role, "set": name}
-            entry |= {"row": row, "column": column}
-            intact = rendered[role]["intact"][column]
-            listed.append(entry | similarities(picture, intact, reference))
+            put(Image.fromarray((picture * 255).round().astype(np.uint8)), lefts[column], top)
+            entry = {"item": items[column], "role": role, "set": name, "row": row, "column": column}
+            alike = similarities(picture, rendered[role]["intact"][column], reference)
+            listed.append(entry | alike)
     with replacing(path) as temporary:
         sheet.save(temporary)
     return listed
@@ -86,19 +92,7 @@ def similarities(
 
 
 def shown_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size of an image on the sheet: enlarged to MIN_SIDE, reduced to MAX_SIDE."""
     scale = max(1, -(-MIN_SIDE // min(width, height)))
     shrink = max(1.0, max(width, height) * scale / MAX_SIDE)
     return round(width * scale / shrink), round(height * scale / shrink)
-
-
-def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
-    """Draw text in lines of at most `width` pixels."""
-    font = ImageFont.load_default(size=11)
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and draw.textlength(longer, font) > width - 6:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    draw.multiline_text(place, "\n".join(lines), fill="black", font=font, spacing=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otherview.models.weights import quiet
 from otherview.study.errors import StudyError
 
 
@@ -14,10 +15,9 @@ def set_attention(transformer: Any, name: str) -> None:
     """
     from diffusers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it warns that its interface is experimental
     try:
-        transformer.set_attention_backend(name)
+        with quiet(logging):  # it warns that its interface is experimental
+            transformer.set_attention_backend(name)
     except (ValueError, RuntimeError, ImportError, OSError) as error:
         reason = " ".join(str(error).split())
         raise StudyError(
@@ -25,8 +25,6 @@ def set_attention(transformer: Any, name: str) -> None:
             "model.attention=native",
             "model.attention",
         ) from error
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def check_attention(name: str) -> None:

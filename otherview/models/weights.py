@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,19 @@ def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
+@contextmanager
+def quiet(logging: Any) -> Iterator[None]:
+    """Silence warnings and progress bars by the `logging` of diffusers or transformers."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+
+
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of the pipeline."""
     from transformers import AutoTokenizer
@@ -170,10 +185,7 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
     config = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
     config.num_hidden_layers = max(TEXT_LAYERS)
     config.layer_types = config.layer_types[: max(TEXT_LAYERS)]
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it reports the omitted layers
-    logging.disable_progress_bar()
-    try:
+    with quiet(logging):  # it reports the omitted layers
         encoder = AutoModel.from_pretrained(
             folder / "text_encoder",
             config=config,
@@ -182,9 +194,6 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
             local_files_only=True,
             use_safetensors=True,
         )
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
     encoder.norm = torch.nn.Identity()  # the pipeline reads the hidden state before the last norm
     return encoder.to(device).eval()
 
@@ -195,8 +204,7 @@ def load_image_side(folder: Path, device: str, dtype: str) -> Any:
     from diffusers import Flux2KleinPipeline
     from diffusers.utils import logging
 
-    logging.disable_progress_bar()
-    try:
+    with quiet(logging):
         pipeline = Flux2KleinPipeline.from_pretrained(
             folder,
             text_encoder=None,
@@ -205,8 +213,6 @@ def load_image_side(folder: Path, device: str, dtype: str) -> Any:
             local_files_only=True,
             use_safetensors=True,
         )
-    finally:
-        logging.enable_progress_bar()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 

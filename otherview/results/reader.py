@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -123,7 +125,11 @@ class RunResult:
         return read_table(self.folder / "interventions.parquet")
 
     def _content(self, name: str) -> dict[str, Any] | None:
-        return read_json(self.folder / name) if name in self.summary["files"] else None
+        if name not in self.summary["files"]:
+            return None
+        with damage_named(self.folder / name):
+            content: dict[str, Any] = json.loads((self.folder / name).read_bytes())
+        return content
 
 
 @dataclass(frozen=True)
@@ -188,28 +194,25 @@ def table_of(units: dict[str, pl.DataFrame], unit_set: str) -> pl.DataFrame:
     return units[unit_set]
 
 
-def read_json(path: Path) -> dict[str, Any]:
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Raise ResultError, which names `path`, if the block cannot read it."""
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
-    return content
+        yield
+    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ResultError(f"{path} is damaged: {reason_of(error)}") from error
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    try:
+    with damage_named(path):
         return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise damaged(path, error) from error
 
 
 def open_responses(path: Path) -> xarray.Dataset:
     import xarray
 
-    try:
+    with damage_named(path):
         return xarray.open_dataset(path, engine="h5netcdf")
-    except (OSError, KeyError, ValueError) as error:
-        raise damaged(path, error) from error
 
 
 def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
@@ -227,7 +230,3 @@ def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) 
             values = np.log(values)
     asked = weights != 0
     return ItemDifferences(items, heads, np.tensordot(values[:, asked], weights[asked], (1, 0)))
-
-
-def damaged(path: Path, error: Exception) -> ResultError:
-    return ResultError(f"{path} is damaged: {reason_of(error)}")

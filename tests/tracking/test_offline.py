@@ -67,8 +67,8 @@ def test_an_offline_run_holds_everything_and_asks_no_server(
     item = history["item"]
     record = run_record(folder)
     assert {name: item[name] for name in record.values} == record.values
-    for name, histogram in record.histograms.items():
-        assert item[f"{name}.values"] == histogram.weights.tolist()
+    for name, (weights, _) in record.histograms.items():
+        assert item[f"{name}.values"] == weights.tolist()
     assert item["slices16/unit_table.nrows"] == ROWS
     table = json.loads(_logged(folder, item["slices16/unit_table.path"]))
     assert len(table["data"]) == ROWS

@@ -26,7 +26,7 @@ from otherview.views.figures.colours import (
     PAPER,
     RULE,
 )
-from otherview.views.figures.style import MM_PER_INCH, NARROW, Drawing, axes_at, free_canvas
+from otherview.views.figures.style import MM_PER_INCH, NARROW, Drawing, axes_at, canvas
 from otherview.views.numbers import percent, plural, signed
 from otherview.views.numbers import tick as written_tick
 from otherview.views.vocabulary import DIFFERS, FOLLOWS
@@ -96,7 +96,7 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -
     height = min(cell, 7.0) if not narrow else min(max(cell, 3.0), 7.0)
     foot, below = 7.0, 18.0 + 5.0 * len(marks) if narrow else 0.0
     drawn_height = max(rows * height, 0.0 if narrow else 48.0)
-    figure = free_canvas(width, top + drawn_height + foot + below)
+    figure = canvas(width, top + drawn_height + foot + below, layout=None)
     axes = axes_at(figure, left, top, cell * across, rows * height)
     axes.set_xlim(-0.5, across - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)

@@ -76,15 +76,11 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
         yield
 
 
-def canvas(width: float, height: float) -> Canvas:
-    """Return an empty figure of `width` x `height` millimetres with automatic layout."""
-    size = (width / MM_PER_INCH, height / MM_PER_INCH)
-    return Canvas(figsize=size, layout="constrained")
-
-
-def free_canvas(width: float, height: float) -> Canvas:
-    """Return an empty figure without automatic layout, for `axes_at`."""
-    return Canvas(figsize=(width / MM_PER_INCH, height / MM_PER_INCH))
+def canvas(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Canvas:
+    """Return an empty figure of `width` x `height` millimetres; `axes_at` needs layout None."""
+    return Canvas(figsize=(width / MM_PER_INCH, height / MM_PER_INCH), layout=layout)
 
 
 def axes_at(figure: Canvas, left: float, top: float, width: float, height: float) -> Axes:

@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -23,13 +24,18 @@ from otherview.study.compose import identity
 from otherview.study.configuration import RUN_SETTINGS
 from otherview.views.figures import FIGURES, draw
 from otherview.views.figures.style import WIDTHS, figure_style
-from otherview.views.tracking.histograms import Histogram, null_histogram, t_histogram
 
 Value = float | int | bool | str
 Content = Mapping[str, Any]
 MAX_TAG = 64
 """Length of the longest tag that the server accepts."""
 FIGURE_DPI = 150
+MAX_BINS = 512
+"""wandb.Histogram refuses more."""
+NULL_BINS = 256
+T_BINS = 64
+Histogram = tuple[np.ndarray, np.ndarray]
+"""Weights and edges of bins, as np.histogram returns them."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,30 @@ def run_record(folder: Path, group: str | None = None) -> Record:
             record.histograms[key] = null_histogram(rows)
         t = units["t"].drop_nulls().to_numpy()
         if len(t):
-            record.histograms[f"{unit_set}/t/observed"] = t_histogram(t)
+            record.histograms[f"{unit_set}/t/observed"] = np.histogram(t, bins=T_BINS)
     if run.single_heads is not None:
         record.tables["interventions/unit_table"] = run.single_heads
     for name, path in (("reference", run.measured), ("renderings", folder)):
         if (path / f"{name}.png").is_file():
             record.images[f"scene/{name}"] = Image(path / f"{name}.png")
     return record
+
+
+def null_histogram(rows: pl.DataFrame) -> Histogram:
+    """Return how many sign patterns gave each value, from rows of `nulls.parquet`.
+
+    Every integer has a bin; with too many integers, a bin holds several.
+    """
+    value, patterns = rows["value"].to_numpy(), rows["patterns"].to_numpy().astype(np.float64)
+    upper = rows["upper"].to_numpy()
+    centre = np.where(np.isnan(upper), value, (value + upper) / 2)
+    if np.all(centre == np.round(centre)):
+        low, high = centre.min(), centre.max()
+        width = max(1, int(np.ceil((high - low + 1) / MAX_BINS)))
+        edges = np.arange(low, high + width + 1, width) - 0.5
+    else:
+        edges = np.histogram_bin_edges(centre, bins=NULL_BINS)
+    return np.histogram(centre, bins=edges, weights=patterns)
 
 
 def identity_of(folder: Path) -> str:

@@ -21,6 +21,7 @@ from unittest.mock import patch
 import numpy as np
 
 from otherview.results.state import COMBINED
+from otherview.study.config_errors import causes
 from otherview.study.tracking import Tracking
 from otherview.views.tracking.record import Record, run_record
 from otherview.views.tracking.sweep_record import sweep_record
@@ -44,13 +45,11 @@ Announce = Callable[..., None]
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of an error, or of what caused it."""
-    current: BaseException | None = error
-    while current is not None:
-        lines = [line.strip() for line in str(current).splitlines() if line.strip()]
+    """Return the first line of an error, or of its cause."""
+    for cause in causes(error):
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         if lines and lines[0] != "<no message>":
             return lines[0]
-        current = current.__cause__ or current.__context__
     named = type(error).__name__
     return "the server cannot be reached" if named == "CommError" else named
 
@@ -141,8 +140,8 @@ def media(record: Record) -> dict[str, Any]:
 
     # as integers, which wandb writes without a fraction
     shown: dict[str, Any] = {
-        name: wandb.Histogram(np_histogram=(found.weights.astype(np.int64), found.edges))
-        for name, found in record.histograms.items()
+        name: wandb.Histogram(np_histogram=(weights.astype(np.int64), edges))
+        for name, (weights, edges) in record.histograms.items()
     }
     for name, image in record.images.items():
         made = image.source
