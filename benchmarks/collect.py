@@ -23,6 +23,7 @@ from pathlib import Path
 import h5py
 import polars as pl
 from omegaconf import OmegaConf
+from peak_memory import peak_bytes
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -115,15 +116,8 @@ def report(subject: Callable[[Path], None], folder: Path) -> None:
     start = time.perf_counter()
     subject(folder)
     seconds = time.perf_counter() - start
-    figures = {"seconds": seconds, "cpu": time.process_time(), "bytes": peak_memory()}
+    figures = {"seconds": seconds, "cpu": time.process_time(), "bytes": peak_bytes()}
     sys.stdout.write(json.dumps(figures))
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process in bytes; what it was forked from does not count."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def in_own_process(name: str, folder: Path) -> dict[str, float]:

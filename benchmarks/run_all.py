@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import torch
 from figures import (
     Figure,
@@ -37,7 +38,6 @@ from otherview.models.loaded import free_memory
 from otherview.passes.session import Session
 
 GIB = 2**30
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 LOADING = (
     "import torch\n"
     "from diffusers import Flux2KleinPipeline\n"
@@ -150,8 +150,8 @@ def cpu_seconds(command: list[str], until: str | None) -> float:
         taken = None
         for line in process.stdout:
             if until is not None and line.startswith(until):
-                fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-                taken = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+                times = psutil.Process(process.pid).cpu_times()
+                taken = times.user + times.system
                 process.stdout.read()
         _, code, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(code)

@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from figures import environment, quiet
+from peak_memory import peak_bytes
 from random_models import random_transformer, study_of, write_random_pipeline
 from rich.console import Console
 from rich.progress import track
@@ -104,16 +104,6 @@ def time_point(varied: str, value: int) -> dict[str, float]:
     quiet()
     seconds = study_seconds(value) if varied == "pairs" else forward_seconds(varied, value)
     return {"seconds": seconds, "bytes": peak_bytes()}
-
-
-def peak_bytes() -> int:
-    """Peak resident memory of this process. On Linux, getrusage counts the parent's as well."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak * (1 if sys.platform == "darwin" else 1024)
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 def study_seconds(pairs: int) -> float:

@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
+from peak_memory import peak_bytes
 from rich.console import Console
 from rich.table import Table
 
@@ -272,22 +274,14 @@ def two_cores(differences: np.ndarray, patience: float) -> Row:
     )
 
 
-def resident(field: str) -> float:
-    """MB, from the kernel's account of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"no {field} in /proc/self/status")
-
-
 def measure_memory(flips: int) -> None:
     """Print the MB by which the resident peak exceeds what was resident before."""
     differences = study(SLICES)
     null_of(differences[:, :64], 100)()
-    before = resident("VmRSS")
+    before = psutil.Process().memory_info().rss / 2**20
     Path("/proc/self/clear_refs").write_text("5")
     null_of(differences, flips)()
-    print(resident("VmHWM") - before)
+    print(peak_bytes() / 2**20 - before)
 
 
 def measure_first_call() -> None:

@@ -25,7 +25,7 @@ THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps text encodings and reference latents out of the user's own cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTHERVIEW_CACHE", str(tmp_path_factory.mktemp("cache")))

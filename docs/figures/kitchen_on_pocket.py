@@ -32,13 +32,13 @@ def main() -> None:
     figure, axes = plt.subplots(
         1, 3, figsize=(11, 3.6), width_ratios=(1, 1.5, 1.7), layout="constrained"
     )
-    _draw_reference(axes[0], run)
-    _draw_heads(axes[1], pl.read_parquet(run / "heads.parquet"), summary)
-    _draw_null(axes[2], pl.read_parquet(run / "nulls.parquet"), summary)
+    draw_reference(axes[0], run)
+    draw_heads(axes[1], pl.read_parquet(run / "heads.parquet"), summary)
+    draw_null(axes[2], pl.read_parquet(run / "nulls.parquet"), summary)
     figure.savefig(arguments.out, dpi=150)
 
 
-def _draw_reference(axis: Any, run: Path) -> None:
+def draw_reference(axis: Any, run: Path) -> None:
     with Image.open(run / "reference.png") as image:
         axis.imshow(np.asarray(image), interpolation="nearest")
     axis.set_title("reference image", fontsize=10)
@@ -46,7 +46,7 @@ def _draw_reference(axis: Any, run: Path) -> None:
     axis.set_yticks([])
 
 
-def _draw_heads(axis: Any, heads: pl.DataFrame, summary: dict[str, Any]) -> None:
+def draw_heads(axis: Any, heads: pl.DataFrame, summary: dict[str, Any]) -> None:
     sites = heads.select(
         site=pl.col("unit").str.replace(r"\.\d+$", ""), kind="block_kind", stream="stream"
     )["site"]
@@ -71,7 +71,7 @@ def _draw_heads(axis: Any, heads: pl.DataFrame, summary: dict[str, Any]) -> None
     bar.minorticks_off()
 
 
-def _draw_null(axis: Any, nulls: pl.DataFrame, summary: dict[str, Any]) -> None:
+def draw_null(axis: Any, nulls: pl.DataFrame, summary: dict[str, Any]) -> None:
     count = summary["results"]["heads"]["sign_flip"]["counts"][0]
     name = f"count_{count['threshold']:g}"
     of_heads = nulls.filter(unit_set="heads", statistic=name)

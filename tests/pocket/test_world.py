@@ -9,7 +9,7 @@ from otherview.pocket.creatures import COLOUR_STEP, CREATURES, Camera
 from otherview.pocket.sprites import SPRITES
 
 
-def _departure(camera: Camera, human: Camera) -> float:
+def departure(camera: Camera, human: Camera) -> float:
     """Metres, plus one for each 40 degrees of view."""
     metres = math.dist((camera.x, camera.height, camera.z), (human.x, human.height, human.z))
     return metres + abs(camera.field_of_view - human.field_of_view) / 40
@@ -17,7 +17,7 @@ def _departure(camera: Camera, human: Camera) -> float:
 
 def test_cameras_depart_further_from_human_at_every_rank() -> None:
     human = CREATURES[0].camera
-    departures = [_departure(creature.camera, human) for creature in CREATURES]
+    departures = [departure(creature.camera, human) for creature in CREATURES]
     assert departures[0] == 0
     assert (np.diff(departures) > 0).all()
 

@@ -91,7 +91,7 @@ def test_a_frozen_submission_reads_as_it_was_written(compose: Compose, tmp_path:
 def test_shares_hold_every_point_once_and_no_task_gets_far_more_than_its_part(
     costs: list[float], tasks: int
 ) -> None:
-    points = [_costing(cost) for cost in costs]
+    points = [costing(cost) for cost in costs]
     shares = deal(points, range(len(points)), tasks)
     assert sorted(index for share in shares for index in share) == list(range(len(points)))
     assert len(shares) == min(tasks, len(points))
@@ -100,13 +100,13 @@ def test_shares_hold_every_point_once_and_no_task_gets_far_more_than_its_part(
     assert largest <= (sum(costs) / tasks + max(costs)) * 1.01
 
 
-def _costing(cost: float) -> Point:
+def costing(cost: float) -> Point:
     """A point of which only its cost matters: all share one study, built once."""
     point = Point("folder", "identity", [], {}, cost)
-    vars(point)["study"] = _study()
+    vars(point)["study"] = kitchen_study()
     return point
 
 
 @cache
-def _study() -> Study:
+def kitchen_study() -> Study:
     return compose_study(KITCHEN)

@@ -57,7 +57,7 @@ def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
     for record in records:
         logged |= {*record.values, *record.tables, *record.images}
         assert not record.values.keys() & record.tables.keys()
-    assert _keys(dashboard.QUESTIONS) - logged == set()
+    assert keys(dashboard.QUESTIONS) - logged == set()
 
 
 def test_a_push_without_a_key_is_one_line(
@@ -70,7 +70,7 @@ def test_a_push_without_a_key_is_one_line(
     assert loopback.views == []
 
 
-def _keys(questions: tuple[dashboard.Question, ...]) -> set[str]:
+def keys(questions: tuple[dashboard.Question, ...]) -> set[str]:
     found: set[Any] = set()
     for question in questions:
         found |= {*question.images, *question.tables}

@@ -15,7 +15,7 @@ from otherview.views.tracking.record import identity_of
 from tests.tracking.loopback import Loopback
 
 
-def _viewed(folder: Path, patience: float = 3) -> str:
+def viewed(folder: Path, patience: float = 3) -> str:
     """What is printed when a run makes its views online."""
     printed = StringIO()
     tracking = Tracking(mode="online", patience=patience)
@@ -24,12 +24,12 @@ def _viewed(folder: Path, patience: float = 3) -> str:
     return printed.getvalue()
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
     files = [path for path in folder.iterdir() if path.is_file()]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _assert_one_warning(folder: Path, printed: str, *reasons: str) -> None:
+def assert_one_warning(folder: Path, printed: str, *reasons: str) -> None:
     assert printed.startswith("warning: no tracking: Weights & Biases")
     assert any(reason in printed for reason in reasons)
     assert printed.endswith(f"later: otherview track {folder}\n")
@@ -48,13 +48,13 @@ def _assert_one_warning(folder: Path, printed: str, *reasons: str) -> None:
 def test_a_dying_or_hanging_server_costs_a_line_and_the_next_run_is_sent(
     folder: Path, loopback: Loopback, fault: str, operation: str
 ) -> None:
-    before = _hashes(folder)
+    before = hashes(folder)
     setattr(loopback, fault, operation)
-    printed = _viewed(folder)
-    _assert_one_warning(folder, printed, "attempt(s)", "no answer for")  # whichever is sooner
-    assert _hashes(folder) == before
+    printed = viewed(folder)
+    assert_one_warning(folder, printed, "attempt(s)", "no answer for")  # whichever is sooner
+    assert hashes(folder) == before
     loopback.revive()
-    assert _viewed(folder, patience=60) == ""
+    assert viewed(folder, patience=60) == ""
     run = identity_of(folder)
     assert loopback.finished[run] == 0
     assert loopback.artifact(f"result-{run}").state == "COMMITTED"
@@ -64,7 +64,7 @@ def test_without_a_key_nothing_is_asked(
     folder: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
-    _assert_one_warning(folder, _viewed(folder, patience=30), "No API key configured")
+    assert_one_warning(folder, viewed(folder, patience=30), "No API key configured")
     assert loopback.runs == {}
 
 
@@ -72,7 +72,7 @@ def test_without_a_network_the_run_goes_on(
     folder: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://192.0.2.1")  # reserved: nobody answers
-    _assert_one_warning(folder, _viewed(folder, patience=2), "opening the run")
+    assert_one_warning(folder, viewed(folder, patience=2), "opening the run")
     assert loopback.operations == []
 
 

@@ -35,18 +35,18 @@ def run_wandb(*arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
-def _inspected(folder: Path) -> list[dict[str, Any]]:
+def inspected(folder: Path) -> list[dict[str, Any]]:
     """The records of the only offline run in a result's directory."""
     (file,) = (folder / "wandb").glob("offline-run-*/*.wandb")
     lines = run_wandb("leet", "inspect", "--json", str(file), cwd=folder).splitlines()
     return [json.loads(line) for line in lines]
 
 
-def _of_kind(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+def of_kind(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [record[kind] for record in records if record["type"] == kind]
 
 
-def _logged(folder: Path, path: str) -> bytes:
+def logged(folder: Path, path: str) -> bytes:
     (file,) = (folder / "wandb").glob(f"offline-run-*/files/{path}")
     return file.read_bytes()
 
@@ -59,20 +59,20 @@ def test_an_offline_run_holds_everything_and_asks_no_server(
     send_result(folder, OFFLINE)
     assert loopback.requests == []
     assert not (tmp_path / "home").exists()
-    records = _inspected(folder)
-    (run,) = _of_kind(records, "run")
+    records = inspected(folder)
+    (run,) = of_kind(records, "run")
     assert run["tags"] == ["kitchen", "pocket", "viewpoint"]
     assert run["config"]["update"]["seed"] == 3
-    (history,) = _of_kind(records, "history")
+    (history,) = of_kind(records, "history")
     item = history["item"]
     record = run_record(folder)
     assert {name: item[name] for name in record.values} == record.values
     for name, (weights, _) in record.histograms.items():
         assert item[f"{name}.values"] == weights.tolist()
     assert item["slices16/unit_table.nrows"] == ROWS
-    table = json.loads(_logged(folder, item["slices16/unit_table.path"]))
+    table = json.loads(logged(folder, item["slices16/unit_table.path"]))
     assert len(table["data"]) == ROWS
-    assert _logged(folder, item["figure/nulls.path"]).startswith(b"\x89PNG")
+    assert logged(folder, item["figure/nulls.path"]).startswith(b"\x89PNG")
 
 
 def test_a_moved_run_is_synced_whole(folder: Path, loopback: Loopback) -> None:
@@ -98,7 +98,7 @@ def test_two_runs_of_one_process_do_not_mix(folder: Path, tmp_path: Path) -> Non
     identities = []
     for each, seed in ((folder, 3), (other, 4), (folder, 3)):
         send_result(each, OFFLINE)
-        (run,) = _of_kind(_inspected(each), "run")
+        (run,) = of_kind(inspected(each), "run")
         assert run["run_id"] == identity_of(each)
         assert run["config"]["update"]["seed"] == seed
         identities.append(run["run_id"])
@@ -115,7 +115,7 @@ def test_a_run_tracks_itself_and_its_identity_is_unchanged(
     (folder,) = (tmp_path / "outputs" / "kitchen").iterdir()
     assert folder.name.endswith(identity_of(folder))
     assert "warning" not in done.stdout
-    (run,) = _of_kind(_inspected(folder), "run")
+    (run,) = of_kind(inspected(folder), "run")
     assert run["project"] == "mine"
 
 

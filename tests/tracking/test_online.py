@@ -35,14 +35,14 @@ def sent(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         yield folder, server
 
 
-def _media(server: Loopback, run: str, key: str) -> bytes:
+def media(server: Loopback, run: str, key: str) -> bytes:
     return server.files[run][server.rows(run)[0][key]["path"]]
 
 
 def test_every_row_of_the_unit_tables_arrives(sent: tuple[Path, Loopback]) -> None:
     folder, server = sent
     run = identity_of(folder)
-    table = json.loads(_media(server, run, "slices16/unit_table"))
+    table = json.loads(media(server, run, "slices16/unit_table"))
     units = pl.read_parquet(folder / "slices16.parquet")
     assert len(table["data"]) == ROWS == units.height
     assert [row[0] for row in table["data"]] == units["unit"].to_list()
@@ -53,7 +53,7 @@ def test_every_row_of_the_unit_tables_arrives(sent: tuple[Path, Loopback]) -> No
 
 def test_every_statistic_of_the_heads_arrives(sent: tuple[Path, Loopback]) -> None:
     folder, server = sent
-    table = json.loads(_media(server, identity_of(folder), "heads/unit_table"))
+    table = json.loads(media(server, identity_of(folder), "heads/unit_table"))
     heads = pl.read_parquet(folder / "heads.parquet")
     assert table["columns"] == heads.columns
     assert table["data"] == [list(row) for row in heads.rows()]
@@ -74,9 +74,9 @@ def test_nulls_and_observed_arrive_as_histograms_and_figures(
             assert len(histogram["bins"]) == len(histogram["values"]) + 1
     assert sum(row["heads/t/observed"]["values"]) == 48
     for figure in ("head-map", "nulls", "readings", "slices", "axis", "halves"):
-        assert _media(server, run, f"figure/{figure}").startswith(b"\x89PNG")
+        assert media(server, run, f"figure/{figure}").startswith(b"\x89PNG")
     assert "Left to right: heads over each threshold" in row["figure/nulls"]["caption"]
-    reference = _media(server, run, "scene/reference")
+    reference = media(server, run, "scene/reference")
     assert reference == (folder / "reference.png").read_bytes()
 
 

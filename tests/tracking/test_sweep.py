@@ -33,12 +33,12 @@ class Held:
         return cls(
             finished=dict(server.finished),
             rows={run: len(server.rows(run)) for run in server.runs},
-            media={run: {*filter(_is_media, files)} for run, files in server.files.items()},
+            media={run: {*filter(is_media, files)} for run, files in server.files.items()},
             artifacts={(one.name, one.digest, frozenset(one.used_by)) for one in server.artifacts},
         )
 
 
-def _is_media(name: str) -> bool:
+def is_media(name: str) -> bool:
     return name.startswith("media/")
 
 
