@@ -93,7 +93,7 @@ def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
 
     `value` is the value, or the lower edge of a bin that ends at `upper`.
     """
-    return pl.concat(
+    tables = (
         pl.DataFrame(
             {"value": values.astype(np.float64), "patterns": patterns.astype(np.int64)}
         ).select(
@@ -107,6 +107,7 @@ def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
         for unit_set, analysis in analyses.items()
         for null, statistic, values, patterns, upper in nulls_of(analysis)
     )
+    return null_where_not_finite(pl.concat(tables))
 
 
 def nulls_of(analysis: Analysis) -> Iterator[tuple[str, str, Any, Any, Any]]:
