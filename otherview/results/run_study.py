@@ -6,15 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from otherview.analysis.controls import analyse_contrasts
+from otherview.causes.intervene import check_intervention, intervene
+from otherview.disk.progress import Progress, silent
+from otherview.passes.measure import Measurement, measure
+from otherview.passes.session import Session, open_session
+from otherview.passes.unfinished import FOLDER, remove_unfinished
+from otherview.results.integrity import read_sealed
+from otherview.results.reader import RunResult, read_result
+from otherview.results.state import SUMMARY
+from otherview.results.status import signs_of_life, write_status
+from otherview.results.writing import write_analyses, write_controls, write_measurement
 from otherview.study import Study
-
-if TYPE_CHECKING:
-    from otherview.disk.progress import Progress
-    from otherview.passes.measure import Measurement
-    from otherview.passes.session import Session
-    from otherview.results.reader import RunResult
 
 
 def run(
@@ -32,10 +37,6 @@ def run(
     the result then says so. An interrupted run continues where it stopped. Raises StudyError if the
     study cannot be run; `status.json` then says why.
     """
-    from otherview.disk.progress import silent
-    from otherview.passes.session import open_session
-    from otherview.results.reader import RunResult, read_result
-
     session = None if pipeline is None else open_session(study, pipeline)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +58,6 @@ def make_result(
     so that a killed run continues where it stopped. An error is written into `status.json` and
     raised.
     """
-    from otherview.results.status import signs_of_life
-
     with signs_of_life(folder):
         return measure_study(study, folder, report, session).finish(report)
 
@@ -88,11 +87,6 @@ class Measured:
         `made_meanwhile` is called before anything is written. If it returns True, another process
         has made this result, and its files are kept.
         """
-        from otherview.passes.unfinished import remove_unfinished
-        from otherview.results.integrity import read_sealed
-        from otherview.results.state import SUMMARY
-        from otherview.results.status import write_status
-
         with ends_recorded(self.folder, self.status):
             if not made_meanwhile():
                 self._write(report)
@@ -102,10 +96,6 @@ class Measured:
         return summary
 
     def _write(self, report: Progress) -> None:
-        from otherview.analysis.controls import analyse_contrasts
-        from otherview.causes.intervene import intervene
-        from otherview.results.writing import write_analyses, write_controls, write_measurement
-
         study, folder, measurement = self.study, self.folder, self.measurement
         write_measurement(folder, study, measurement)
         tested = analyse_contrasts(study, measurement, report)
@@ -128,12 +118,6 @@ def measure_study(
 
     `status` holds further fields for `status.json`. An error is written there and raised.
     """
-    from otherview.causes.intervene import check_intervention
-    from otherview.passes.measure import measure
-    from otherview.passes.session import open_session
-    from otherview.passes.unfinished import FOLDER
-    from otherview.results.status import write_status
-
     more = dict(status or {})
     write_status(folder, "running", **more)
     with ends_recorded(folder, more):
@@ -148,8 +132,6 @@ def measure_study(
 @contextmanager
 def ends_recorded(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
     """Write into `status.json` that the block was interrupted or failed; raise the error."""
-    from otherview.results.status import write_status
-
     try:
         yield
     except KeyboardInterrupt:

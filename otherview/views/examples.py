@@ -7,12 +7,12 @@ model draws noise in one step, and a finished image costs as much as many passes
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from otherview.disk.atomic import replacing
 from otherview.results.reader import NotInResultError, RunResult, read_result
+from otherview.study import Study, Templates
 
 NAME = "examples.png"
 SHOWN = 4
@@ -26,56 +26,48 @@ def write_examples(folder: Path) -> Path:
     Raises NotInResultError for a model that cannot draw in one step, ResultError if `folder` holds
     no whole result.
     """
+    import numpy as np
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
+    from otherview.passes.denoising import Denoiser
+    from otherview.passes.session import open_session
+    from otherview.study.prompts import study_prompts
+
     result = read_result(folder)
-    if not isinstance(result, RunResult) or not can_draw(result.settings):
+    if not isinstance(result, RunResult) or not can_draw(result.study):
         raise NotInResultError(f"{folder}: only runs of the pocket models draw examples")
-    prompts = example_prompts(result.summary, result.settings, result.differences.items)
-    pictures = render(folder, result.settings, prompts)
+    study = example_study(result.study, folder / "reference.png")
+    items = len(study.creatures.items)
+    order = [2 * item + role for role in (0, 1) for item in range(items)]
+    calls = open_session(study).calls(study)
+    denoiser = Denoiser(calls, batch_size=study.model.text_batch_size)
+    pictures = (denoiser.pictures(denoiser.displace(order), order) * 255).round().astype(np.uint8)
+    rows = [np.concatenate(list(row), axis=1) for row in np.split(pictures, 2)]
+    texts = [study_prompts(study).prompts[place].text for place in order]
     chunk = PngInfo()
-    chunk.add_itxt("prompts", json.dumps(prompts))
+    chunk.add_itxt("prompts", json.dumps([texts[:items], texts[items:]]))
     path = folder / NAME
     with replacing(path) as temporary:
-        Image.fromarray(pictures).save(temporary, pnginfo=chunk)
+        Image.fromarray(np.concatenate(rows)).save(temporary, pnginfo=chunk)
     return path
 
 
-def can_draw(config: dict[str, Any]) -> bool:
-    """Return whether the model of a composed config draws in one step."""
-    return str(config.get("model", {}).get("path")).startswith(SHIPPED)
+def can_draw(study: Study) -> bool:
+    """Return whether the model of a study draws in one step."""
+    return str(study.model.path).startswith(SHIPPED)
 
 
-def example_prompts(
-    summary: dict[str, Any], config: dict[str, Any], items: Sequence[str]
-) -> list[list[str]]:
-    """Return the prompts of the sheet by role: the first wording of each, for `SHOWN` items."""
-    placeholder = config["creatures"]["placeholder"]
+def example_study(study: Study, reference: Path) -> Study:
+    """Return `study` with the first wording of each role, `SHOWN` items and a drawn reference."""
+    items, words = study.creatures.items, study.templates
     count = min(SHOWN, len(items))
     shown = [items[round(place * (len(items) - 1) / max(count - 1, 1))] for place in range(count)]
-    return [
-        [summary["contrast"][role][0].format(**{placeholder: item}) for item in shown]
-        for role in ("test", "control")
-    ]
-
-
-def render(folder: Path, config: dict[str, Any], prompts: list[list[str]]) -> Any:
-    """Return the images as one array, `[rows * side, columns * side, 3]`."""
-    import diffusers
-    import numpy as np
-    import transformers
-    from PIL import Image
-
-    from otherview.models.weights import shipped_or_own
-    from otherview.pocket.rendering import Renderer, load
-
-    for logging in (diffusers.utils.logging, transformers.utils.logging):
-        logging.disable_progress_bar()
-    renderer = Renderer(load(shipped_or_own(config["model"]["path"])))
-    with Image.open(folder / "reference.png") as opened:
-        reference = np.asarray(opened.convert("RGB"), dtype=np.float32) / 255
-    texts = [text for row in prompts for text in row]
-    pictures = renderer.render(np.stack([reference] * len(texts)), texts, seed=config["seed"])
-    rows = np.split((pictures * 255).round().astype(np.uint8), len(prompts))
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+    return replace(
+        study,
+        creatures=replace(study.creatures, items=shown),
+        templates=Templates(words.name, words.test[:1], words.control[:1]),
+        scene=replace(study.scene, prompt=None, image=str(reference.resolve())),
+        controls=None,
+        published=None,
+    )

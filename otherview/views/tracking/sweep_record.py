@@ -73,55 +73,41 @@ def sweep_record(folder: Path, group: str | None = None) -> Record:
 def tables(combined: Content) -> Iterator[tuple[str, pl.DataFrame]]:
     """Yield the tables of the sweep by name."""
     groups = combined["groups"]
-
-    def of_results(rows_of: Callable[[Content], Iterable[Content]]) -> pl.DataFrame:
-        return frame([
-            {"group": entry["title"], "unit_set": unit_set, **row}
+    rows_of: dict[str, Callable[[Content], Iterable[Content]]] = {
+        "tests": tests,
+        "agreement_between_templates": lambda result: result["agreement"]["between_templates"],
+        "agreement_between_seeds": lambda result: result["agreement"]["between_seeds"],
+        "variance": lambda result: [
+            {"component": name, **found}
+            for name, found in result.get("variance", {}).get("shares", {}).items()
+        ],
+        "selectivity": lambda result: [
+            {**row, "placebos": ", ".join(row["placebos"])} for row in result.get("selectivity", [])
+        ],
+    }
+    for name, of_result in rows_of.items():
+        yield f"sweep/{name}", frame([
+            {"group": entry["title"], "unit_set": unit_set, **dict(flattened(row))}
             for entry in groups
             for unit_set, result in entry["results"].items()
-            for row in rows_of(result)
+            for row in of_result(result)
         ])  # fmt: skip
-
-    yield "sweep/points", frame(combined["points"])
-    yield "sweep/left_out", frame(combined["left_out"])
-    yield "sweep/tests", of_results(tests)
-    yield (
-        "sweep/agreement_between_templates",
-        of_results(lambda result: map(flat, result["agreement"]["between_templates"])),
-    )
-    yield (
-        "sweep/agreement_between_seeds",
-        of_results(lambda result: map(flat, result["agreement"]["between_seeds"])),
-    )
-    yield "sweep/variance", of_results(
-        lambda result: [{"component": name, **found}
-                        for name, found in result.get("variance", {}).get("shares", {}).items()]
-    )  # fmt: skip
-    yield "sweep/selectivity", of_results(
-        lambda result: [{**flat(row), "placebos": ", ".join(row["placebos"])}
-                        for row in result.get("selectivity", [])]
-    )  # fmt: skip
     yield "sweep/models", frame([
-        {"unit_set": one["unit_set"], "templates": one.get("templates"), **flat(row)}
+        {"unit_set": one["unit_set"], "templates": one.get("templates"), **dict(flattened(row))}
         for one in combined.get("models", [])
         for row in one["rows"]
     ])  # fmt: skip
-    yield (
-        "sweep/generalises",
-        frame(
-            [{"group": entry["title"], **said} for entry in groups for said in entry["generalises"]]
-        ),
-    )
-
-
-def flat(row: Content) -> dict[str, Any]:
-    return dict(flattened(row))
+    yield "sweep/generalises", frame([
+        {"group": entry["title"], **row} for entry in groups for row in entry["generalises"]
+    ])  # fmt: skip
+    for name in ("points", "left_out"):
+        yield f"sweep/{name}", frame(combined[name])
 
 
 def tests(result: Content) -> Iterator[Content]:
     """Yield one row per test: the pooled one, and every contrast and placebo."""
     if "pooled" in result:
-        templates = ", ".join(result["pooled"]["templates"])
-        yield {"kind": "pooled", "templates": templates, **flat(result["pooled"])}
+        pooled = result["pooled"]
+        yield {"kind": "pooled", **pooled, "templates": ", ".join(pooled["templates"])}
     for test in result["contrasts"]:
-        yield {"kind": "placebo" if "placebo" in test else "contrast", **flat(test)}
+        yield {"kind": "placebo" if "placebo" in test else "contrast", **test}
