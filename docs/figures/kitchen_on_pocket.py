@@ -1,4 +1,4 @@
-"""Draws docs/figures/kitchen_on_pocket.png from a run's files.
+"""Draw docs/figures/kitchen_on_pocket.png from a run's files.
 
 python docs/figures/kitchen_on_pocket.py outputs/kitchen/pocket-viewpoint-seed0-...
 """
@@ -65,7 +65,7 @@ def draw_heads(axis: Any, heads: pl.DataFrame, summary: dict[str, Any]) -> None:
         f"t of every head; dot: family-wise {summary['results']['heads']['sign_flip']['alpha']:g}",
         fontsize=10,
     )
-    bar = axis.figure.colorbar(drawn, ax=axis, label="t, viewpoint - mention (log beyond 3)")
+    bar = axis.figure.colorbar(drawn, ax=axis, label="t, viewpoint − mention (log beyond 3)")
     ticks = [tick for tick in (-100, -30, -10, -3, 0, 3, 10, 30, 100) if abs(tick) <= largest]
     bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
     bar.minorticks_off()

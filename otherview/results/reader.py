@@ -217,7 +217,7 @@ def open_responses(path: Path) -> xarray.Dataset:
 
 def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
     """Return the differences of a contrast; None is the contrast of the study itself."""
-    with open_responses(path) as dataset:
+    with open_responses(path) as dataset, damage_named(path):
         rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
         values = rms.transpose("item", "condition", "head").to_numpy().astype(np.float64)
         of_all = dataset["contrast_weight"]

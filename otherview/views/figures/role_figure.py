@@ -133,9 +133,9 @@ def caption(role: dict[str, Any], noun: str) -> str:
     frames = f" within {plural(role['frames'], 'frame')}" if role["frames"] > 1 else ""
     return (
         f"Blue curve, to its 99.9th percentile: the largest |t| over all {noun} in {drawn}"
-        f"{count(role['randomisations'])} randomisations, in which the roles are dealt again to "
+        f"{count(role['randomisations'])} randomisations, in which the roles are reassigned to "
         f"the {wordings['test']} + {wordings['control']} wordings{frames} and the {role['items']} "
-        "items are drawn again. "
+        "items are resampled. "
         f"Below: |t| of every {noun[:-1]}; diamonds are called. Where the null of a {noun[:-1]} "
         "is wider than that of the typical one, its |t| is scaled down as in the test."
     )
