@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from otherview.study.compose import run_settings
+from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.errors import StudyError
 from otherview.sweep.following import look
 from otherview.sweep.jobs import cancel_tasks, live_tasks
-from otherview.sweep.launch import check_settings, default_settings, start
+from otherview.sweep.launch import start
+from otherview.sweep.launcher_settings import (
+    CONFIG_DIRS,
+    checked_settings,
+    default_settings,
+    unknown_setting,
+)
+from otherview.sweep.launcher_sources import named_launcher, written_setting
 from otherview.sweep.status_tables import print_standing
 from otherview.sweep.submissions import planned_points, read_submissions
 from otherview.sweep.viewing import PAGE, make_pages
@@ -38,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--failed", action="store_true", help="also points that failed by themselves"
             )
             command.add_argument(
+                "--config-dir",
+                type=Path,
+                help="folder with your own launchers; by default that of the last start",
+            )
+            command.add_argument(
                 "settings",
                 nargs="*",
                 metavar="setting=value",
@@ -46,8 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         given.run(given.directory.absolute(), given)
-    except StudyError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except USER_ERRORS as error:
+        line = one_line(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"error: {line}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -61,8 +75,7 @@ def status(directory: Path, _given: argparse.Namespace) -> None:
 
 def resume(directory: Path, given: argparse.Namespace) -> None:
     submissions = read_submissions(directory)
-    launcher = chosen_launcher(submissions[-1].launcher, given.settings)
-    check_settings(launcher)
+    launcher = chosen_launcher(submissions[-1].launcher, given.settings, given.config_dir)
     start(directory, planned_points(submissions), launcher, plain_console(), given.failed)
 
 
@@ -111,25 +124,22 @@ COMMANDS = {
 }
 
 
-def chosen_launcher(before: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Return the earlier settings of the launcher, or another's, with those that are given."""
-    given = dict(setting_of(text) for text in settings)
+def chosen_launcher(
+    before: dict[str, Any], settings: Sequence[str], config_dir: Path | None = None
+) -> dict[str, Any]:
+    """Return the earlier settings of the launcher, or another's, with those that are given.
+
+    Another launcher is a shipped one, or one in `config_dir` or where the earlier ones came from.
+    """
+    given = dict(written_setting(text) for text in settings)
+    folders = [str(config_dir.absolute())] if config_dir else before.get(CONFIG_DIRS, [])
     if "launcher" in given:
-        launcher = default_settings(str(given.pop("launcher")))
+        launcher = named_launcher(str(given.pop("launcher")), folders)
     else:  # settings that came after the earlier ones were frozen have their defaults
         launcher = {**default_settings(before["kind"]), **before}
         if launcher["rerun"] == "all":  # what was made again is not made a third time
             launcher["rerun"] = "missing"
-    unknown = [name for name in given if name not in launcher]
-    if unknown:
-        raise StudyError(
-            f"no setting of the launcher is called {unknown[0]}; there are: {', '.join(launcher)}"
-        )
-    return launcher | given
-
-
-def setting_of(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise StudyError(f"{text}: give a setting of the launcher as name=value")
-    return name.removeprefix("hydra/").removeprefix("hydra.launcher."), yaml.safe_load(value)
+    for name in given:
+        if name not in launcher:
+            raise unknown_setting(name, launcher)
+    return checked_settings(launcher | given)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +20,11 @@ from unittest.mock import patch
 import psutil
 
 from otherview.study.errors import StudyError
+from otherview.sweep.launcher_settings import CONFIG_DIRS
 from otherview.sweep.submissions import Jobs, Submission
 from otherview.sweep.worker import Share
 
-OWN_SETTINGS = ("kind", "rerun", "pages", "wait", "workers", "python")
+OWN_SETTINGS = ("kind", "rerun", "pages", "wait", "workers", "python", CONFIG_DIRS)
 """Settings of a launcher that are not sbatch's."""
 MAX_LOCAL_MINUTES = 60 * 24 * 365
 ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
@@ -28,15 +32,32 @@ WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
 
 
 def tasks_wanted(launcher: Mapping[str, Any]) -> int:
-    """Return how many tasks the launcher's settings ask for. Raises StudyError if no number."""
+    """Return how many tasks the launcher's settings ask for."""
     workers = launcher.get("workers", 1)
-    if workers == "auto":
-        import torch
+    return max(1, len(visible_gpus())) if workers == "auto" else int(workers)
 
-        return max(1, torch.cuda.device_count())
-    if not isinstance(workers, int) or workers < 1:
-        raise StudyError(f"hydra.launcher.workers={workers}: give a number of tasks, at least 1")
-    return workers
+
+def check_tasks(launcher: Mapping[str, Any], points: int) -> None:
+    """Raise StudyError if `points` would be dealt to more tasks than an array of Slurm may have."""
+    if launcher["kind"] != "slurm":
+        return
+    tasks, size = min(tasks_wanted(launcher), points), max_array_size()
+    if size is not None and tasks > size:
+        raise StudyError(
+            f"hydra.launcher.workers={launcher['workers']}: this cluster takes arrays of at most "
+            f"{size} tasks (MaxArraySize); each task runs its share of the points"
+        )
+
+
+def max_array_size() -> int | None:
+    """Return the largest array that Slurm takes; None if it gives no answer."""
+    command = ["scontrol", "show", "config"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)$", asked.stdout, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def submit(submission: Submission) -> Jobs:
@@ -71,6 +92,7 @@ def submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
         executor.update_parameters(**given, stderr_to_stdout=True, wckey="")
     except (TypeError, ValueError) as error:
         raise StudyError(f"hydra.launcher: {' '.join(str(error).split())}") from error
+    check_tasks(launcher, len(submission.shares))
     calls = [Share(submission.file, task) for task in range(len(submission.shares))]
     try:
         with executor.batch():
@@ -109,23 +131,30 @@ def refusal(error: BaseException) -> str:
 def start_here(submitit: Any, submission: Submission) -> Jobs:
     gpus = visible_gpus()
     ids = []
-    with ignored_by_children(signal.SIGINT, signal.SIGHUP):
+    with ignored_by_children(signal.SIGINT, signal.SIGHUP), output_of_children(submission.logs):
         for task in range(len(submission.shares)):
             executor = submitit.LocalExecutor(submission.logs / "%j")
-            gpu = {"gpus_per_node": 1, "visible_gpus": [gpus[task % len(gpus)]]} if gpus else {}
-            executor.update_parameters(timeout_min=MAX_LOCAL_MINUTES, stderr_to_stdout=True, **gpu)
+            executor.update_parameters(timeout_min=MAX_LOCAL_MINUTES, stderr_to_stdout=True)
+            if gpus:  # past submitit's check, which takes numbers only
+                gpu = gpus[task % len(gpus)]
+                executor.parameters |= {"gpus_per_node": 1, "visible_gpus": [gpu]}
             ids.append(executor.submit(Share(submission.file, task)).job_id)
     return Jobs("local", ids, len(ids), socket.gethostname())
 
 
-def visible_gpus() -> list[int]:
-    """Return the GPUs that this process may use, numbered as in CUDA_VISIBLE_DEVICES."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and re.fullmatch(r"\d+(,\d+)*", visible):
-        return [int(number) for number in visible.split(",")]
-    import torch
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
 
-    return list(range(torch.cuda.device_count()))
+    A name is a number, a UUID or a MIG id. As CUDA does, names after one that is no GPU are left
+    out.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        import torch
+
+        return [str(number) for number in range(torch.cuda.device_count())]
+    names = (name.strip() for name in visible.split(","))
+    return list(itertools.takewhile(lambda name: re.match(r"\d+$|GPU-|MIG-", name), names))
 
 
 @contextmanager
@@ -139,11 +168,36 @@ def ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def output_of_children(folder: Path) -> Iterator[None]:
+    """Have processes that are started in the block write into `folder`, and read nothing.
+
+    Otherwise they would hold the pipe of `otherview run ... | tee`, which waits for its end.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = [os.dup(stream) for stream in (0, 1, 2)]
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        (folder / "controllers.log").open("ab") as log,
+    ):
+        try:
+            for stream, file in enumerate((nothing, log, log)):
+                os.dup2(file.fileno(), stream)
+            yield
+        finally:
+            for stream, kept in enumerate(before):
+                os.dup2(kept, stream)
+                os.close(kept)
+
+
 def findable_package() -> dict[str, str]:
     """Return the environment in which a process finds this very package."""
     import otherview
 
     package = str(Path(otherview.__file__).resolve().parent.parent)
+    if package in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        return {}  # it is found without, and a container's Python has libraries of its own
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([package, *filter(None, before)]))}
 

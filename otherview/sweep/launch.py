@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich.console import Console
 
 from otherview.results.state import SWEEP, Kind, ResultState, state_of
-from otherview.study.configuration import configuration_folder
-from otherview.study.errors import StudyError
 from otherview.sweep.following import follow, look
-from otherview.sweep.jobs import submit, tasks_wanted
+from otherview.sweep.jobs import check_tasks, submit, tasks_wanted
+from otherview.sweep.launcher_settings import check_sweeper, checked_settings
+from otherview.sweep.launcher_sources import launcher_settings
 from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
@@ -29,9 +29,6 @@ from otherview.views.table_model import print_table
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-RERUN = ("missing", "outdated", "all")
-KINDS = ("sequential", "local", "slurm")
-
 
 def launch(
     loader: Any,
@@ -44,40 +41,17 @@ def launch(
     Raises what is wrong with a point or the launcher's settings before anything is started, and
     SystemExit(1) at the end if points failed.
     """
-    from omegaconf import OmegaConf
-
-    plain = OmegaConf.to_container(OmegaConf.create(dict(launcher)), resolve=True)
-    assert isinstance(plain, dict)
-    settings = {str(name): value for name, value in plain.items()}
-    check_settings(settings)
-    directory = Path(str(master.hydra.sweep.dir)).absolute()
-    points = compose_points(loader, master, job_overrides)
-    console = plain_console()
-    if len(points) < len(job_overrides):
-        console.print(f"{len(job_overrides) - len(points)} of the points repeat another")
-    points = with_existing_folders(check_points(points), directory)
+    hydra, console = master.hydra, plain_console()
+    check_sweeper(str(hydra.runtime.choices["hydra/sweeper"]), str(hydra.sweeper._target_))
+    settings = checked_settings(launcher_settings(hydra, launcher))
+    check_tasks(settings, len(job_overrides))
+    directory = Path(str(hydra.sweep.dir)).absolute()
+    with progress_bars(console) as report:
+        points = compose_points(loader, master, job_overrides, report)
+        if len(points) < len(job_overrides):
+            console.print(f"{len(job_overrides) - len(points)} of the points repeat another")
+        points = with_existing_folders(check_points(points, report), directory)
     start(directory, points, settings, console)
-
-
-def default_settings(name: str) -> dict[str, Any]:
-    """Return the settings of conf/hydra/launcher/`name`.yaml. Raises StudyError if not there."""
-    folder = configuration_folder() / "hydra" / "launcher"
-    there = sorted(file.stem for file in folder.glob("*.yaml"))
-    if name not in there:
-        raise StudyError(f"no launcher is called {name}; there are: {', '.join(there)}")
-    settings: dict[str, Any] = yaml.safe_load((folder / f"{name}.yaml").read_text())
-    del settings["_target_"]
-    return settings
-
-
-def check_settings(launcher: Mapping[str, Any]) -> None:
-    """Raise StudyError for settings of a launcher that mean nothing."""
-    for name, choices in (("kind", KINDS), ("rerun", RERUN), ("pages", (False, True))):
-        if launcher.get(name) not in choices:
-            raise StudyError(
-                f"hydra.launcher.{name}={launcher.get(name)}: choose one of "
-                f"{', '.join(str(choice).lower() for choice in choices)}"
-            )
 
 
 def start(
@@ -175,13 +149,14 @@ def finish(
     """Print the table of the points and what to do next; exit with 1 if points failed."""
     print_table(point_table(directory, points), console)
     console.print(f"points in {directory}", soft_wrap=True)
-    console.print(f"combine: otherview sweep collect {directory}", soft_wrap=True)
+    where = shlex.quote(str(directory))
+    console.print(f"combine: otherview sweep collect {where}", soft_wrap=True)
     if any(not (directory / point.folder / PAGE).is_file() for point in points):
-        console.print(f"pages:   otherview sweep pages {directory}", soft_wrap=True)
+        console.print(f"pages:   otherview sweep pages {where}", soft_wrap=True)
     if failed:
         console.print(
             f"{len(failed)} of {len(points)} points failed; each has its traceback.txt: "
-            f"otherview sweep status {directory}",
+            f"otherview sweep status {where}",
             soft_wrap=True,
             style="red",
         )
@@ -208,8 +183,9 @@ def submit_points(
         f"{len(todo)} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"
     )
     for verb in ("status", "resume", "collect", "pages", "cancel"):
-        console.print(f"  {verb:<8}otherview sweep {verb} {directory}", soft_wrap=True)
-    console.print(f"  {'logs':<8}{submission.logs}/*/*_log.out", soft_wrap=True)
+        where = shlex.quote(str(directory))
+        console.print(f"  {verb:<8}otherview sweep {verb} {where}", soft_wrap=True)
+    console.print(f"  {'logs':<8}{shlex.quote(str(submission.logs))}/*/*_log.out", soft_wrap=True)
     if launcher.get("wait"):
         failed = follow(submission, jobs, console)
         finish(directory, points, failed, console)

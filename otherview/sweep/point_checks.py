@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from otherview.disk.progress import Progress, silent
 from otherview.models.cost import study_flops
 from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
@@ -15,15 +16,18 @@ from otherview.study.prompts import check_lengths, study_prompts
 from otherview.sweep.points import Point
 
 
-def check_points(points: Sequence[Point]) -> list[Point]:
+def check_points(points: Sequence[Point], report: Progress = silent) -> list[Point]:
     """Return the points with their predicted cost.
 
     Raises StudyError for the first whose model, reference image or prompts cannot be run. What
     points share is checked once. Loads no weights and asks no network: prompts are checked
     if the model's tokenizer is on this machine.
     """
-    known = Known()
-    return [point.changed(cost=known.cost(point.study)) for point in points]
+    known, checked = Known(), []
+    for point in points:
+        checked.append(point.changed(cost=known.cost(point.study)))
+        report("checking points", len(checked), len(points))
+    return checked
 
 
 class Known:

@@ -17,6 +17,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from otherview.disk.progress import Progress, silent
 from otherview.study import Study
 from otherview.study.compose import identity, plain_config, study_from, varied_name
 
@@ -55,7 +56,10 @@ class Point:
 
 
 def compose_points(
-    loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]
+    loader: ConfigLoader,
+    master: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    report: Progress = silent,
 ) -> list[Point]:
     """Return a point for every list of overrides, each once, in their order.
 
@@ -63,7 +67,8 @@ def compose_points(
     """
     swept = swept_names(job_overrides)
     points: dict[str, Point] = {}
-    for overrides, config in compose(loader, master, job_overrides):
+    for number, (overrides, config) in enumerate(compose(loader, master, job_overrides), start=1):
+        report("composing points", number, len(job_overrides))
         plain = plain_config(config)
         digits = identity(plain)
         name = folder_name(varied_name(plain), [o for o in overrides if key(o) in swept], digits)

@@ -17,7 +17,8 @@ from otherview.study.compose import register_resolvers
 from otherview.study.configuration import configuration_folder
 from otherview.sweep.command import main
 from otherview.sweep.following import Standing, look
-from otherview.sweep.launch import default_settings, launch
+from otherview.sweep.launch import launch
+from otherview.sweep.launcher_settings import default_settings
 from otherview.sweep.points import Point
 from tests.conftest import THREE_CREATURES
 from tests.slurm.cluster import SEARCH_PATH, Cluster, missing_programs, until
