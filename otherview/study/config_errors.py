@@ -24,6 +24,7 @@ from otherview.study import Study
 from otherview.study.configuration import SCHEMAS, configuration_folder
 from otherview.study.errors import StudyError
 
+LAUNCHER = "hydra.launcher."
 USER_ERRORS = (
     HydraException,
     OmegaConfBaseException,
@@ -44,6 +45,9 @@ def one_line(error: BaseException) -> str | None:
         if isinstance(cause, MissingConfigException) and cause.options:
             group, _, option = str(cause.missing_cfg_file).rpartition("/")
             return f"no {group} is called {option}; there are: {', '.join(cause.options)}"
+        if "Sweeping over Hydra's configuration" in str(cause):
+            given = str(cause).partition(" : ")[2].strip("'")
+            return f"{given}: give one value, and quote it if it has commas: \"'a,b'\""
         refused = re.match(r"Could not override '([^']+)'", str(cause))
         if refused and isinstance(cause, ConfigCompositionException):
             return str(unknown_setting(refused[1]))
@@ -108,12 +112,25 @@ def shortest(file: Path) -> str:
 
 def unknown_setting(name: str) -> StudyError:
     """Return an error that names the nearest setting that exists, or all of them."""
-    known = list(settings(Study))
-    for group, schema in SCHEMAS.items():
-        known += settings(schema, f"{group}.")
+    known = launcher_settings() if name.startswith(LAUNCHER) else study_settings()
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
     return StudyError(f"no setting is called {name}{hint}")
+
+
+def study_settings() -> list[str]:
+    """Return the dotted names of all settings of a study, and of where it runs and is shown."""
+    known = list(settings(Study))
+    for group, schema in SCHEMAS.items():
+        known += settings(schema, f"{group}.")
+    return known
+
+
+def launcher_settings() -> list[str]:
+    """Return the dotted names of all settings of the shipped launchers."""
+    files = sorted((configuration_folder() / "hydra" / "launcher").glob("*.yaml"))
+    names = (name for file in files for name in yaml.safe_load(file.read_text(encoding="utf-8")))
+    return [f"{LAUNCHER}{name}" for name in dict.fromkeys(names) if name != "_target_"]
 
 
 def missing_setting(name: str) -> StudyError:

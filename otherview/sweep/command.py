@@ -139,7 +139,6 @@ def chosen_launcher(
         launcher = {**default_settings(before["kind"]), **before}
         if launcher["rerun"] == "all":  # what was made again is not made a third time
             launcher["rerun"] = "missing"
-    for name in given:
-        if name not in launcher:
-            raise unknown_setting(name, launcher)
+    if CONFIG_DIRS in given:
+        raise unknown_setting(CONFIG_DIRS, default_settings(launcher["kind"]))
     return checked_settings(launcher | given)

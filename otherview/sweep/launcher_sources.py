@@ -15,6 +15,7 @@ from typing import Any
 import hydra
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from otherview.study.config_errors import shortest
@@ -80,8 +81,9 @@ def config_dirs(composed: DictConfig) -> list[str]:
 def written_setting(argument: str) -> tuple[str, Any]:
     """Return name and value of a launcher's setting as `resume` takes it: `time=4:00:00`.
 
-    A text is taken as it is written; anything else as Hydra takes it on the command line, which
-    raises HydraException if it cannot.
+    A text is taken as it is written, anything else as Hydra takes it on the command line.
+
+    Raises StudyError for what is no setting and value.
     """
     name, equals, written = argument.partition("=")
     if not equals:
@@ -90,7 +92,12 @@ def written_setting(argument: str) -> tuple[str, Any]:
     is_text = name in ("launcher", "time", *TEXTS) and written != "null"
     if is_text and not re.fullmatch(r"""(?s)'.*'|".*"|\d+""", written):
         return name, written
-    (override,) = OverridesParser.create().parse_overrides([f"{PREFIX}{name}={written}"])
+    try:
+        (override,) = OverridesParser.create().parse_overrides([f"{PREFIX}{name}={written}"])
+    except HydraException as error:
+        raise StudyError(
+            f"{argument}: this is no value; quote what holds brackets, braces or commas"
+        ) from error
     if override.is_sweep_override():
         raise StudyError(f"{argument}: give one value")
     return name, override.value()

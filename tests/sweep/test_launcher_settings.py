@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,14 @@ def test_unknown_settings_are_named_with_the_nearest(mine: Path) -> None:
         checked_settings(named_launcher("lab", [str(mine)]))
     with pytest.raises(StudyError, match=r"is called partiton; did you mean partition\?"):
         resumed("partiton=gpu")
+    with pytest.raises(StudyError, match=r"is called config_dirs; there are: kind, rerun"):
+        resumed("config_dirs=[a]")
+
+
+@pytest.mark.parametrize("argument", ["workers=[1", "workers=1,2", "workers", "setup={a"])
+def test_resume_refuses_what_is_no_value_in_one_line(argument: str) -> None:
+    with pytest.raises(StudyError, match=f"^{re.escape(argument)}: [^\n]*$"):
+        resumed(argument)
 
 
 def test_resume_finds_the_launcher_of_the_last_start_s_folder(mine: Path) -> None:
