@@ -22,6 +22,7 @@ from otherview.study.compose import (
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError
+from otherview.sweep.launcher_sources import check_sweeper
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -41,7 +42,10 @@ def plan() -> None:
 
 def run_task(config: DictConfig) -> None:
     check_run_settings(config)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    invocation = HydraConfig.get()
+    if invocation.mode == RunMode.MULTIRUN:
+        check_sweeper(invocation)
+    folder = Path(invocation.runtime.output_dir)
     settings = run_settings(config)
     run_study(study_from(config), folder, settings)
 

@@ -50,6 +50,17 @@ def same_version(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(name) == other.get(name) for name in ("code", "libraries"))
 
 
+def version_changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return in which versions `other` differs from `one`: torch 2.8.0 instead of 2.9.0."""
+    before, now = one.get("libraries", {}), other.get("libraries", {})
+    changes = [
+        f"{name} {now.get(name)} instead of {before.get(name)}"
+        for name in {**before, **now}
+        if now.get(name) != before.get(name)
+    ]
+    return ", ".join(changes + ["other code of otherview"] * (one.get("code") != other.get("code")))
+
+
 def commit() -> str | None:
     """Return the commit of the checkout that the package runs from; None outside a checkout.
 

@@ -6,6 +6,7 @@ and the Python API.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -145,6 +146,8 @@ def state_without_result(
     if not folder.is_dir():
         return ResultState(Kind.MISSING, "there is no such folder")
     if (folder / SWEEP).is_dir():
-        reason = f"a sweep that was not combined yet: otherview sweep collect {folder}"
+        reason = (
+            f"a sweep that was not combined yet: otherview sweep collect {shlex.quote(str(folder))}"
+        )
         return ResultState(Kind.MISSING, reason)
     return ResultState(Kind.MISSING, f"there is no {SUMMARY} and no {COMBINED} in it")

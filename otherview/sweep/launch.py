@@ -14,8 +14,8 @@ from rich.console import Console
 from otherview.results.state import SWEEP, Kind, ResultState, state_of
 from otherview.sweep.following import follow, look
 from otherview.sweep.jobs import check_tasks, submit, tasks_wanted
-from otherview.sweep.launcher_settings import check_sweeper, checked_settings
-from otherview.sweep.launcher_sources import launcher_settings
+from otherview.sweep.launcher_settings import checked_settings
+from otherview.sweep.launcher_sources import check_sweeper, launcher_settings
 from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
@@ -42,7 +42,7 @@ def launch(
     SystemExit(1) at the end if points failed.
     """
     hydra, console = master.hydra, plain_console()
-    check_sweeper(str(hydra.runtime.choices["hydra/sweeper"]), str(hydra.sweeper._target_))
+    check_sweeper(hydra)
     settings = checked_settings(launcher_settings(hydra, launcher))
     check_tasks(settings, len(job_overrides))
     directory = Path(str(hydra.sweep.dir)).absolute()

@@ -184,19 +184,3 @@ def parameters(name: str, value: Any) -> dict[str, str | int]:
             raise refuse(f"{name}.{key}", given, "leave the parameter out, or quote its value")
         checked[str(key)] = given if given is True else literal(f"{name}.{key}", given)
     return {key: given for key, given in checked.items() if given is not None}
-
-
-SWEEPERS = (
-    "hydra_plugins.otherview_sweep.PointSweeper",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-)
-
-
-def check_sweeper(name: str, target: str) -> None:
-    """Raise StudyError for a sweeper that chooses points by a number that each returns."""
-    if target not in SWEEPERS:
-        raise StudyError(
-            f"hydra/sweeper={name} optimises a number per point, and a study has none: settings "
-            "that were searched for significant heads void their p-values. Give the values to "
-            "sweep over, with hydra/sweeper=points"
-        )

@@ -25,6 +25,11 @@ from otherview.sweep.launcher_settings import CONFIG_DIRS, KINDS, SMALLEST, SWIT
 
 GROUP = "hydra/launcher"
 PREFIX = "hydra.launcher."
+SWEEPERS = (
+    "hydra_plugins.otherview_sweep.PointSweeper",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+)
+"""Sweepers that take every point that is asked for."""
 NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
 """What OmegaConf reads as a number."""
 
@@ -203,3 +208,16 @@ def scalars(node: yaml.Node, name: str = "") -> Iterator[tuple[str, yaml.ScalarN
         for key, value in node.value:
             if name or key.value != "defaults":
                 yield from scalars(value, f"{name}.{key.value}".removeprefix("."))
+
+
+def check_sweeper(composed: Any) -> None:
+    """Raise StudyError for a sweeper that chooses points by a number that each returns.
+
+    `composed` is the `hydra` section.
+    """
+    if str(composed.sweeper._target_) not in SWEEPERS:
+        raise StudyError(
+            f"hydra/sweeper={composed.runtime.choices['hydra/sweeper']} optimises one number per "
+            "point, and a study has none: settings that were searched for significant heads void "
+            "the p-values. Give the values to sweep over, with hydra/sweeper=points"
+        )

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,9 @@ def make_pages(folders: Sequence[Path], report: Progress) -> list[str]:
     with ProcessPoolExecutor(workers, spawn) as processes:
         made = [processes.submit(attempt_views, folder, {}, PAGES) for folder in folders]
         for done, future in enumerate(as_completed(made)):
-            warnings += future.result()
+            try:
+                warnings += future.result()
+            except BrokenProcessPool:
+                warnings.append("a process that made pages was killed, perhaps for its memory")
             report("pages", done + 1, len(made))
-    return warnings
+    return list(dict.fromkeys(warnings))

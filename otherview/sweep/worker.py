@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from otherview.disk.fingerprint import code_version, same_version
+from otherview.disk.fingerprint import code_version, same_version, version_changes
 from otherview.sweep.running import job_id, run_points
 from otherview.sweep.submissions import Submission, read_submission
 
@@ -88,8 +89,9 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     if not same_version(submission.code, code_version()):
         raise SystemExit(
             f"this task has another version of otherview or of a library than {submission.file} "
-            "was frozen with, so its points would not be comparable: go back to that version, or "
-            f"freeze this one with: otherview sweep resume {submission.directory}"
+            f"was frozen with ({version_changes(submission.code, code_version())}), so its points "
+            "would not be comparable: go back to that version, or "
+            f"freeze this one with: otherview sweep resume {shlex.quote(str(submission.directory))}"
         )
     points = submission.share(task)
     console = plain_console()

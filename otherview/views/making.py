@@ -5,6 +5,7 @@ A view that fails loses no result. It costs one line, with the command that make
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,5 +100,7 @@ def attempt_views(folder: Path, settings: Settings, views: Sequence[View]) -> li
             view.make(folder, settings)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            warnings.append(f"no {view.name}: {reason}; later: {view.command} {folder}")
+            warnings.append(
+                f"no {view.name}: {reason}; later: {view.command} {shlex.quote(str(folder))}"
+            )
     return warnings

@@ -8,6 +8,7 @@ has the same id, but sends only what existed when it was written.)
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -118,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = track_sweep(folder, points, given, console)
     if failed:
         raise TrackingError(
-            f"{failed} not sent; try again: otherview track {folder} (nothing is sent twice)"
+            f"{failed} not sent; try again (nothing is sent twice): "
+            f"otherview track {shlex.quote(str(folder))}"
         )
     summary = " and the summary of the sweep" if (folder / COMBINED).is_file() else ""
     console.print(f"{len(points)} runs{summary} tracked")
