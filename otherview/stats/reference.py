@@ -229,6 +229,7 @@ def role_reference(
     responses: Float[np.ndarray, "items wordings units"],
     is_test: Bool[np.ndarray, " wordings"],
     frame: Int[np.ndarray, " wordings"] | None = None,
+    tie: float = TIE,
 ) -> tuple[Float[np.ndarray, " u"], Float[np.ndarray, " u"], Float[np.ndarray, " u"]]:
     """t, p and family-wise p of the role test over all relabellings and all draws of items.
 
@@ -236,7 +237,8 @@ def role_reference(
     adds the mean of items - 1 items, drawn with replacement from the items' differences around
     their mean, to the difference of relabelled wordings (or its negative), and divides by the
     root of the sum of their squared errors. Wordings keep of D what they explain,
-    √(wordings' error / both). The data's own labelling and its mirror image always reach.
+    √(wordings' error / both). The data's own labelling and its mirror image always reach, and so
+    does a |t| that falls short of the data's by less than the share `tie`.
     """
     frame = np.zeros(len(is_test), int) if frame is None else frame
     items = len(responses)
@@ -278,7 +280,7 @@ def role_reference(
     def p(rising: np.ndarray, falling: np.ndarray, t: np.ndarray) -> Float[np.ndarray, " units"]:
         """The share with |t| at least as large, or twice that on the unit's own side."""
         total = len(null) + own + mirrored
-        size = np.abs(t) * (1 - TIE)
+        size = np.abs(t) * (1 - tie)
         same = (np.where(t < 0, falling, rising) >= size).sum(axis=0) + own
         either = (np.maximum(rising, falling) >= size).sum(axis=0) + own + mirrored
         return np.where(np.isnan(t), 1.0, np.minimum(np.maximum(either, 2 * same) / total, 1.0))
