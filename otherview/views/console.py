@@ -1,7 +1,4 @@
-"""What a run and a combined sweep print, made from their files alone.
-
-An old result prints as a new one.
-"""
+"""Print a run, from its files alone."""
 
 from __future__ import annotations
 
@@ -29,11 +26,11 @@ from otherview.views.vocabulary import NOUNS, RESPONSES, notes
 Content = Mapping[str, Any]
 MAX_BLOCKS = 5
 MAX_NAMED = 8
-"""Units, tables or points that are named before the rest is counted."""
+"""Maximal number of units that are named."""
 
 
 def plain_console() -> Console:
-    """Return a console that takes no text of a study for markup."""
+    """Return a console that does not interpret text of a study as markup."""
     return Console(markup=False, highlight=False)
 
 
@@ -54,7 +51,7 @@ def print_summary(
     controls: Content | None = None,
     interventions: Content | None = None,
 ) -> None:
-    """Print everything that a reader of a run should see first."""
+    """Print the main findings of a run."""
     print_heading(summary, console)
     first, *rest = answer(summary, controls, interventions)
     console.print(first, style="bold")
@@ -104,8 +101,8 @@ def print_interventions(found: Content, console: Console) -> None:
         console.print(selection["note"], style="yellow")
     elif selection["discovery_items"]:
         console.print(
-            f"The heads were chosen on {plural(len(selection['discovery_items']), 'item')} and "
-            f"measured on the other {len(selection['measured_items'])}."
+            f"{plural(len(selection['discovery_items']), 'item')} selected the heads, and the "
+            f"other {len(selection['measured_items'])} measured their effects."
         )
     if found["sets"]:
         print_table(effects_table(found), console)

@@ -1,4 +1,4 @@
-"""What a study would run, on the console: units, tokens and cost. Needs no weights."""
+"""Print what a study would run: units, tokens and cost. Needs no weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's numbers say, in sentences: the same on the console and on the page."""
+"""The findings of a run in sentences, for console and page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main_unit_set(summary: Summary) -> str:
 def answer(
     summary: Summary, controls: Summary | None = None, interventions: Summary | None = None
 ) -> list[str]:
-    """Return the answer: what was found, what editing did, and what that does not show."""
+    """Return the answer: the finding, the effect of edits, and the limits of both."""
     unit_set = main_unit_set(summary)
     found = summary["results"][unit_set]
     test, items = found["sign_flip"], plural(summary["items"], "item")
@@ -113,7 +113,7 @@ def strongest(found: Summary) -> str:
 
 
 def placebo_clause(controls: Summary | None, unit_set: str) -> str:
-    """Return how much of the published reading two wordings of one role give; may be empty."""
+    """Return the count that two wordings of one role give in the published reading, if any."""
     rows = [row for row in (controls or {}).get("contrasts", []) if row["kind"] == "placebo"]
     if not rows:
         return ""
@@ -123,7 +123,7 @@ def placebo_clause(controls: Summary | None, unit_set: str) -> str:
 
 
 def reasons(summary: Summary) -> list[tuple[str, str]]:
-    """Return why the readings differ: each reason as its name, and this run's numbers."""
+    """Return why the readings differ: the name of each reason, and the numbers of this run."""
     results, unit_set = summary["results"], main_unit_set(summary)
     found, noun = results[unit_set], NOUNS[unit_set]
     drawn, test = found["published_reading"], found["sign_flip"]
@@ -182,7 +182,7 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
 
 
 def control_sentences(summary: Summary, controls: Summary) -> list[str]:
-    """Return what the controls say, of those that were done."""
+    """Return the findings of the controls that were run."""
     unit_set = main_unit_set(summary)
     found, noun = summary["results"][unit_set], NOUNS[unit_set]
     said = []
@@ -250,10 +250,10 @@ def equivalence(placebo: Summary, contrast: Summary) -> str:
 
 
 def headline(found: Summary) -> str:
-    """Return what the selected heads do, from the content of `interventions.json`."""
+    """Return the effect of editing the selected heads, from `interventions.json`."""
     heads, main = found["selection"]["heads"], found["variants"][0]
     if not heads:
-        return f"No head was chosen ({found['selection']['rule']}), so no set was edited."
+        return f"No head was selected ({found['selection']['rule']}), so no set was edited."
     wanted = ("selected", main, "change")
     sets, (more,) = (
         [row for row in found[kind] if (row["set"], row["variant"], row["measure"]) == wanted]
@@ -286,7 +286,7 @@ def verdict_rows(found: Summary) -> list[tuple[str, str]]:
 
 
 def correlations(found: Summary) -> str:
-    """Return how what the statistics say of a head goes with the specificity of editing it."""
+    """Return the rank correlations of the statistics with the specificity of edits."""
     of = found["correlation"]
     said = [f"{decimal(of[name])} for {title}" for name, title in CORRELATED.items() if name in of]
     if not said:
@@ -295,6 +295,6 @@ def correlations(found: Summary) -> str:
 
 
 def named(units: list[str], many: int) -> str:
-    """Return the first of some addresses, and how many more there are."""
+    """Return the first addresses, and how many more there are."""
     more = len(units) - many
     return ", ".join(units[:many]) + (f" and {more} more" if more > 0 else "")

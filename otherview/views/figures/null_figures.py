@@ -17,15 +17,15 @@ from otherview.views.run_sentences import main_unit_set
 from otherview.views.vocabulary import LARGEST, NOUNS, patterns
 
 MAX_POINTS = 240
-"""Of a curve: more cannot be told apart in print."""
+"""Maximal number of points of a curve."""
 MAX_THRESHOLDS = 3
 TICKS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
 def draw_nulls(result: RunResult, width: float) -> Drawing:
-    """How often sign flips alone give as many units, or as large a |t|, as was observed.
+    """Draw how often sign flips alone give as many units, or as large a |t|, as observed.
 
-    Falls back to the slices where no heads were captured.
+    Uses the slices if no heads were captured.
     """
     unit_set = main_unit_set(result.summary)
     found, noun = result.summary["results"][unit_set], NOUNS[unit_set]
@@ -153,7 +153,7 @@ def alt(found: dict[str, Any], counts: list[dict[str, Any]], noun: str) -> str:
 
 
 def caption(found: dict[str, Any], noun: str) -> str:
-    """Return what the panels and curves show; with all patterns, also why none ends too soon."""
+    """Return a caption for panels and curves."""
     test = found["sign_flip"]
     critical = (
         f" The dot is the critical |t|: {decimal(test['critical_t'])} or more is reached by chance "
