@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.study import Study
 from otherview.study.compose import identity, plain_config, study_from, varied_name
 
-NAMED = ("model", "templates", "seed", "experiment")
+NAMED = ("model", "templates", "seed", "experiment", "name")
 """Part of the name of every point, so not to be added."""
 MAX_NAME = 120
 """Characters of a folder's name; file systems take 255 bytes."""
@@ -65,17 +65,52 @@ def compose_points(
 
     Raises what Hydra and the study's dataclasses raise for the first that cannot be composed.
     """
-    swept = swept_names(job_overrides)
-    points: dict[str, Point] = {}
-    for number, (overrides, config) in enumerate(compose(loader, master, job_overrides), start=1):
+    swept, seeds = swept_names(job_overrides), seeds_of(loader, job_overrides)
+    families = [tuple(o for o in overrides if o not in seeds) for overrides in job_overrides]
+    firsts = dict(zip(reversed(families), reversed(job_overrides), strict=True))
+    configs = compose(loader, master, [firsts[family] for family in dict.fromkeys(families)])
+    known: dict[tuple[str, ...], tuple[dict[str, Any], Study, bool]] = {}
+    found: dict[str, Point] = {}
+    for number, (overrides, family) in enumerate(zip(job_overrides, families, strict=True), 1):
         report("composing points", number, len(job_overrides))
-        plain = plain_config(config)
-        digits = identity(plain)
-        name = folder_name(varied_name(plain), [o for o in overrides if key(o) in swept], digits)
-        point = Point(name, digits, list(overrides), plain)
-        vars(point)["study"] = study_from(plain)
-        points.setdefault(digits, point)
-    return list(points.values())
+        if family not in known:
+            known[family] = described(next(configs)[1])
+        plain, study, refers = known[family]
+        seed = next((seeds[o] for o in reversed(overrides) if o in seeds), plain["seed"])
+        if refers and seed != plain["seed"]:
+            plain, study, _ = described(next(compose(loader, master, [overrides]))[1])
+        elif seed != plain["seed"]:
+            plain, study = {**plain, "seed": seed}, replace(study, seed=seed)
+        point = Point("", identity(plain), list(overrides), plain)
+        vars(point)["study"] = study
+        found.setdefault(point.identity, point)
+    several = len({point.study.name for point in found.values()}) > 1
+    return [point.changed(folder=folder_of(point, swept, several)) for point in found.values()]
+
+
+def folder_of(point: Point, swept: Collection[str], several: bool) -> str:
+    """Return the name of a point's folder; of `several` studies, each is named."""
+    varied = varied_name(point.config)
+    prefix = f"{point.study.name}-{varied}" if several else varied
+    more = [override for override in point.overrides if key(override) in swept]
+    return folder_name(prefix, more, point.identity)
+
+
+def seeds_of(loader: ConfigLoader, job_overrides: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return the overrides that set nothing but the seed, with their numbers.
+
+    Points that differ in them alone share their study, which takes longest to check.
+    """
+    texts = dict.fromkeys(o for each in job_overrides for o in each if o.startswith("seed="))
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(texts))
+    values = {text: override.value() for text, override in zip(texts, parsed, strict=True)}
+    return {text: value for text, value in values.items() if type(value) is int}
+
+
+def described(config: DictConfig) -> tuple[dict[str, Any], Study, bool]:
+    """Return a composed config as plain values, its study, and whether values refer to others."""
+    plain, written = plain_config(config), OmegaConf.to_container(config)
+    return plain, study_from(plain), "${" in repr(written)
 
 
 def compose(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otherview.study import Study
-from otherview.study.compose import compose_study, plain_config
+from otherview.study.compose import compose_study, plain_config, study_from
 from otherview.study.errors import StudyError
 from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
@@ -29,10 +29,13 @@ def test_points_are_composed_as_hydra_composes_them(loader: Any, master: Any) ->
         [*KITCHEN, "templates=matched", "templates.test=['as {creature}']", "nulls.flips=7"],
         [*KITCHEN, "creatures.items=[a cat, an owl]", "~published", "+published=null"],
         ["model=pocket_random", "+experiment=kitchen", "templates.name=mine"],
+        *([*KITCHEN, f"seed={seed}", "capture=heads"] for seed in (0, 1, 12)),
+        *([*KITCHEN, f"seed={seed}", "question='of ${seed}'"] for seed in (1, 2)),
     ]
     points = compose_points(loader, master, jobs)
     for point, overrides in zip(points, jobs, strict=True):
         assert point.config == plain_config(loader.load_sweep_config(master, overrides))
+        assert point.study == study_from(point.config)
 
 
 def test_identity_is_of_the_study_and_not_of_where_it_runs(compose: Compose) -> None:
@@ -60,7 +63,7 @@ def test_a_name_says_what_was_varied_and_keeps_the_folder_that_is_there(
     [
         ("model.text_length=20", "prompt of 2. tokens does not fit model.text_length=20"),
         ("scene.image=no.png", "scene.image=no.png does not exist"),
-        ("model.path=nowhere", "model.path=nowhere is not the folder"),
+        ("model.path=nowhere", "model.path=nowhere is not a folder of"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_starts(
