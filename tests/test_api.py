@@ -56,7 +56,7 @@ def test_a_pipeline_of_another_precision_is_refused(
     small_study: otherview.Study, loaded: Any
 ) -> None:
     other = replace(small_study, model=replace(small_study.model, dtype="bfloat16"))
-    with pytest.raises(StudyError, match="passed in is float32: add"):
+    with pytest.raises(StudyError, match="passed in has float32: use"):
         otherview.measure(other, pipeline=loaded)
 
 

@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_written_costs_a_warning_only(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path / "file"))
     session = Session(small_study.model)
-    with pytest.warns(UserWarning, match="nothing is kept for later studies") as warned:
+    with pytest.warns(UserWarning, match="nothing is cached for later studies") as warned:
         session.encodings(small_study)
     assert len(warned) == 1
 

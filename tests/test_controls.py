@@ -100,7 +100,7 @@ def test_an_intervention_takes_the_study_s_own_contrast(folder: Path) -> None:
     chosen = choose_heads(own, CONTROLLED).heads
     assert content["selection"]["heads"] == [head.address for head in chosen]
     assert content["specificity"]
-    with pytest.raises(ValueError, match="are of several contrasts"):
+    with pytest.raises(ValueError, match="belong to several contrasts"):
         _ = study_prompts(CONTROLLED).roles
 
 

@@ -147,7 +147,7 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
             "templates: no frame has wordings of both roles (test: a; control: b)",
         ),
         (["+templates.placebo=mention"], "templates.placebo=mention: choose one of test, control"),
-        (["+model.null_of=pocket"], "model.null_of=pocket is the model's own name"),
+        (["+model.null_of=pocket"], "model.null_of=pocket is the model itself"),
         (["sampling.guidance_scale=4"], "sampling.guidance_scale=4.0: guidance runs the transform"),
         (["sampling.steps=2"], "sampling.steps=2"),
         (["seed=x"], "seed: Value 'x'"),
@@ -177,7 +177,7 @@ def test_bad_settings_are_answered_in_one_line_before_torch_is_imported(
         (["model=pocket", "scene.image=tiny.png"], "scene.image=tiny.png has 8 x 8 pixels"),
         (["model=pocket", "scene.image=long.png"], "scene.image=long.png has 64 x 700 pixels"),
         (["model=pocket", "hydra.run.dir=text.png/x"], "Not a directory"),
-        (["model=pocket", "model.path=nowhere"], "model.path=nowhere is not the folder of a diff"),
+        (["model=pocket", "model.path=nowhere"], "model.path=nowhere is not a folder of a diff"),
         ([], "the weights of black-forest-labs/FLUX.2-klein-base-4B are not on this machine"),
     ],
 )
