@@ -134,7 +134,7 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
         (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
         (["templates.test=['as {cat}']"], "templates.test has the unknown placeholder {cat}"),
         (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
-        (["templates.test=[yes]"], "templates.test[0] is True: write a prompt in quotes"),
+        (["templates.test=[true]"], "templates.test[0] is True: write a prompt in quotes"),
         (
             ["templates.test=[{prompt: '{creature}', frame: a}]"],
             "templates.control names no frame for 'Render this kitchen with {creature} in it'",
