@@ -24,8 +24,8 @@ def benjamini_hochberg(p: Float[np.ndarray, " units"]) -> Float[np.ndarray, " un
 
 def discoveries(p: Float[np.ndarray, " units"], alpha: float) -> int:
     """Return how many units have a Benjamini-Hochberg q ≤ alpha (1995)."""
-    ascending = np.sort(p)
-    passing = np.flatnonzero(ascending * len(p) / np.arange(1, len(p) + 1) <= alpha)
+    ascending = np.sort(p[p <= alpha])
+    passing = np.flatnonzero(ascending * len(p) / np.arange(1, len(ascending) + 1) <= alpha)
     return int(passing[-1]) + 1 if len(passing) else 0
 
 

@@ -20,12 +20,15 @@ DRAWS = 10_000
 """Draws of blocks; the critical t then has a standard error of about 1%."""
 
 MAX_MULTISETS = 50_000
-"""Up to this many different draws all are taken: 9 blocks."""
+"""Up to this many different draws all are taken, in double precision: 9 blocks."""
 
 STREAM = 1024
 """Draws from one random stream, seeded by (seed, number of the stream)."""
 
 CHUNK_NUMBERS = 1 << 17
+
+NEAR_IN_SINGLE = 2.0**-18
+"""In single precision, a draw whose variance is below this share of its mean square has none."""
 
 
 @dataclass(frozen=True)
@@ -155,41 +158,47 @@ def drawn_critical_t(
     exact = math.comb(2 * blocks - 1, blocks) <= MAX_MULTISETS
     every = multisets(blocks, blocks) if exact else None
     rows = draws if every is None else len(every)
+    if every is None:
+        errors = errors.astype(np.float32)
     starts = range(0, rows, STREAM)
 
     def work(chunk: int) -> Float[np.ndarray, " draws"]:
         place = slice(starts[chunk], min(starts[chunk] + STREAM, rows))
         if every is not None:
-            return largest_t(every[place], errors)
+            return largest_t(every[place], errors, NEAR_TIE)
         generator = np.random.default_rng([seed, chunk])
         times = generator.multinomial(blocks, np.full(blocks, 1 / blocks), STREAM)
-        return largest_t(times[: place.stop - place.start], errors)
+        return largest_t(times[: place.stop - place.start], errors, NEAR_IN_SINGLE)
 
     largest = np.concatenate(list(run_chunks(work, len(starts), running)))
     weights = np.ones(rows, np.int64) if every is None else orders(every)
-    # Drawn ones are joined by the data, which no draw exceeds.
+    # Drawn ones are joined by the data, as one more that may be beyond all of them.
     total = int(weights.sum()) + (not exact)
     order = np.argsort(largest)
-    enough = np.flatnonzero(np.cumsum(weights[order]) >= (1 - alpha) * total - 1e-9 * total)
+    enough = np.flatnonzero(np.cumsum(weights[order]) >= (1 - alpha) * total * (1 - 1e-12))
     critical = float(largest[order[enough[0]]]) if len(enough) else float(np.inf)
     return critical, total - (not exact), exact
 
 
 def largest_t(
-    times: Float[np.ndarray, "draws blocks"], errors: Float[np.ndarray, "blocks units"]
+    times: Float[np.ndarray, "draws blocks"],
+    errors: Float[np.ndarray, "blocks units"],
+    near: float,
 ) -> Float[np.ndarray, " draws"]:
-    """Largest |t| over units of each draw; `errors` have length 1. 0 without units."""
+    """Largest |t| over units of each draw; 0 without units.
+
+    t grows with (Σd)² / Σd², which is the number of blocks (to a share of `near`) where a draw
+    has no variance.
+    """
     blocks, units = errors.shape
+    squares = errors**2
     largest = np.zeros(len(times))
     rows = max(1, CHUNK_NUMBERS // max(1, units))
-    squares = errors**2
     for start in range(0, len(times) if units else 0, rows):
-        weights = times[start : start + rows].astype(np.float64)
-        mean = weights @ errors / blocks
-        variance = (weights @ squares - blocks * mean**2) / (blocks - 1)
-        # A draw of one block alone has no variance but for rounding, and an infinite t.
-        varied = variance > NEAR_TIE / blocks
-        found = np.where(mean == 0, 0.0, np.inf)
-        np.divide(blocks * mean**2, variance, out=found, where=varied)
-        largest[start : start + rows] = np.sqrt(found.max(axis=1))
-    return largest
+        weights = times[start : start + rows].astype(errors.dtype)
+        ratios = np.square(weights @ errors)
+        ratios /= np.maximum(weights @ squares, np.finfo(errors.dtype).tiny)
+        largest[start : start + rows] = ratios.max(axis=1)
+    rest = np.where(largest < blocks * (1 - near), blocks - largest, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.sqrt((blocks - 1) * largest / rest))

@@ -15,7 +15,7 @@ from otherview.stats.paired import NEAR_TIE, column_sum
 MAX_ORDERS = 200_000
 """Up to this many orders all are taken."""
 
-DRAWN = 20_000
+DRAWN = 10_000
 """Orders that "auto" draws where there are more."""
 
 BATCH_ROWS = 1024

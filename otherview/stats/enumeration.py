@@ -18,7 +18,8 @@ CHUNK_WORK = 1 << 24
 """Units x Gray codes a chunk; some tenths of a second."""
 
 
-SAMPLED_CODES = 256
+SAMPLED = 1 << 18
+"""Units x Gray codes from which the time is predicted."""
 CODE_SECONDS = 5e-6
 UNIT_SECONDS = 1e-9
 ACTIVE_SECONDS = 20e-9
@@ -39,7 +40,8 @@ def enumeration_seconds(
         return float(np.inf)
     layout = lay_out(units)
     generator = np.random.default_rng(0)
-    signs = 2 * generator.integers(0, 2, (SAMPLED_CODES, len(layout.high)), dtype=np.int64) - 1
+    sampled = max(16, min(256, SAMPLED // number))
+    signs = 2 * generator.integers(0, 2, (sampled, len(layout.high)), dtype=np.int64) - 1
     seconds = 0.0
     for code in signs:
         sums = code @ layout.high
@@ -50,7 +52,7 @@ def enumeration_seconds(
             farthest = np.abs(sums[active, None] + layout.middle[active])
             rows = np.count_nonzero(farthest + layout.reach_low[active, None] > coarse)
             seconds += ACTIVE_SECONDS * len(active) + ROW_SECONDS * rows
-    return seconds / SAMPLED_CODES * (1 << (units.blocks - FREE))
+    return seconds / sampled * (1 << (units.blocks - FREE))
 
 
 @dataclass(frozen=True)

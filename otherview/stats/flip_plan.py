@@ -26,7 +26,7 @@ from otherview.stats.flip_sampling import (
 )
 from otherview.stats.paired import t_from_z
 
-AUTO_SECONDS = 30.0
+AUTO_SECONDS = 4.0
 """`flips="auto"` takes all patterns where this many seconds of one core are predicted to do."""
 
 TABLE_SECONDS = 1.0
@@ -100,7 +100,7 @@ def sign_flip_null(
         tail = settled_tail(units, passing, floor, alpha, running)
         stepdown = settled_stepdown(tail, pilot, units, alpha, seed, running)
         return from_tail(tail, stepdown, pilot, units, alpha)
-    null, imprecision = precise_flips(units, passing, seed, alpha, AUTO_SECONDS, running)
+    null, imprecision = precise_flips(units, passing, seed, alpha, running)
     return from_drawn(
         null, units, alpha, f", standard errors of p99 and critical t up to {imprecision:.1%}"
     )

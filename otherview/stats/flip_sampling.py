@@ -29,9 +29,12 @@ of a 2024 server; it decides between methods and is no promise."""
 PILOT = 10_000
 """Flips drawn before `auto` asks for precision the first time; it then doubles them."""
 
-PRECISION = 0.01
+PRECISION = 0.02
 """`auto` draws until the standard errors of each p99 and of the critical t are this share of
 them (for a count: or a quarter of a unit)."""
+
+LEAST_SECONDS, MOST_SECONDS = 0.1, 10.0
+"""`auto` draws at least as many as so much time of one core allows, and at most so many."""
 
 SPAN = 4.0
 """Wide enough that the steps of integer counts do not hide the error."""
@@ -152,10 +155,9 @@ def precise_flips(
     passing: Int[np.ndarray, " thresholds"],
     seed: int,
     alpha: float,
-    seconds: float,
     running: Running,
 ) -> tuple[FlipNull, float]:
-    """Draw flips until `imprecision` is at most 1%, or the next doubling would take `seconds`.
+    """Draw flips until `imprecision` is at most 2%, within the limits of time.
 
     Returns the null and the imprecision reached. When to stop is read off the null alone, never
     off the data's own place in it.
@@ -163,8 +165,9 @@ def precise_flips(
     drawn = PILOT
     null = drawn_flips(units, passing, 0, drawn, seed, running)
     reached = imprecision(null, units.blocks, alpha)
-    while reached > PRECISION and (
-        table_seconds(2 * drawn, len(units.fine), units.blocks) <= seconds
+    second = drawn / table_seconds(drawn, len(units.fine), units.blocks)
+    while (reached > PRECISION or drawn < LEAST_SECONDS * second) and (
+        2 * drawn <= MOST_SECONDS * second
     ):
         null += drawn_flips(units, passing, drawn, 2 * drawn, seed, running)
         drawn *= 2

@@ -68,29 +68,29 @@ def numbers_of(array: Shaped[np.ndarray, "..."], name: str) -> Float[np.ndarray,
     return converted
 
 
-def block_labels(
-    blocks: ArrayLike, pairs: int
-) -> tuple[Shaped[np.ndarray, " blocks"], Int[np.ndarray, " pairs"]]:
-    """The different labels in sorted order, and the place in it of each pair's label.
+def group_labels(
+    labels: ArrayLike, number: int, name: str = "blocks", of: str = "pair"
+) -> tuple[Shaped[np.ndarray, " groups"], Int[np.ndarray, " number"]]:
+    """The different labels in sorted order, and the place in it of each label.
 
     Raises ValueError on a wrong shape, a missing label (NaN, NaT, None, pandas' NA), and labels
     that have no order among each other.
     """
-    given = numpy_array(blocks, "blocks")
-    if given.shape != (pairs,):
+    given = numpy_array(labels, name)
+    if given.shape != (number,):
         raise ValueError(
-            f"blocks has shape {given.shape}; give one label for each of the {pairs} pairs"
+            f"{name} has shape {given.shape}; give one label for each of the {number} {of}s"
         )
     # NumPy makes a string of a NaN among strings: a list is looked at before.
-    for place, label in enumerate(blocks if isinstance(blocks, list | tuple) else given):
+    for place, label in enumerate(labels if isinstance(labels, list | tuple) else given):
         if is_missing(label):
-            raise ValueError(f"blocks[{place}] is {label}; give every pair a block")
+            raise ValueError(f"{name}[{place}] is {label}; give every {of} a label")
     try:
-        labels, block_of_pair = np.unique(given, return_inverse=True)
+        different, place_of_each = np.unique(given, return_inverse=True)
     except TypeError:
         types = sorted({type(label).__name__ for label in given})
-        raise ValueError(f"blocks mixes {' and '.join(types)}; give labels of one type") from None
-    return labels, block_of_pair
+        raise ValueError(f"{name} mixes {' and '.join(types)}; give labels of one type") from None
+    return different, place_of_each
 
 
 def is_missing(label: Any) -> bool:

@@ -1,6 +1,7 @@
 """Compile a kernel with numba, with its machine code kept on disk."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
@@ -34,14 +35,20 @@ def compiled(kernel: Kernel) -> Kernel:
 
 
 def survive_damage(cache: Any) -> None:
-    """Let a cache of numba whose files are damaged (a full disk, a crash) start again, empty."""
-    load = cache.load_overload
+    """Let a cache of numba whose files are damaged (a crash) start again, empty, and let one that
+    cannot be written (a full disk) be without."""
+    load, save = cache.load_overload, cache.save_overload
 
     def load_overload(*arguments: Any) -> Any:
         try:
             return load(*arguments)
         except Exception:  # whatever reading garbage raises
-            cache.flush()
+            with suppress(OSError):
+                cache.flush()
             return None
 
-    cache.load_overload = load_overload
+    def save_overload(*arguments: Any) -> None:
+        with suppress(OSError):
+            save(*arguments)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload

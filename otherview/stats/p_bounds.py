@@ -8,7 +8,7 @@ from otherview.stats.corrections import discoveries
 from otherview.stats.kernels import Integer, compiled
 from otherview.stats.sign_flip_p import sign_flip_p
 
-LEVELS = 128
+LEVELS = 64
 """Steps that the smaller of Σ positive and Σ |negative| differences is cut into."""
 
 MARGIN = 2.0**-22
@@ -16,6 +16,9 @@ MARGIN = 2.0**-22
 
 SMALL = 1e-3
 """With r below this share of Σ|d|, only |d| that are at most r can be made negative."""
+
+WITHIN_ONE = 7 / 32
+"""Least p of a unit whose |Σd| is at most √Σd² (Dvořák & Klein 2022)."""
 
 MAX_BLOCKS = 120
 """Numbers of flips fit into single precision."""
@@ -44,17 +47,20 @@ def bound_p(
     """Lower and upper bound of the two-sided sign-flip p of one unit.
 
     A flip reaches the sum seen when the |d| that it makes negative add up to at most r, the
-    smaller of Σ positive and Σ |negative|. With |d| rounded to whole steps of r / 128 these flips
+    smaller of Σ positive and Σ |negative|. With |d| rounded to whole steps of r / 64 these flips
     are counted by a convolution; the sums of the roundings up and down bound what it is off by.
     """
     blocks = len(values)
-    positive = negative = 0.0
+    positive = negative = squares = 0.0
     for value in values:
+        squares += value * value
         if value > 0:
             positive += value
         else:
             negative -= value
     total, least = positive + negative, min(positive, negative)
+    if (positive - negative) ** 2 <= squares * (1 - MARGIN):
+        return WITHIN_ONE, 1.0
     if least <= SMALL * total:
         small = 0
         for value in values:

@@ -276,7 +276,7 @@ def randomise(
     units = role_units(differences, means, design)
     plan = randomisations(design, items, flips, seed)
     if items:
-        pilot = randomisations(design, items, min(PILOT, plan.rows), seed, stream=1)
+        pilot = randomisations(design, items, min(PILOT, -(-plan.rows // 4)), seed, stream=1)
         units = with_width(units, pilot, running)
     return units, plan, p_values(units, plan, reach(units, plan, running), alpha)
 

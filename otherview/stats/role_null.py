@@ -283,9 +283,13 @@ def reach_in_block(
     own, mirrored = int(weights[labels > 0].sum()), int(weights[labels < 0].sum())
     same, other, rising, falling = [], [], [], []
     for _, squares, as_same, as_other in parts:
-        groups = np.arange(0, squares.shape[1], width)
-        rising.append(np.maximum.reduceat(squares, groups, axis=1))
-        falling.append(-np.minimum.reduceat(squares, groups, axis=1))
+        if width >= squares.shape[1]:
+            rising.append(squares.max(axis=1, keepdims=True))
+            falling.append(-squares.min(axis=1, keepdims=True))
+        else:
+            groups = np.arange(0, squares.shape[1], width)
+            rising.append(np.maximum.reduceat(squares, groups, axis=1))
+            falling.append(-np.minimum.reduceat(squares, groups, axis=1))
         same.append(as_same)
         other.append(as_other)
     return Reached(

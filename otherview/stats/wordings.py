@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 
+from otherview.stats.inputs import group_labels
+
 MAX_RELABELLINGS = 50_000
 """Up to this many relabellings are listed."""
 TINY = 1e-9
@@ -130,17 +132,13 @@ def wording_design(
 ) -> WordingDesign:
     """Wordings by role and, where `strata` names one label per wording, by frame.
 
-    Raises ValueError on another number of strata, and where no frame has both roles.
+    Raises ValueError on another number of strata, on missing ones, and where no frame has both
+    roles.
     """
     wordings = len(is_test)
     frame = np.zeros(wordings, np.int64)
     if strata is not None:
-        names = [str(name) for name in np.asarray(strata).ravel()]
-        if len(names) != wordings:
-            raise ValueError(
-                f"strata holds {len(names)} labels for {wordings} wordings; give one each"
-            )
-        frame = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        frame = group_labels(strata, wordings, "strata", "wording")[1].astype(np.int64)
     design = WordingDesign(is_test, frame)
     if not design.frames:
         raise ValueError("strata has no frame with wordings of both roles; give one such frame")

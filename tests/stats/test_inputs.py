@@ -111,3 +111,29 @@ def test_doses_are_checked_as_differences_are() -> None:
         stats.trend(VALUES, np.ma.masked_less(np.arange(8), 2))
     with pytest.raises(ValueError, match=r"^dose\[3\] is None"):
         stats.trend(VALUES, np.array([0, 1, 2, None, 4, 5, 6, 7]))
+
+
+CUBE = torch.tensor(np.random.default_rng(1).normal(size=(6, 4, 2)), dtype=torch.bfloat16)
+ROLES = ["test", "test", "control", "control"]
+CUBES: dict[str, Callable[[Any], Any]] = {
+    "responses": lambda values: stats.role_test(values, ROLES, flips=50).difference,
+    "cells": lambda values: stats.variance_components(values, "ab").components["a"],
+}
+
+
+@pytest.mark.parametrize("test", CUBES)
+def test_responses_and_cells_are_checked_as_differences_are(test: str) -> None:
+    array = CUBE.double().numpy()
+    assert_array_equal(CUBES[test](CUBE), CUBES[test](array))
+    with pytest.raises(ValueError, match=f"^{test} is a masked array"):
+        CUBES[test](np.ma.masked_less(array, -1))
+    missing = array.astype(object)
+    missing[2, 1, 0] = None
+    with pytest.raises(ValueError, match=rf"^{test}\[2, 1, 0\] is None; give real numbers"):
+        CUBES[test](missing)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_frame_is_no_frame(missing: Any) -> None:
+    with pytest.raises(ValueError, match=r"^strata\[3\] is (None|nan); give every wording a label"):
+        stats.role_test(CUBE, ROLES, strata=["a", "a", "a", missing])

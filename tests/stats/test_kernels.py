@@ -15,10 +15,10 @@ print(sign_flip_p(np.arange(1.0, 7.0)[:, None] - 2, Running(1)).p[0])
 """
 
 
-def run(cache: Path) -> str:
+def run(cache: Path, program: str = PROGRAM) -> str:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     return done.stdout
 
@@ -35,3 +35,15 @@ def test_a_damaged_file_is_compiled_again_and_replaced(tmp_path: Path, suffix: s
     assert run(tmp_path) == expected
     assert any(file.exists() and file.read_bytes() != damaged[file] for file in files)
     assert run(tmp_path) == expected
+
+
+def test_a_cache_that_cannot_be_written_any_more_costs_time_alone(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    lost = f"""
+import pathlib, shutil
+shutil.rmtree({str(cache)!r})
+pathlib.Path({str(cache)!r}).write_text("no folder")
+print("""
+    assert run(cache, PROGRAM.replace("\nprint(", lost)) == "0.1875\n"
+    assert cache.is_file()

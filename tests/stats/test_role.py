@@ -324,7 +324,12 @@ def test_variance_is_split_between_wordings_and_items() -> None:
         ((3, 4, 2), roles(4, 0), None, '^roles has no "control" wording'),
         ((3, 3, 2), ["test", "mention", "control"], None, r'^roles\[1\] is "mention"'),
         ((3, 2, 2), roles(1, 1), None, "^one wording per role cannot tell"),
-        ((3, 4, 2), roles(2, 2), list("aab"), "^strata holds 3 labels for 4 wordings"),
+        (
+            (3, 4, 2),
+            roles(2, 2),
+            list("aab"),
+            r"^strata has shape \(3,\); give one label for each of the 4",
+        ),
         ((3, 4, 2), roles(2, 2), list("aabb"), "^strata has no frame with wordings of both"),
         ((3, 4, 2), roles(2, 2), list("abac"), "^one wording per role cannot tell"),
     ],
