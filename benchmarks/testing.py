@@ -220,7 +220,7 @@ def whole_result() -> list[Row]:
             f"all tests of {HEADS} heads and {SLICES:,} slices, {PAIRS} items, "
             f"{wordings} wording{'s'[: wordings > 1]} per role"
         )
-        parts = ", ".join(f"{name} {heads[name] + slices[name]:.1f}" for name in heads)
+        parts = ", ".join(f"{name} {heads[name] + slices.get(name, 0.0):.1f}" for name in heads)
         rows.append(within(work, sum(heads.values()) + sum(slices.values()), limit, parts))
     return rows
 

@@ -177,7 +177,7 @@ def sign_flip_test(
     `flips` concerns the nulls over units (counts, largest |t|): "exact" takes all 2^(blocks-1)
     sign patterns, a number draws that many (or takes all, if there are no more), "auto" takes
     all where at most `AUTO_SECONDS` of one core are predicted and otherwise draws until the p99
-    of each count and the critical t have standard errors of 1%. The p of each unit is computed
+    of each count and the critical t have standard errors of 2%. The p of each unit is computed
     apart, exactly for up to 40 blocks whatever `flips` says.
 
     The result does not depend on `threads` (None: all cores) nor on the order of the units.
