@@ -52,7 +52,10 @@ def summary_of(
         "results": {
             name: result_summary(analysis, tables[name]) for name, analysis in analyses.items()
         },
-        "provenance": provenance(measurement.device, measurement.model_revision),
+        "provenance": {
+            **provenance(measurement.device, measurement.model_revision),
+            "inputs": measurement.inputs,
+        },
     }
     if study.templates.frames is not None:
         summary["contrast"]["frames"] = study.templates.frames

@@ -13,6 +13,7 @@ from torch import Tensor
 from otherview.models import weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache
+from otherview.models.inputs import as_input
 from otherview.study import Model
 
 
@@ -27,6 +28,7 @@ class LoadedModel:
         self.device = weights.choose_device(model)
         self.folder = weights.weights_folder(model)
         self.revision = weights.weights_identity(self.folder)
+        self.input = as_input(model.path)
         self.tokenizer = weights.load_tokenizer(self.folder)
         check_attention(model.attention)
         self.attention = model.attention

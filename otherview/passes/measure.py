@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from otherview.study.prompts import TokenPlace
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from otherview.models.inputs import Input
     from otherview.passes.session import Session
 
 
@@ -33,6 +34,8 @@ class Measurement:
     """Token count and item position of every prompt."""
     device: str
     model_revision: str
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    """The user's own files that decided it, by their setting."""
 
     def of(self, name: str | None = None) -> Measurement:
         """Return the passes of one contrast; None means the study's own."""
@@ -63,6 +66,7 @@ def measure(
 
     session, progress = session or open_session(study, pipeline), progress or silent
     prompts, places = session.check(study)
+    inputs = session.inputs(study)  # before the image is read, so that no later change is missed
 
     with memory_errors(
         f"out of device memory with model.batch_size={study.model.batch_size}, halved down to 1: "
@@ -81,7 +85,7 @@ def measure(
             progress=progress,
         )
     model = session.model
-    return Measurement(responses, reference, tuple(places), model.device, model.revision)
+    return Measurement(responses, reference, tuple(places), model.device, model.revision, inputs)
 
 
 @contextmanager

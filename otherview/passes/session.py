@@ -20,6 +20,7 @@ from otherview.models import weights
 from otherview.models.calls import Calls, ImageLatents, encode_reference
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
+from otherview.models.inputs import Input, as_input
 from otherview.models.loaded import LoadedModel
 from otherview.models.scene import draw_reference, open_reference, scene_texts
 from otherview.models.sites import hook_sites
@@ -93,6 +94,14 @@ class Session:
     def content(self) -> list[Any]:
         """Return everything in this session that decides the bits of responses, as plain JSON."""
         return [self.model.identity(*weights.PARTS), self.model.precision]
+
+    def inputs(self, study: Study) -> dict[str, Input]:
+        """Return the user's own files that decide the result of `study`, by their setting.
+
+        The image is as it is now, the weights are as they were when the session was opened.
+        """
+        named = {"model.path": self.model.input, "scene.image": as_input(study.scene.image)}
+        return {setting: each for setting, each in named.items() if each is not None}
 
     def expect(self, studies: Iterable[Study]) -> None:
         """Announce `studies`, in the order of measurement."""

@@ -134,8 +134,8 @@ def ends_recorded(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
     """Write into `status.json` that the block was interrupted or failed; raise the error."""
     try:
         yield
-    except KeyboardInterrupt:
-        write_status(folder, "interrupted", **more)
+    except KeyboardInterrupt as asked:
+        write_status(folder, "interrupted", **more, signal=str(asked) or "SIGINT")
         raise
     except Exception as error:
         with suppress(OSError):  # the disk may be full

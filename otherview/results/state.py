@@ -7,21 +7,27 @@ and the Python API.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from otherview.disk.fingerprint import code_version, same_version
+from otherview.models.inputs import changed_input
+from otherview.results.attempts import MAX_ATTEMPTS, fruitless
 from otherview.results.integrity import DamageError, VerifiedStamps, read_sealed
-from otherview.results.status import is_alive, read_status
+from otherview.results.status import Working, is_alive, read_status
 
+FINISHED = "finished"
+"""State in status.json of a run that ended well."""
 SUMMARY, COMBINED = "summary.json", "combined.json"
 SWEEP = ".sweep"
 """Folder of internal files in the directory of a sweep."""
 VERIFIED = "verified.json"
 """File in SWEEP with the stamps of hashed results."""
+NOBODY: Working = {}
+"""What is known of jobs if Slurm was not asked."""
 
 
 class Kind(StrEnum):
@@ -50,6 +56,10 @@ class ResultState:
     """The damaged file."""
     outdated: bool = False
     """Whole, and made by another version of the code or of a library."""
+    changed: str = ""
+    """Whole, and made from another picture or other weights than its settings name now: which."""
+    made_again: bool = False
+    """Whole, and a worker is making it again."""
     status: Mapping[str, Any] = field(default_factory=dict)
     """Content of status.json; empty if it cannot be read."""
 
@@ -62,6 +72,20 @@ class ResultState:
         """Whether the machine caused a failure, so that another try makes sense."""
         return self.kind is Kind.FAILED and self.status.get("cause") == "machine"
 
+    def owes(self, since: str = "", rerun: str = "missing") -> str:
+        """Return why a whole result is to be made again; empty if it is what was asked for.
+
+        `since` names the submission from which on results count; `rerun` is a launcher's setting.
+        """
+        made = (
+            str(self.status.get("submission", "")) if self.status.get("state") == FINISHED else ""
+        )
+        if made < since:
+            return f"to be made again: rerun=all in submission {since}"
+        if rerun == "outdated" and self.outdated:
+            return "made by another version of otherview or of a library"
+        return self.changed
+
     @property
     def worker(self) -> str:
         """Machine and job or process that the result runs or ran on."""
@@ -71,21 +95,21 @@ class ResultState:
 
 def state_of(
     folder: Path,
-    live_jobs: Collection[str] | None = None,
+    working: Working = NOBODY,
     verified: VerifiedStamps | None = None,
 ) -> ResultState:
     """Return the state of the run or the combined sweep in `folder`.
 
     Files that are unchanged since they were written, or since they were hashed (`verified`), are
-    not read. `live_jobs` are the jobs that Slurm knows to run; without it a result of a
-    job counts as running while its status.json is touched.
+    not read. `working` is what Slurm says of jobs; a result of a job that is not in it
+    counts as running while its status.json is touched.
     """
-    return examine(folder, live_jobs, verified)[0]
+    return examine(folder, working, verified)[0]
 
 
 def examine(
     folder: Path,
-    live_jobs: Collection[str] | None = None,
+    working: Working = NOBODY,
     verified: VerifiedStamps | None = None,
     hash_all: bool = False,
 ) -> tuple[ResultState, dict[str, Any]]:
@@ -101,11 +125,18 @@ def examine(
     try:
         content, found = read_sealed(folder / SUMMARY, trusted)
     except DamageError as error:
-        return state_without_result(folder, error, status, live_jobs), {}
+        return state_without_result(folder, error, status, working), {}
     if verified and found not in (known, stamps):
         verified.put(folder.name, found)
-    outdated = not same_version(content.get("provenance", {}), code_version())
-    return ResultState(Kind.WHOLE, outdated=outdated, status=status), content
+    origin = content.get("provenance", {})
+    state = ResultState(
+        Kind.WHOLE,
+        outdated=not same_version(origin, code_version()),
+        changed=changed_input(origin.get("inputs", {})),
+        made_again=status.get("state") == "running" and is_alive(folder, status, working),
+        status=status,
+    )
+    return state, content
 
 
 def examine_combined(folder: Path) -> tuple[ResultState, dict[str, Any]]:
@@ -125,24 +156,23 @@ def state_without_result(
     folder: Path,
     damage: DamageError,
     status: Mapping[str, Any],
-    live_jobs: Collection[str] | None,
+    working: Working,
 ) -> ResultState:
     """Return the state of a folder whose files do not make a whole result."""
     state = status.get("state")
     state_of_run = ResultState(Kind.RUNNING, status=status)
-    if state == "running" and is_alive(folder, status, live_jobs):
+    if state == "running" and is_alive(folder, status, working):
         return state_of_run
     begun = (folder / damage.file).exists() or damage.file != SUMMARY
     if state == "failed":
         lines = str(status.get("error", "")).strip().splitlines()
         return ResultState(Kind.FAILED, lines[-1] if lines else "no reason was left", status=status)
-    if state == "finished" or begun:
+    if state == FINISHED or begun:
         return ResultState(Kind.DAMAGED, damage.reason, damage.file, status=status)
     if state == "running":
-        reason = f"its worker is gone ({state_of_run.worker})"
-        return ResultState(Kind.INTERRUPTED, reason, status=status)
+        return cut_short(folder, f"its worker is gone ({state_of_run.worker})", status)
     if state == "interrupted":
-        return ResultState(Kind.INTERRUPTED, f"stopped on {status.get('host')}", status=status)
+        return cut_short(folder, f"stopped on {status.get('host')}", status)
     if not folder.is_dir():
         return ResultState(Kind.MISSING, "there is no such folder")
     if (folder / SWEEP).is_dir():
@@ -151,3 +181,14 @@ def state_without_result(
         )
         return ResultState(Kind.MISSING, reason)
     return ResultState(Kind.MISSING, f"there is no {SUMMARY} and no {COMBINED} in it")
+
+
+def cut_short(folder: Path, reason: str, status: Mapping[str, Any]) -> ResultState:
+    """Return the state of a run that ended early for `reason`: failed once it did so too often."""
+    starts = fruitless(folder, status)
+    if starts >= MAX_ATTEMPTS:
+        reason = f"given up: {starts} starts in a row ended before they kept anything; {reason}"
+        return ResultState(Kind.FAILED, reason, status=status)
+    if starts:
+        reason += f"; start {starts} of {MAX_ATTEMPTS} that kept nothing"
+    return ResultState(Kind.INTERRUPTED, reason, status=status)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,9 @@ STATUS = "status.json"
 BEAT = 20.0
 """Seconds between two signs of life of a run."""
 MAX_SILENCE = 180.0
-"""Seconds without a sign of life after which a run counts as gone."""
+"""Seconds between a sign of life and now, either way, from which on it is none."""
+Working = Mapping[str, bool]
+"""Whether jobs work, by their id; a job that Slurm does not know is not in it."""
 
 
 def write_status(folder: Path, state: str, error: str | None = None, **more: Any) -> None:
@@ -68,19 +71,37 @@ def signs_of_life(folder: Path) -> Iterator[None]:
         thread.join()
 
 
-def is_alive(folder: Path, status: Mapping[str, Any], live_jobs: Collection[str] | None) -> bool:
-    """Return whether a run whose `status` says running is alive.
+def is_alive(folder: Path, status: Mapping[str, Any], working: Working) -> bool:
+    """Return whether a run whose `status` says running does run.
 
-    `live_jobs` are the jobs that run according to Slurm; None if it was not asked.
+    Slurm is believed about the jobs that it knows, this machine about its processes. Of others
+    only signs of life tell: `status.json` was touched within MAX_SILENCE of now, by the clock of
+    the file system that holds it.
     """
-    if "job" in status and live_jobs is not None:
-        return str(status["job"]) in live_jobs
+    job = str(status.get("job"))
+    if job in working:
+        return working[job]
     if status.get("host") == socket.gethostname() and not process_runs(status.get("process")):
         return False
     try:
-        return time.time() - (folder / STATUS).stat().st_mtime < MAX_SILENCE
-    except FileNotFoundError:
+        touched = (folder / STATUS).stat().st_mtime
+    except OSError:
         return False
+    return abs(file_system_time(folder) - touched) < MAX_SILENCE
+
+
+def file_system_time(folder: Path) -> float:
+    """Return the time by the clock that dates files in `folder`, in seconds since the epoch.
+
+    That of a file server may differ from this machine's, which is used where nothing can be
+    written.
+    """
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(b".")
+        probe.flush()
+        os.fsync(probe.fileno())
+        return os.fstat(probe.fileno()).st_mtime
+    return time.time()
 
 
 def process_runs(process: object) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from otherview.study.compose import run_settings
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.errors import StudyError
-from otherview.sweep.following import look
-from otherview.sweep.jobs import cancel_tasks, live_tasks
+from otherview.sweep.following import Standing, label, look, runs
 from otherview.sweep.launch import start
 from otherview.sweep.launcher_settings import (
     CONFIG_DIRS,
@@ -21,8 +21,9 @@ from otherview.sweep.launcher_settings import (
     unknown_setting,
 )
 from otherview.sweep.launcher_sources import named_launcher, written_setting
-from otherview.sweep.status_tables import print_standing
-from otherview.sweep.submissions import planned_points, read_submissions
+from otherview.sweep.status_tables import print_standing, print_warnings
+from otherview.sweep.submissions import Submission
+from otherview.sweep.tasks import cancel_jobs, live_tasks, stop_process, stop_processes
 from otherview.sweep.viewing import PAGE, make_pages
 from otherview.views.console import plain_console
 from otherview.views.progress_bars import progress_bars
@@ -42,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run is resume:
             command.add_argument(
                 "--failed", action="store_true", help="also points that failed by themselves"
+            )
+            command.add_argument(
+                "--force",
+                action="store_true",
+                help="also points that another task seems to run or to wait for",
             )
             command.add_argument(
                 "--config-dir",
@@ -74,9 +80,10 @@ def status(directory: Path, _given: argparse.Namespace) -> None:
 
 
 def resume(directory: Path, given: argparse.Namespace) -> None:
-    submissions = read_submissions(directory)
-    launcher = chosen_launcher(submissions[-1].launcher, given.settings, given.config_dir)
-    start(directory, planned_points(submissions), launcher, plain_console(), given.failed)
+    standing, console = look(directory), plain_console()
+    before = standing.submissions[-1].launcher
+    launcher = chosen_launcher(before, given.settings, given.config_dir)
+    start(standing, directory, standing.points, launcher, console, given.failed, given.force)
 
 
 def collect(directory: Path, _given: argparse.Namespace) -> None:
@@ -84,7 +91,9 @@ def collect(directory: Path, _given: argparse.Namespace) -> None:
     from otherview.views.making import make_views
     from otherview.views.sweep_console import print_combined
 
-    console, points = plain_console(), planned_points(read_submissions(directory))
+    console, standing = plain_console(), look(directory)
+    print_warnings(standing, console)
+    points = standing.points
     with progress_bars(console) as report:
         combined = combine(directory, [directory / point.folder for point in points], report)
     print_combined(combined, directory, console)
@@ -93,6 +102,7 @@ def collect(directory: Path, _given: argparse.Namespace) -> None:
 
 def pages(directory: Path, _given: argparse.Namespace) -> None:
     console, standing = plain_console(), look(directory)
+    print_warnings(standing, console)
     finished = [directory / p.folder for p in standing.of("done") + standing.of("damaged")]
     without = [folder for folder in finished if not (folder / PAGE).is_file()]
     if without:
@@ -108,11 +118,48 @@ def pages(directory: Path, _given: argparse.Namespace) -> None:
 
 def cancel(directory: Path, _given: argparse.Namespace) -> None:
     standing, console = look(directory), plain_console()
-    live = [jobs for jobs in standing.jobs.values() if live_tasks(jobs, standing.queue)]
-    for jobs in live:
-        console.print(cancel_tasks(jobs))
-    if not live:
+    print_warnings(standing, console)
+    done, unknown = end_tasks(standing)
+    for line in done:
+        console.print(line, soft_wrap=True)
+    if unknown:
+        raise StudyError(f"not cancelled: {'; '.join(unknown)}")
+    if not done:
         console.print("no job of this sweep runs or waits")
+
+
+def end_tasks(standing: Standing) -> tuple[list[str], list[str]]:
+    """End every task that runs or waits; return what was done, and what may go on all the same."""
+    done, unknown = [], []
+    for submission in standing.submissions:
+        started = standing.jobs.get(submission.name)
+        if standing.unanswered(submission):
+            unknown.append(f"Slurm gives no answer about {label(standing, submission)}")
+        elif started is not None and live_tasks(submission, started, standing.queue):
+            slurm = started.kind == "slurm"
+            done.append(cancel_jobs(started.ids) if slurm else stop_processes(submission))
+        elif any(runs(state, submission) for state in standing.states.values()):
+            for line, ended in end_running(standing, submission):
+                (done if ended else unknown).append(line)
+    return done, unknown
+
+
+def end_running(standing: Standing, submission: Submission) -> Iterator[tuple[str, bool]]:
+    """End what runs points of a submission of which nothing else is known.
+
+    Yield what was said and whether it ends: of the jobs and processes that the points name.
+    """
+    running = [state for state in standing.states.values() if runs(state, submission)]
+    for worker in sorted({state.worker for state in running}):
+        status = next(state.status for state in running if state.worker == worker)
+        if "job" in status and standing.queue is None:
+            yield f"Slurm gives no answer about a point that runs on {worker}", False
+        elif "job" in status:
+            yield cancel_jobs([str(status["job"])]), True
+        elif status.get("host") == socket.gethostname() and stop_process(int(status["process"])):
+            yield f"told process {status['process']} to stop after the current batch", True
+        else:
+            yield f"a point runs on {worker}: cancel there", False
 
 
 COMMANDS = {
@@ -137,8 +184,8 @@ def chosen_launcher(
         launcher = named_launcher(str(given.pop("launcher")), folders)
     else:  # settings that came after the earlier ones were frozen have their defaults
         launcher = {**default_settings(before["kind"]), **before}
-        if launcher["rerun"] == "all":  # what was made again is not made a third time
-            launcher["rerun"] = "missing"
+    # what `all` asked for is remembered by its submission: it is made again once
+    launcher["rerun"] = "missing" if before["rerun"] == "all" else before["rerun"]
     if CONFIG_DIRS in given:
         raise unknown_setting(CONFIG_DIRS, default_settings(launcher["kind"]))
     return checked_settings(launcher | given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from otherview.results.integrity import VerifiedStamps
 from otherview.results.state import SWEEP, VERIFIED, Kind, ResultState, state_of
-from otherview.sweep.jobs import is_working, live_tasks, slurm_states
+from otherview.study.errors import StudyError
 from otherview.sweep.points import Point
 from otherview.sweep.submissions import (
     Jobs,
@@ -21,6 +21,7 @@ from otherview.sweep.submissions import (
     read_jobs,
     read_submissions,
 )
+from otherview.sweep.tasks import is_working, live_tasks, slurm_states, unanswered_tasks
 from otherview.views.progress_bars import open_bars
 
 LOOK_INTERVAL_S = 2.0
@@ -48,77 +49,152 @@ class Standing:
     jobs: dict[str, Jobs]
     """What submissions were started as, by their name."""
     queue: dict[str, str] | None
-    """State of every task that Slurm's queue knows; None where it gives no answer."""
+    """State of every task that Slurm knows; None where it gives no answer."""
     busy: dict[str, str]
-    """Points that are not done and that a live task runs or will run: by which submission."""
+    """Points that are not done and that a task runs, will run or may run: by which submission."""
+    since: dict[str, str]
+    """Submission from which on a result counts, by identity of points that are made again."""
+    warnings: list[str]
+    """Files of the sweep that cannot be read, one line each."""
+
+    def name(self, identity: str) -> str:
+        """Return done, running, failed, missing, outdated or damaged."""
+        return point_name(self.states[identity], self.since.get(identity, ""))
 
     def of(self, name: str) -> list[Point]:
-        """Return the planned points that are done, running, failed, damaged or missing."""
-        return [p for p in self.points if NAMES[self.states[p.identity].kind] == name]
+        """Return the planned points that `name` is the state of."""
+        return [point for point in self.points if self.name(point.identity) == name]
+
+    def live(self, submission: Submission) -> set[int]:
+        """Return the tasks of a submission that run or wait, as far as anything tells."""
+        started = self.jobs.get(submission.name)
+        known = live_tasks(submission, started, self.queue) if started else set()
+        return known | {
+            task
+            for task in range(len(submission.shares))
+            if any(runs(self.states[p.identity], submission) for p in submission.share(task))
+        }
+
+    def unanswered(self, submission: Submission) -> set[int]:
+        """Return the tasks of a submission of which Slurm gives no answer."""
+        started = self.jobs.get(submission.name)
+        return unanswered_tasks(submission, started, self.queue) if started else set()
+
+
+def point_name(state: ResultState, since: str) -> str:
+    """Return what a sweep calls the state of a point whose results count from `since` on."""
+    if state.made_again:
+        return "running"
+    if state.kind is Kind.WHOLE and (owed := state.owes(since)):
+        return "outdated" if owed == state.changed else "missing"
+    return NAMES[state.kind]
+
+
+def runs(state: ResultState, submission: Submission) -> bool:
+    """Return whether a task of `submission` runs a point in `state`."""
+    its = state.status.get("submission") == submission.name
+    return its and (state.kind is Kind.RUNNING or state.made_again)
 
 
 def look(directory: Path) -> Standing:
-    """Read the whole sweep; raises StudyError where there is none."""
-    submissions = read_submissions(directory)
+    """Read the whole sweep. Raises StudyError where there is none."""
+    standing = look_if_any(directory)
+    if not standing.submissions:
+        reason = "; ".join(standing.warnings) or f"it has no submission in {SWEEP}/"
+        raise StudyError(f"{directory} is not the directory of a sweep: {reason}")
+    return standing
+
+
+def look_if_any(directory: Path) -> Standing:
+    """Read what there is of a sweep."""
+    submissions, warnings = read_submissions(directory)
     points = planned_points(submissions)
-    jobs = {s.name: started for s in submissions if (started := read_jobs(s)) is not None}
-    queue = slurm_states(list(jobs.values()))
-    states = point_states(directory, points, queue)
-    busy = {
-        identity: f"submission {state.status.get('submission', '?')}"
-        for identity, state in states.items()
-        if state.kind is Kind.RUNNING
-    }
+    jobs = {}
     for submission in submissions:
-        if (started := jobs.get(submission.name)) is None:
-            continue
-        kind = "job" if started.kind == "slurm" else "processes"
-        for task in live_tasks(started, queue):
-            for point in submission.share(task):
-                state = states[point.identity]
-                tried = state.status.get("submission") == submission.name
-                if state.kind is not Kind.WHOLE and not (state.kind is Kind.FAILED and tried):
-                    name = f"submission {submission.name} ({kind} {', '.join(started.ids)})"
-                    busy.setdefault(point.identity, name)
-    return Standing(submissions, points, states, jobs, queue, busy)
+        started, warning = read_jobs(submission)
+        warnings += [warning] if warning else []
+        if started is not None:
+            jobs[submission.name] = started
+    ids = {job for started in jobs.values() if started.kind == "slurm" for job in started.ids}
+    states, queue = point_states(directory, points, ids)
+    since = {
+        identity: name for submission in submissions for identity, name in submission.since.items()
+    }
+    standing = Standing(submissions, points, states, jobs, queue, {}, since, warnings)
+    for submission in submissions:
+        for task in sorted(standing.live(submission) | standing.unanswered(submission)):
+            claim(standing, submission, task)
+    for point in standing.of("running"):  # also by a run that no submission knows
+        standing.busy.setdefault(point.identity, states[point.identity].worker)
+    return standing
+
+
+def claim(standing: Standing, submission: Submission, task: int) -> None:
+    """Add to `busy` the points of a task that it has not done."""
+    for point in submission.share(task):
+        state = standing.states[point.identity]
+        tried = state.status.get("submission") == submission.name
+        if standing.name(point.identity) != "done" and not (state.kind is Kind.FAILED and tried):
+            standing.busy.setdefault(point.identity, label(standing, submission))
+
+
+def label(standing: Standing, submission: Submission) -> str:
+    """Return what to call a submission that has points in hand."""
+    started = standing.jobs.get(submission.name)
+    if started is None:
+        return f"submission {submission.name} (process {submission.process}, {submission.host})"
+    kind = "job" if started.kind == "slurm" else "processes"
+    answer = ", of which Slurm gives no answer" if standing.unanswered(submission) else ""
+    return f"submission {submission.name} ({kind} {', '.join(started.ids)}{answer})"
 
 
 def point_states(
-    directory: Path, points: Sequence[Point], queue: dict[str, str] | None
-) -> dict[str, ResultState]:
-    """Return the states of `points` by identity; `queue` as `slurm_states` gives it."""
-    working = None if queue is None else {name for name, s in queue.items() if is_working(s)}
+    directory: Path, points: Sequence[Point], jobs: Collection[str]
+) -> tuple[dict[str, ResultState], dict[str, str] | None]:
+    """Return the states of `points` by identity, and what Slurm says.
+
+    Slurm is asked of `jobs` and of those that running points name.
+    """
     verified = VerifiedStamps(directory / SWEEP / VERIFIED)
     states = {
-        point.identity: state_of(directory / point.folder, working, verified) for point in points
+        point.identity: state_of(directory / point.folder, verified=verified) for point in points
     }
+    of_jobs = {
+        point.folder: str(state.status["job"])
+        for point in points
+        if (state := states[point.identity]).status.get("state") == "running"
+        and "job" in state.status
+    }
+    queue = slurm_states({*jobs, *(job.split("_")[0] for job in of_jobs.values())})
+    working = {name: is_working(state) for name, state in (queue or {}).items()}
+    for point in points:
+        if of_jobs.get(point.folder) in working:
+            states[point.identity] = state_of(directory / point.folder, working, verified)
     verified.save()
-    return states
+    return states, queue
 
 
-def follow(submission: Submission, jobs: Jobs, console: Console) -> list[str]:
-    """Show a bar until no task of `submission` is left; return the points that are not done.
-
-    Ctrl-C ends the watching, not the tasks.
-    """
+def follow(submission: Submission, jobs: Jobs, console: Console) -> None:
+    """Show a bar until no task of `submission` is left. Ctrl-C ends the watching, not the tasks."""
     points = [point for task in range(len(submission.shares)) for point in submission.share(task)]
+    ids = jobs.ids if jobs.kind == "slurm" else []
     try:
         with open_bars(console) as bars:
             bar = bars.add_task("points", total=len(points))
             while True:
-                queue = slurm_states([jobs])
-                unknown = queue is None and jobs.kind == "slurm"
-                alive = unknown or live_tasks(jobs, queue)
-                states = point_states(submission.directory, points, queue)
-                counts = Counter(NAMES[state.kind] for state in states.values())
+                states, queue = point_states(submission.directory, points, ids)
+                alive = queue is None or live_tasks(submission, jobs, queue)
+                counts = Counter(
+                    point_name(state, submission.since.get(identity, ""))
+                    for identity, state in states.items()
+                )
                 waiting = sum(state.startswith("PENDING") for state in (queue or {}).values())
                 line = f"{counts['running']} running, {counts['failed']} failed"
                 line += f", {waiting} tasks waiting" if waiting else ""
                 bars.update(bar, completed=counts["done"], description=line)
                 if not alive or counts["done"] == len(points):
-                    break
+                    return
                 time.sleep(LOOK_INTERVAL_S)
     except KeyboardInterrupt:
         console.print("no longer watched; the tasks go on")
         raise
-    return [identity for identity, state in states.items() if state.kind is not Kind.WHOLE]

@@ -1,7 +1,8 @@
-"""Start, list and end the tasks of a submission, on Slurm or here, through submitit."""
+"""Start the tasks of a submission, on Slurm or here, through submitit."""
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import re
@@ -17,8 +18,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import psutil
-
 from otherview.study.errors import StudyError
 from otherview.sweep.launcher_settings import CONFIG_DIRS
 from otherview.sweep.submissions import Jobs, Submission
@@ -27,8 +26,6 @@ from otherview.sweep.worker import Share
 OWN_SETTINGS = ("kind", "rerun", "pages", "wait", "workers", "python", CONFIG_DIRS)
 """Settings of a launcher that are not sbatch's."""
 MAX_LOCAL_MINUTES = 60 * 24 * 365
-ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
-WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
 
 
 def tasks_wanted(launcher: Mapping[str, Any]) -> int:
@@ -60,18 +57,19 @@ def max_array_size() -> int | None:
     return int(found[1]) if found else None
 
 
-def submit(submission: Submission) -> Jobs:
-    """Start one task per share; return at once.
+def check_launcher(launcher: Mapping[str, Any]) -> None:
+    """Raise StudyError if what starts tasks is not installed. Nothing needs to be made before."""
+    kind = launcher["kind"]
+    if kind != "sequential" and importlib.util.find_spec("submitit") is None:
+        raise StudyError(f"hydra/launcher={kind} needs submitit: pip install 'otherview[slurm]'")
+    if kind == "slurm" and (shutil.which("sbatch") is None or shutil.which("srun") is None):
+        raise StudyError("there is no Slurm here (no sbatch); hydra/launcher=local needs none")
 
-    Raises StudyError if Slurm refuses or is not there, or submitit is not installed.
-    """
-    try:
-        import submitit
-    except ImportError as error:
-        raise StudyError(
-            f"hydra/launcher={submission.launcher['kind']} needs submitit: "
-            "pip install 'otherview[slurm]'"
-        ) from error
+
+def submit(submission: Submission) -> Jobs:
+    """Start one task per share; return at once. Raises StudyError if Slurm refuses."""
+    import submitit
+
     submission.logs.mkdir(parents=True, exist_ok=True)
     with patch.dict(os.environ, findable_package()):
         if submission.launcher["kind"] == "slurm":
@@ -80,12 +78,11 @@ def submit(submission: Submission) -> Jobs:
 
 
 def submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise StudyError("there is no Slurm here (no sbatch); hydra/launcher=local needs none")
     launcher = submission.launcher
     executor = submitit.SlurmExecutor(submission.logs / "%j", python=launcher.get("python"))
     given = {k: v for k, v in launcher.items() if k not in OWN_SETTINGS and v is not None}
     given = {name: value for name, value in given.items() if value not in ([], {})}
+    given["additional_parameters"] = requeued(given.get("additional_parameters", {}))
     if "cpus_per_task" in given:
         given["srun_args"] = [f"--cpus-per-task={given['cpus_per_task']}"]
     try:
@@ -102,6 +99,15 @@ def submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
             f"Slurm refused: {refusal(error)}. Asked for: {asked_for(launcher)}"
         ) from error
     return Jobs("slurm", [jobs[0].job_id.split("_")[0]], len(calls), socket.gethostname())
+
+
+def requeued(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters of sbatch by which a job may be started again, unless they forbid it.
+
+    Where a cluster has JobRequeue=0, it may not be otherwise.
+    """
+    said = any(name.replace("_", "-") in ("requeue", "no-requeue") for name in parameters)
+    return dict(parameters) if said else {**parameters, "requeue": True}
 
 
 RESOURCES = (
@@ -200,70 +206,3 @@ def findable_package() -> dict[str, str]:
         return {}  # it is found without, and a container's Python has libraries of its own
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([package, *filter(None, before)]))}
-
-
-def slurm_states(jobs: list[Jobs]) -> dict[str, str] | None:
-    """Return state and reason of every task in Slurm's queue, by its id (`123_4` or `123`).
-
-    Asks squeue, which needs no accounting. Returns None if it gives no answer.
-    """
-    ids = [job for started in jobs if started.kind == "slurm" for job in started.ids]
-    if not ids:
-        return {}
-    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r", "--me"]
-    try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    states = {}
-    for line in asked.stdout.splitlines():
-        task, state, reason = line.split("|", 2)
-        if task.split("_")[0] in ids:
-            states[task] = state if reason in ("None", "") else f"{state} ({reason})"
-    return states
-
-
-def is_alive(state: str) -> bool:
-    """Return whether a task in this state runs or will run."""
-    return state.split(" ")[0] in (*ALIVE, "COMPLETING")
-
-
-def is_working(state: str) -> bool:
-    """Return whether a task in this state runs."""
-    return state.split(" ")[0] in WORKING
-
-
-def live_tasks(jobs: Jobs, states: Mapping[str, str] | None) -> set[int]:
-    """Return the tasks of a submission that are known to run or to wait for their turn."""
-    if jobs.kind == "local":
-        if jobs.host != socket.gethostname():
-            return set()
-        return {task for task, process in enumerate(jobs.ids) if is_controller(int(process))}
-    if states is None:
-        return set()
-    (job,) = jobs.ids
-    tasks = {name: state for name, state in states.items() if name.split("_")[0] == job}
-    return {int(name.partition("_")[2] or 0) for name, state in tasks.items() if is_alive(state)}
-
-
-def is_controller(process: int) -> bool:
-    """Return whether a process of this machine is one that submitit started."""
-    try:
-        return any("submitit" in word for word in psutil.Process(process).cmdline())
-    except psutil.Error:
-        return False
-
-
-def cancel_tasks(jobs: Jobs) -> str:
-    """End the tasks of a submission; return what was done, in words."""
-    if jobs.kind == "slurm":
-        done = subprocess.run(["scancel", *jobs.ids], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise StudyError(f"scancel {' '.join(jobs.ids)}: {' '.join(done.stderr.split())}")
-        return f"cancelled job {', '.join(jobs.ids)}"
-    running = live_tasks(jobs, None)
-    for task in running:
-        os.kill(int(jobs.ids[task]), signal.SIGTERM)
-    if jobs.host != socket.gethostname():
-        return f"its processes run on {jobs.host}: cancel there"
-    return f"told {len(running)} processes to stop after the current batch"

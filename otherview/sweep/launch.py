@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import signal
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from otherview.results.state import SWEEP, Kind, ResultState, state_of
-from otherview.sweep.following import follow, look
-from otherview.sweep.jobs import check_tasks, submit, tasks_wanted
+from otherview.results.state import Kind, ResultState, state_of
+from otherview.sweep.following import Standing, follow, look_if_any, point_name, point_states
+from otherview.sweep.jobs import check_launcher, check_tasks, submit, tasks_wanted
 from otherview.sweep.launcher_settings import checked_settings
 from otherview.sweep.launcher_sources import check_sweeper, launcher_settings
 from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
-from otherview.sweep.status_tables import point_table
-from otherview.sweep.submissions import Submission, freeze, write_jobs
+from otherview.sweep.status_tables import point_table, print_warnings
+from otherview.sweep.submissions import Submission, discard, freeze, write_jobs
 from otherview.sweep.viewing import PAGE
 from otherview.views.console import plain_console
 from otherview.views.progress_bars import progress_bars
@@ -44,6 +47,7 @@ def launch(
     hydra, console = master.hydra, plain_console()
     check_sweeper(hydra)
     settings = checked_settings(launcher_settings(hydra, launcher))
+    check_launcher(settings)
     check_tasks(settings, len(job_overrides))
     directory = Path(str(hydra.sweep.dir)).absolute()
     with progress_bars(console) as report:
@@ -51,28 +55,35 @@ def launch(
         if len(points) < len(job_overrides):
             console.print(f"{len(job_overrides) - len(points)} of the points repeat another")
         points = with_existing_folders(check_points(points, report), directory)
-    start(directory, points, settings, console)
+    start(look_if_any(directory), directory, points, settings, console)
 
 
 def start(
+    standing: Standing,
     directory: Path,
     points: Sequence[Point],
     launcher: dict[str, Any],
     console: Console,
     failed: bool = True,
+    force: bool = False,
 ) -> None:
     """Freeze a submission of `points`, and run or submit those that are not done.
 
     Points that failed by themselves are left as they are unless `failed`. Points that tasks of
-    another submission run or will run are left to these.
+    another submission run, will run or may run are left to these unless `force`.
     """
-    standing = look(directory) if (directory / SWEEP).is_dir() else None
-    known, busy = (standing.states, standing.busy) if standing else ({}, {})
+    print_warnings(standing, console)
+    check_launcher(launcher)
+    busy, since = {} if force else standing.busy, standing.since
     states = {
-        point.identity: known.get(point.identity) or state_of(directory / point.folder)
+        point.identity: standing.states.get(point.identity) or state_of(directory / point.folder)
         for point in points
     }
-    wanted = {name for name, state in states.items() if is_wanted(state, launcher["rerun"], failed)}
+    wanted = {
+        name
+        for name, state in states.items()
+        if is_wanted(state, since.get(name, ""), launcher["rerun"], failed)
+    }
     print_kept(points, states, wanted, busy, console)
     todo = [
         index
@@ -80,24 +91,35 @@ def start(
         if point.identity in wanted and point.identity not in busy
     ]
     if not todo:
-        done = sum(state.kind is Kind.WHOLE for state in states.values())
+        names = (point_name(state, since.get(name, "")) for name, state in states.items())
+        done = sum(name == "done" for name in names)
         under_way = sum(point.identity in busy for point in points)
         console.print(
             f"nothing to start: {done} of {len(points)} points are done, {under_way} under way"
         )
         if launcher["kind"] == "sequential":
-            finish(directory, points, [], console)
-    elif launcher["kind"] == "sequential":
-        run_here(freeze(directory, points, [todo], launcher), console)
+            print_points(directory, points, console)
+        return
+    owed = {name: asked for name, asked in since.items() if name in states}
+    if launcher["kind"] == "sequential":
+        run_here(freeze(directory, points, [todo], launcher, owed), console)
     else:
-        submit_points(directory, points, todo, launcher, console)
+        shares = deal(points, todo, tasks_wanted(launcher), died(points, todo, directory))
+        submit_points(freeze(directory, points, shares, launcher, owed), console)
 
 
-def is_wanted(state: ResultState, rerun: str, failed: bool) -> bool:
+def is_wanted(state: ResultState, since: str, rerun: str, failed: bool) -> bool:
     """Return whether a point in `state` is to be run (again)."""
     if state.kind is Kind.WHOLE:
-        return rerun == "all" or (rerun == "outdated" and state.outdated)
+        return rerun == "all" or bool(state.owes(since, rerun))
     return state.kind is not Kind.FAILED or failed or state.machine_failed
+
+
+def died(points: Sequence[Point], todo: Sequence[int], directory: Path) -> set[int]:
+    """Return which of the points `todo` ended the processes that tried them last."""
+    from otherview.sweep.running import GOT_FURTHER, trouble
+
+    return {i for i in todo if trouble(directory / points[i].folder) > GOT_FURTHER}
 
 
 def print_kept(
@@ -129,63 +151,91 @@ def print_kept(
 
 
 def run_here(submission: Submission, console: Console) -> None:
-    from otherview.sweep.running import run_points
+    from otherview.sweep.running import LostDeviceError, run_points
 
     points, done = submission.share(0), itertools.count(1)
-    with progress_bars(console) as report:
+    with term_interrupts(), progress_bars(console) as report:
         report("points", 0, len(points))
 
         def say(line: str) -> None:
             report("points", next(done), len(points))
             console.print(line, soft_wrap=True)
 
-        failures = run_points(points, submission, report, say, console)
-    finish(submission.directory, submission.points, [f.point.identity for f in failures], console)
+        try:
+            run_points(points, submission, report, say, console)
+        except LostDeviceError as error:
+            console.print(str(error), style="red", soft_wrap=True)
+    finish(submission, console)
 
 
-def finish(
-    directory: Path, points: Sequence[Point], failed: Sequence[str], console: Console
-) -> None:
-    """Print the table of the points and what to do next; exit with 1 if points failed."""
+@contextmanager
+def term_interrupts() -> Iterator[None]:
+    """Let SIGTERM, as from `kill` or Slurm, do what Ctrl-C does: what was measured is kept."""
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def finish(submission: Submission, console: Console) -> None:
+    """Print the table of the points and what to do next; exit with 1 if any was not done."""
+    directory, since = submission.directory, submission.since
+    print_points(directory, submission.points, console)
+    planned = [submission.points[index] for share in submission.shares for index in share]
+    states, _ = point_states(directory, planned, [])
+    names = Counter(point_name(state, since.get(name, "")) for name, state in states.items())
+    left = len(planned) - names["done"] - names["failed"]
+    where = shlex.quote(str(directory))
+    if names["failed"]:
+        console.print(
+            f"{names['failed']} of {len(submission.points)} points failed; each says why: "
+            f"otherview sweep status {where}",
+            soft_wrap=True,
+            style="red",
+        )
+    if left:
+        console.print(
+            f"{left} of {len(submission.points)} points were not done: "
+            f"otherview sweep resume {where}",
+            soft_wrap=True,
+            style="red",
+        )
+    if left or names["failed"]:
+        raise SystemExit(1)
+
+
+def print_points(directory: Path, points: Sequence[Point], console: Console) -> None:
+    """Print the table of the points and what to do next."""
     print_table(point_table(directory, points), console)
     console.print(f"points in {directory}", soft_wrap=True)
     where = shlex.quote(str(directory))
     console.print(f"combine: otherview sweep collect {where}", soft_wrap=True)
     if any(not (directory / point.folder / PAGE).is_file() for point in points):
         console.print(f"pages:   otherview sweep pages {where}", soft_wrap=True)
-    if failed:
-        console.print(
-            f"{len(failed)} of {len(points)} points failed; each has its traceback.txt: "
-            f"otherview sweep status {where}",
-            soft_wrap=True,
-            style="red",
-        )
-        raise SystemExit(1)
 
 
-def submit_points(
-    directory: Path,
-    points: Sequence[Point],
-    todo: Sequence[int],
-    launcher: dict[str, Any],
-    console: Console,
-) -> None:
-    shares = deal(points, todo, tasks_wanted(launcher))
-    submission = freeze(directory, points, shares, launcher)
+def submit_points(submission: Submission, console: Console) -> None:
+    """Start the tasks of a submission, which is removed again if none can be started."""
+    directory, todo = submission.directory, sum(len(share) for share in submission.shares)
     try:
         jobs = submit(submission)
     except BaseException:
-        submission.file.unlink(missing_ok=True)  # nothing was started, so nothing is planned
+        discard(submission)
         raise
     write_jobs(submission, jobs)
     what = "Slurm job" if jobs.kind == "slurm" else "processes"
     console.print(
-        f"{len(todo)} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"
+        f"{todo} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"
     )
     for verb in ("status", "resume", "collect", "pages", "cancel"):
         where = shlex.quote(str(directory))
         console.print(f"  {verb:<8}otherview sweep {verb} {where}", soft_wrap=True)
     console.print(f"  {'logs':<8}{shlex.quote(str(submission.logs))}/*/*_log.out", soft_wrap=True)
-    if launcher.get("wait"):
-        failed = follow(submission, jobs, console)
-        finish(directory, points, failed, console)
+    if submission.launcher.get("wait"):
+        follow(submission, jobs, console)
+        finish(submission, console)

@@ -6,12 +6,10 @@ is measured, so that a GPU does not wait for statistics; its views are made in a
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +20,15 @@ from omegaconf import OmegaConf
 from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
+from otherview.results.attempts import account, fruitless, newest_batch
 from otherview.results.state import SWEEP, Kind, state_of
-from otherview.results.status import read_status, signs_of_life, write_status
+from otherview.results.status import (
+    file_system_time,
+    read_status,
+    signs_of_life,
+    write_status,
+)
+from otherview.sweep.machine_failures import ends_task, is_machine_failure
 from otherview.sweep.points import Point
 from otherview.sweep.submissions import REFERENCES, Submission
 from otherview.sweep.viewing import PointViews
@@ -33,10 +38,11 @@ if TYPE_CHECKING:
 
     from otherview.results.run_study import Measured
 
-MAX_ATTEMPTS = 3
-"""Times that a point may be stopped before its end until it counts as failed."""
-
 Say = Callable[[str], None]
+
+
+class LostDeviceError(RuntimeError):
+    """No more points can run in this process: the GPU is gone or broken."""
 
 
 @dataclass
@@ -53,20 +59,23 @@ def run_points(
     report: Progress,
     say: Say,
     console: Console,
+    job: str | None = None,
 ) -> list[Failure]:
     """Run those of `points` that are not done, with one loaded model at a time.
 
-    `report` gets the progress of each, and may raise KeyboardInterrupt to stop. `say` gets one line
-    per point, from another thread. Returns what failed; a failure does not stop the others.
+    Points that ended the processes that tried them come last, one at a time. `report` gets the
+    progress of each, and may raise KeyboardInterrupt to stop. `say` gets one line per point, from
+    another thread. `job` is the Slurm job that ends with this process. Returns what failed; a
+    failure does not stop the others. Raises LostDeviceError once the GPU does not work any more.
     """
-    sources = [point.study.model.source for point in points]
     with (
         PointViews(submission.directory, submission.launcher, console, report) as views,
-        Runner(submission, report, say, views) as runner,
+        Runner(submission, report, say, views, job) as runner,
     ):
-        for source in dict.fromkeys(sources):
-            group = [point for point, its in zip(points, sources, strict=True) if its == source]
-            runner.run([point for point in group if not is_done(point, submission)])
+        runner.record_earlier_end(points)
+        left = [point for point in points if not is_done(point, submission)]
+        for group in runner.in_order(left):
+            runner.run(group)
     return runner.failures
 
 
@@ -78,11 +87,18 @@ class Runner:
     """
 
     def __init__(
-        self, submission: Submission, report: Progress, say: Say, views: PointViews
+        self,
+        submission: Submission,
+        report: Progress,
+        say: Say,
+        views: PointViews,
+        job: str | None,
     ) -> None:
         self._submission, self._report, self._say, self._views = submission, report, say, views
+        self._job = job
         self._thread = ThreadPoolExecutor(1, "results")
         self._finishing: Future[None] | None = None
+        self._lost: Exception | None = None
         self.failures: list[Failure] = []
 
     def __enter__(self) -> Runner:
@@ -92,44 +108,95 @@ class Runner:
         """Write what was measured, however the block ends."""
         self._thread.shutdown()
 
+    def record_earlier_end(self, points: Sequence[Point]) -> None:
+        """Say of points that an earlier start of this very job left as running that it ended."""
+        for point in points:
+            status, _ = read_status(self._folder(point))
+            earlier = self._job is not None and status.get("job") == self._job
+            if earlier and status.get("state") == "running":
+                status["state"] = "interrupted"
+                write_status(self._folder(point), **status)
+
+    def in_order(self, points: Sequence[Point]) -> Iterator[list[Point]]:
+        """Yield `points` as groups of one model each: never tried, got further, died.
+
+        A point that died is a group of its own, those that died least often first.
+        """
+        rank = {p.identity: trouble(self._folder(p)) for p in points}
+        healthy = sorted(points, key=lambda point: rank[point.identity])  # stable
+        fresh = [point for point in healthy if rank[point.identity] <= GOT_FURTHER]
+        for source in dict.fromkeys(point.study.model.source for point in fresh):
+            yield [point for point in fresh if point.study.model.source == source]
+        yield from ([point] for point in healthy if rank[point.identity] > GOT_FURTHER)
+
     def run(self, points: Sequence[Point]) -> None:
         """Run `points`, which are of one model: it is loaded once."""
+        from otherview.results.run_study import ends_recorded
+
         session: Session | Exception | None = None
         for index, point in enumerate(points):
             if is_done(point, self._submission):  # another task did it meanwhile
                 continue
             start = time.time()
             try:
-                if session is None:
-                    session = self._open(points[index:])
-                if isinstance(session, Exception):
-                    raise session
-                measured = self._measured(point, session)
+                more = self._begin(point)
+                if more is None:
+                    continue
+                folder = self._folder(point)
+                with signs_of_life(folder), ends_recorded(folder, more):
+                    session = session or self._open(points[index:])
+                    if isinstance(session, Exception):
+                        raise session
+                    measured = self._measured(point, session, more)
             except Exception as error:
-                session = session or error  # a model that cannot be loaded fails all its points
                 self._fail(point, error)
             else:
                 self._finish_later(point, measured, start)
+            self._check_device()
         self._await()
+        self._check_device()
 
-    def _open(self, points: Sequence[Point]) -> Session:
+    def _begin(self, point: Point) -> dict[str, Any] | None:
+        """Record a start in `status.json` before anything that can end the process.
+
+        Returns what else `status.json` is to say of this start; None if the point is given up.
+        """
+        folder = self._folder(point)
+        status, _ = read_status(folder)
+        state = state_of(folder)
+        its = status.get("submission") == self._submission.name
+        if state.kind is Kind.FAILED and status.get("state") != "failed" and its:
+            self.failures.append(Failure(point, state.reason))
+            self._say(f"failed {point.folder}: {state.reason}")
+            return None
+        asked_again = state.kind is Kind.FAILED and not state.machine_failed
+        earlier = 0 if asked_again else fruitless(folder, status)
+        folder.mkdir(parents=True, exist_ok=True)
+        more = {**self._origin(), **account(folder, earlier + 1)}
+        write_status(folder, "running", **more)
+        return more
+
+    def _origin(self) -> dict[str, Any]:
+        job = {} if self._job is None else {"job": self._job}
+        return {"submission": self._submission.name, **job}
+
+    def _open(self, points: Sequence[Point]) -> Session | Exception:
+        """Return the model of `points`, or why it cannot be loaded: that fails all of them."""
         references = self._submission.directory / SWEEP / REFERENCES
-        session = Session(points[0].study.model, references)
-        session.expect(point.study for point in points)
+        try:
+            session = Session(points[0].study.model, references)
+            session.expect(point.study for point in points)
+        except Exception as error:
+            return error
         return session
 
-    def _measured(self, point: Point, session: Session) -> Measured:
+    def _measured(self, point: Point, session: Session, more: dict[str, Any]) -> Measured:
         from otherview.results.run_study import measure_study
 
         folder = self._folder(point)
-        attempt = self._attempt(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         files = self._thread.submit(write_hydra_files, folder, point)
-        with signs_of_life(folder):
-            measured = measure_study(
-                point.study, folder, self._report, session, start_of(self._submission, attempt)
-            )
-            files.result()  # not before the previous point is finished
+        measured = measure_study(point.study, folder, self._report, session, more)
+        files.result()  # not before the previous point is finished
         return measured
 
     def _finish_later(self, point: Point, measured: Measured, start: float) -> None:
@@ -140,11 +207,12 @@ class Runner:
             self._await()
 
     def _finish(self, point: Point, measured: Measured, report: Progress, start: float) -> None:
+        before = file_system_time(measured.folder)
         try:
             with signs_of_life(measured.folder):
                 measured.finish(report, lambda: is_done(point, self._submission))
             (measured.folder / "traceback.txt").unlink(missing_ok=True)
-            remove_partial(measured.folder, start)
+            remove_partial(measured.folder, before)
         except Exception as error:
             self._fail(point, error)
             return
@@ -156,50 +224,43 @@ class Runner:
         if self._finishing is not None:
             self._finishing.result()
 
-    def _attempt(self, folder: Path) -> int:
-        """Return which attempt at a point this is. Raises RuntimeError after too many."""
-        status, _ = read_status(folder)
-        cut_short = status.get("state") in ("running", "interrupted")
-        again = cut_short and status.get("submission") == self._submission.name
-        attempt = int(status.get("attempt", 1)) + 1 if again else 1
-        if attempt > MAX_ATTEMPTS:
-            raise RuntimeError(
-                f"stopped {MAX_ATTEMPTS} times before its end: give tasks more time "
-                "(hydra.launcher.time) or memory"
-            )
-        return attempt
-
     def _fail(self, point: Point, error: Exception) -> None:
-        self.failures.append(Failure(point, leave_traceback(point, self._submission, error)))
-        self._say(f"failed {point.folder}: {self.failures[-1].reason}")
+        status, _ = read_status(self._folder(point))
+        kept: dict[str, Any] = {n: status[n] for n in ("attempt", "kept") if n in status}
+        reason = leave_traceback(point, self._submission, error, {**self._origin(), **kept})
+        self.failures.append(Failure(point, reason))
+        self._say(f"failed {point.folder}: {reason}")
+        if ends_task(error):
+            self._lost = error
+
+    def _check_device(self) -> None:
+        if self._lost is not None:
+            reason = " ".join(str(self._lost).split())
+            raise LostDeviceError(f"no more points are run here: {reason}") from self._lost
 
     def _folder(self, point: Point) -> Path:
         return self._submission.directory / point.folder
 
 
+GOT_FURTHER = 1
+"""`trouble` of a point that was begun, and whose last start kept something."""
+
+
+def trouble(folder: Path) -> int:
+    """Return 0 for a point that was never tried, GOT_FURTHER, or more for each fruitless start."""
+    status, _ = read_status(folder)
+    starts = fruitless(folder, status)
+    if status.get("state") == "failed" and status.get("cause") == "machine":
+        starts += 1
+    return GOT_FURTHER + starts if starts else GOT_FURTHER * (newest_batch(folder) > 0)
+
+
 def is_done(point: Point, submission: Submission) -> bool:
-    """Return whether `submission` need not run a point (again): its `rerun` decides."""
+    """Return whether `submission` need not run a point (again)."""
     state = state_of(submission.directory / point.folder)
-    if state.kind is not Kind.WHOLE:
-        return False
+    since = submission.since.get(point.identity, "")
     rerun = submission.launcher.get("rerun", "missing")
-    if rerun == "missing" or (rerun == "outdated" and not state.outdated):
-        return True
-    status = state.status
-    return status.get("state") == "finished" and status.get("submission") == submission.name
-
-
-def start_of(submission: Submission, attempt: int) -> dict[str, Any]:
-    start: dict[str, Any] = {"submission": submission.name, "attempt": attempt}
-    job = job_id(os.environ)
-    return start if job is None else {**start, "job": job}
-
-
-def job_id(environment: Mapping[str, str]) -> str | None:
-    """Return the Slurm job of this process, as `array_task` or a number; None outside Slurm."""
-    if "SLURM_ARRAY_JOB_ID" in environment:
-        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
-    return environment.get("SLURM_JOB_ID") if "SUBMITIT_EXECUTOR" in environment else None
+    return state.kind is Kind.WHOLE and not state.owes(since, rerun)
 
 
 def write_hydra_files(folder: Path, point: Point) -> None:
@@ -210,33 +271,23 @@ def write_hydra_files(folder: Path, point: Point) -> None:
             temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
 
 
-def leave_traceback(point: Point, submission: Submission, error: Exception) -> str:
-    """Write the traceback into the point's folder and the log; return its last line."""
+def leave_traceback(
+    point: Point, submission: Submission, error: Exception, origin: dict[str, Any]
+) -> str:
+    """Write the traceback into the point's folder and the log; return its last line.
+
+    `origin` is what `status.json` says of the start that failed.
+    """
     text = "".join(traceback.format_exception(error))
     sys.stderr.write(f"{point.folder}\n{text}")
     reason = " ".join(str(error).split()) or type(error).__name__
     folder = submission.directory / point.folder
-    more = {"cause": "machine"} if is_machine_failure(error) else {}
+    cause = {"cause": "machine"} if is_machine_failure(error) else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_status(folder, "failed", reason, **start_of(submission, 1), **more)
+        write_status(folder, "failed", reason, **origin, **cause)
         with replacing(folder / "traceback.txt") as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as unwritable:
         sys.stderr.write(f"the traceback could not be left in {folder}: {unwritable}\n")
     return reason
-
-
-def is_machine_failure(error: BaseException) -> bool:
-    """Return whether an error is the machine's, not the study's: no memory, disk or device."""
-    import torch
-
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
-    causes = [error, error.__cause__, error.__context__]
-    return any(
-        isinstance(cause, (MemoryError, torch.OutOfMemoryError))
-        or (isinstance(cause, OSError) and cause.errno in full)
-        or "No space left on device" in str(cause)
-        for cause in causes
-        if cause is not None
-    )

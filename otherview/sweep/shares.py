@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from otherview.sweep.points import Point
 
 
-def deal(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list[list[int]]:
+def deal(
+    points: Sequence[Point], todo: Sequence[int], tasks: int, died: Collection[int] = ()
+) -> list[list[int]]:
     """Return the indices `todo` of `points` as at most `tasks` shares of nearly equal cost.
 
     Points of one model, and within it of one scene and seed, stay together, so that a task loads
-    few models and generates few reference images. No share is empty.
+    few models and generates few reference images. No share is empty. Those that `died` the last
+    time are last in their shares, or alone, and in as many shares as there are tasks.
     """
+    sound = [index for index in todo if index not in died]
+    shares = deal_sound(points, sound, tasks) if sound else []
+    last: list[list[int]] = [[] for _ in range(min(tasks, len(todo)))]
+    for number, index in enumerate(index for index in todo if index in died):
+        last[-1 - number % len(last)].append(index)
+    shares += [[] for _ in range(len(last) - len(shares))]
+    return [[*first, *then] for first, then in zip(shares, last, strict=True) if first or then]
+
+
+def deal_sound(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list[list[int]]:
     costs = {index: max(points[index].cost, 1.0) for index in todo}
     tasks, total = min(tasks, len(costs)), sum(costs.values())
     dealt: list[list[int]] = [[] for _ in range(tasks)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from otherview.results.state import SWEEP
 from otherview.study.errors import StudyError
 from otherview.sweep.points import Point
 
+TIME = "%Y%m%dT%H%M%S"
+"""How a submission's name begins: when it was made."""
 REFERENCES = "references"
 """Folder in SWEEP of the reference images that points share."""
 
@@ -39,6 +43,10 @@ class Submission:
     """`code_version` when it was frozen; tasks of another version refuse to run."""
     host: str
     process: int
+    since: dict[str, str]
+    """Submission from which on a result counts, by identity of points that `rerun=all` asked for.
+
+    An older result is made again, also by a later submission than the one that asked."""
 
     def share(self, task: int) -> list[Point]:
         """Return the points of a task."""
@@ -66,17 +74,32 @@ class Jobs:
     tasks: int
     host: str
 
+    def log(self, submission: Submission, task: int) -> Path:
+        """Return the file of what a task prints, by submitit's names."""
+        if self.kind == "local":
+            name = self.ids[task] if task < len(self.ids) else "none"
+        else:
+            name = self.ids[0] if self.tasks == 1 else f"{self.ids[0]}_{task}"
+        return submission.logs / name / f"{name}_0_log.out"
+
 
 def freeze(
     directory: Path,
     points: Sequence[Point],
     shares: Sequence[Sequence[int]],
     launcher: Mapping[str, Any],
+    since: Mapping[str, str] | None = None,
 ) -> Submission:
-    """Write a new submission, which is never changed afterwards."""
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    """Write a new submission, which is never changed afterwards.
+
+    `since` is what earlier ones still owe; with `rerun=all` this one owes all of its shares.
+    """
+    name = new_name(directory)
+    owed = dict(since or {})
+    if launcher.get("rerun") == "all":
+        owed |= {points[index].identity: name for share in shares for index in share}
     submission = Submission(
-        f"{now}-{uuid.uuid4().hex[:6]}",
+        name,
         directory,
         list(points),
         [list(share) for share in shares],
@@ -84,6 +107,7 @@ def freeze(
         code_version(),
         socket.gethostname(),
         os.getpid(),
+        owed,
     )
     submission.file.parent.mkdir(parents=True, exist_ok=True)
     content = asdict(submission)
@@ -96,6 +120,15 @@ def freeze(
         plain["removed"] = [name for name in base if name not in config]
     write_json(submission.file, content)
     return submission
+
+
+def discard(submission: Submission) -> None:
+    """Remove a submission that started nothing, and the folders that were made for it alone."""
+    submission.file.unlink(missing_ok=True)
+    shutil.rmtree(submission.logs, ignore_errors=True)
+    for folder in (submission.file.parent, submission.directory):
+        with suppress(OSError):  # it holds something else
+            folder.rmdir()
 
 
 def read_submission(file: Path) -> Submission:
@@ -112,18 +145,33 @@ def read_submission(file: Path) -> Submission:
             config = {k: v for k, v in base.items() if k not in removed} | changed
             points.append(Point(**plain, config=config))
         return Submission(**content, directory=file.parent.parent, points=points)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(f"{file} is no submission of a sweep: {error}") from error
 
 
-def read_submissions(directory: Path) -> list[Submission]:
-    """Return the submissions of a sweep, oldest first. Raises StudyError if there is none."""
-    files = sorted((directory / SWEEP).glob("*T*-??????.json"))
-    if not files:
-        raise StudyError(
-            f"{directory} is not the directory of a sweep: it has no submission in {SWEEP}/"
-        )
-    return [read_submission(file) for file in files]
+def new_name(directory: Path) -> str:
+    """Return a name that sorts after those of all submissions, whatever their clocks."""
+    now = datetime.now(UTC)
+    for file in submission_files(directory)[-1:]:
+        with suppress(ValueError):
+            last = datetime.strptime(file.name[:15] + "+0000", f"{TIME}%z")
+            now = max(now, last + timedelta(seconds=1))
+    return f"{now.strftime(TIME)}-{uuid.uuid4().hex[:6]}"
+
+
+def submission_files(directory: Path) -> list[Path]:
+    return sorted((directory / SWEEP).glob("*T*-??????.json"))
+
+
+def read_submissions(directory: Path) -> tuple[list[Submission], list[str]]:
+    """Return the submissions of a sweep, oldest first, and a warning for each that is damaged."""
+    submissions, warnings = [], []
+    for file in submission_files(directory):
+        try:
+            submissions.append(read_submission(file))
+        except StudyError as error:
+            warnings.append(f"{error}; it is left out")
+    return submissions, warnings
 
 
 def planned_points(submissions: Sequence[Submission]) -> list[Point]:
@@ -140,9 +188,22 @@ def write_jobs(submission: Submission, jobs: Jobs) -> None:
     write_json(submission.file.with_suffix(".jobs.json"), asdict(jobs))
 
 
-def read_jobs(submission: Submission) -> Jobs | None:
-    """Return what a submission was started as; None if it ran at once or was never started."""
+def read_jobs(submission: Submission) -> tuple[Jobs | None, str]:
+    """Return what a submission was started as, and a warning if its file is damaged.
+
+    The folders that submitit makes for logs tell it too: a launcher that was killed between the
+    start and the file, or a file that is lost, loses no job. None if it ran at once.
+    """
+    kind, file = submission.launcher["kind"], submission.file.with_suffix(".jobs.json")
+    if kind == "sequential":
+        return None, ""
+    warning = ""
     try:
-        return Jobs(**json.loads(submission.file.with_suffix(".jobs.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
+        return Jobs(**json.loads(file.read_bytes())), ""
+    except (OSError, ValueError, TypeError) as error:
+        if not isinstance(error, FileNotFoundError):
+            warning = f"{file} is damaged: {' '.join(str(error).split())}; the logs name its jobs"
+    names = (path.name.split("_")[0] for path in submission.logs.glob("*") if path.is_dir())
+    ids = sorted({name for name in names if name.isdigit()}, key=int)
+    jobs = Jobs(kind, ids, len(submission.shares), submission.host) if ids else None
+    return jobs, warning

@@ -14,11 +14,15 @@ from types import FrameType
 from typing import Any
 
 from otherview.disk.fingerprint import code_version, same_version, version_changes
-from otherview.sweep.running import job_id, run_points
+from otherview.sweep.machine_failures import missing_gpu
+from otherview.sweep.running import LostDeviceError, run_points
 from otherview.sweep.submissions import Submission, read_submission
+from otherview.sweep.tasks import lost_devices
 
 MAX_GRACE_S = 600.0
 """Seconds that a stopped task waits for Slurm to end it."""
+MAX_NODES = 3
+"""Nodes on which a task is tried whose GPU is missing or breaks."""
 LOCAL_REQUEUE = 144
 """Exit code at which submitit's local executor starts a task again."""
 
@@ -44,14 +48,18 @@ class Share:
         USR2 comes before the time limit: the task requeues itself. TERM comes from a preemption,
         after which Slurm requeues, or from a cancellation, after which nobody does.
         """
-        stop = StopRequest()
+        stop, submission = StopRequest(), read_submission(Path(self.submission))
         try:
-            run_share(read_submission(Path(self.submission)), self.task, stop)
+            run_share(submission, self.task, stop)
         except Stopped:
             if stop.signal == signal.SIGUSR2:
-                requeue()
-            await_the_end()
+                requeue(submission)
+            await_the_end(submission)
             raise SystemExit(f"stopped by signal {stop.signal}") from None
+        except LostDeviceError as error:
+            sys.stderr.write(f"{error}\n")
+            start_elsewhere(submission, self.task, str(error))
+            raise SystemExit(f"{socket.gethostname()}: {error}") from None
 
     def checkpoint(self) -> Any:
         """Return what submitit runs after a requeue: the same share, less what is done."""
@@ -81,8 +89,9 @@ class StopRequest:
 def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     """Run the points of a task that are not done.
 
-    Raises PointsFailedError at the end if some failed, Stopped when asked to stop, and SystemExit
-    if the code or a library has another version than was frozen.
+    Raises PointsFailedError at the end if some failed, Stopped when asked to stop, LostDeviceError
+    if the GPU that it asked for is not there or breaks, and SystemExit if the code or a library has
+    another version than was frozen.
     """
     from otherview.views.console import plain_console
 
@@ -96,8 +105,16 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     points = submission.share(task)
     console = plain_console()
     console.print(f"{socket.gethostname()}: {len(points)} points, task {task} of {submission.file}")
+    lacking = missing_gpu(submission.launcher, points, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if lacking:
+        raise LostDeviceError(lacking)
     failures = run_points(
-        points, submission, stop.report, lambda line: console.print(line, soft_wrap=True), console
+        points,
+        submission,
+        stop.report,
+        lambda line: console.print(line, soft_wrap=True),
+        console,
+        job_id(submission),
     )
     if failures:
         raise PointsFailedError(
@@ -106,15 +123,60 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
         )
 
 
-def requeue() -> None:
-    """Have this task started again by what scheduled it."""
-    if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+def job_id(submission: Submission) -> str | None:
+    """Return the Slurm job of this process, as `array_task` or a number.
+
+    None for a task that Slurm did not start, also inside somebody's `salloc` or `sbatch`: that
+    job may outlive the task.
+    """
+    if submission.launcher["kind"] != "slurm":
+        return None
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def requeue(submission: Submission) -> None:
+    """Have this task started again by what scheduled it. Exits with 1 where Slurm refuses."""
+    if submission.launcher["kind"] == "local":
         sys.exit(LOCAL_REQUEUE)
-    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
+    job = os.environ["SLURM_JOB_ID"]
+    done = subprocess.run(
+        ["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        raise SystemExit(
+            f"Slurm does not start job {job} again ({' '.join(done.stderr.split())}): what is left "
+            f"of its points waits for: otherview sweep resume {shlex.quote(str(submission.directory))}"
+        )
 
 
-def await_the_end() -> None:
+def start_elsewhere(submission: Submission, task: int, reason: str) -> None:
+    """Have Slurm start this task again on another node, unless that was tried too often.
+
+    The job waits from its requeue until this process has ended, so that its nodes can be changed.
+    """
+    if submission.launcher["kind"] != "slurm":
+        return
+    node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
+    tried = [line.split(":")[0] for line in lost_devices(submission, task)]
+    if len(tried) >= MAX_NODES - 1:
+        return
+    with (submission.logs / f"lost-{task}.txt").open("a", encoding="utf-8") as stream:
+        stream.write(f"{node}: {reason}\n")
+    requeue(submission)
+    avoided = [*filter(None, [submission.launcher.get("exclude")]), *tried, node]
+    change = ["scontrol", "update", f"JobId={os.environ['SLURM_JOB_ID']}"]
+    done = subprocess.run(
+        [*change, f"ExcNodeList={','.join(dict.fromkeys(avoided))}"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    sys.stderr.write(f"starts again elsewhere: {' '.join(done.stderr.split()) or 'requeued'}\n")
+    await_the_end(submission)
+
+
+def await_the_end(submission: Submission) -> None:
     """Wait for Slurm to end the task: one that ends by itself when preempted is not requeued."""
     end = time.monotonic() + MAX_GRACE_S
-    while job_id(os.environ) is not None and time.monotonic() < end:
+    while submission.launcher["kind"] == "slurm" and time.monotonic() < end:
         time.sleep(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,6 @@ class Sweep:
     """A sweep of the test's own, and what a user would do with it."""
 
     directory: Path
-    cluster: Cluster
     capture: pytest.CaptureFixture[str]
 
     def start(self, *overrides: str, seeds: int = 3, kind: str = "slurm", **settings: Any) -> str:
@@ -136,7 +136,25 @@ def sweep(
     tmp_path: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> Sweep:
     monkeypatch.setenv("COLUMNS", "200")
-    return Sweep(tmp_path / "sweep", cluster, capsys)
+    del cluster  # it runs
+    return Sweep(tmp_path / "sweep", capsys)
+
+
+Faulty = Callable[[str], str]
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Faulty:
+    """Return a `python=` for tasks in which some code runs before everything else."""
+
+    def write(code: str) -> str:
+        script = tmp_path / "faulty.py"
+        start = "import runpy, sys; del sys.argv[:4]; sys.argv.insert(0, 'submitit')"
+        run = "runpy.run_module('submitit.core._submit', run_name='__main__')"
+        script.write_text(f"{code}\n{start}\n{run}\n")
+        return f"{sys.executable} {script}"
+
+    return write
 
 
 @pytest.fixture

@@ -109,7 +109,9 @@ def find_points(
     for number, folder in enumerate(sorted(folders, key=lambda folder: folder.name), start=1):
         state, summary = examine(folder, verified=verified)
         report("checking points", number, len(folders))
-        if summary:
+        if state.changed:
+            left_out.append(LeftOut(folder.name, f"outdated: {state.changed}"))
+        elif summary:
             points.append(point_of(folder, summary, configs))
         else:
             prefix = "" if state.kind in (Kind.DAMAGED, Kind.MISSING) else "unfinished: "
