@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
 from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
 from otherview.study import Study
+from otherview.study.compose import check_run_settings, run_settings
 from otherview.study.prompts import check_lengths, study_prompts
 from otherview.sweep.points import Point
 
@@ -25,6 +26,7 @@ def check_points(points: Sequence[Point], report: Progress = silent) -> list[Poi
     """
     known, checked = Known(), []
     for point in points:
+        known.check_settings(point.config)
         checked.append(point.changed(cost=known.cost(point.study)))
         report("checking points", len(checked), len(points))
     return checked
@@ -35,6 +37,10 @@ class Known:
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
+
+    def check_settings(self, config: Mapping[str, Any]) -> None:
+        """Raise StudyError if settings of the views need what is not installed."""
+        self._once(f"settings {run_settings(config)}", lambda: check_run_settings(config))
 
     def cost(self, study: Study) -> float:
         """Return the floating-point operations of `study`. Raises StudyError if it cannot run."""

@@ -140,14 +140,14 @@ def requeue(submission: Submission) -> None:
     """Have this task started again by what scheduled it. Exits with 1 where Slurm refuses."""
     if submission.launcher["kind"] == "local":
         sys.exit(LOCAL_REQUEUE)
-    job = os.environ["SLURM_JOB_ID"]
+    job, where = os.environ["SLURM_JOB_ID"], shlex.quote(str(submission.directory))
     done = subprocess.run(
         ["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60
     )
     if done.returncode:
         raise SystemExit(
             f"Slurm does not start job {job} again ({' '.join(done.stderr.split())}): what is left "
-            f"of its points waits for: otherview sweep resume {shlex.quote(str(submission.directory))}"
+            f"of its points waits for: otherview sweep resume {where}"
         )
 
 
