@@ -13,7 +13,7 @@ from torch import Tensor
 from otherview.models import weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache
-from otherview.models.inputs import as_input
+from otherview.models.input_files import as_input
 from otherview.study import Model
 
 

@@ -20,7 +20,7 @@ from otherview.study.prompts import TokenPlace
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from otherview.models.inputs import Input
+    from otherview.models.input_files import Input
     from otherview.passes.session import Session
 
 

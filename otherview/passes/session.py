@@ -20,7 +20,7 @@ from otherview.models import weights
 from otherview.models.calls import Calls, ImageLatents, encode_reference
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
-from otherview.models.inputs import Input, as_input
+from otherview.models.input_files import Input, as_input
 from otherview.models.loaded import LoadedModel
 from otherview.models.scene import draw_reference, open_reference, scene_texts
 from otherview.models.sites import hook_sites

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from otherview.disk.fingerprint import code_version, same_version
-from otherview.models.inputs import changed_input
+from otherview.models.input_files import changed_input
 from otherview.results.attempts import MAX_ATTEMPTS, fruitless
 from otherview.results.integrity import DamageError, VerifiedStamps, read_sealed
 from otherview.results.status import Working, is_alive, read_status

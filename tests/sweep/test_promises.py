@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from otherview.models.inputs import changed_input
+from otherview.models.input_files import changed_input
 from otherview.results import run_study
 from otherview.results.attempts import account, fruitless
 from otherview.results.status import process_runs, read_status, write_status
