@@ -191,7 +191,7 @@ def time_composition(table: Table, points: int) -> None:
 
 def time_reading(table: Table, sweep: Path, points: int) -> None:
     """Copies a point's folder until there are `points`, and reads them all."""
-    submission = read_submissions(sweep)[0]
+    submission = read_submissions(sweep)[0][0]
     one = submission.points[0]
     planned = [renamed(one, number) for number in range(points)]
     many = sweep.with_name("many")

@@ -27,15 +27,22 @@ def as_input(path: str | None) -> Input | None:
     return {"path": named, "content": content_of(shipped_or_own(path))}
 
 
-def changed_input(inputs: Mapping[str, Mapping[str, Any]]) -> str:
+def changed_input(
+    inputs: Mapping[str, Mapping[str, Any]], contents: dict[str, str] | None = None
+) -> str:
     """Return which of `inputs`, by setting, has other content now; empty if none is known to.
 
     A path that is not there says nothing: the result may have been copied to another machine.
+    `contents` holds what paths were found to contain, and gets those that are looked at.
     """
+    contents = {} if contents is None else contents
     for setting, written in inputs.items():
-        path = shipped_or_own(str(written["path"]))
-        if path.exists() and content_of(path) != written["content"]:
-            return f"{setting}={written['path']} was changed after the result was made"
+        name = str(written["path"])
+        if name not in contents:
+            path = shipped_or_own(name)
+            contents[name] = content_of(path) if path.exists() else ""
+        if contents[name] not in ("", written["content"]):
+            return f"{setting}={name} was changed after the result was made"
     return ""
 
 

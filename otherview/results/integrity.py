@@ -116,6 +116,8 @@ class VerifiedStamps:
     def __init__(self, path: Path) -> None:
         self._path, self._changed = path, False
         self._stamps: dict[str, Stamps] = {}
+        self.contents: dict[str, str] = {}
+        """What the inputs of results contain, by path: each is looked at once."""
         with suppress(OSError, ValueError, AttributeError, TypeError, LookupError):
             content, written = json.loads(path.read_bytes()), path.stat().st_mtime_ns
             self._stamps = {name: settled(each, written) for name, each in content.items()}

@@ -132,7 +132,7 @@ def examine(
     state = ResultState(
         Kind.WHOLE,
         outdated=not same_version(origin, code_version()),
-        changed=changed_input(origin.get("inputs", {})),
+        changed=changed_input(origin.get("inputs", {}), verified.contents if verified else None),
         made_again=status.get("state") == "running" and is_alive(folder, status, working),
         status=status,
     )
