@@ -61,7 +61,7 @@ class Sweep:
     def start(self, *overrides: str, seeds: int = 3, kind: str = "slurm", **settings: Any) -> str:
         """Launches points, a seed each; returns what was printed."""
         register_resolvers()
-        chosen = {**default_settings(kind), "workers": 1}
+        chosen = default_settings(kind) | ({} if kind == "sequential" else {"workers": 1})
         if kind == "slurm":
             small = {"gpus_per_node": None, "cpus_per_task": 1, "mem": "1GB"}
             chosen |= {**small, "time": 30, "signal_delay_s": 60}
