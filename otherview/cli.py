@@ -29,8 +29,12 @@ CLOSED_PIPE = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return its exit code. An error of the user is one line on stderr."""
+    """Run one subcommand and return its exit code.
+
+    An error of the user is one line on stderr, or with HYDRA_FULL_ERROR=1 a traceback.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"  # run and plan set it for Hydra
     try:
         code = dispatch(words)
         sys.stdout.flush()
@@ -41,14 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return CLOSED_PIPE
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except OSError as error:
-        if error.filename is None:
+        if wants_tracebacks:
             raise
-        sys.stderr.write(f"error: {error.strerror}: {error.filename}\n")
-        return 1
+        return failed(str(error))
+    except OSError as error:
+        if wants_tracebacks or error.filename is None:
+            raise
+        return failed(f"{error.strerror}: {error.filename}")
     return code
+
+
+def failed(line: str) -> int:
+    """Write an error and return its exit code."""
+    sys.stderr.write(f"error: {line}\n")
+    return 1
 
 
 def dispatch(words: Sequence[str]) -> int:
