@@ -16,6 +16,7 @@ from otherview.stats.flip_null import MaxNull
 from otherview.stats.inputs import real_array
 from otherview.stats.paired import check_alpha
 from otherview.stats.role_null import (
+    LEAST_PILOT,
     PILOT,
     Randomisations,
     RoleUnits,
@@ -276,7 +277,8 @@ def randomise(
     units = role_units(differences, means, design)
     plan = randomisations(design, items, flips, seed)
     if items:
-        pilot = randomisations(design, items, min(PILOT, -(-plan.rows // 4)), seed, stream=1)
+        rows = min(plan.rows, PILOT, max(LEAST_PILOT, plan.rows // 4))
+        pilot = randomisations(design, items, rows, seed, stream=1)
         units = with_width(units, pilot, running)
     return units, plan, p_values(units, plan, reach(units, plan, running), alpha)
 

@@ -27,8 +27,9 @@ DRAWS = 20_000
 ROWS = 256
 UNITS = 1008
 """Randomisations and units worked on at a time; 1 MB per array."""
-PILOT = 2048
-"""Randomisations from which the width of each unit's null is read."""
+LEAST_PILOT, PILOT = 500, 2048
+"""Randomisations from which the width of each unit's null is read: a quarter of all, within these
+limits."""
 WIDTH_TAIL = 0.05
 """Share of them beyond the width, besides the data's own labels."""
 WIDE = 1.25
