@@ -191,7 +191,10 @@ def test_the_role_test_takes_the_wordings_of_all_contrasts_and_relabels_within_e
         {"templates": "nouns", "test": 8, "control": 8},
         {"templates": "viewpoint", "test": 1, "control": 1},
     ]
-    assert "within each of 2 templates" in pocket(combined)["generalises"][1]["sentence"]
+    assert (
+        "within each template and frame (2 strata)"
+        in pocket(combined)["generalises"][1]["sentence"]
+    )
     answers = {row["over"]: row["answer"] for row in pocket(combined)["generalises"]}
     assert answers == {
         "items": "not tested", "wordings": "tested", "seeds": "described",

@@ -34,7 +34,10 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
             f"control wordings and over {items}{listed(role['called_units'])}."
         )
         if role["frames"] > 1:
-            yield f"Roles are compared and relabelled within each of {role['frames']} templates."
+            yield (
+                "Roles are compared and relabelled within each template and frame of wordings "
+                f"({role['frames']} strata)."
+            )
     tests = [test for test in result["contrasts"] if "placebo" not in test] or result["contrasts"]
     if note := next((test["note"] for test in tests if test["note"]), ""):
         yield f"This study cannot show that any {of_model} differs between wordings: {note}."

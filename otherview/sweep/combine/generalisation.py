@@ -68,7 +68,7 @@ def about_wordings(group: Group, tested: Tested) -> dict[str, str]:
 
 
 def within(strata: int) -> str:
-    return f", within each of {strata} templates" if strata > 1 else ""
+    return f", within each template and frame ({strata} strata)" if strata > 1 else ""
 
 
 def about_scenes(group: Group) -> dict[str, str]:
