@@ -33,6 +33,7 @@ from otherview.views.sweep_console import print_combined
 from tests.damages import DAMAGES, WHOLE, cut
 
 ITEMS = ["a cat", "an owl", "an ant", "a fly"]
+FOUR = f"creatures.items=[{','.join(ITEMS)}]"
 POINTS = [
     ("pocket", "viewpoint", 0),
     ("pocket", "viewpoint", 1),
@@ -43,22 +44,26 @@ POINTS = [
 ]
 
 
+def write_point(folder: Path, overrides: list[str]) -> None:
+    """Measure and write a finished point of the kitchen study."""
+    study = compose_study(["+experiment=kitchen", "nulls.splits=2", *overrides])
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.structured(study), folder / ".hydra" / "config.yaml")
+    measurement = measure(study)
+    write_measurement(folder, study, measurement)
+    write_analyses(folder, study, measurement, analyse(measurement.responses, study))
+    write_status(folder, "finished")
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six finished points of pocket with four creatures."""
     directory = tmp_path_factory.mktemp("sweep")
     for number, (model, templates, seed) in enumerate(POINTS):
-        study = compose_study(
-            ["+experiment=kitchen", f"model={model}", f"templates={templates}", f"seed={seed}",
-             f"creatures.items=[{','.join(ITEMS)}]", "nulls.splits=2"]
-        )  # fmt: skip
-        folder = directory / f"{model}-{templates}-seed{seed}-{number:08x}"
-        (folder / ".hydra").mkdir(parents=True)
-        OmegaConf.save(OmegaConf.structured(study), folder / ".hydra" / "config.yaml")
-        measurement = measure(study)
-        write_measurement(folder, study, measurement)
-        write_analyses(folder, study, measurement, analyse(measurement.responses, study))
-        write_status(folder, "finished")
+        write_point(
+            directory / f"{model}-{templates}-seed{seed}-{number:08x}",
+            [f"model={model}", f"templates={templates}", f"seed={seed}", FOUR],
+        )
     return directory
 
 
@@ -201,6 +206,33 @@ def test_the_role_test_takes_the_wordings_of_all_contrasts_and_relabels_within_e
         "scenes": "not tested", "models": "not tested",
     }  # fmt: skip
     assert "4 items give at best p = 0.125" in pocket(combined)["generalises"][0]["sentence"]
+
+
+def test_what_else_is_swept_makes_groups_that_say_how_they_differ(tmp_path: Path) -> None:
+    drawn = ["scene.name=drawn", "scene.image=null", "scene.prompt=A room", "scene.steps=1"]
+    swept = [
+        [],
+        ["name=own", "question=Mine?", "published=null"],
+        ["creatures.name=two", "creatures.items=[a dog,a moth]"],
+        drawn,
+        ["capture=both"],
+    ]
+    for number, overrides in enumerate(swept):
+        point = ["model=pocket", "capture=heads", FOUR, *overrides]
+        write_point(tmp_path / f"point-{number:08x}", point)
+    found = combine(tmp_path)
+    assert found["left_out"] == []
+    one, both = "capture.units=['heads']", "capture.units=['heads', 'slices16']"
+    assert {group["title"] for group in found["groups"]} == {
+        f"pocket, study=kitchen, {one}, creatures=graded30, scene=pocket_kitchen",
+        f"pocket, study=own, {one}, creatures=graded30, scene=pocket_kitchen",
+        f"pocket, study=kitchen, {one}, creatures=two, scene=pocket_kitchen",
+        f"pocket, study=kitchen, {one}, creatures=graded30, scene=drawn",
+        f"pocket, study=kitchen, {both}, creatures=graded30, scene=pocket_kitchen",
+    }
+    heads = pl.read_parquet(tmp_path / "combined_heads.parquet")
+    assert heads["group"].n_unique() == 5
+    assert pl.read_parquet(tmp_path / "combined_slices16.parquet")["group"].n_unique() == 1
 
 
 def test_a_wording_of_two_contrasts_counts_in_the_larger_one() -> None:

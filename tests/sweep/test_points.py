@@ -58,6 +58,16 @@ def test_a_name_says_what_was_varied_and_keeps_the_folder_that_is_there(
     assert len(long.folder) <= 120
 
 
+def test_of_several_studies_each_point_names_its_own(compose: Compose) -> None:
+    alone, *_ = compose([KITCHEN, [*KITCHEN, "seed=1"]])
+    assert alone.folder == f"pocket-viewpoint-seed0-{alone.identity}"
+    jobs = [[f"+experiment={name}", "model=pocket"] for name in ("kitchen", "kitchen_controlled")]
+    assert [point.folder for point in compose(jobs)] == [
+        f"kitchen-{alone.folder}",
+        f"kitchen_controlled-pocket-nouns-seed0-{compose(jobs[1:])[0].identity}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from otherview.disk.progress import silent
+from otherview.sweep.command import main
 from otherview.sweep.following import look
 from otherview.sweep.viewing import make_pages
 from tests.conftest import THREE_CREATURES, Program
@@ -47,7 +50,9 @@ def kill_itself(*_: object) -> list[str]:
     return []
 
 
-def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(tmp_path: Path) -> None:
+def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("submitit")
     go = tmp_path / "go"
     (tmp_path / "site").mkdir()
@@ -76,6 +81,23 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(tmp_path: Path
     assert f"otherview sweep status '{directory}'" in started.stdout
     go.touch()
     until(lambda: look(directory).of("done"), "the point", 300)
+    with read_only(directory):
+        assert main(["collect", str(directory)]) == 1
+    assert capsys.readouterr().err == f"error: Read-only file system: {directory}/combined.json\n"
+
+
+@contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """A disk that takes no writes."""
+    path = str(directory)
+    bound = subprocess.run(["mount", "--bind", path, path], capture_output=True, check=False)
+    if bound.returncode:
+        pytest.skip(f"nothing can be mounted here: {bound.stderr.decode().strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", path], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @pytest.mark.parametrize("launcher", ["sequential", "basic"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Any
 
 from otherview.study import Study, Templates
 from otherview.sweep.combine.finished_points import Point, contrast_key
+
+MAX_VALUE = 60
+"""Characters of a setting's value in a title."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,18 @@ def differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def title_of(study: Study, differs: Mapping[str, Any]) -> str:
-    """Return the model and what else differs; the name of a section stands for its settings."""
+    """Return the model and what else differs; the name of a section stands for its settings.
+
+    The name of a study stands for its question too, and what was published of it is no title.
+    """
     named = {setting.split(".")[0] for setting in differs if setting.endswith(".name")}
+    unsaid = {"published", "question"} if "name" in differs else {"published"}
     parts = [study.model.name]
     for setting, value in differs.items():
         section, is_name = setting.split(".")[0], setting.endswith(".name")
-        if section not in named or (is_name and section != "model"):
-            parts.append(f"{section if is_name else setting}={value}")
+        if setting == "name":
+            parts.insert(1, f"study={value}")
+        elif section not in named | unsaid or (is_name and section != "model"):
+            written = textwrap.shorten(str(value), MAX_VALUE, placeholder=" ...")
+            parts.append(f"{section if is_name else setting}={written}")
     return ", ".join(parts)
