@@ -119,6 +119,16 @@ def test_too_few_items_are_said_to_show_nothing() -> None:
     assert "None of" not in text
 
 
+def test_wordings_that_vary_unequally_are_said_to_be() -> None:
+    study = kitchen("templates=nouns", "capture=heads", "capture.response=log_rms")
+    measurement = made_up(study)
+    assert "vary" not in printed(summary(study, measurement))
+    energy = measurement.responses.energy
+    common = np.exp(np.log(energy[:, 8:]).mean(axis=1, keepdims=True))
+    energy[:, 8:] = np.sqrt(energy[:, 8:] * common)
+    assert "Wordings of the test role vary " in printed(summary(study, measurement))
+
+
 def framed(role: str, frame: str, words: str) -> str:
     return f"{{prompt: '{frame} {words} {{creature}}, {role}', frame: {frame}}}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otherview.views.numbers import percent
+from otherview.views.numbers import percent, significant
 
 NOUNS = {"heads": "heads", "slices16": "slices"}
 """Units by unit set."""
@@ -49,6 +49,9 @@ UNEQUAL_TOKENS = (
     "The wordings differ in token count or in the position of the item. Every pair has this "
     "difference, so no sign flip removes it."
 )
+UNEQUAL_WORDINGS = 1.5
+"""Ratio of the roles' SDs between wordings above which the level of the role test is in doubt: with
+eight wordings per role, 6% instead of 5% for 48 heads (docs/role_test_level.md)."""
 SHARED_ITEMS = "The maps share their items, so agreement says nothing about new items."
 
 
@@ -68,6 +71,16 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     tokens = summary["tokens"]
     if not (tokens["equal_count"] and tokens["equal_item_position"]):
         found.append(UNEQUAL_TOKENS)
+    for result in summary["results"].values():
+        ratio = result.get("role_test", {}).get("wording_sd_ratio", 1.0)
+        if max(ratio, 1 / ratio) > UNEQUAL_WORDINGS:
+            role = "test" if ratio > 1 else "control"
+            found.append(
+                f"Wordings of the {role} role vary {significant(max(ratio, 1 / ratio))} times as "
+                "much as those of the other (SD). The role test assumes that they vary equally; if "
+                "they do not, it calls too many units."
+            )
+            break
     return found
 
 
