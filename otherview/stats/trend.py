@@ -80,7 +80,7 @@ def trend(
 
     `differences` is `[pairs, units]`; `dose` `[pairs]` holds a number a pair (the place of its
     block on the graded axis), the same within a block; `blocks` `[pairs]` as in
-    `sign_flip_test`. Up to 200,000 permutations (8 blocks) all are taken; above, 20,000 are
+    `sign_flip_test`. Up to 200,000 permutations (8 blocks) all are taken; above, 10,000 are
     drawn, or as many as `flips` says. Assumes that with no trend the block means are
     exchangeable; a mean effect, however large, is none of the test's business.
 
