@@ -207,7 +207,7 @@ def test_points_that_run_inside_a_job_of_the_user_s_own_are_seen_to_run(
     assert code == 0
     assert "to stop after the current batch" in told
     cluster.cancel_all()
-    until(lambda: not sweep.look().of("running"), "the end of the worker")
+    until(lambda: not sweep.look().busy, "the end of the worker")
     sweep.resume()
 
 
