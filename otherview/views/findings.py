@@ -10,6 +10,7 @@ from otherview.analysis.statistics import STATISTICS
 from otherview.views.numbers import DASH, count, decimal, percent, plural, significant
 from otherview.views.table_model import Table
 from otherview.views.vocabulary import (
+    AT_LEAST,
     CONFIRMED,
     DIFFERS,
     FOLLOWS,
@@ -86,6 +87,8 @@ FINDINGS = (
     Finding("sign_flip", "critical_t", "critical |t|", decimal),
     Finding("sign_flip", "patterns", "sign patterns", of_entry=patterns),
     Finding("sign_flip", "smallest_p", "smallest p that these items allow", significant),
+    Finding("discovery_bounds", "true_discoveries", AT_LEAST),
+    Finding("difference_intervals", "margin", "no mean difference is larger than", significant),
     Finding("discover_confirm", "confirmed", CONFIRMED, of_entry=confirmed),
     Finding("split_half", "mean_correlation", SPLIT_HALF, decimal),
     Finding("split_half", "replication", "replicated in the other half", percent),
