@@ -54,6 +54,8 @@ def test_every_control_leaves_tables_of_its_own(folder: Path) -> None:
             summary["results"]["heads"]["published_reading"]["counts"][0]["observed"]
             == (row["results"]["heads"]["observed"])
         )
+        intervals = summary["results"]["heads"]["difference_intervals"]
+        assert row["results"]["heads"].get("margin") == intervals.get("margin")
 
 
 def test_a_condition_of_several_contrasts_is_measured_once(

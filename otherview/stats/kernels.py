@@ -19,7 +19,7 @@ def inlined(kernel: Kernel) -> Kernel:
 
 
 def compiled(kernel: Kernel) -> Kernel:
-    """`kernel` as machine code that releases the GIL, cached beside its source.
+    """`kernel` as machine code that releases the GIL, cached next to its source.
 
     Where the source directory is read-only numba uses the user's cache directory; where no
     directory can be written the kernel is compiled again in every process. A file of the cache

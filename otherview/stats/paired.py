@@ -50,7 +50,7 @@ def check_alpha(alpha: float) -> None:
 
 
 def column_sum(values: Float[np.ndarray, "rows units"]) -> Float[np.ndarray, " units"]:
-    """Sum over rows, row after row: a unit's sum never depends on the units beside it."""
+    """Sum over rows, row after row: a unit's sum never depends on the other units."""
     total = np.zeros(values.shape[1])
     for row in values:
         total += row

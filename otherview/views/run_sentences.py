@@ -185,6 +185,7 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
     """Return the findings of the controls that were run."""
     unit_set = main_unit_set(summary)
     found, noun = summary["results"][unit_set], NOUNS[unit_set]
+    own = controls["contrasts"][0]["results"][unit_set]
     said = []
     for row in controls["contrasts"]:
         result = row["results"][unit_set]
@@ -193,7 +194,7 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
                 f"Two sets of wordings of the same role ({row['name']}): "
                 f"{of_all(result['observed'], result['units'])} of {count(result['units'])} "
                 f"{noun} have {above(result['threshold'])} all the same."
-                f"{equivalence(result, controls['contrasts'][0]['results'][unit_set])}"
+                f"{equivalence(result, own, noun, found['sign_flip']['alpha'])}"
             )
     for row in controls.get("selectivity", []):
         result = row["results"][unit_set]
@@ -235,17 +236,18 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
     return said
 
 
-def equivalence(placebo: Summary, contrast: Summary) -> str:
-    """Return how large a difference under a placebo may be, beside the contrast's own; or nothing.
+def equivalence(placebo: Summary, contrast: Summary, noun: str, alpha: float) -> str:
+    """Return an upper bound on the differences under a placebo, for comparison with the contrast.
 
-    The margin holds for all heads together: two one-sided tests of each (Lakens 2017).
+    Empty if either was not computed. The bound holds for all units together: two one-sided tests of
+    each (Lakens 2017).
     """
     if "margin" not in placebo or "largest" not in contrast:
         return ""
     return (
-        f" No one of them differs by more than {significant(placebo['margin'])} between these two "
-        f"sets (95% confidence for all together); the largest difference under the study’s own "
-        f"wordings is {significant(contrast['largest'])}."
+        f" With {percent(1 - alpha)} confidence, none of all {noun} differs by more than "
+        f"{significant(placebo['margin'])}; the largest difference under the study’s own wordings "
+        f"is {significant(contrast['largest'])}."
     )
 
 

@@ -19,7 +19,7 @@ EFFECTS = (
 
 
 def combined_table(group: Group, tested: Tested) -> pl.DataFrame:
-    """A row a unit and contrast, then a row a unit over all contrasts; docs/combined.md."""
+    """One row per unit and contrast, then one per unit over all contrasts; docs/combined.md."""
     responses = tested.responses
     frames = []
     for index, contrast in enumerate(group.contrasts):

@@ -1,0 +1,56 @@
+"""Groups of a combined sweep: what sets points apart, and in which stratum a wording counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from otherview.study.compose import compose_study
+from otherview.sweep.combine import combine
+from otherview.sweep.combine.finished_points import Config, Point
+from otherview.sweep.combine.group_responses import compared, role_wordings
+from otherview.sweep.combine.groups import Contrast, Group
+from tests.test_combine import FOUR, write_point
+
+
+def test_what_else_is_swept_makes_groups_that_say_how_they_differ(tmp_path: Path) -> None:
+    drawn = ["scene.name=drawn", "scene.image=null", "scene.prompt=A room", "scene.steps=1"]
+    swept = [
+        [],
+        ["name=own", "question=Mine?", "published=null"],
+        ["creatures.name=two", "creatures.items=[a dog,a moth]"],
+        drawn,
+        ["capture=both"],
+    ]
+    for number, overrides in enumerate(swept):
+        point = ["model=pocket", "capture=heads", FOUR, *overrides]
+        write_point(tmp_path / f"point-{number:08x}", point)
+    found = combine(tmp_path)
+    assert found["left_out"] == []
+    one, both = "capture.units=['heads']", "capture.units=['heads', 'slices16']"
+    assert {group["title"] for group in found["groups"]} == {
+        f"pocket, study=kitchen, {one}, creatures=graded30, scene=pocket_kitchen",
+        f"pocket, study=own, {one}, creatures=graded30, scene=pocket_kitchen",
+        f"pocket, study=kitchen, {one}, creatures=two, scene=pocket_kitchen",
+        f"pocket, study=kitchen, {one}, creatures=graded30, scene=drawn",
+        f"pocket, study=kitchen, {both}, creatures=graded30, scene=pocket_kitchen",
+    }
+    heads = pl.read_parquet(tmp_path / "combined_heads.parquet")
+    assert heads["group"].n_unique() == 5
+    assert pl.read_parquet(tmp_path / "combined_slices16.parquet")["group"].n_unique() == 1
+
+
+def test_a_wording_of_two_contrasts_counts_in_the_larger_one() -> None:
+    contrasts = []
+    for name in ("matched", "nouns", "viewpoint"):
+        study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={name}"])
+        point = Point(Path(name), Config(study, {}, ""), 0, "", "", "", None, True, True)
+        contrasts.append(Contrast(name, (point,)))
+    wordings = role_wordings(Group("id", "title", {}, tuple(contrasts)))
+    found = {w.text.removeprefix("Render this kitchen "): w.stratum for w in wordings}
+    assert found["from the viewpoint of {creature}"] == "matched"
+    assert found["in the sight of {creature}"] == "nouns"
+    assert found["with {creature} in it"] == "viewpoint"  # where it has nothing to compare with
+    assert {w.stratum for w in compared(wordings)} == {"matched", "nouns"}
+    assert len(compared(wordings)) == 18
