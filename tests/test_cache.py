@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,10 +74,20 @@ def test_a_damaged_entry_is_made_again(
         assert all(map(torch.equal, whole.embeddings, encodings.embeddings))
 
 
-def test_other_weights_and_batches_are_other_entries(small_study: Study, folder: Path) -> None:
+def test_other_weights_and_batches_are_other_entries(
+    small_study: Study, folder: Path, tmp_path: Path
+) -> None:
+    assert small_study.model.path is not None
+    for name in ("copied", "changed"):
+        shutil.copytree(weights.shipped_or_own(small_study.model.path), tmp_path / name)
+    encoder = tmp_path / "changed" / "text_encoder" / "model.safetensors"
+    middle = encoder.stat().st_size // 2
+    content = encoder.read_bytes()
+    encoder.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     models = [
         small_study.model,
-        replace(small_study.model, path="otherview:pocket/checkpoints/pocket_random"),
+        replace(small_study.model, path=str(tmp_path / "copied")),
+        replace(small_study.model, path=str(tmp_path / "changed")),
         replace(small_study.model, text_length=256),
         replace(small_study.model, batch_size=2),
         replace(small_study.model, dtype="bfloat16"),
@@ -85,7 +96,7 @@ def test_other_weights_and_batches_are_other_entries(small_study: Study, folder:
     for model in models:
         Session(model).encodings(replace(small_study, model=model))
         entries.append(len(list(folder.iterdir())))
-    assert entries == [2, 4, 6, 10, 12]
+    assert entries == [2, 2, 4, 6, 10, 12]
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:

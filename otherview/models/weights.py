@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from otherview.disk.file_content import content_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
@@ -135,22 +136,17 @@ def first_line(error: Exception) -> str:
 def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
     """Return the identity of the weights of `parts` of a pipeline, by default of all parts.
 
-    It is the commit on the hub, or a fingerprint of a local folder: name, size, first and last MiB
-    of every file, since gigabytes would take long to read. With `times` it includes modification
-    times, which distinguishes files that differ only in the middle.
+    It is the commit on the hub, or a hash over name and content of every file of a local folder;
+    of files too large to read, over their ends, and with `times` over their modification times.
     """
     if folder.parent.name == "snapshots":
         return folder.name
-    digest, window = hashlib.sha256(), 1 << 20
-    files = [f for part in parts or [""] for f in sorted((folder / part).rglob("*")) if f.is_file()]
-    for file in files:
-        status = file.stat()
-        name = f"{file.relative_to(folder).as_posix()} {status.st_size}"
-        digest.update(f"{name} {status.st_mtime_ns}\n".encode() if times else f"{name}\n".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(window))
-            stream.seek(max(0, status.st_size - window))
-            digest.update(stream.read(window))
+    digest = hashlib.sha256()
+    for part in parts or [""]:
+        for file in (folder / part, *sorted((folder / part).rglob("*"))):
+            if file.is_file():
+                name, content = file.relative_to(folder).as_posix(), content_of(file, times=times)
+                digest.update(f"{name} {content}\n".encode())
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
