@@ -24,7 +24,7 @@ NO_REASON = re.compile(
     r"|Terminating|launch/|forcing|got SIG|Job step aborted)"
     r"|slurmstepd.* DUE TO JOB REQUEUE"
     r"|submitit (INFO|WARNING)|submitit ERROR .* Submitted job triggered an exception"
-    r"|SIG\w+: stops after|starts again elsewhere"
+    r"|SIG\w+: stops after|starts again (without|maybe)"
 )
 """Lines at the end of a log that say only that the task ended."""
 

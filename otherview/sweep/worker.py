@@ -141,9 +141,7 @@ def requeue(submission: Submission) -> None:
     if submission.launcher["kind"] == "local":
         sys.exit(LOCAL_REQUEUE)
     job, where = os.environ["SLURM_JOB_ID"], shlex.quote(str(submission.directory))
-    done = subprocess.run(
-        ["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = scontrol("requeue", job)
     if done.returncode:
         raise SystemExit(
             f"Slurm does not start job {job} again ({' '.join(done.stderr.split())}): what is left "
@@ -166,13 +164,21 @@ def start_elsewhere(submission: Submission, task: int, reason: str) -> None:
         stream.write(f"{node}: {reason}\n")
     requeue(submission)
     avoided = [*filter(None, [submission.launcher.get("exclude")]), *tried, node]
-    change = ["scontrol", "update", f"JobId={os.environ['SLURM_JOB_ID']}"]
-    done = subprocess.run(
-        [*change, f"ExcNodeList={','.join(dict.fromkeys(avoided))}"],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    sys.stderr.write(f"starts again elsewhere: {' '.join(done.stderr.split()) or 'requeued'}\n")
+    nodes = ",".join(dict.fromkeys(avoided))
+    done = scontrol("update", f"JobId={os.environ['SLURM_JOB_ID']}", f"ExcNodeList={nodes}")
+    reason = " ".join(done.stderr.split()) or f"scontrol ended with {done.returncode}"
+    said = f"maybe on the same node ({reason})" if done.returncode else f"without {nodes}"
+    sys.stderr.write(f"starts again {said}\n")
     await_the_end(submission)
+
+
+def scontrol(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run scontrol, also while Slurm ends this task.
+
+    A requeue sends SIGTERM to all processes of the task: without the trap it ends scontrol, too.
+    """
+    command = ["sh", "-c", 'trap "" TERM; exec scontrol "$@"', "scontrol", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def await_the_end(submission: Submission) -> None:
