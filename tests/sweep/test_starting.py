@@ -15,6 +15,7 @@ import pytest
 from otherview.disk.progress import silent
 from otherview.sweep.command import main
 from otherview.sweep.following import look
+from otherview.sweep.tasks import processes_of
 from otherview.sweep.viewing import make_pages
 from tests.conftest import THREE_CREATURES, Program
 from tests.slurm.cluster import until
@@ -81,6 +82,8 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
     assert f"otherview sweep status '{directory}'" in started.stdout
     go.touch()
     until(lambda: look(directory).of("done"), "the point", 300)
+    (submission,) = look(directory).submissions
+    until(lambda: not processes_of(submission), "the end of all that writes", 300)
     with read_only(directory):
         assert main(["collect", str(directory)]) == 1
     assert capsys.readouterr().err == f"error: Read-only file system: {directory}/combined.json\n"
