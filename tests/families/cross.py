@@ -1,0 +1,109 @@
+"""Families whose image tokens read the text by cross-attention."""
+
+from __future__ import annotations
+
+import diffusers
+
+from tests.families import schedulers, text_encoders, tokenizers, vaes
+from tests.families.family import Family, Parts
+
+
+def pixart() -> Parts:
+    tokenizer = tokenizers.t5()
+    return {
+        "tokenizer": tokenizer,
+        "text_encoder": text_encoders.t5(tokenizer),
+        "vae": vaes.kl(4, quant_conv=True, scaling_factor=0.13025),
+        "transformer": diffusers.PixArtTransformer2DModel(
+            sample_size=8,
+            num_layers=3,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            cross_attention_dim=32,
+            caption_channels=text_encoders.WIDTH,
+            use_additional_conditions=False,
+        ),
+        "scheduler": schedulers.dpm_trailing(beta_start=0.0001, beta_end=0.02),
+    }
+
+
+def sana() -> Parts:
+    tokenizer = tokenizers.gemma()
+    return {
+        "tokenizer": tokenizer,
+        "text_encoder": text_encoders.gemma2(tokenizer),
+        "vae": vaes.dc(4),
+        "transformer": diffusers.SanaTransformer2DModel(
+            in_channels=4,
+            out_channels=4,
+            num_layers=3,
+            num_attention_heads=4,
+            attention_head_dim=12,
+            num_cross_attention_heads=3,
+            cross_attention_head_dim=16,
+            cross_attention_dim=48,
+            caption_channels=text_encoders.WIDTH,
+            sample_size=4,
+        ),
+        "scheduler": schedulers.dpm_flow(),
+    }
+
+
+def sdxl() -> Parts:
+    clip, big = tokenizers.clip(), tokenizers.clip(pad_token="!")
+    width = text_encoders.WIDTH
+    return {
+        "vae": vaes.kl(4, quant_conv=True, scaling_factor=0.13025),
+        "text_encoder": text_encoders.clip(clip, projection=False),
+        "text_encoder_2": text_encoders.clip(big),
+        "tokenizer": clip,
+        "tokenizer_2": big,
+        "unet": diffusers.UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=(2, 4),
+            transformer_layers_per_block=(1, 2),
+            use_linear_projection=True,
+            cross_attention_dim=2 * width,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + width,
+            norm_num_groups=4,
+        ),
+        "scheduler": schedulers.euler_leading(),
+        "image_encoder": None,
+        "feature_extractor": None,
+    }
+
+
+FAMILIES = {
+    "pixart_sigma": Family(
+        "PixArtSigmaPipeline",
+        pixart,
+        {"max_sequence_length": 32, "use_resolution_binning": False, "clean_caption": False},
+        traps="sizes are moved to the nearest bin of the published model",
+    ),
+    "sana": Family(
+        "SanaPipeline",
+        sana,
+        {
+            "height": 128,
+            "width": 192,
+            "max_sequence_length": 32,
+            "use_resolution_binning": False,
+            "complex_human_instruction": None,
+        },
+        traps=(
+            "self-attention is linear: no scaled_dot_product_attention to trace; an instruction is "
+            "put before the prompt; factor 32"
+        ),
+    ),
+    "sdxl": Family(
+        "StableDiffusionXLPipeline",
+        sdxl,
+        traps="a U-Net: tokens and heads differ by site; attention_head_dim is the number of heads",
+    ),
+}

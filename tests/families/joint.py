@@ -1,0 +1,116 @@
+"""Families that denoise text and image in one sequence or in two streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+
+from tests.families import processors, schedulers, text_encoders, tokenizers, vaes
+from tests.families.family import Family, Parts
+
+
+def sd3(**settings: Any) -> Parts:
+    clip, big, t5 = tokenizers.clip(), tokenizers.clip(pad_token="!"), tokenizers.t5()
+    return {
+        "transformer": diffusers.SD3Transformer2DModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            num_layers=3,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            caption_projection_dim=32,
+            joint_attention_dim=3 * text_encoders.WIDTH,
+            pooled_projection_dim=2 * text_encoders.WIDTH,
+            pos_embed_max_size=24,
+            **settings,
+        ),
+        "scheduler": schedulers.flow(shift=3.0),
+        "vae": vaes.kl(4, scaling_factor=1.5305, shift_factor=0.0609),
+        "text_encoder": text_encoders.clip(clip),
+        "tokenizer": clip,
+        "text_encoder_2": text_encoders.clip(big),
+        "tokenizer_2": big,
+        "text_encoder_3": text_encoders.t5(t5, width=3 * text_encoders.WIDTH),
+        "tokenizer_3": t5,
+        "image_encoder": None,
+        "feature_extractor": None,
+    }
+
+
+def qwen_image(**settings: Any) -> Parts:
+    tokenizer = tokenizers.qwen()
+    return {
+        "scheduler": schedulers.flow(use_dynamic_shifting=True),
+        "vae": vaes.wan("AutoencoderKLQwenImage"),
+        "text_encoder": text_encoders.qwen25_vl(tokenizer),
+        "tokenizer": tokenizer,
+        "transformer": diffusers.QwenImageTransformer2DModel(
+            in_channels=16,
+            out_channels=4,
+            num_layers=3,
+            attention_head_dim=16,
+            num_attention_heads=3,
+            joint_attention_dim=text_encoders.WIDTH,
+            axes_dims_rope=(4, 4, 8),
+            **settings,
+        ),
+    }
+
+
+def qwen_image_edit(**settings: Any) -> Parts:
+    parts = qwen_image(**settings)
+    return parts | {"processor": processors.qwen_vl(parts["tokenizer"])}
+
+
+def z_image() -> Parts:
+    tokenizer = tokenizers.qwen()
+    return {
+        "scheduler": schedulers.flow(shift=3.0),
+        "vae": vaes.kl(4, scaling_factor=0.3611, shift_factor=0.1159),
+        "text_encoder": text_encoders.qwen3(tokenizer),
+        "tokenizer": tokenizer,
+        "transformer": diffusers.ZImageTransformer2DModel(
+            in_channels=4,
+            dim=48,
+            n_layers=3,
+            n_refiner_layers=2,
+            n_heads=3,
+            n_kv_heads=3,
+            cap_feat_dim=text_encoders.WIDTH,
+            axes_dims=[4, 4, 8],
+            axes_lens=[512, 64, 64],
+        ),
+    }
+
+
+FAMILIES = {
+    "sd3": Family(
+        "StableDiffusion3Pipeline",
+        lambda: sd3(qk_norm="rms_norm"),
+        {"max_sequence_length": 32},
+        traps="text is 77 CLIP positions, then those of T5; no mask; target before text",
+    ),
+    "qwen_image_edit": Family(
+        "QwenImageEditPipeline",
+        qwen_image_edit,
+        guidance_off={"true_cfg_scale": 1.0},
+        picture="image",
+        needs_picture=True,
+        traps=(
+            "the processor needs torchvision; every picture is made one megapixel, and is in the "
+            "text, too; true_cfg_scale is 4.0 but works with a negative prompt only"
+        ),
+    ),
+    "z_image": Family(
+        "ZImagePipeline",
+        z_image,
+        {"max_sequence_length": 64},
+        {"guidance_scale": 0.0},
+        traps=(
+            "1.0 is guidance: off is 0.0; lists of tensors; timestep is 1 − t; it pads "
+            "sequences to multiples of 32"
+        ),
+    ),
+}

@@ -1,0 +1,20 @@
+"""Processors that give a text encoder both words and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import transformers
+
+from otherview.models.processors import without_video
+
+
+def qwen_vl(tokenizer: Any) -> Any:
+    """Return Qwen's processor, without its part for videos."""
+    return without_video(transformers.Qwen2VLProcessor)(
+        image_processor=transformers.Qwen2VLImageProcessorPil(
+            min_pixels=56 * 56, max_pixels=112 * 112
+        ),
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
+    )

@@ -1,0 +1,99 @@
+"""Tokenizers made on the spot: single bytes or characters, and the words of these tests.
+
+Every one has the class that the pipelines name, so that it is saved and loaded as a real one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import transformers
+from tokenizers.pre_tokenizers import ByteLevel
+
+TEXT = """
+a an the in of by as seen to and is are on with from for this that image picture user text prompt
+describe kitchen dog cat owl ant horse chair lamp table large small
+"""
+WORDS = TEXT.split()
+"""What the tokenizers know as whole words."""
+
+CHATML = """{%- for m in messages -%}
+<|im_start|>{{ m.role }}
+{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content -%}
+{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}\
+{% endif %}{% endfor %}{% endif %}<|im_end|>
+{% endfor -%}
+{% if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and not enable_thinking %}<think>
+
+</think>
+
+{% endif %}{% endif %}"""
+
+QWEN_SPECIAL = [
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
+    *("<think>", "</think>"),
+]
+
+
+def merged(
+    letters: list[str], words: list[str], end: str = ""
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return a BPE vocabulary of `letters` and of what builds up `words`, and its merges.
+
+    `end` closes the last letter of every word, as CLIP's tokenizer does.
+    """
+    tokens = dict.fromkeys([*letters, *(letter + end for letter in letters)])
+    merges: dict[tuple[str, str], None] = {}
+    for word in words:
+        parts = [*word[:-1], word[-1] + end]
+        built = parts[0]
+        for part in parts[1:]:
+            merges[built, part] = None
+            built += part
+            tokens[built] = None
+    return {token: i for i, token in enumerate(tokens)}, list(merges)
+
+
+def extended(vocab: dict[str, int], tokens: list[str]) -> dict[str, int]:
+    return vocab | {token: len(vocab) + i for i, token in enumerate(tokens)}
+
+
+def clip(pad_token: str = "<|endoftext|>") -> Any:
+    vocab, merges = merged(sorted(ByteLevel.alphabet()), WORDS, end="</w>")
+    vocab = extended(vocab, ["<|startoftext|>", "<|endoftext|>"])
+    return transformers.CLIPTokenizer(
+        vocab=vocab, merges=merges, pad_token=pad_token, model_max_length=77
+    )
+
+
+def t5(model_max_length: int = 512) -> Any:
+    letters = [chr(i) for i in range(33, 127)]
+    scores = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    scores += [("▁" + word, -3.0) for word in WORDS] + [(letter, -9.0) for letter in letters]
+    return transformers.T5Tokenizer(vocab=scores, extra_ids=0, model_max_length=model_max_length)
+
+
+def qwen() -> Any:
+    """Return Qwen's byte-level tokenizer with its chat markers and a template like its own."""
+    space = ByteLevel(add_prefix_space=False).pre_tokenize_str(" ")[0][0]
+    words = [*WORDS, *(space + word for word in WORDS)]
+    vocab, merges = merged(sorted(ByteLevel.alphabet()), words)
+    return transformers.Qwen2Tokenizer(
+        vocab=extended(vocab, QWEN_SPECIAL),
+        merges=merges,
+        extra_special_tokens=QWEN_SPECIAL[1:7],
+        chat_template=CHATML,
+        model_max_length=4096,
+    )
+
+
+def gemma() -> Any:
+    """Return Gemma's tokenizer: characters, bytes where there is none, `▁` for a space."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"]
+    pairs, merges = merged([chr(i) for i in range(33, 127)] + ["▁"], ["▁" + w for w in WORDS])
+    tokens = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *pairs]
+    return transformers.GemmaTokenizer(
+        vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=4096
+    )
