@@ -1,8 +1,8 @@
 """Processors of text and pictures, without what they hold for videos.
 
-In transformers a processor for videos is part of Qwen's, and that one needs torchvision. A study
-has no videos: without torchvision such a processor is loaded by itself and handed to
-`DiffusionPipeline.from_pretrained`.
+transformers loads the processors of Qwen and Mistral only with torchvision: the first has a part
+for videos, the module of the second imports it. No study needs either. Without torchvision the
+processors are loaded here and handed to `DiffusionPipeline.from_pretrained`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ def without_video(processor: Any) -> Any:
     return type(processor.__name__, (processor,), members)
 
 
-def processors_without_video(folder: Path) -> dict[str, Any]:
+def processors_without_torchvision(folder: Path) -> dict[str, Any]:
     """Return by component the processors of the pipeline in `folder` that only torchvision loads.
 
-    They are loaded without their part for videos. With torchvision installed there are none.
+    Qwen's come without their part for videos. Of Mistral's, of which FLUX.2 dev uses the chat
+    template alone, it is the tokenizer. With torchvision installed there are none.
     """
     import transformers
     from transformers.utils import is_torchvision_available
@@ -38,7 +39,9 @@ def processors_without_video(folder: Path) -> dict[str, Any]:
         if not (isinstance(entry, list) and entry[0] == "transformers" and entry[1]):
             continue
         kind: Any = getattr(transformers, entry[1], None)
-        is_processor = isinstance(kind, type) and issubclass(kind, transformers.ProcessorMixin)
-        if is_processor and "video_processor" in kind.get_attributes():
-            found[component] = without_video(kind).from_pretrained(folder / component)
+        if entry[1].endswith("Processor") and "torchvision" in getattr(kind, "_backends", ()):
+            found[component] = transformers.AutoTokenizer.from_pretrained(folder / component)
+        elif isinstance(kind, type) and issubclass(kind, transformers.ProcessorMixin):
+            kind = without_video(kind)
+            found[component] = kind.from_pretrained(folder / component)
     return found

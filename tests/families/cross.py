@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import diffusers
 
 from tests.families import schedulers, text_encoders, tokenizers, vaes
@@ -27,7 +29,7 @@ def pixart() -> Parts:
     }
 
 
-def sana() -> Parts:
+def sana(**settings: Any) -> Parts:
     tokenizer = tokenizers.gemma()
     return {
         "tokenizer": tokenizer,
@@ -44,6 +46,7 @@ def sana() -> Parts:
             cross_attention_dim=48,
             caption_channels=text_encoders.WIDTH,
             sample_size=4,
+            **settings,
         ),
         "scheduler": schedulers.dpm_flow(),
     }
@@ -79,27 +82,52 @@ def sdxl() -> Parts:
     }
 
 
+def sana_sprint() -> Parts:
+    return sana(guidance_embeds=True, qk_norm="rms_norm_across_heads") | {
+        "scheduler": diffusers.SCMScheduler()
+    }
+
+
+PIXART = {"max_sequence_length": 32, "use_resolution_binning": False, "clean_caption": False}
+
+SANA = {
+    "height": 128,
+    "width": 192,
+    "max_sequence_length": 32,
+    "use_resolution_binning": False,
+    "complex_human_instruction": None,
+}
+
 FAMILIES = {
+    "pixart_alpha": Family(
+        "PixArtAlphaPipeline",
+        pixart,
+        PIXART | {"num_inference_steps": 2},
+        calls=2,
+        traps="as pixart_sigma; one step is taken for a distilled model's and fails after the call",
+    ),
     "pixart_sigma": Family(
         "PixArtSigmaPipeline",
         pixart,
-        {"max_sequence_length": 32, "use_resolution_binning": False, "clean_caption": False},
+        PIXART,
         traps="sizes are moved to the nearest bin of the published model",
     ),
     "sana": Family(
         "SanaPipeline",
         sana,
-        {
-            "height": 128,
-            "width": 192,
-            "max_sequence_length": 32,
-            "use_resolution_binning": False,
-            "complex_human_instruction": None,
-        },
+        SANA,
         traps=(
             "self-attention is linear: no scaled_dot_product_attention to trace; an instruction is "
             "put before the prompt; factor 32"
         ),
+    ),
+    "sana_sprint": Family(
+        "SanaSprintPipeline",
+        sana_sprint,
+        SANA | {"num_inference_steps": 2},
+        {"guidance_scale": 1.0},
+        calls=2,
+        traps="two steps at least; guidance_scale is an embedding; timesteps are angles",
     ),
     "sdxl": Family(
         "StableDiffusionXLPipeline",

@@ -8,6 +8,7 @@ import diffusers
 
 from tests.families import schedulers, text_encoders, tokenizers, vaes
 from tests.families.family import HEIGHT, WIDTH, Family, Parts
+from tests.families.pictures import mask
 
 LATENTS = 4
 PACKED = 4 * LATENTS
@@ -69,5 +70,21 @@ FAMILIES = {
             "_auto_resize makes every picture one megapixel; max_area overrides height and width; "
             "without a picture it runs as FLUX.1"
         ),
+    ),
+    "flux1_fill": Family(
+        "FluxFillPipeline",
+        lambda: flux1(PACKED + PACKED + 4 * 64),
+        {"max_sequence_length": 48, "mask_image": mask()},
+        picture="image",
+        needs_picture=True,
+        traps="wants mask_image; picture and mask are channels of the target's tokens",
+    ),
+    "flux1_control": Family(
+        "FluxControlPipeline",
+        lambda: flux1(2 * PACKED),
+        {"max_sequence_length": 48},
+        picture="control_image",
+        needs_picture=True,
+        traps="the picture is called control_image, and is channels of the target's tokens",
     ),
 }

@@ -26,6 +26,13 @@ def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> Image.Im
     return Image.fromarray(pixels)
 
 
+def mask() -> Image.Image:
+    """Return a mask of which the right half is to be drawn."""
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    pixels[:, WIDTH // 2 :] = 255
+    return Image.fromarray(pixels)
+
+
 @contextmanager
 def small_pictures() -> Iterator[None]:
     """Have the pipelines that enlarge their pictures keep them at HEIGHT x WIDTH pixels of area."""

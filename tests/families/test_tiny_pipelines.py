@@ -9,7 +9,7 @@ import diffusers
 import pytest
 import torch
 
-from otherview.models.processors import processors_without_video
+from otherview.models.processors import processors_without_torchvision
 from tests.families import NAMES, Tiny, make
 
 DOG, OWL = "a kitchen as seen by a dog", "a kitchen as seen by an owl"
@@ -76,7 +76,7 @@ def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> 
 
     tiny.pipeline.save_pretrained(tmp_path)
     loaded = diffusers.DiffusionPipeline.from_pretrained(
-        tmp_path, local_files_only=True, **processors_without_video(tmp_path)
+        tmp_path, local_files_only=True, **processors_without_torchvision(tmp_path)
     )
     assert type(loaded) is type(tiny.pipeline)
     before = first_arguments(tiny.transformer, tiny.pipeline, tiny.arguments(DOG))

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 TEXT = """
@@ -75,18 +78,24 @@ def t5(model_max_length: int = 512) -> Any:
     return transformers.T5Tokenizer(vocab=scores, extra_ids=0, model_max_length=model_max_length)
 
 
-def qwen() -> Any:
-    """Return Qwen's byte-level tokenizer with its chat markers and a template like its own."""
+def byte_level(special: list[str], *, cls: str = "TokenizersBackend", **settings: Any) -> Any:
+    """Return a tokenizer of bytes and words, with and without a space before them."""
     space = ByteLevel(add_prefix_space=False).pre_tokenize_str(" ")[0][0]
     words = [*WORDS, *(space + word for word in WORDS)]
     vocab, merges = merged(sorted(ByteLevel.alphabet()), words)
-    return transformers.Qwen2Tokenizer(
-        vocab=extended(vocab, QWEN_SPECIAL),
-        merges=merges,
-        extra_special_tokens=QWEN_SPECIAL[1:7],
-        chat_template=CHATML,
-        model_max_length=4096,
-    )
+    vocab = extended(vocab, special)
+    settings |= {"extra_special_tokens": special, "model_max_length": 4096}
+    if cls != "TokenizersBackend":
+        return getattr(transformers, cls)(vocab=vocab, merges=merges, **settings)
+    backend = Tokenizer(BPE(vocab=vocab, merges=merges))
+    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    backend.decoder = ByteLevelDecoder()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **settings)
+
+
+def qwen() -> Any:
+    """Return Qwen's tokenizer, with its chat markers and a template like its own."""
+    return byte_level(QWEN_SPECIAL, cls="Qwen2Tokenizer", chat_template=CHATML)
 
 
 def gemma() -> Any:
@@ -96,4 +105,27 @@ def gemma() -> Any:
     tokens = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *pairs]
     return transformers.GemmaTokenizer(
         vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=4096
+    )
+
+
+MISTRAL_TEMPLATE = """{{ bos_token }}{%- for m in messages -%}
+{%- set text = m.content if m.content is string else m.content[-1].text -%}
+{%- if m.role == 'system' -%}[SYSTEM_PROMPT]{{ text }}[/SYSTEM_PROMPT]
+{%- else -%}[INST]{{ text }}[/INST]{%- endif -%}{%- endfor -%}"""
+
+MISTRAL_SPECIAL = [
+    *("<unk>", "<s>", "</s>", "<pad>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
+    *("[IMG]", "[IMG_BREAK]", "[IMG_END]"),
+]
+
+
+def mistral() -> Any:
+    return byte_level(
+        MISTRAL_SPECIAL,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        padding_side="left",
+        chat_template=MISTRAL_TEMPLATE,
     )

@@ -7,9 +7,11 @@ from typing import Any
 import diffusers
 
 
-def kl(latent_channels: int, *, quant_conv: bool = False, **settings: Any) -> Any:
-    """Return the image autoencoder of Stable Diffusion, FLUX.1 and many others: factor 8."""
-    return diffusers.AutoencoderKL(
+def kl(
+    latent_channels: int, *, kind: str = "AutoencoderKL", quant_conv: bool = False, **settings: Any
+) -> Any:
+    """Return the image autoencoder of Stable Diffusion, FLUX and many others: factor 8."""
+    return getattr(diffusers, kind)(
         block_out_channels=(4, 4, 4, 4),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
