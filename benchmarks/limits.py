@@ -179,7 +179,7 @@ def study_figures(
 
     def whole() -> None:
         made = [
-            encode_texts(encoder, tokenizer, texts[start : start + size], model.text_length)
+            encode_texts(encoder, tokenizer, texts[start : start + size], model.text_positions)
             for start in range(0, len(texts), size)
         ]
         encodings = TextEncodings(
@@ -187,7 +187,7 @@ def study_figures(
             tuple(count for batch in made for count in batch.tokens),
         )
         latents = encode_reference(pipeline, reference)
-        high, wide = model.height, model.width
+        high, wide = model.size
         calls = Calls(pipeline, encodings, items, latents, height=high, width=wide)
         probe(calls, prompts, batch_size=size)
 
@@ -198,7 +198,7 @@ def study_figures(
     for batch in batches:
         subjects[f"text {batch}"] = bare_texts(stock, tokenizer, texts, model, batch)
         subjects[f"forward {batch}"] = bare_forwards(
-            pipeline.transformer, len(texts), batch, model.text_length, image
+            pipeline.transformer, len(texts), batch, model.text_positions, image
         )
     best = best_seconds(subjects, device, rounds)
     text = min(best[f"text {b}"] for b in batches if f"text {b}" in best)
@@ -235,7 +235,7 @@ def bare_texts(
             texts[start : start + batch],
             return_tensors="pt",
             padding="max_length",
-            max_length=model.text_length,
+            max_length=model.text_positions,
         ).to(encoder.device)
         for start in range(0, len(texts), batch)
     ]

@@ -83,7 +83,7 @@ def pocket_figures(rounds: int) -> list[Figure]:
     folder = weights.weights_folder(model)
     transformer = weights.load_image_side(folder, "cpu", "float32").transformer
     image = image_tokens(model, (64, 64))
-    found = hook_figures("pocket", transformer, image, model.text_length, 6, 30 * rounds)
+    found = hook_figures("pocket", transformer, image, model.text_positions, 6, 30 * rounds)
     found += study_figures("pocket", study, (3, 6, 12), rounds, 2.0)
     return found + precision_figures("pocket", study)
 

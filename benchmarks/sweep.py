@@ -152,7 +152,7 @@ def loading_and_forwards(study: Study) -> tuple[float, float]:
     size = open_reference(study.scene).size
     image = image_tokens(model, (size[1], size[0]))
     prompts, batch = len(study.creatures.items) * 2, model.text_batch_size
-    forwards = bare_forwards(pipeline.transformer, prompts, batch, model.text_length, image)
+    forwards = bare_forwards(pipeline.transformer, prompts, batch, model.text_positions, image)
     times = []
     for _ in range(ROUNDS_OF_FORWARDS):
         start = time.perf_counter()

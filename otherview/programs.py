@@ -18,6 +18,7 @@ from otherview.study.compose import (
     register_resolvers,
     run_settings,
     study_from,
+    with_any_model,
 )
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
@@ -93,6 +94,7 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
             raise SystemExit(f"error: {line}") from error  # else Hydra adds lines of its own
 
     register_resolvers()
+    sys.argv[1:] = with_any_model(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
     folder = str(configuration_folder())
     try:

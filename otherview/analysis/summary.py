@@ -100,7 +100,7 @@ def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     counts = {(prompt.item, place.count) for prompt, place in places}
     positions = {(prompt.item, place.item_position) for prompt, place in places}
     return {
-        "text_length": study.model.text_length,
+        "text_length": study.model.text_positions,
         "longest_prompt": max(count for _, count in counts),
         "equal_count": len(counts) == len(study.creatures.items),
         "equal_item_position": len(positions) == len(study.creatures.items),

@@ -29,7 +29,7 @@ def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:
     scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
     shrunk = int(height * scale), int(width * scale)
     return ImageTokens(
-        (model.height // pixels) * (model.width // pixels),
+        (model.size[0] // pixels) * (model.size[1] // pixels),
         (shrunk[0] // pixels) * (shrunk[1] // pixels),
     )
 
@@ -71,10 +71,10 @@ def study_flops(
     calls count too. `config` is the transformer's.
     """
     model, scene = study.model, study.scene
-    image = image_tokens(model, reference or (model.height, model.width))
+    image = image_tokens(model, reference or model.size)
     passes = len(study_prompts(study).prompts)
-    flops = passes * forward_flops(config, model.text_length, image)
+    flops = passes * forward_flops(config, model.text_positions, image)
     if reference is None:
         calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)
-        flops += calls * forward_flops(config, model.text_length, ImageTokens(image.target, 0))
+        flops += calls * forward_flops(config, model.text_positions, ImageTokens(image.target, 0))
     return flops

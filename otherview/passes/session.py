@@ -83,7 +83,7 @@ class Session:
         if study.scene.image is not None:
             open_reference(study.scene)
         hook_sites(self.model.transformer_config(study.model))
-        text_length = study.model.text_length
+        text_length = study.model.text_positions
         key = prompts, text_length
         if key not in self._places:  # shared by points of a sweep that differ only in the seed
             self._places[key] = token_places(tokenizer, prompts.prompts, text_length)
@@ -140,8 +140,8 @@ class Session:
             encodings,
             [prompt.item for prompt in study_prompts(study).prompts],
             self._reference_latents(reference),
-            height=study.model.height,
-            width=study.model.width,
+            height=study.model.size[0],
+            width=study.model.size[1],
             seed=study.seed,
             noise=study.sampling.noise,
             empty=empty,
@@ -151,7 +151,7 @@ class Session:
         """Return the batch size of `study`; for `auto`, the best one on this device."""
         if isinstance(study.model.batch_size, int):
             return study.model.batch_size
-        sizes = calls.target, calls.reference, study.model.text_length
+        sizes = calls.target, calls.reference, study.model.text_positions
         settings = [self.model.precision, self.model.attention]
         return find_batch_size(calls.pipeline.transformer, *sizes, settings)
 
@@ -216,7 +216,7 @@ def open_session(study: Study, pipeline: Any = None) -> Session:
 
 def text_group(study: Study, texts: Iterable[str]) -> TextGroup:
     """Return texts that are encoded together, with the settings of `study`."""
-    return study.model.text_length, study.model.text_batch_size, tuple(texts)
+    return study.model.text_positions, study.model.text_batch_size, tuple(texts)
 
 
 def text_groups(study: Study) -> list[TextGroup]:

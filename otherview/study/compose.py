@@ -19,6 +19,7 @@ from otherview.study import Study
 from otherview.study.config_errors import missing_setting, unknown_setting
 from otherview.study.configuration import RUN_SETTINGS, SCHEMAS, configuration_folder
 from otherview.study.errors import StudyError
+from otherview.study.model import source_name
 
 Config = DictConfig | Mapping[str, Any]
 """A composed config, or its `plain_config`."""
@@ -64,7 +65,19 @@ def compose_study(overrides: Sequence[str]) -> Study:
     """
     register_resolvers()
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
-        return study_from(hydra.compose("study", overrides=list(overrides)))
+        return study_from(hydra.compose("study", overrides=with_any_model(overrides)))
+
+
+def with_any_model(overrides: Sequence[str]) -> list[str]:
+    """Return `overrides`, with `model=any` where they name weights and no option of `model`.
+
+    The default model describes an architecture, which is not that of other weights.
+    """
+    names = [each.lstrip("+").split("=", 1)[0] for each in overrides]
+    named = [place for place, name in enumerate(names) if name in ("model.path", "model.repo")]
+    if not named or "model" in names:
+        return list(overrides)
+    return [*overrides[: named[0]], "model=any", *overrides[named[0] :]]
 
 
 def identity(config: Config) -> str:
@@ -106,7 +119,9 @@ def as_plain(config: Config) -> Mapping[str, Any]:
 
 def varied_name(config: Mapping[str, Any]) -> str:
     """Return the start of a directory name: model, templates and seed."""
-    return f"{config['model']['name']}-{config['templates']['name']}-seed{config['seed']}"
+    model = config["model"]
+    name = model["name"] or source_name(model["path"], model["repo"])
+    return f"{name}-{config['templates']['name']}-seed{config['seed']}"
 
 
 def run_name(config: DictConfig) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from otherview.study.checks import check_choices, check_least
 from otherview.study.errors import StudyError
+from otherview.study.loading import Card, Loading
 
 DTYPES = ("bfloat16", "float16", "float32")
 TEXT_BATCH = 4
+DEFAULT_SIDE, DEFAULT_TEXT_LENGTH = 1024, 512
+"""Pixels per side and text positions of the FLUX pipelines."""
 
 
 @dataclass
 class Model:
     """Which weights are used, where they are and how they run."""
 
-    name: str
-    """Name in directories, tables and titles."""
+    name: str = ""
+    """Name in directories, tables and titles; by default the last part of `path` or `repo`."""
 
     repo: str | None = None
     """Repository on the Hugging Face hub; used if `path` is not given."""
@@ -34,17 +38,22 @@ class Model:
     device: str = "auto"
     """cuda, cuda:1, mps or cpu; auto takes the first available, in this order."""
 
-    height: int = 1024
-    """Height of the rendered image in pixels."""
+    height: int | None = None
+    """Height of the rendered image in pixels; null is the pipeline's own default."""
 
-    width: int = 1024
-    """Width of the rendered image in pixels."""
+    width: int | None = None
+    """Width of the rendered image in pixels; null is the pipeline's own default."""
 
-    text_length: int = 512
-    """Text positions that the transformer sees; prompts are padded to it, longer ones refused."""
+    text_length: int | None = None
+    """Text positions, in pipelines that let one choose (`max_sequence_length`); null is the
+    pipeline's own default. Longer prompts are refused."""
 
     token_pixels: int = 16
     """Side, in pixels, of the square that an image token represents."""
+
+    call: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the pipeline's own call for the measured passes, by name:
+    `guidance_scale: 0.0`, `system_prompt: ...`."""
 
     batch_size: int | str = 4
     """Prompts per transformer call, or auto: measured once per device. It can change the last
@@ -59,14 +68,21 @@ class Model:
     architecture: dict[str, Any] = field(default_factory=dict)
     """The part of the config of the transformer that plans need; checked against the weights."""
 
+    loading: Loading = field(default_factory=Loading)
+    """How the weights are loaded: quantisation, adapters, offload."""
+
+    card: Card | None = None
+    """What is known of `repo` before it is downloaded."""
+
     null_of: str | None = None
     """Name of the model of which this one is a null model: one without the operation."""
 
     def __post_init__(self) -> None:
         if self.repo is None and self.path is None:
             raise StudyError(
-                f"model {self.name} has neither model.repo nor model.path", "model.path"
+                f"model {self.name or 'any'} has neither model.repo nor model.path", "model.path"
             )
+        self.name = self.name or source_name(self.path, self.repo)
         if self.null_of == self.name:
             raise StudyError(
                 f"model.null_of={self.null_of} is the model itself: name the model of which it is "
@@ -80,12 +96,22 @@ class Model:
         else:
             check_least("model", self, batch_size=1)
         for name in ("height", "width"):
-            if getattr(self, name) % self.token_pixels:
+            if (getattr(self, name) or 0) % self.token_pixels:
                 raise StudyError(
                     f"model.{name}={getattr(self, name)} is not a multiple of the "
                     f"{self.token_pixels} pixels of a token",
                     f"model.{name}",
                 )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the rendered image in pixels, where the pipeline's own are these."""
+        return self.height or DEFAULT_SIDE, self.width or DEFAULT_SIDE
+
+    @property
+    def text_positions(self) -> int:
+        """Text positions, where the pipeline's own number is this one."""
+        return self.text_length or DEFAULT_TEXT_LENGTH
 
     @property
     def text_batch_size(self) -> int:
@@ -96,12 +122,18 @@ class Model:
     def source(self) -> tuple[str | None, ...]:
         """Everything that decides the loaded weights; models with equal sources share a session."""
         where = (self.path, None, None) if self.path else (None, self.repo, self.revision)
-        return (*where, self.dtype, self.device, self.attention)
+        return (*where, self.dtype, self.device, self.attention, repr(asdict(self.loading)))
+
+
+def source_name(path: str | None, repo: str | None) -> str:
+    """Return the name of a model that has none of its own: the last part of its path or repo."""
+    last = re.split(r"[/\\:]", (path or repo or "").rstrip("/\\"))[-1]
+    return re.sub(r"[^\w.+-]+", "_", last).strip(".") or "model"
 
 
 @dataclass
 class Scene:
-    """The reference image that every pass is conditioned on: drawn from a prompt, or a file."""
+    """The reference image of every pass: drawn from a prompt, a file, or none."""
 
     name: str
     """Name in directories, tables and titles."""
@@ -119,10 +151,9 @@ class Scene:
     """Guidance for drawing the reference image."""
 
     def __post_init__(self) -> None:
-        if (self.prompt is None) == (self.image is None):
+        if self.prompt is not None and self.image is not None:
             raise StudyError(
-                f"scene {self.name} needs either scene.prompt or scene.image, but has "
-                f"{'both' if self.prompt else 'neither'}",
+                f"scene {self.name} has both scene.prompt and scene.image: set one of them to null",
                 "scene.image",
             )
         check_least("scene", self, steps=1)

@@ -58,8 +58,8 @@ class Known:
             texts += [] if scene.prompt is None else [scene.prompt]
             for text in texts:
                 self._once(
-                    f"{source} {model.text_length} {text}",
-                    lambda text=text: check_lengths(tokenizer, [text], model.text_length),
+                    f"{source} {model.text_positions} {text}",
+                    lambda text=text: check_lengths(tokenizer, [text], model.text_positions),
                 )
         return study_flops(study, config, size)
 

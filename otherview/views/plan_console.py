@@ -30,7 +30,7 @@ def print_plan(study: Study) -> None:
     config = transformer_config(study.model, folder)
     sites = hook_sites(config)
     prompts = study_prompts(study)
-    reference = (study.model.height, study.model.width)
+    reference = study.model.size
     if study.scene.image is not None:
         image = open_reference(study.scene)
         reference = (image.height, image.width)
@@ -61,9 +61,9 @@ def print_plan(study: Study) -> None:
         )
     else:
         tokenizer = load_tokenizer(folder)
-        places = token_places(tokenizer, prompts.prompts, study.model.text_length)
+        places = token_places(tokenizer, prompts.prompts, study.model.text_positions)
         if study.scene.prompt is not None:
-            check_lengths(tokenizer, [study.scene.prompt], study.model.text_length)
+            check_lengths(tokenizer, [study.scene.prompt], study.model.text_positions)
         own = prompts.of(prompts.contrast())
         places = [places[place] for place in prompts.places(prompts.contrast())]
         print_table(tokens_table(own, places), console)
@@ -74,11 +74,11 @@ def print_plan(study: Study) -> None:
                 style="yellow",
             )
     tokens = image_tokens(study.model, reference)
-    flops = forward_flops(config, study.model.text_length, tokens)
+    flops = forward_flops(config, study.model.text_positions, tokens)
     calls = len(prompts.prompts)
     console.print(
-        f"\ntokens per pass     {study.model.text_length} text and pad + {tokens.target:,} target "
-        f"+ {tokens.reference:,} reference"
+        f"\ntokens per pass     {study.model.text_positions} text and pad + "
+        f"{tokens.target:,} target + {tokens.reference:,} reference"
     )
     size = study.model.batch_size
     batches = (

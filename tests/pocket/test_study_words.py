@@ -63,7 +63,7 @@ def test_matched_wordings_have_equal_counts_and_the_creature_at_one_place(templa
     folder = cached_folder(study.model)
     assert folder is not None
     prompts = study_prompts(study).prompts
-    places = token_places(load_tokenizer(folder), prompts, study.model.text_length)
+    places = token_places(load_tokenizer(folder), prompts, study.model.text_positions)
     by_item = {(prompt.item, place) for prompt, place in zip(prompts, places, strict=True)}
     assert len(by_item) == len(study.creatures.items)
 

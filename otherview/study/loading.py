@@ -1,0 +1,95 @@
+"""Settings of how weights are loaded, and what is known of a repository before it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from otherview.study.checks import check_choices
+
+OFFLOADS = ("none", "model", "group", "cpu")
+QUANTISATIONS = (
+    "none",
+    "bitsandbytes_4bit",
+    "bitsandbytes_8bit",
+    "torchao_int8",
+    "torchao_fp8",
+    "quanto_int8",
+    "quanto_fp8",
+    "fp8_layerwise",
+)
+
+
+@dataclass
+class Lora:
+    """An adapter that is added to the transformer."""
+
+    path: str
+    """File or folder on this machine, or a repository on the hub."""
+
+    weight: float = 1.0
+    """Factor of the adapter."""
+
+
+@dataclass
+class Quantisation:
+    """Precision in which the weights of a part are kept; activations keep `model.dtype`."""
+
+    transformer: str = "none"
+    """none, bitsandbytes_4bit (nf4), bitsandbytes_8bit, torchao_int8, torchao_fp8, quanto_int8,
+    quanto_fp8 or fp8_layerwise; a GGUF file in `transformer` of the loading brings its own."""
+
+    text_encoder: str = "none"
+    """The same for all text encoders."""
+
+    def __post_init__(self) -> None:
+        check_choices(
+            "model.loading.quantisation",
+            self,
+            transformer=QUANTISATIONS,
+            text_encoder=QUANTISATIONS,
+        )
+
+
+@dataclass
+class Loading:
+    """How the weights are loaded. All of it decides the result, so it is part of its identity."""
+
+    transformer: str | None = None
+    """File (safetensors, GGUF) or folder of a transformer to use in place of the repository's."""
+
+    quantisation: Quantisation = field(default_factory=Quantisation)
+    """Quantisation of the transformer and of the text encoders."""
+
+    loras: list[Lora] = field(default_factory=list)
+    """Adapters on the transformer, all active at once."""
+
+    offload: str = "none"
+    """What stays in host memory until it is needed, for small cards: none; model (one part at a
+    time on the card); group (blocks of the transformer); cpu (single layers, slowest)."""
+
+    def __post_init__(self) -> None:
+        check_choices("model.loading", self, offload=OFFLOADS)
+
+
+@dataclass
+class Card:
+    """What is known of a repository before anything is downloaded. Plans print it."""
+
+    pipeline: str
+    """Class of the pipeline in diffusers."""
+
+    licence: str
+    """Licence of the weights, by its identifier on the hub."""
+
+    gated: bool
+    """Whether the licence must be accepted on the hub before a download."""
+
+    parts_gb: dict[str, float]
+    """Download of each part that is needed, in GB (10^9 bytes)."""
+
+    source: str
+    """Page that says so; the card holds for the repository of this page only."""
+
+    def describes(self, repo: str | None) -> bool:
+        """Return whether the card is that of a repository."""
+        return self.source.removeprefix("https://huggingface.co/").rstrip("/") == repo
