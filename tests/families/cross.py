@@ -6,7 +6,7 @@ from typing import Any
 
 import diffusers
 
-from tests.families import schedulers, text_encoders, tokenizers, vaes
+from tests.families import processors, schedulers, text_encoders, tokenizers, vaes
 from tests.families.family import Family, Parts
 
 
@@ -98,7 +98,106 @@ SANA = {
     "complex_human_instruction": None,
 }
 
+
+def hunyuan_dit() -> Parts:
+    tokenizer, tokenizer_2 = tokenizers.bert(), tokenizers.t5()
+    return {
+        "vae": vaes.kl(4, quant_conv=True, scaling_factor=0.13025),
+        "text_encoder": text_encoders.bert(tokenizer),
+        "tokenizer": tokenizer,
+        "transformer": diffusers.HunyuanDiT2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=4,
+            num_layers=4,
+            attention_head_dim=16,
+            num_attention_heads=3,
+            hidden_size=48,
+            cross_attention_dim=text_encoders.WIDTH,
+            cross_attention_dim_t5=text_encoders.WIDTH,
+            pooled_projection_dim=16,
+        ),
+        "scheduler": diffusers.DDPMScheduler(
+            beta_start=0.00085,
+            beta_end=0.02,
+            beta_schedule="scaled_linear",
+            prediction_type="v_prediction",
+            steps_offset=1,
+        ),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+        "text_encoder_2": text_encoders.t5(tokenizer_2),
+        "tokenizer_2": tokenizer_2,
+    }
+
+
+def prx() -> Parts:
+    tokenizer = tokenizers.gemma(model_max_length=64)
+    return {
+        "transformer": diffusers.PRXTransformer2DModel(
+            in_channels=4,
+            patch_size=2,
+            context_in_dim=text_encoders.WIDTH,
+            hidden_size=48,
+            mlp_ratio=2.0,
+            num_heads=3,
+            depth=3,
+            axes_dim=[8, 8],
+        ),
+        "scheduler": schedulers.flow(shift=3.0),
+        "text_encoder": text_encoders.t5_gemma(tokenizer),
+        "tokenizer": tokenizer,
+        "vae": vaes.kl(4, scaling_factor=0.3611, shift_factor=0.1159),
+        "default_sample_size": 64,
+    }
+
+
+def kandinsky5() -> Parts:
+    tokenizer, clip = tokenizers.qwen(), tokenizers.clip()
+    return {
+        "transformer": diffusers.Kandinsky5Transformer3DModel(
+            in_visual_dim=4,
+            out_visual_dim=4,
+            in_text_dim=text_encoders.WIDTH,
+            in_text_dim2=text_encoders.WIDTH,
+            time_dim=16,
+            model_dim=48,
+            ff_dim=64,
+            num_text_blocks=2,
+            num_visual_blocks=3,
+            axes_dims=(4, 4, 8),
+        ),
+        "vae": vaes.kl(4, scaling_factor=0.3611, shift_factor=0.1159),
+        "text_encoder": text_encoders.qwen25_vl(tokenizer),
+        "tokenizer": processors.qwen_vl(tokenizer),
+        "text_encoder_2": text_encoders.clip(clip, projection=False),
+        "tokenizer_2": clip,
+        "scheduler": schedulers.flow(shift=3.0),
+    }
+
+
 FAMILIES = {
+    "hunyuan_dit": Family(
+        "HunyuanDiTPipeline",
+        hunyuan_dit,
+        {"use_resolution_binning": False},
+        traps="both texts are one sequence of 77 + 256; sizes are moved to the nearest bin",
+    ),
+    "prx": Family(
+        "PRXPipeline",
+        prx,
+        {"use_resolution_binning": False, "skip_text_cleaning": True},
+        traps="does not run without ftfy; queries are of the target alone, keys of text and target",
+    ),
+    "kandinsky5_t2i": Family(
+        "Kandinsky5T2IPipeline",
+        kandinsky5,
+        traps=(
+            "the processor needs torchvision; sizes are moved to the nearest of seven; heads are "
+            "named nowhere: head_dim is the sum of axes_dims; texts of other lengths do not collate"
+        ),
+    ),
     "pixart_alpha": Family(
         "PixArtAlphaPipeline",
         pixart,

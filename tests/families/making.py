@@ -10,13 +10,13 @@ from typing import Any
 import diffusers
 import torch
 
-from tests.families import cross, flux, flux2, joint, video
+from tests.families import chat, cross, flux, flux2, joint, video
 from tests.families.family import HEIGHT, WIDTH, Family
 from tests.families.pictures import picture
 
 FAMILIES: dict[str, Family] = {
     name: family
-    for kin in (flux2, flux, joint, cross, video)
+    for kin in (flux2, flux, joint, chat, cross, video)
     for name, family in kin.FAMILIES.items()
 }
 NAMES = tuple(FAMILIES)

@@ -9,6 +9,11 @@ import transformers
 from otherview.models.processors import without_video
 
 
+def clip(size: int) -> Any:
+    sides = {"height": size, "width": size}
+    return transformers.CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size=sides)
+
+
 def qwen_vl(tokenizer: Any) -> Any:
     """Return Qwen's processor, without its part for videos."""
     return without_video(transformers.Qwen2VLProcessor)(

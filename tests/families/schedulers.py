@@ -11,6 +11,11 @@ def flow(**settings: Any) -> Any:
     return diffusers.FlowMatchEulerDiscreteScheduler(**settings)
 
 
+def flow_to_terminal(terminal: float, **settings: Any) -> Any:
+    """Return a scheduler whose last step is at `terminal`. One step alone is at NaN."""
+    return flow(use_dynamic_shifting=True, shift_terminal=terminal, **settings)
+
+
 def dpm_flow(shift: float = 3.0) -> Any:
     """Return Sana's scheduler."""
     return diffusers.DPMSolverMultistepScheduler(

@@ -15,7 +15,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 TEXT = """
 a an the in of by as seen to and is are on with from for this that image picture user text prompt
-describe kitchen dog cat owl ant horse chair lamp table large small
+describe kitchen dog cat owl ant horse chair lamp table large small shape size color texture
+quantity spatial relationships objects background following content system video aspects actions
 """
 WORDS = TEXT.split()
 """What the tokenizers know as whole words."""
@@ -98,14 +99,54 @@ def qwen() -> Any:
     return byte_level(QWEN_SPECIAL, cls="Qwen2Tokenizer", chat_template=CHATML)
 
 
-def gemma() -> Any:
-    """Return Gemma's tokenizer: characters, bytes where there is none, `▁` for a space."""
-    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"]
+def characters(special: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return a BPE vocabulary of `special`, all bytes, characters and words after `▁`."""
     pairs, merges = merged([chr(i) for i in range(33, 127)] + ["▁"], ["▁" + w for w in WORDS])
     tokens = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *pairs]
+    return {token: i for i, token in enumerate(tokens)}, merges
+
+
+def gemma(model_max_length: int = 4096) -> Any:
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"]
+    vocab, merges = characters(special)
     return transformers.GemmaTokenizer(
-        vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=4096
+        vocab=vocab, merges=merges, model_max_length=model_max_length
     )
+
+
+def llama(model_max_length: int = 4096) -> Any:
+    """Return Llama's first tokenizer: characters, bytes where there is none, `▁` for a space."""
+    special = ["<unk>", "<s>", "</s>"]
+    vocab, merges = characters(special)
+    return transformers.LlamaTokenizer(
+        vocab=vocab, merges=merges, pad_token="<unk>", model_max_length=model_max_length
+    )
+
+
+def llama3() -> Any:
+    special = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
+    ends = {"bos_token": special[0], "eos_token": special[1], "pad_token": special[1]}
+    return byte_level(special, **ends)
+
+
+def glm() -> Any:
+    special = ["<|endoftext|>", "[gMASK]", "<sop>", "<|user|>"]
+    return byte_level(
+        special, eos_token=special[0], pad_token=special[0], padding_side="left", bos_token=None
+    )
+
+
+def bert() -> Any:
+    letters = [chr(i) for i in range(33, 127)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + c for c in letters)]
+    tokens += [word for word in WORDS if word not in letters]
+    vocab = {token: i for i, token in enumerate(tokens)}
+    return transformers.BertTokenizer(vocab=vocab, model_max_length=77)
+
+
+def byt5() -> Any:
+    """Return the tokenizer of ByT5, which needs no vocabulary: every byte is a token."""
+    return transformers.ByT5Tokenizer()
 
 
 MISTRAL_TEMPLATE = """{{ bos_token }}{%- for m in messages -%}

@@ -53,3 +53,41 @@ def dc(latent_channels: int = 4) -> Any:
         decoder_qkv_multiscales=((),) * stages,
         scaling_factor=0.41407,
     )
+
+
+def hunyuan_image(latent_channels: int) -> Any:
+    """Return the autoencoder of HunyuanImage 2.1: factor 32."""
+    return diffusers.AutoencoderKLHunyuanImage(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=latent_channels,
+        block_out_channels=(32,) * 6,
+        layers_per_block=1,
+        spatial_compression_ratio=32,
+        sample_size=128,
+        scaling_factor=0.75,
+    )
+
+
+def hunyuan_video(latent_channels: int) -> Any:
+    stages = 4
+    return diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=latent_channels,
+        down_block_types=("HunyuanVideoDownBlock3D",) * stages,
+        up_block_types=("HunyuanVideoUpBlock3D",) * stages,
+        block_out_channels=(4,) * stages,
+        layers_per_block=1,
+        norm_num_groups=2,
+    )
+
+
+def ltx(latent_channels: int) -> Any:
+    """Return the video autoencoder of LTX: factor 32, eight frames in one."""
+    stages = 4
+    return diffusers.AutoencoderKLLTXVideo(
+        latent_channels=latent_channels,
+        block_out_channels=(8,) * stages,
+        decoder_block_out_channels=(8,) * stages,
+        layers_per_block=(1,) * (stages + 1),
+        decoder_layers_per_block=(1,) * (stages + 1),
+    )
