@@ -1,11 +1,16 @@
-"""The arguments of a transformer call, as the pipeline of FLUX.2 Klein makes them."""
+"""The arguments of a transformer call, and which of its tokens are what.
+
+`Calls` is what a study's passes need of a model. `Flux2Calls` makes the calls of FLUX.2 Klein itself,
+as its pipeline does: faster, and with any latents at any step. Those of other models are taken
+from their pipelines (otherview.models.pipeline_calls).
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +18,9 @@ from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from otherview.models.encodings import TextEncodings
+from otherview.models.arguments import tensors
+from otherview.models.encodings import TextEncodings, text_means
+from otherview.models.sites import Site, sites_of
 from otherview.study import TOKEN_GROUPS
 
 if TYPE_CHECKING:
@@ -34,23 +41,34 @@ class ImageLatents:
 
 @dataclass(frozen=True, eq=False)
 class TokenLayout:
-    """Masks of the token groups, one set for every stream of tokens that a site may see.
+    """Masks of the token groups, one set for every sequence of tokens that a site may see.
 
-    `masks` holds `[rows, groups, positions]` by stream (`Site.stream`): groups in the order of
-    TOKEN_GROUPS, positions in the order in which the sites of that stream see them. A position
-    may belong to no group.
+    `masks` holds `[rows, groups, positions]` by sequence of tokens: groups in the order of
+    TOKEN_GROUPS, positions in the order in which sites see them. A position may belong to no group:
+    registers, and pads that a transformer makes itself.
     """
 
     masks: Mapping[str, Bool[np.ndarray, "rows groups positions"]]
+    sequences: Mapping[str, str] | None = None
+    """By module of a site, which of `masks` it sees; None where sites see those of their stream."""
+
+    def sequence(self, site: Site) -> str:
+        """Return the name of the tokens that a site sees, a key of `masks`."""
+        return site.stream if self.sequences is None else self.sequences[site.module]
 
     def counts(self) -> Int[np.ndarray, "rows groups"]:
         """Return the tokens of every group."""
         counts = [mask.sum(-1, dtype=np.int32) for mask in self.masks.values()]
         return np.asarray(np.max(counts, axis=0))
 
-    def members(self, stream: str, groups: Sequence[str]) -> Bool[np.ndarray, "rows positions"]:
-        """Return which positions of a stream belong to one of `groups`."""
-        return np.asarray(self.masks[stream][:, [TOKEN_GROUPS.index(g) for g in groups]].any(1))
+    def share(self, site: Site) -> Float[np.ndarray, "rows groups"]:
+        """Return the tokens of a pass per token that a site sees, by group; 1 without any."""
+        own = self.masks[self.sequence(site)].sum(-1)
+        return np.asarray(np.where(own, self.counts() / np.maximum(own, 1), 1), dtype=np.float32)
+
+    def members(self, sequence: str, groups: Sequence[str]) -> Bool[np.ndarray, "rows positions"]:
+        """Return which positions of a sequence belong to one of `groups`."""
+        return np.asarray(self.masks[sequence][:, [TOKEN_GROUPS.index(g) for g in groups]].any(1))
 
 
 @dataclass(frozen=True)
@@ -63,15 +81,75 @@ class Call:
     @property
     def device(self) -> torch.device:
         """The device of the arguments."""
-        return next(x.device for x in self.arguments.values() if isinstance(x, Tensor))
+        return next(iter(tensors(self.arguments).values())).device
 
 
-class Calls:
-    """Makes the calls of a study's prompts.
+class Scheduler(Protocol):
+    """What a trajectory of latents needs of a scheduler."""
+
+    timesteps: Tensor
+
+    def step(self, output: Any, timestep: Any, latents: Any, *, return_dict: bool) -> Any:
+        """Return latents one step along `output`, as the first of a tuple."""
+
+
+class Calls(Protocol):
+    """The calls of a study's prompts, in their order."""
+
+    transformer: Any
+    guided: bool
+    """Whether calls without the prompt can be made, for guidance."""
+    decodes: bool
+    """Whether latents can be turned into pictures."""
+    any_step: bool
+    """Whether calls of any step can be made, and not only of the first."""
+
+    @property
+    def sites(self) -> list[Site]:
+        """Hook sites of the transformer, checked against it."""
+
+    @property
+    def start(self) -> tuple[float | None, float]:
+        """Noise level and timestep, as the transformer takes it, of the first step."""
+
+    def groups(self) -> list[list[int]]:
+        """Return the prompts, in groups that may share a batch."""
+
+    def first(self, prompts: Sequence[int]) -> Call:
+        """Return the call of `prompts` at the first step, with the study's noise."""
+
+    def call(
+        self, prompts: Sequence[int], latents: Latents, timestep: Any, *, unprompted: bool = False
+    ) -> Call:
+        """Return the call of `prompts` at `latents` and a timestep of the scheduler."""
+
+    def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
+        """Return the tokens of every group in the passes of `prompts`."""
+
+    def noise(self, prompts: Sequence[int]) -> Latents:
+        """Return the starting noise of every prompt."""
+
+    def scheduler(self, steps: int) -> Scheduler:
+        """Return a scheduler that is set to `steps` steps."""
+
+    def velocity(self, output: Tensor, latents: Latents) -> Latents:
+        """Return the part of the transformer's output that moves `latents`."""
+
+    def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
+        """Return the images of latents, in [0, 1]."""
+
+    def text_means(self) -> Float[Tensor, "prompts channels"]:
+        """Return the mean of every encoded prompt over its text tokens (without pads), float64."""
+
+
+class Flux2Calls:
+    """Makes the calls of a study's prompts to FLUX.2 Klein.
 
     `encodings` and `items` (for the noise) belong to the prompts, in their order; `empty` is the
     encoded empty prompt that guidance needs. `noise` is `same` for all prompts, or `per_item`.
     """
+
+    decodes = any_step = True
 
     def __init__(
         self,
@@ -87,12 +165,44 @@ class Calls:
         empty: TextEncodings | None = None,
     ) -> None:
         self.pipeline, self.encodings, self.empty = pipeline, encodings, empty
+        self.transformer, self.guided = pipeline.transformer, empty is not None
         self._items, self._reference = tuple(items), reference
         self._size, self._seed, self._shared = (height, width), seed, noise == "same"
         self._drawn = seed, draw_noise(pipeline, height, width, seed)
         self._ids = self._drawn[1].ids
         self.target, self.reference = self._ids.shape[1], reference.latents.shape[1]
         """Tokens of the target and of the reference."""
+
+    @property
+    def sites(self) -> list[Site]:
+        """Hook sites of the transformer, from its config."""
+        return sites_of(self.transformer)
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Noise level and timestep of the first step; the transformer takes the former."""
+        level = float(self.noise_level(self.scheduler(1).timesteps[0]))
+        return level, level
+
+    def groups(self) -> list[list[int]]:
+        """Return all prompts as one group: they are padded to one length."""
+        return [list(range(len(self.encodings.tokens)))]
+
+    def first(self, prompts: Sequence[int]) -> Call:
+        """Return the call of `prompts` at the first step."""
+        return self.call(prompts, self.noise(prompts), self.scheduler(1).timesteps[0])
+
+    def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
+        """Return the tokens of every group in the passes of `prompts`."""
+        return self.layout(prompts).counts()
+
+    def velocity(self, output: Tensor, latents: Latents) -> Latents:
+        """Return the output for the tokens of the target."""
+        return output[:, : latents.shape[1]]
+
+    def text_means(self) -> Float[Tensor, "prompts channels"]:
+        """Return the mean of every encoded prompt over its text tokens, float64."""
+        return text_means(self.encodings)
 
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return the starting noise of every prompt."""

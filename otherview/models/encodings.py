@@ -145,20 +145,25 @@ def encode_texts(
     return TextEncodings(encoded.cpu().unbind(), tuple(lengths))
 
 
-def text_distances(
-    encodings: TextEncodings, prompts: PromptSet
-) -> Float[np.ndarray, "contrasts items"]:
-    """Return the distance of every item's prompts from the first item's.
-
-    RMS over channels, of means over text tokens (without pads) and the conditions of each contrast.
-    """
+def text_means(encodings: TextEncodings) -> Float[Tensor, "prompts channels"]:
+    """Return the mean of every encoded prompt over its text tokens (without pads), float64."""
     of_prompts = [
         embedded[:length].double().mean(0)
         for embedded, length in zip(encodings.embeddings, encodings.tokens, strict=True)
     ]
-    by_condition = torch.stack(of_prompts).reshape(len(prompts.items), len(prompts.conditions), -1)
+    return torch.stack(of_prompts)
+
+
+def text_distances(
+    means: Float[Tensor, "prompts channels"], prompts: PromptSet
+) -> Float[np.ndarray, "contrasts items"]:
+    """Return the distance of every item's prompts from the first item's.
+
+    RMS over channels, of `text_means` averaged over the conditions of each contrast.
+    """
+    by_condition = means.reshape(len(prompts.items), len(prompts.conditions), -1)
     distances = []
     for contrast in prompts.contrasts:
-        means = by_condition[:, list(contrast.conditions)].mean(1)
-        distances.append((means - means[0]).square().mean(1).sqrt().numpy())
+        of_items = by_condition[:, list(contrast.conditions)].mean(1)
+        distances.append((of_items - of_items[0]).square().mean(1).sqrt().numpy())
     return np.stack(distances)

@@ -20,7 +20,9 @@ KNOWN = "Flux2Transformer2DModel"
 PUBLISHED_SLICE = 16
 """Channels of a head as the published study counts them."""
 
-BlockKind = Literal["joint", "single"]
+BlockKind = Literal["joint", "single", "self", "cross", "text"]
+"""By what an attention mixes: text and image in two streams, or in one; image tokens alone; image
+tokens that read the text; text alone."""
 Stream = Literal["image", "text", "all"]
 ChannelKind = Literal["attention", "mlp"]
 
@@ -38,7 +40,7 @@ class Site:
     block_kind: BlockKind
     block: int
     stream: Stream
-    """image or text in joint blocks; all in single blocks, which see one sequence."""
+    """Tokens that it sees: those of the image, of the text, or all in one sequence."""
     heads: int
     head_dim: int
     mlp_channels: int
@@ -46,8 +48,8 @@ class Site:
 
     @property
     def address(self) -> str:
-        """joint.2.image, joint.2.text or single.11."""
-        stream = "" if self.stream == "all" else f".{self.stream}"
+        """joint.2.image, joint.2.text, single.11 or cross.4."""
+        stream = f".{self.stream}" if self.block_kind == "joint" else ""
         return f"{self.block_kind}.{self.block}{stream}"
 
     @property
@@ -122,9 +124,18 @@ def hook_sites(config: Mapping[str, Any]) -> list[Site]:
 
 
 def sites_of(transformer: Any) -> list[Site]:
-    """Return the hook sites of a transformer, loaded or just built (no config names its class)."""
+    """Return the hook sites of a transformer: of FLUX.2 from its config, of others from names."""
     built = getattr(transformer, "_orig_mod", transformer)  # what torch.compile wraps
-    return hook_sites({"_class_name": type(built).__name__, **built.config})
+    if type(built).__name__ == KNOWN:
+        return hook_sites({"_class_name": KNOWN, **built.config})
+    from otherview.models.named_sites import named_sites
+
+    return named_sites(built)
+
+
+def is_linear(module: Any) -> bool:
+    """Return whether a module is a Linear, quantised and adapted ones included."""
+    return hasattr(module, "in_features") and hasattr(module, "out_features")
 
 
 def heads(sites: Sequence[Site]) -> list[Unit]:

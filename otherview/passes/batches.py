@@ -18,7 +18,7 @@ import torch
 from otherview.disk.atomic import write_json
 from otherview.disk.tensor_files import content_key
 from otherview.models.cache import cache_folder
-from otherview.models.calls import random_call
+from otherview.models.calls import Call
 from otherview.models.loaded import free_memory
 from otherview.passes.transformer import run
 
@@ -35,15 +35,14 @@ Done = TypeVar("Done")
 
 
 def halving(
-    total: int, size: int, run: Callable[[range], tuple[range, Done]]
+    total: int, size: int, run: Callable[[range], tuple[range, Done]], start: int = 0
 ) -> Iterator[tuple[range, Done]]:
-    """Yield `run(rows)` for the rows 0 to `total`, in order, in batches of `size`.
+    """Yield `run(rows)` for the rows `start` to `total`, in order, in batches of `size`.
 
     `run` returns the rows that it has done, which can be fewer than requested; the next batches are
     then as small. A batch that runs out of device memory is split in halves, and so are all later
     ones. Raises torch.OutOfMemoryError if a single row does not fit.
     """
-    start = 0
     while start < total:
         rows = range(start, min(start + size, total))
         done = run(rows) if len(rows) == 1 else within_memory(run, rows)
@@ -70,21 +69,21 @@ def within_memory(run: Callable[[Argument], Done], argument: Argument) -> Done |
 
 
 def find_batch_size(
-    transformer: Any, target: int, reference: int, text_length: int, settings: Any
+    transformer: Any, call_of: Callable[[int], Call], sizes: Any, settings: Any
 ) -> int:
     """Return the smallest batch size that is as fast as any, within MIN_GAIN.
 
-    `target` and `reference` are tokens of the images. The size is remembered in the cache folder
-    for the transformer config, device, sizes and `settings` (plain JSON). Passes are uncompiled.
+    `call_of` returns a call with a number of rows, of the lengths that `sizes` (plain JSON) names.
+    The size is remembered in the cache folder for the transformer config, device, sizes and
+    `settings` (plain JSON). Passes are uncompiled.
     """
     device = transformer.device
     if device.type != "cuda":
         return ON_CPU
     config = {name: value for name, value in transformer.config.items() if name[0] != "_"}
     memory = torch.cuda.get_device_properties(device).total_memory
-    sizes = [target, reference, text_length]
     key = content_key(config=config, sizes=sizes, memory=memory, settings=settings)
-    return remembered(key, lambda: fastest(lambda rows: call_seconds(transformer, rows, *sizes)))
+    return remembered(key, lambda: fastest(lambda rows: call_seconds(transformer, call_of(rows))))
 
 
 def fastest(seconds: Callable[[int], float]) -> int:
@@ -111,11 +110,8 @@ def fastest(seconds: Callable[[int], float]) -> int:
 
 
 @torch.inference_mode()
-def call_seconds(
-    transformer: Any, rows: int, target: int, reference: int, text_length: int
-) -> float:
-    """Return the best time of a bare transformer call with random inputs, after one to warm up."""
-    call = random_call(transformer, (text_length,) * rows, text_length, target, reference)
+def call_seconds(transformer: Any, call: Call) -> float:
+    """Return the best time of a bare transformer call, after one to warm up."""
     best = float("inf")
     for round_ in range(ROUNDS + 1):
         start = time.perf_counter()

@@ -54,6 +54,7 @@ class Recorder:
         self._sites = list(sites)
         self._masks: dict[str, Float[Tensor, "rows groups positions"]] = {}
         self._energies: dict[int, Float[Tensor, "rows groups slices"]] = {}
+        self._layout = TokenLayout({})
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next call.
@@ -61,10 +62,10 @@ class Recorder:
         The masks are copied to the device now, since a copy during the call would make the host
         wait for the device.
         """
-        streams = {site.stream for site in self._sites}
+        self._layout = layout
         self._masks = {
-            stream: torch.from_numpy(layout.masks[stream]).to(device, torch.float32)
-            for stream in streams
+            sequence: torch.from_numpy(layout.masks[sequence]).to(device, torch.float32)
+            for sequence in {layout.sequence(site) for site in self._sites}
         }
         self._energies.clear()
 
@@ -72,7 +73,8 @@ class Recorder:
         """Return the sums of squares of the last call in float32.
 
         Rows are the batch, slices run over all sites in order, groups are TOKEN_GROUPS: NaN where
-        a site does not see such tokens. Raises NonFiniteActivationError for NaN or infinity,
+        a site does not see such tokens. Sums of sites at a lower resolution (of a UNet) are scaled
+        to the number of tokens of the pass, so that one count serves all sites. Raises NonFiniteActivationError for NaN or infinity,
         RuntimeError if a site was not reached.
         """
         missing = [s.address for i, s in enumerate(self._sites) if i not in self._energies]
@@ -88,6 +90,7 @@ class Recorder:
             finite = np.isfinite(part).all(axis=(1, 2))
             if not finite.all():
                 raise NonFiniteActivationError(int(np.argmin(finite)), site)
+            part *= self._layout.share(site)[:, None]
             part[..., [group not in site.token_groups for group in TOKEN_GROUPS]] = np.nan
             first += site.slices
         return energy
@@ -95,15 +98,15 @@ class Recorder:
     def record(self, index: int, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Reduce the activation of site `index`; its forward pre-hook."""
         site, activation = self._sites[index], inputs[0]
-        if site.stream not in self._masks:
+        if not self._masks:
             raise RuntimeError("call Recorder.expect before a transformer call")
         if index in self._energies:
             raise RuntimeError(f"{site.address} ran twice in one pass: {RAN_TWICE}")
-        masks = self._masks[site.stream].to(activation.device)
-        if masks.shape[2] != activation.shape[1]:
-            raise RuntimeError(
-                f"{site.address} sees {activation.shape[1]} tokens, expected {masks.shape[2]}"
-            )
+        masks = self._masks[self._layout.sequence(site)].to(activation.device)
+        tokens = activation.numel() // (len(masks) * activation.shape[-1])
+        if tokens != masks.shape[2]:
+            raise RuntimeError(f"{site.address} sees {tokens} tokens, expected {masks.shape[2]}")
+        activation = activation.reshape(len(masks), tokens, -1)
         self._energies[index] = sums_of_squares(activation, site.slice_width, masks)
 
 
@@ -174,7 +177,7 @@ class CompiledRecorder(Recorder):
         """Take the layout of the next call and empty the buffers."""
         super().expect(layout, device)
         for site, linear in zip(self._sites, self._linears, strict=True):
-            masks = self._masks[site.stream]
+            masks = self._masks[self._layout.sequence(site)]
             made = (
                 torch.zeros(*masks.shape[:2], site.slices, device=device),
                 torch.zeros((), dtype=torch.int64, device=device),

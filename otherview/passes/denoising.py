@@ -52,11 +52,11 @@ class Denoiser:
     def __init__(
         self, calls: Calls, batch_size: int, steps: int = 1, guidance_scale: float = 1.0
     ) -> None:
-        if guidance_scale > 1 and calls.empty is None:
+        if guidance_scale > 1 and not calls.guided:
             raise ValueError("guidance above 1 needs the encoded empty prompt")
         self.passes = 0
         """Number of prompts that went through the transformer."""
-        self._calls, self._transformer = calls, calls.pipeline.transformer
+        self._calls, self._transformer = calls, calls.transformer
         self._batch_size, self._steps, self._guidance = batch_size, steps, guidance_scale
         self._kept: dict[tuple[int, str], Tensor] = {}
         self._means: dict[tuple[int, str, tuple[int, ...]], Tensor] = {}
@@ -159,7 +159,7 @@ class Denoiser:
         self.passes += len(of.prompts)
         with context as editing:
             output = run(self._transformer, call, *([] if editing is None else [editing]))
-        return output[:, : of.latents.shape[1]]
+        return self._calls.velocity(output, of.latents)
 
     def _context(
         self, edit: Edit | None, of: Trajectory, step: int, outputs: Mapping[str, Tensor]

@@ -44,14 +44,16 @@ class Editing:
 
     def __init__(self, tokens: Sequence[str] | None) -> None:
         self._groups = tokens
+        self._layout = TokenLayout({})
         self._edited: dict[str, Bool[Tensor, "rows positions 1"]] = {}
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next calls."""
         if self._groups is not None:
+            self._layout = layout
             self._edited = {
-                stream: torch.from_numpy(layout.members(stream, self._groups)).to(device)[..., None]
-                for stream in layout.masks
+                name: torch.from_numpy(layout.members(name, self._groups)).to(device)[..., None]
+                for name in layout.masks
             }
 
     def edited(
@@ -63,9 +65,9 @@ class Editing:
         """
         if self._groups is None:
             return None
-        if site.stream not in self._edited:
+        if not self._edited:
             raise RuntimeError("call Editing.expect before a transformer call")
-        edited = self._edited[site.stream].to(inputs.device)
+        edited = self._edited[self._layout.sequence(site)].to(inputs.device)
         if edited.shape[:2] != inputs.shape[:2]:
             raise RuntimeError(
                 f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, but "

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.encodings import text_distances
-from otherview.models.sites import sites_of
 from otherview.passes.batches import halving
 from otherview.passes.capture import NonFiniteActivationError, capture, compiled_capture
 from otherview.passes.responses import Responses
@@ -36,17 +35,17 @@ def probe(
 ) -> Responses:
     """Return the responses to `prompts`, which `calls` must have in the same order.
 
-    There is one transformer call per prompt, with one denoising step and guidance 1: the responses
-    equal those of hooks around one pipeline call per prompt. A batch that does not fit into device
+    There is one transformer call per prompt, at the first denoising step and without guidance: the
+    responses equal those of hooks around one pipeline call per prompt. Prompts that cannot share
+    a batch, because the model does not pad them to one length, run in groups. A batch that does not fit into device
     memory is split in halves, and so are all later ones. With `compiled`, the blocks of the
     transformer are compiled. Every batch is written into `unfinished`, and those that it already
     contains are not run again. Raises StudyError for an unknown or compiled
     transformer, and where an activation is not finite, with its block and prompt.
     """
-    transformer = calls.pipeline.transformer
-    sites = sites_of(transformer)
+    transformer, sites, groups = calls.transformer, calls.sites, calls.groups()
     total, conditions = len(prompts.prompts), len(prompts.conditions)
-    timestep = calls.scheduler(1).timesteps[0]
+    order = [prompt for group in groups for prompt in group]
     energies, tokens, sizes = [], [], [batch_size]
     hooked = compiled_capture(transformer, sites) if compiled else capture(transformer, sites)
     before = 0  # rows of the last call
@@ -60,8 +59,9 @@ def probe(
                 return range(rows.start, rows.start + len(kept)), kept
             spare = max(0, before - len(rows)) if compiled and rows.stop == total else 0
             before = 0
-            batch = [*rows, *[rows[-1]] * spare]  # another number of rows needs another compilation
-            run(transformer, calls.call(batch, calls.noise(batch), timestep), recorder)
+            # another number of rows needs another compilation
+            batch = [order[row] for row in [*rows, *[rows[-1]] * spare]]
+            run(transformer, calls.first(batch), recorder)
             try:
                 energy = recorder.take()[: len(rows)]
             except NonFiniteActivationError as error:
@@ -75,19 +75,25 @@ def probe(
                 unfinished.put(rows.start, energy)
             return rows, energy
 
-        for rows, energy in halving(total, batch_size, measured):
-            energies.append(energy)
-            tokens.append(calls.layout(rows).counts())
-            if len(rows) < sizes[-1] and rows.stop < total:
-                sizes.append(len(rows))
-            progress("probing items", rows.stop // conditions, len(prompts.items))
+        start = 0
+        for group in groups:
+            for rows, energy in halving(start + len(group), sizes[-1], measured, start):
+                energies.append(energy)
+                tokens.append(calls.counts([order[row] for row in rows]))
+                if len(rows) < sizes[-1] and rows.stop < start + len(group):
+                    sizes.append(len(rows))
+                progress("probing items", rows.stop // conditions, len(prompts.items))
+            start += len(group)
+    back = np.argsort(order)
+    level, timestep = calls.start
     shape = (len(prompts.items), conditions)
     return Responses(
         prompts,
         tuple(sites),
-        np.concatenate(energies).reshape(*shape, 1, -1, len(TOKEN_GROUPS)),
-        np.concatenate(tokens).reshape(*shape, len(TOKEN_GROUPS)),
-        text_distances(calls.encodings, prompts),
-        (float(calls.noise_level(timestep)),),
+        np.concatenate(energies)[back].reshape(*shape, 1, -1, len(TOKEN_GROUPS)),
+        np.concatenate(tokens)[back].reshape(*shape, len(TOKEN_GROUPS)),
+        text_distances(calls.text_means(), prompts),
+        (level,),
+        (timestep,),
         tuple(sizes),
     )

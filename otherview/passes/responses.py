@@ -25,7 +25,8 @@ DESCRIPTIONS = {
     "head_rms": "RMS over the channels of a head and the tokens of a group; NaN where the head "
     "does not see such tokens",
     "sum_of_squares": "sum of squares over the channels of a slice and the tokens of a group; "
-    "sqrt(sum / (tokens * channels)) is the RMS; NaN where the site does not see such tokens",
+    "sqrt(sum / (tokens * channels)) is the RMS; NaN where the site does not see such tokens; of "
+    "sites at a lower resolution, scaled to the tokens of the pass",
     "tokens": "tokens of a group in a pass",
     "text_distance": "RMS distance of the item's encoded prompts from the first item's, in the "
     "study's own contrast",
@@ -34,7 +35,8 @@ DESCRIPTIONS = {
     "contrast_weight": "weight of a condition in a contrast's difference; 0 if it has no role",
     "contrast_frame": "frame of a condition's wording in a contrast; empty if it names none",
     "placebo": "role of both sets of a placebo; empty for other contrasts",
-    "noise_level": "share of noise in the latents; 1 is pure noise",
+    "noise_level": "share of noise in the latents; 1 is pure noise, NaN unknown",
+    "timestep": "timestep as the transformer takes it",
 }
 """Descriptions of the variables in `responses.nc`."""
 
@@ -53,8 +55,10 @@ class Responses:
     text_distances: Float[np.ndarray, "contrasts items"]
     """Distance of the encoded prompts of an item from those of the first item: RMS over channels,
     of means over text tokens and the conditions of a contrast."""
-    noise_levels: tuple[float, ...] = (1.0,)
-    """Share of noise in the latents at every step; 1 is pure noise."""
+    noise_levels: tuple[float | None, ...] = (1.0,)
+    """Share of noise in the latents at every step; 1 is pure noise, None unknown."""
+    timesteps: tuple[float, ...] = (1.0,)
+    """Timestep of every step, as the transformer takes it."""
     batch_sizes: tuple[int, ...] = ()
     """Prompts per transformer call, then smaller numbers if memory ran out."""
 
@@ -167,7 +171,11 @@ class Responses:
             "contrast_frame": (("contrast", "condition"), frames),
             "placebo": ("contrast", [each.placebo or "" for each in prompts.contrasts]),
             "step": ("step", np.array(steps, dtype=np.int32)),
-            "noise_level": ("step", list(self.noise_levels)),
+            "noise_level": (
+                "step",
+                [np.nan if level is None else level for level in self.noise_levels],
+            ),
+            "timestep": ("step", list(self.timesteps)),
             "token_group": ("token_group", list(TOKEN_GROUPS)),
             "head_tokens": ("head_tokens", [*TOKEN_GROUPS, "all"]),
             **unit_coordinates("head", every_head),

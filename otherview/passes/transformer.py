@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from otherview.models.calls import Call, TokenLayout
-from otherview.models.sites import Site
+from otherview.models.sites import Site, is_linear
 from otherview.study.errors import StudyError
 
 Hook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
@@ -34,14 +34,15 @@ class Reader(Protocol):
 
 
 def run(transformer: Any, call: Call, *readers: Reader) -> Tensor:
-    """Return the transformer's output for `call`, `[rows, tokens, channels]`.
+    """Return the transformer's output for `call`, `[rows, ...]`: tokens, or a grid of latents.
 
     `readers` get the layout of the call before it runs.
     """
     for reader in readers:
         reader.expect(call.layout, call.device)
-    output: Tensor = transformer(**call.arguments)[0]
-    return output
+    output = transformer(**call.arguments)[0]
+    made: Tensor = torch.stack(output) if isinstance(output, list) else output
+    return made
 
 
 @contextmanager
@@ -79,8 +80,8 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
         )
     modules = dict(transformer.named_modules())
     for site in sites:
-        linear = modules.get(site.module)
-        if not isinstance(linear, nn.Linear):
+        linear: Any = modules.get(site.module)
+        if linear is None or not is_linear(linear):
             raise StudyError(f"{site.module} is not a Linear of {type(transformer).__name__}")
         if linear.in_features != site.channels:
             raise StudyError(
@@ -89,5 +90,5 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
             )
     named = {site.module for site in sites}
     for name, module in modules.items():
-        if name.endswith(OUT_PROJECTIONS) and isinstance(module, nn.Linear) and name not in named:
+        if name.endswith(OUT_PROJECTIONS) and is_linear(module) and name not in named:
             raise StudyError(f"{name} is an attention out-projection without a hook site")

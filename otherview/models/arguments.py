@@ -1,0 +1,177 @@
+"""The arguments of a transformer call: nested values with tensors in them, by path.
+
+Arguments of several prompts are collated to one call with a row for each, and are written to and
+read from tensors and JSON, so that they can be kept on disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Arguments = dict[str, Any]
+"""Arguments by name: tensors, numbers, strings, None, and lists, tuples and mappings of these."""
+
+SKELETON = "skeleton"
+
+
+def copied(value: Any) -> Any:
+    """Return `value` with copies of its tensors, on the host."""
+    return replaced(value, lambda _, tensor: tensor.detach().to("cpu", copy=True))
+
+
+def on_device(value: Any, device: torch.device | str) -> Any:
+    """Return `value` with its tensors on `device`."""
+    return replaced(value, lambda _, tensor: tensor.to(device))
+
+
+def replaced(value: Any, change: Any, path: str = "") -> Any:
+    """Return `value` with `change(path, tensor)` in place of every tensor."""
+    if isinstance(value, Tensor):
+        return change(path, value)
+    if isinstance(value, Mapping):
+        return {k: replaced(v, change, joined(path, k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([replaced(v, change, joined(path, i)) for i, v in enumerate(value)])
+    return value
+
+
+def tensors(value: Any) -> dict[str, Tensor]:
+    """Return the tensors of `value` by path: `encoder_hidden_states`, `rotary.0`."""
+    found: dict[str, Tensor] = {}
+
+    def keep(path: str, tensor: Tensor) -> Tensor:
+        found[path] = tensor
+        return tensor
+
+    replaced(value, keep)
+    return found
+
+
+def joined(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def signature(value: Any) -> Any:
+    """Return what must agree between calls for one batch: shapes, and whatever is no tensor."""
+    if isinstance(value, Tensor):
+        return ("tensor", str(value.dtype), tuple(value.shape))
+    if isinstance(value, Mapping):
+        return tuple((str(k), signature(v)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(signature(v) for v in value)
+    return repr(value)
+
+
+def rows_of(arguments: Mapping[str, Any]) -> int:
+    """Return the rows of a call. Raises ValueError if no argument looks like latents."""
+    for name in ("hidden_states", "sample", "x"):
+        value = arguments.get(name)
+        if isinstance(value, Tensor):
+            return value.shape[0]
+        if isinstance(value, list | tuple):
+            return len(value)
+    raise ValueError(f"no latents among {', '.join(arguments)}")
+
+
+def collated(calls: Sequence[Mapping[str, Any]]) -> Arguments:
+    """Return one call with a row for each of `calls`, which have one row and one `signature`.
+
+    Tensors are joined along their dimension of length 1, a list with one entry per row by its
+    entries; what is equal in all calls and has no such dimension is shared by the rows. Raises
+    ValueError for what can be neither.
+    """
+    return {name: join([call[name] for call in calls], name) for name in calls[0]}
+
+
+def join(values: Sequence[Any], name: str) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        return join_tensors(values, name)
+    if isinstance(first, Mapping):
+        return {k: join([v[k] for v in values], joined(name, k)) for k in first}
+    if isinstance(first, list) and len(first) == 1 and not is_batched(first[0]):
+        return [value[0] for value in values]  # one entry per row
+    if isinstance(first, list | tuple):
+        if all(map(is_position, first)) and equal(values):
+            return first  # positions along each axis, one of which may have a length of 1
+        each = (join([v[i] for v in values], joined(name, i)) for i in range(len(first)))
+        return type(first)(list(each))
+    if any(value != first for value in values):
+        raise ValueError(f"{name} differs between prompts: {first!r}")
+    return first
+
+
+def is_position(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 1
+
+
+def equal(values: Sequence[Sequence[Tensor]]) -> bool:
+    return all(
+        torch.equal(one, other)
+        for value in values
+        for one, other in zip(values[0], value, strict=True)
+    )
+
+
+def is_batched(value: Any) -> bool:
+    """Return whether the only entry of a list is a tensor with rows of its own."""
+    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == 1
+
+
+def join_tensors(values: Sequence[Tensor], name: str) -> Tensor:
+    first = values[0]
+    if first.ndim and first.shape[0] == 1:
+        return torch.cat(list(values))
+    if all(torch.equal(first, value) for value in values):
+        return first  # position ids, a scalar timestep
+    if 1 in first.shape:
+        return torch.cat(list(values), dim=first.shape.index(1))  # stacked layers come first
+    raise ValueError(f"{name} differs between prompts and has no dimension of rows")
+
+
+def as_tensors(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return arguments as tensors alone: their own, and a JSON of the rest under SKELETON.
+
+    Raises TypeError for a value that JSON cannot hold.
+    """
+    content = json.dumps(skeleton(dict(arguments)))
+    own = {path: tensor.contiguous() for path, tensor in tensors(arguments).items()}
+    return own | {SKELETON: torch.tensor(list(content.encode()), dtype=torch.uint8)}
+
+
+def from_tensors(kept: Mapping[str, Tensor]) -> Arguments:
+    """Return the arguments that `as_tensors` was given."""
+    content = json.loads(bytes(kept[SKELETON].tolist()))
+    arguments: Arguments = filled(content, kept, "")
+    return arguments
+
+
+def skeleton(value: Any) -> Any:
+    """Return `value` as JSON, its tensors and the kind of every sequence by tags."""
+    if isinstance(value, Tensor):
+        return {"tensor": True}
+    if isinstance(value, Mapping):
+        return {"mapping": [[str(k), skeleton(v)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [skeleton(v) for v in value]}
+    if isinstance(value, torch.dtype | torch.device) or callable(value):
+        raise TypeError(f"{value!r} cannot be kept")
+    return {"value": value}
+
+
+def filled(content: Mapping[str, Any], kept: Mapping[str, Tensor], path: str) -> Any:
+    ((kind, inside),) = content.items()
+    if kind == "tensor":
+        return kept[path]
+    if kind == "mapping":
+        return {k: filled(v, kept, joined(path, k)) for k, v in inside}
+    if kind in ("list", "tuple"):
+        each: Iterator[Any] = (filled(v, kept, joined(path, i)) for i, v in enumerate(inside))
+        return list(each) if kind == "list" else tuple(each)
+    return inside

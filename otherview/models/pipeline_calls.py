@@ -1,0 +1,380 @@
+"""The calls of any pipeline of diffusers: intercepted, collated, and their tokens told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from otherview.models.arguments import (
+    Arguments,
+    collated,
+    on_device,
+    replaced,
+    rows_of,
+    signature,
+    tensors,
+)
+from otherview.models.calls import Call, Latents, TokenLayout
+from otherview.models.named_sites import named_sites
+from otherview.models.sites import Site
+from otherview.models.text_tokens import text_positions
+from otherview.models.traced_sites import check_traced, token_groups, trace
+from otherview.study import TOKEN_GROUPS
+from otherview.study.errors import StudyError
+
+DROPS_MASKED_TEXT = ("Lumina2Transformer2DModel", "HunyuanImageTransformer2DModel")
+"""Transformers that drop or move masked text: batches need equal numbers of text tokens."""
+PERTURBATION_SEED = 2
+Positions = Bool[np.ndarray, " positions"]
+
+
+@dataclass(frozen=True)
+class PassInput:
+    """What is known of one prompt's pass before the transformer is loaded."""
+
+    arguments: Arguments
+    """Of one row, on the host."""
+    real: Mapping[str, Positions]
+    """By text encoder, which of its ids are tokens and not pads."""
+    start: tuple[float | None, float]
+    """Noise level and timestep."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Calls of the first prompt in which one thing differs, to find the tokens of each group."""
+
+    other_text: Arguments
+    other_noise: Arguments
+    other_picture: Arguments | None
+
+
+class PipelineCalls:
+    """The calls of a study's prompts, as their pipeline makes them at its first step.
+
+    `load` returns the transformer, on the device; it is called when the first pass needs it. Calls
+    of any other step, and pictures, are not made. Raises StudyError for prompts whose first
+    transformer call has other rows than one, which is guidance.
+    """
+
+    guided = decodes = any_step = False
+
+    def __init__(
+        self,
+        load: Callable[[], Any],
+        passes: Sequence[PassInput],
+        probes: Probes,
+        device: torch.device | str,
+    ) -> None:
+        self._load, self._passes, self._probes, self._device = load, passes, probes, device
+        self._text = text_paths(passes[0].arguments, probes.other_text)
+        self._traced: dict[Any, dict[str, dict[str, Positions]]] = {}
+        for each in passes:
+            rows = rows_of(each.arguments)
+            if rows != 1:
+                raise StudyError(
+                    f"the pipeline runs its transformer with {rows} rows for one prompt: it has "
+                    "guidance on; turn it off with an argument of its call in model.call, such as "
+                    "+model.call.guidance_scale=0",
+                    "model.call",
+                )
+        if not self._text:
+            raise StudyError(
+                "the first transformer call of this pipeline does not depend on the prompt: it is "
+                "the pass of guidance without a prompt; turn guidance off in model.call",
+                "model.call",
+            )
+
+    @cached_property
+    def transformer(self) -> Any:
+        """The transformer."""
+        return self._load()
+
+    @property
+    def sites(self) -> list[Site]:
+        """Hook sites by name, compared with what flows in a traced pass of the first prompt.
+
+        Raises StudyError for the first difference.
+        """
+        for group in self.groups():  # now, before anybody hooks the transformer
+            self._groups_of(group[0])
+        return self._sites
+
+    @cached_property
+    def _sites(self) -> list[Site]:
+        sites = named_sites(self.transformer)
+        arguments = self._placed(self._passes[0].arguments)
+        traced = trace(self.transformer, lambda: self.transformer(**arguments), sites)
+        check_traced(sites, traced)
+        self.gated = [site.address for site in sites if gated(traced.get(site.module))]
+        self.untraced = [site.address for site in sites if site.module not in traced]
+        return sites
+
+    gated: list[str]
+    """Sites whose input is gated after the attention, once `sites` were found."""
+    untraced: list[str]
+    """Sites of linear attention, known by name alone."""
+
+    @property
+    def start(self) -> tuple[float | None, float]:
+        """Noise level and timestep of the passes."""
+        return self._passes[0].start
+
+    def groups(self) -> list[list[int]]:
+        """Return the prompts in groups of equal shapes, which may share a batch."""
+        by_key: dict[Any, list[int]] = {}
+        for prompt in range(len(self._passes)):
+            by_key.setdefault(self._key(prompt), []).append(prompt)
+        return list(by_key.values())
+
+    def _key(self, prompt: int) -> Any:
+        """Return what prompts that share a batch have in common."""
+        arguments = self._passes[prompt].arguments
+        drops = type(self.transformer).__name__ in DROPS_MASKED_TEXT
+        return signature(arguments), masked(arguments) if drops else None
+
+    def first(self, prompts: Sequence[int]) -> Call:
+        """Return the call of `prompts`. Raises StudyError if they cannot share a batch."""
+        calls = [self._passes[prompt].arguments for prompt in prompts]
+        if any(signature(call) != signature(calls[0]) for call in calls[1:]):
+            raise StudyError(
+                "this model does not pad its prompts, and prompts of different lengths cannot "
+                "share a pass: use model.batch_size=1 or wordings of one length"
+            )
+        return Call(self._placed(collated(calls)), self.layout(prompts))
+
+    def call(
+        self,
+        prompts: Sequence[int],
+        latents: Latents,
+        timestep: Any,
+        *,
+        unprompted: bool = False,
+    ) -> Call:
+        """Return the call of `prompts`; latents and timestep are those of the pipeline."""
+        del latents, timestep
+        assert not unprompted
+        return self.first(prompts)
+
+    def layout(self, prompts: Sequence[int]) -> TokenLayout:
+        """Return the token groups of the call of `prompts`."""
+        found = [self._layout_of(prompt) for prompt in prompts]
+        masks = {
+            sequence: np.stack([each[sequence] for each in found]) for sequence in found[0]
+        }
+        return TokenLayout(masks, self._sequences)
+
+    def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
+        """Return the tokens of every group in the passes of `prompts`."""
+        return self.layout(prompts).counts()
+
+    def noise(self, prompts: Sequence[int]) -> Latents:
+        """Return zeros: displacements are counted from there."""
+        return torch.zeros(len(prompts), 1, 1)
+
+    def scheduler(self, steps: int) -> OneStep:
+        """Return a scheduler of one whole step."""
+        assert steps == 1
+        return OneStep(torch.tensor([self.start[1]]))
+
+    def velocity(self, output: Tensor, latents: Latents) -> Latents:
+        """Return the whole output, on the host, `[rows, values, 1]`."""
+        del latents
+        return output.float().cpu().flatten(1)[..., None]
+
+    def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
+        """Raise StudyError: pictures of other models than FLUX.2 Klein are not decoded."""
+        raise StudyError("pictures of edited heads are drawn for FLUX.2 Klein only")
+
+    def text_means(self) -> Float[Tensor, "prompts channels"]:
+        """Return the mean of every prompt's text over its tokens, without pads, float64.
+
+        Where several text encoders feed the transformer, the text with the most values counts.
+        """
+        means = []
+        for each in self._passes:
+            texts = [tensors(each.arguments)[path] for path in sorted(self._text)]
+            text = max(texts, key=lambda tensor: tensor.numel()).double()
+            rows = text.reshape(-1, text.shape[-1])
+            is_text = text_positions(len(rows), each.arguments, each.real)
+            means.append((rows if is_text is None else rows[torch.from_numpy(is_text)]).mean(0))
+        return torch.stack(means)
+
+    @cached_property
+    def _sequences(self) -> dict[str, str]:
+        """By module of a site, the name of its token sequence: sites of equal groups share one."""
+        names: dict[Any, str] = {}
+        sequences = {}
+        for site in self._sites:
+            groups = self._groups_of(0)[site.module]
+            bits = tuple((group, places.tobytes()) for group, places in groups.items())
+            key = site.block_kind, site.stream, bits
+            sequences[site.module] = names.setdefault(key, f"sequence {len(names)}")
+        return sequences
+
+    def _groups_of(self, prompt: int) -> dict[str, dict[str, Positions]]:
+        """Return the positions of the token groups, by module of a site and by group.
+
+        Found once per group of prompts; where only the length of one run of text differs from that
+        of the first prompt, they follow from its.
+        """
+        key = self._key(prompt)
+        if key not in self._traced:
+            first = self._traced.get(self._key(0))
+            length = text_length(self._passes[prompt].arguments, self._text)
+            lengthened = first and self._with_length(first, length)
+            self._traced[key] = lengthened or self._found(prompt)
+        return self._traced[key]
+
+    def _with_length(
+        self, first: dict[str, dict[str, Positions]], length: int
+    ) -> dict[str, dict[str, Positions]] | None:
+        """Return the groups of the first prompt with another length of text.
+
+        None where that does not follow: a site that sees text has registers or pads of its own, or
+        not the whole text.
+        """
+        own = text_length(self._passes[0].arguments, self._text)
+        made = {}
+        for module, groups in first.items():
+            text = groups["text"]
+            for group, places in groups.items():
+                text = text & ~places if group != "text" else text
+            if text.any() and (int(text.sum()) != own or not np.any(list(groups.values()), 0).all()):
+                return None
+            made[module] = resized(groups, text, length) if text.any() else groups
+        return made
+
+    def _found(self, prompt: int) -> dict[str, dict[str, Positions]]:
+        """Return the groups that a prompt's passes with one thing changed tell apart."""
+        base, first = self._passes[prompt].arguments, self._passes[0].arguments
+        generator = torch.Generator().manual_seed(PERTURBATION_SEED)
+
+        def noised(paths: set[str]) -> Arguments:
+            def change(path: str, tensor: Tensor) -> Tensor:
+                if path not in paths:
+                    return tensor
+                return tensor + torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
+
+            made: Arguments = replaced(base, change)
+            return made
+
+        noise = changed_paths(first, self._probes.other_noise)
+        varied = {"text": noised(self._text), "target": taken(base, self._probes.other_noise, noise)}
+        if self._probes.other_picture is not None:
+            pictured = changed_paths(first, self._probes.other_picture)
+            # A picture that a text encoder sees, too, changes the text; its latents do not.
+            latents = (pictured & noise) or (pictured - self._text)
+            varied["reference"] = taken(base, self._probes.other_picture, latents)
+        placed = {group: self._placed(arguments) for group, arguments in varied.items()}
+        return token_groups(self.transformer, self._sites, self._placed(base), placed)
+
+    def _layout_of(self, prompt: int) -> dict[str, Bool[np.ndarray, "groups positions"]]:
+        """Return the masks of a prompt's token groups, by sequence."""
+        masks: dict[str, Bool[np.ndarray, "groups positions"]] = {}
+        for module, sequence in self._sequences.items():
+            if sequence not in masks:
+                masks[sequence] = self._mask(self._groups_of(prompt)[module], prompt)
+        return masks
+
+    def _mask(
+        self, groups: Mapping[str, Positions], prompt: int
+    ) -> Bool[np.ndarray, "groups positions"]:
+        """Return the masks of a site's token groups for a prompt."""
+        here, target = self._passes[prompt], groups["target"]
+        reference = groups.get("reference", np.zeros_like(target)) & ~target
+        text = groups["text"] & ~target & ~reference
+        is_text = text.copy()
+        real = text_positions(int(text.sum()), here.arguments, here.real) if text.any() else None
+        if real is not None:
+            is_text[np.flatnonzero(text)] = real
+        by_name = {
+            "text": is_text, "pad": text & ~is_text, "target": target, "reference": reference
+        }
+        return np.stack([by_name[group] for group in TOKEN_GROUPS])
+
+    def _placed(self, arguments: Arguments) -> Arguments:
+        placed: Arguments = on_device(arguments, self._device)
+        return placed
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """A scheduler of one step along the whole prediction."""
+
+    timesteps: Tensor
+
+    def step(
+        self, output: Tensor, timestep: Any, latents: Tensor, *, return_dict: bool = False
+    ) -> tuple[Tensor]:
+        """Return `latents` minus the prediction."""
+        del timestep, return_dict
+        return (latents - output,)
+
+
+def gated(found: Any) -> bool:
+    return found is not None and found.gated
+
+
+def changed_paths(one: Arguments, other: Arguments) -> set[str]:
+    """Return the paths of the tensors that differ, in values or in shape."""
+    first, second = tensors(one), tensors(other)
+    return {
+        path
+        for path in first
+        if path not in second or not torch.equal(first[path], second[path])
+    }
+
+
+def text_paths(one: Arguments, other: Arguments) -> set[str]:
+    """Return the paths of the text sequences: `[..., positions, channels]` that the prompt changes.
+
+    Pooled texts, masks and ids are none.
+    """
+    found = tensors(one)
+    return {
+        path
+        for path in changed_paths(one, other)
+        if found[path].is_floating_point() and found[path].ndim + listed(path) >= 3
+    }
+
+
+def listed(path: str) -> int:
+    """Return in how many lists a tensor is: one may hold the rows."""
+    return sum(part.isdigit() for part in path.split("."))
+
+
+def taken(base: Arguments, other: Arguments, paths: set[str]) -> Arguments:
+    """Return `base` with the tensors at `paths` from `other`."""
+    source = tensors(other)
+    made: Arguments = replaced(base, lambda path, tensor: source[path] if path in paths else tensor)
+    return made
+
+
+def masked(arguments: Arguments) -> tuple[tuple[str, int], ...]:
+    """Return how many tokens every mask of a call lets through."""
+    return tuple((p, int(t.sum())) for p, t in tensors(arguments).items() if "mask" in p)
+
+
+def text_length(arguments: Arguments, paths: set[str]) -> int:
+    """Return the positions of the longest text sequence of a call."""
+    return max(tensors(arguments)[path].shape[-2] for path in paths)
+
+
+def resized(
+    groups: Mapping[str, Positions], text: Positions, length: int
+) -> dict[str, Positions]:
+    """Return groups of positions in which the one run of `text` has another length."""
+    first = int(np.flatnonzero(text)[0])
+    last = first + int(text.sum())
+    return {
+        group: np.concatenate([mask[:first], np.full(length, group == "text"), mask[last:]])
+        for group, mask in groups.items()
+    }
