@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
+from transformers.utils import is_torchvision_available
 
 from otherview.models.processors import processors_without_torchvision
 from tests.families import NAMES, Tiny, make
@@ -89,3 +91,18 @@ def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> 
     weights = transformer.state_dict()
     assert weights.keys() == tiny.transformer.state_dict().keys()
     assert all(torch.equal(weights[k], v) for k, v in tiny.transformer.state_dict().items())
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="transformers loads the processor itself")
+def test_flux2_dev_loads_without_torchvision(tmp_path: Path) -> None:
+    tiny = make("flux2_dev")
+    tiny.pipeline.save_pretrained(tmp_path)
+    index = tmp_path / "model_index.json"
+    parts = json.loads(index.read_text())
+    parts["tokenizer"] = ["transformers", "PixtralProcessor"]  # as the published folder has it
+    index.write_text(json.dumps(parts))
+    given = processors_without_torchvision(tmp_path)
+    loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True, **given)
+    after = first_arguments(loaded.transformer, loaded, tiny.arguments(DOG))
+    before = first_arguments(tiny.transformer, tiny.pipeline, tiny.arguments(DOG))
+    torch.testing.assert_close(after, before)
