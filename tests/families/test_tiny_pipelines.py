@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers.utils import is_torchvision_available
 
-from otherview.models.processors import processors_without_torchvision
+from otherview.models.processors import torchvision_is_optional
 from tests.families import NAMES, Tiny, make
 
 DOG, OWL = "a kitchen as seen by a dog", "a kitchen as seen by an owl"
@@ -77,9 +77,8 @@ def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> 
     assert not torch.equal(dog, owl)
 
     tiny.pipeline.save_pretrained(tmp_path)
-    loaded = diffusers.DiffusionPipeline.from_pretrained(
-        tmp_path, local_files_only=True, **processors_without_torchvision(tmp_path)
-    )
+    with torchvision_is_optional():
+        loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
     assert type(loaded) is type(tiny.pipeline)
     before = first_arguments(tiny.transformer, tiny.pipeline, tiny.arguments(DOG))
     transformer = getattr(loaded, "transformer", None) or loaded.unet
@@ -101,8 +100,8 @@ def test_flux2_dev_loads_without_torchvision(tmp_path: Path) -> None:
     parts = json.loads(index.read_text())
     parts["tokenizer"] = ["transformers", "PixtralProcessor"]  # as the published folder has it
     index.write_text(json.dumps(parts))
-    given = processors_without_torchvision(tmp_path)
-    loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True, **given)
+    with torchvision_is_optional():
+        loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
     after = first_arguments(loaded.transformer, loaded, tiny.arguments(DOG))
     before = first_arguments(tiny.transformer, tiny.pipeline, tiny.arguments(DOG))
     torch.testing.assert_close(after, before)
