@@ -1,15 +1,43 @@
-"""Processors of text and pictures, without what they hold for videos.
+"""Processors of text and pictures, for machines without torchvision.
 
-transformers loads the processors of Qwen and Mistral only with torchvision: the first has a part
-for videos, the module of the second imports it. No study needs either. Without torchvision the
-processors are loaded here and handed to `DiffusionPipeline.from_pretrained`.
+transformers makes Qwen's processors only with their part for videos, which needs torchvision, and
+imports Mistral's only with torchvision. No study needs either.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+WITH_VIDEO = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor")
+TEMPLATE_ALONE = ("PixtralProcessor",)
+"""Processors of which the pipelines (here: FLUX.2 dev) use the tokenizer and its chat template."""
+
+
+@contextmanager
+def torchvision_is_optional() -> Iterator[None]:
+    """Have `from_pretrained` load the processors of pipelines without torchvision, too.
+
+    Meanwhile transformers has Qwen's processors without their part for videos, and the tokenizer in
+    place of Mistral's. With torchvision installed nothing changes.
+    """
+    import transformers
+    from transformers.utils import is_torchvision_available
+
+    if is_torchvision_available():
+        yield
+        return
+    own = {name: getattr(transformers, name) for name in WITH_VIDEO + TEMPLATE_ALONE}
+    instead = {name: without_video(own[name]) for name in WITH_VIDEO}
+    instead |= dict.fromkeys(TEMPLATE_ALONE, transformers.PreTrainedTokenizerFast)
+    try:
+        for name, processor in instead.items():
+            setattr(transformers, name, processor)
+        yield
+    finally:
+        for name, processor in own.items():
+            setattr(transformers, name, processor)
 
 
 def without_video(processor: Any) -> Any:
@@ -20,28 +48,3 @@ def without_video(processor: Any) -> Any:
     parts = [part for part in processor.get_attributes() if part != "video_processor"]
     members = {"get_attributes": classmethod(lambda _: parts), "__module__": processor.__module__}
     return type(processor.__name__, (processor,), members)
-
-
-def processors_without_torchvision(folder: Path) -> dict[str, Any]:
-    """Return by component the processors of the pipeline in `folder` that only torchvision loads.
-
-    Qwen's come without their part for videos. Of Mistral's, of which FLUX.2 dev uses the chat
-    template alone, it is the tokenizer. With torchvision installed there are none.
-    """
-    import transformers
-    from transformers.utils import is_torchvision_available
-
-    found: dict[str, Any] = {}
-    if is_torchvision_available():
-        return found
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    for component, entry in index.items():
-        if not (isinstance(entry, list) and entry[0] == "transformers" and entry[1]):
-            continue
-        kind: Any = getattr(transformers, entry[1], None)
-        if entry[1].endswith("Processor") and "torchvision" in getattr(kind, "_backends", ()):
-            found[component] = transformers.AutoTokenizer.from_pretrained(folder / component)
-        elif isinstance(kind, type) and issubclass(kind, transformers.ProcessorMixin):
-            kind = without_video(kind)
-            found[component] = kind.from_pretrained(folder / component)
-    return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
+from transformers.utils import is_torchvision_available
 
-from otherview.models.processors import processors_without_torchvision
+from otherview.models.processors import torchvision_is_optional
 from tests.families import NAMES, Tiny, make
 
 DOG, OWL = "a kitchen as seen by a dog", "a kitchen as seen by an owl"
@@ -75,9 +77,8 @@ def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> 
     assert not torch.equal(dog, owl)
 
     tiny.pipeline.save_pretrained(tmp_path)
-    loaded = diffusers.DiffusionPipeline.from_pretrained(
-        tmp_path, local_files_only=True, **processors_without_torchvision(tmp_path)
-    )
+    with torchvision_is_optional():
+        loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
     assert type(loaded) is type(tiny.pipeline)
     before = first_arguments(tiny.transformer, tiny.pipeline, tiny.arguments(DOG))
     transformer = getattr(loaded, "transformer", None) or loaded.unet
@@ -89,3 +90,18 @@ def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> 
     weights = transformer.state_dict()
     assert weights.keys() == tiny.transformer.state_dict().keys()
     assert all(torch.equal(weights[k], v) for k, v in tiny.transformer.state_dict().items())
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="transformers loads the processor itself")
+def test_flux2_dev_loads_without_torchvision(tmp_path: Path) -> None:
+    tiny = make("flux2_dev")
+    tiny.pipeline.save_pretrained(tmp_path)
+    index = tmp_path / "model_index.json"
+    parts = json.loads(index.read_text())
+    parts["tokenizer"] = ["transformers", "PixtralProcessor"]  # as the published folder has it
+    index.write_text(json.dumps(parts))
+    with torchvision_is_optional():
+        loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
+    after = first_arguments(loaded.transformer, loaded, tiny.arguments(DOG))
+    before = first_arguments(tiny.transformer, tiny.pipeline, tiny.arguments(DOG))
+    torch.testing.assert_close(after, before)

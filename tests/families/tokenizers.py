@@ -17,6 +17,9 @@ TEXT = """
 a an the in of by as seen to and is are on with from for this that image picture user text prompt
 describe kitchen dog cat owl ant horse chair lamp table large small shape size color texture
 quantity spatial relationships objects background following content system video aspects actions
+main theme events temporal physical movement changes light style camera used Render viewpoint
+addition sight gaze view eyes vision perception perspective outlook presence company vicinity
+proximity midst surroundings neighborhood environment
 """
 WORDS = TEXT.split()
 """What the tokenizers know as whole words."""

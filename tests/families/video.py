@@ -97,12 +97,13 @@ FAMILIES = {
     "wan_i2v": Family(
         "WanImageToVideoPipeline",
         wan_i2v,
-        {"num_frames": 5, "max_sequence_length": 32},
+        {"num_frames": 5},
         picture="image",
         needs_picture=True,
         traps=(
             "does not run without ftfy; the picture is channels of the target's tokens, and keys "
-            "of its own in the attention to the text: the out-projection gets the sum of both"
+            "of its own in the attention to the text, whose out-projection gets the sum of both; "
+            "the transformer counts on 512 tokens of text"
         ),
     ),
     "hunyuan_video": Family(
