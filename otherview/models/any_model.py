@@ -1,4 +1,4 @@
-"""Any pipeline of diffusers: its conditioning side, its transformer, and its passes.
+"""Any pipeline of diffusers: its conditioning side, its transformer, and the calls of its passes.
 
 Text encoders and VAE run while the transformer is on the meta device, then they are freed, then the
 transformer is loaded: a card needs room for the larger part only.
@@ -6,7 +6,10 @@ transformer is loaded: a card needs room for the larger part only.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,30 +17,209 @@ import torch
 from torch import Tensor
 
 from otherview.disk.progress import Progress
+from otherview.models import denoiser_loading
 from otherview.models.arguments import as_tensors, from_tensors
-from otherview.models.interception import (
-    EncoderInput,
-    Intercepted,
-    denoiser_name,
-    intercept,
-)
+from otherview.models.attention import set_attention
+from otherview.models.interception import denoiser_name, intercept
+from otherview.models.loaded import LoadedModel, free_memory
 from otherview.models.pipeline_calls import PassInput, PipelineCalls, Probes
 from otherview.models.pipeline_inputs import (
+    CANVAS,
+    accepted,
     check_noisy,
+    needs_picture,
     noise_level,
     pass_inputs,
     picture_argument,
+    picture_inputs,
     timestep_of,
 )
-from otherview.models.text_tokens import real_tokens, text_positions, token_place, tokenizer_of
-from otherview.study import Model
+from otherview.models.text_tokens import real_tokens, token_place, tokenizer_of
+from otherview.study import Model, Scene
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, TokenPlace
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PROBE_SEED = 1
+OTHER_SEED = 1
+"""Added to the seed for the noise that tells the target's tokens from the others."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a prompt before the transformer is loaded."""
+
+    given: PassInput
+    place: TokenPlace | None
+    """Token count and item position; None where the tokenizer does not tell."""
+
+
+class AnyModel:
+    """Makes the calls of a pipeline's first step.
+
+    `given` is a loaded pipeline to use; otherwise the parts of `loaded` are loaded when they are
+    needed, and never the transformer together with the text encoders.
+    """
+
+    def __init__(self, model: Model, loaded: LoadedModel, given: Any = None) -> None:
+        self._model, self._loaded, self._given = model, loaded, given
+        self._conditioning: Any = None
+        self._denoiser: Any = None
+
+    @cached_property
+    def pipeline_class(self) -> type[Any]:
+        """The class of the pipeline."""
+        if self._given is not None:
+            return type(self._given)
+        found: type[Any] = denoiser_loading.pipeline_class(self._loaded.folder)
+        return found
+
+    @property
+    def takes_picture(self) -> bool:
+        """Whether the pipeline can be conditioned on a reference picture."""
+        return picture_argument(self.pipeline_class) is not None
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether it makes nothing without one."""
+        return needs_picture(self.pipeline_class)
+
+    @property
+    def conditioning(self) -> Any:
+        """The pipeline without the weights of its transformer; loading it frees these."""
+        if self._given is not None:
+            return self._given
+        if self._conditioning is None:
+            self._denoiser = None
+            free_memory()
+            self._conditioning = denoiser_loading.load_conditioning(
+                self._loaded.weights(), self._model, self._loaded.device
+            )
+        return self._conditioning
+
+    @property
+    def denoiser(self) -> Any:
+        """The transformer; loading it frees the conditioning side."""
+        if self._given is not None:
+            return getattr(self._given, denoiser_name(self._given))
+        if self._denoiser is None:
+            self.free_conditioning()
+            self._denoiser = denoiser_loading.load_denoiser(
+                self._loaded.weights(), self._model, self._loaded.device
+            )
+            set_attention(self._denoiser, self._model.attention)
+        return self._denoiser
+
+    def free_conditioning(self) -> None:
+        """Free text encoders and VAE."""
+        self._conditioning = None
+        free_memory()
+
+    def calls(
+        self,
+        model: Model,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        picture: Image | None,
+        progress: Progress,
+    ) -> tuple[PipelineCalls, list[TokenPlace | None]]:
+        """Return the calls of `prompts` with the noise of `seeds`, and where their items are.
+
+        `model` has the settings of the study, which differ from those of the weights at most in
+        size, text length and call. Raises StudyError as `interception.intercept` does.
+        """
+        prepared = []
+        for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            prepared.append(self._prepared(model, prompt, seed, picture))
+            progress("encoding prompts", place + 1, len(prompts))
+        first, seed = prompts[0], seeds[0]
+        differs = next((each for each in prompts if each.text != first.text), first)
+        other = None if picture is None else another_picture(picture)
+        probes = Probes(
+            self._prepared(model, differs, seed, picture).given.arguments,
+            self._prepared(model, first, seed + OTHER_SEED, picture).given.arguments,
+            None if other is None else self._prepared(model, first, seed, other).given.arguments,
+        )
+        passes = [each.given for each in prepared]
+        device = self._loaded.device
+        calls = PipelineCalls(lambda: self.denoiser, passes, probes, device)
+        return calls, [each.place for each in prepared]
+
+    def draw(self, model: Model, scene: Scene, seed: int) -> Image:
+        """Return the picture that the pipeline draws from the scene's prompt.
+
+        A pipeline that only edits pictures draws on an empty grey one.
+        """
+        names = accepted(self.pipeline_class)
+        inputs = pass_inputs(self.pipeline_class, model, scene.prompt or "", seed, None)
+        inputs["num_inference_steps"] = scene.steps
+        for name in ("guidance_scale", "true_cfg_scale"):
+            if name in names:
+                inputs[name] = scene.guidance_scale
+        if "negative_prompt" in names and "true_cfg_scale" in names:
+            inputs["negative_prompt"] = " "  # without one, Qwen's true guidance stays off
+        if self.needs_picture:
+            height, width = model.size
+            inputs |= picture_inputs(self.pipeline_class, empty_picture(height, width))
+        pipeline = self._given or denoiser_loading.load_whole(
+            self._loaded.weights(), self._model, self._loaded.device
+        )
+        with torch.inference_mode():
+            drawn = pipeline(**inputs)[0]
+        return first_picture(drawn)
+
+    def _prepared(
+        self, model: Model, prompt: Prompt, seed: int, picture: Image | None
+    ) -> Prepared:
+        """Return what a prompt's pass is given, from the cache if it was ever made."""
+
+        def make() -> dict[str, Tensor]:
+            made = prepare(self.conditioning, model, prompt, seed, picture)
+            place = made.place and [made.place.count, made.place.item_position]
+            return as_tensors(
+                {
+                    "arguments": made.given.arguments,
+                    "real": {k: torch.from_numpy(v) for k, v in made.given.real.items()},
+                    "start": list(made.given.start),
+                    "place": place,
+                }
+            )
+
+        content = {
+            "pipeline": self.pipeline_class.__name__,
+            "prompt": [prompt.text, prompt.item_start],
+            "seed": seed,
+            "size": [model.height, model.width, model.text_length],
+            "call": model.call,
+            "picture": picture and picture_content(picture),
+        }
+        kept = from_tensors(self._loaded.cached("transformer call", (), make, **content))
+        real = {name: np.asarray(mask.numpy()) for name, mask in kept["real"].items()}
+        level, timestep = kept["start"]
+        place = kept["place"] and TokenPlace(*kept["place"])
+        return Prepared(PassInput(kept["arguments"], real, (level, timestep)), place)
+
+
+def prepare(
+    pipeline: Any, model: Model, prompt: Prompt, seed: int, picture: Image | None
+) -> Prepared:
+    """Return what a prompt's pass gives the transformer, and where its item is.
+
+    Raises StudyError for a pipeline whose first step takes its noise for a clean picture, and for a
+    prompt that is truncated.
+    """
+    found = intercept(pipeline, pass_inputs(type(pipeline), model, prompt.text, seed, picture))
+    timestep, level = timestep_of(found.arguments), noise_level(pipeline)
+    if timestep is None:
+        raise StudyError(f"{type(pipeline).__name__} gives its transformer no timestep")
+    check_noisy(pipeline, level, timestep)
+    real = {
+        each.encoder: real_tokens(each, tokenizer_of(pipeline, each.encoder))
+        for each in found.encoders
+    }
+    place = token_place(pipeline, prompt, found.encoders)
+    return Prepared(PassInput(found.arguments, real, (level, timestep)), place)
 
 
 def another_picture(picture: Image) -> Image:
@@ -47,23 +229,27 @@ def another_picture(picture: Image) -> Image:
     return ImageOps.flip(ImageOps.invert(picture.convert("RGB")))
 
 
-def intercept_pass(
-    pipeline: Any, model: Model, prompt: Prompt, seed: int, picture: Image | None
-) -> tuple[PassInput, TokenPlace | None]:
-    """Return what a prompt's pass gives the transformer, and where its item is.
+def empty_picture(height: int, width: int) -> Image:
+    """Return a grey picture."""
+    from PIL import Image as Images
 
-    Raises StudyError for a pipeline whose first step takes its noise for a clean picture, and for a
-    prompt that is truncated.
-    """
-    inputs = pass_inputs(type(pipeline), model, prompt.text, seed, picture)
-    found = intercept(pipeline, inputs)
-    timestep, level = timestep_of(found.arguments), noise_level(pipeline)
-    check_noisy(pipeline, level, timestep)
-    if timestep is None:
-        raise StudyError(f"{type(pipeline).__name__} gives its transformer no timestep")
-    real = {
-        each.encoder: real_tokens(each, tokenizer_of(pipeline, each.encoder))
-        for each in found.encoders
-    }
-    place = token_place(pipeline, prompt, found.encoders)
-    return PassInput(found.arguments, real, (level, timestep)), place
+    return Images.new("RGB", (width, height), CANVAS)
+
+
+def first_picture(drawn: Any) -> Image:
+    """Return the first picture of a pipeline's output: of pictures, or of films of one frame."""
+    from PIL import Image as Images
+
+    first = drawn[0]
+    if isinstance(first, list | tuple):
+        first = first[0]
+    if isinstance(first, Images.Image):
+        return first.convert("RGB")
+    pixels = np.asarray(first, dtype=np.float64)
+    pixels = pixels.reshape(-1, *pixels.shape[-3:])[0]
+    return Images.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def picture_content(picture: Image) -> list[Any]:
+    """Return what decides a picture, as plain JSON."""
+    return [picture.mode, picture.size, hashlib.sha256(picture.tobytes()).hexdigest()]

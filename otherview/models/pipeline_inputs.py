@@ -66,11 +66,17 @@ def pass_inputs(
     inputs = {k: v for k, v in offered.items() if k in names and v is not None}
     inputs |= known_arguments(pipeline_class, model.call)
     inputs |= {"prompt": prompt, "generator": torch.Generator("cpu").manual_seed(seed)}
-    name = picture_argument(pipeline_class)
-    if name is not None and picture is not None:
-        inputs[name] = picture
-        if "mask_image" in names:
-            inputs["mask_image"] = whole_mask(picture)
+    if picture is not None:
+        inputs |= picture_inputs(pipeline_class, picture)
+    return inputs
+
+
+def picture_inputs(pipeline_class: type[Any], picture: Image) -> dict[str, Any]:
+    """Return the arguments that give a pipeline its reference picture, all of it to be painted."""
+    names, own = accepted(pipeline_class), picture_argument(pipeline_class)
+    inputs: dict[str, Any] = {} if own is None else {own: picture}
+    if own is not None and "mask_image" in names:
+        inputs["mask_image"] = whole_mask(picture)
     return inputs
 
 

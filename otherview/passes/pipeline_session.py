@@ -1,0 +1,120 @@
+"""A session of any pipeline but FLUX.2 Klein's: calls are taken from the pipeline itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from otherview.disk.progress import Progress, silent
+from otherview.models.any_model import AnyModel
+from otherview.models.pipeline_calls import PipelineCalls
+from otherview.models.scene import open_reference
+from otherview.passes.batches import find_batch_size
+from otherview.passes.session import Session
+from otherview.study import Model, Study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import PromptSet, TokenPlace, check_matched, study_prompts
+
+
+class PipelineSession(Session):
+    """Weights, calls and reference images of a model, each made once.
+
+    Token counts and item positions are known once the calls are made, from what the pipeline's own
+    text encoders are given.
+    """
+
+    def __init__(self, model: Model, references: Path | None = None, pipeline: Any = None) -> None:
+        super().__init__(model, references, pipeline)
+        self._any = AnyModel(model, self.model, pipeline)
+
+    def check(self, study: Study) -> tuple[PromptSet, None]:
+        """Return the prompts of `study`; load nothing.
+
+        Raises StudyError for errors that need no weights.
+        """
+        self._check_source(study)
+        if study.scene.image is not None:
+            open_reference(study.scene)
+        if self._any.needs_picture and study.scene.image is None and study.scene.prompt is None:
+            raise StudyError(
+                f"{self._any.pipeline_class.__name__} edits a picture, and scene={study.scene.name} "
+                "has none: choose a scene with a prompt or an image",
+                "scene",
+            )
+        if study.model.compile:
+            raise StudyError(
+                "model.compile=true is for FLUX.2 Klein; this is a "
+                f"{self._any.pipeline_class.__name__}",
+                "model.compile",
+            )
+        intervention = study.intervention
+        if intervention.kind != "none" and (
+            intervention.steps > 1 or intervention.guidance_scale > 1
+        ):
+            raise StudyError(
+                "interventions over several steps or with guidance are for FLUX.2 Klein; for a "
+                f"{self._any.pipeline_class.__name__} set intervention.steps=1 and "
+                "intervention.guidance_scale=1",
+                "intervention.steps",
+            )
+        return study_prompts(study), None
+
+    def expect(self, studies: Iterable[Study]) -> None:
+        """Do nothing: calls are made study by study."""
+
+    def calls(
+        self,
+        study: Study,
+        progress: Progress = silent,
+        reference: Image.Image | None = None,
+        *,
+        guided: bool = False,
+    ) -> PipelineCalls:
+        """Return the transformer calls of `study`, conditioned on its reference or on another."""
+        assert not guided
+        reference = reference or self.reference(study, progress)
+        prompts = study_prompts(study)
+        items = [prompt.item for prompt in prompts.prompts]
+        shared = study.sampling.noise == "same"
+        seeds = [study.seed if shared else (study.seed * 100_003 + i) % 2**63 for i in items]
+        calls, places = self._any.calls(study.model, prompts.prompts, seeds, reference, progress)
+        known = [place for place in places if place is not None]
+        if len(known) == len(places):
+            check_matched(prompts, known)
+        elif any(contrast.matched for contrast in prompts.contrasts):
+            raise StudyError(
+                "templates.matched=true cannot be checked: the tokenizer of this model does not "
+                "give its prompts back; set it to false",
+                "templates.matched",
+            )
+        calls.places = tuple(known) if len(known) == len(places) else ()
+        return calls
+
+    def batch_size(self, study: Study, calls: Any) -> int:
+        """Return the batch size of `study`; for `auto`, the best one on this device."""
+        if isinstance(study.model.batch_size, int):
+            return study.model.batch_size
+        shape = repr(calls.groups()[0][:1]), calls.counts([0]).tolist()
+        settings = [self.model.precision, self.model.attention]
+        return find_batch_size(
+            calls.transformer, lambda rows: calls.first([0] * rows), shape, settings
+        )
+
+    def reference(self, study: Study, progress: Progress = silent) -> Image.Image | None:
+        """Return the reference image of `study`; None for a model that takes none."""
+        return super().reference(study, progress) if self._any.takes_picture else None
+
+    def _draw(self, study: Study, progress: Progress) -> Image.Image:
+        progress("drawing the reference", 0, 1)
+        drawn = self._any.draw(study.model, study.scene, study.seed)
+        progress("drawing the reference", 1, 1)
+        return drawn
+
+
+def places_of(calls: Any) -> tuple[TokenPlace, ...]:
+    """Return where the items of calls are; empty where that is not known."""
+    places: tuple[TokenPlace, ...] = calls.places
+    return places
