@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from otherview.models import weights
+from otherview.models import hub
 from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
 from otherview.study import Model
@@ -82,7 +82,7 @@ def paired_t(differences: Float[np.ndarray, "pairs slices"]) -> Float[np.ndarray
 def main(seed: int, output: Path) -> None:
     study = compose_study(["+experiment=kitchen", "model=pocket", f"seed={seed}"])
     texts = [prompt.text for prompt in study_prompts(study).prompts]
-    pipeline = whole_pipeline(weights.weights_folder(study.model))
+    pipeline = whole_pipeline(hub.weights_folder(study.model))
     responses = plain_script(pipeline, texts, open_reference(study.scene), study.model, seed)
     differences = responses[::2] - responses[1::2]
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (FLIPS, len(differences), 1))

@@ -32,7 +32,7 @@ from limits import hook_figures, precision_figures, study_figures
 from random_models import POCKET, random_transformer, study_of, write_random_pipeline
 from scaling import disk_bytes, exponent, measure_all
 
-from otherview.models import weights
+from otherview.models import hub, weights
 from otherview.models.cost import image_tokens
 from otherview.models.loaded import free_memory
 from otherview.passes.session import Session
@@ -80,7 +80,7 @@ def pocket_figures(rounds: int) -> list[Figure]:
     """The pocket model on the CPU: the whole kitchen study."""
     study = study_of("pocket", None, 64, "float32", 30, "model.device=cpu")
     model = study.model
-    folder = weights.weights_folder(model)
+    folder = hub.weights_folder(model)
     transformer = weights.load_image_side(folder, "cpu", "float32").transformer
     image = image_tokens(model, (64, 64))
     found = hook_figures("pocket", transformer, image, model.text_positions, 6, 30 * rounds)

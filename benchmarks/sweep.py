@@ -37,7 +37,7 @@ from limits import bare_forwards
 from rich.console import Console
 from rich.table import Table
 
-from otherview.models import weights
+from otherview.models import hub, weights
 from otherview.models.cost import image_tokens
 from otherview.models.scene import open_reference
 from otherview.study import Study
@@ -142,7 +142,7 @@ def mean(seconds: Iterable[float]) -> float:
 def loading_and_forwards(study: Study) -> tuple[float, float]:
     """Seconds to load the model, and to run the bare forwards of one point."""
     model = study.model
-    folder = weights.weights_folder(model)
+    folder = hub.weights_folder(model)
     device = weights.choose_device(model)
     start = time.perf_counter()
     encoder = weights.load_text_encoder(folder, device, model.dtype)

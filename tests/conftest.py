@@ -14,7 +14,7 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
-from otherview.models import weights
+from otherview.models import hub, weights
 from otherview.passes.measure import Measurement, measure
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -75,7 +75,7 @@ def small_measurement(small_study: Study) -> Measurement:
 
 @pytest.fixture(scope="session")
 def pocket_folder(small_study: Study) -> Path:
-    return weights.weights_folder(small_study.model)
+    return hub.weights_folder(small_study.model)
 
 
 @pytest.fixture

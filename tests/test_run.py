@@ -123,7 +123,8 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
 @pytest.mark.parametrize(
     ("overrides", "answer"),
     [
-        (["model=poket"], "no model is called poket; there are: any, "),
+        (["model=poket"], "no model is called poket; did you mean pocket? There are: any, "),
+        (["model=zzz"], "no model is called zzz; there are: any, "),
         (["sed=3"], "no setting is called sed; did you mean seed?"),
         (["+sed=3"], "no setting is called sed; did you mean seed?"),
         (["++sed=3"], "no setting is called sed; did you mean seed?"),

@@ -32,7 +32,7 @@ class GivenModel(LoadedModel):
         set_attention(pipeline.transformer, model.attention)
         self.device = str(pipeline._execution_device)
         self.revision = f"unknown: a {type(pipeline).__name__} that was passed in"
-        self.input = None
+        self.inputs = {}
         self.tokenizer = pipeline.tokenizer
         self.attention = model.attention
         self._dtype = dtype

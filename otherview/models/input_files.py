@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from otherview.disk.file_content import content_of
-from otherview.models.weights import PARTS, shipped_or_own, weights_identity
+from otherview.models.weights import shipped_or_own, weights_identity
 
 Input = dict[str, str]
 """`path` of a file or folder, the same from any directory, and a hash of its `content`."""
@@ -41,7 +41,7 @@ def changed_input(
 
 
 def input_content(path: Path) -> str:
-    """Return a hash of the content of a file, or of the parts of a pipeline's folder."""
+    """Return a hash of the content of a file, or of a folder (of a pipeline, its parts)."""
     if path.is_dir():
-        return weights_identity(path, "model_index.json", *PARTS, times=True)
+        return weights_identity(path, times=True)
     return f"sha256:{content_of(path, times=True)}"

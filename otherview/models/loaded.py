@@ -5,30 +5,47 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from otherview.models import weights
+from otherview.models import hub, weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache
 from otherview.models.input_files import as_input
+from otherview.models.own_files import (
+    check_loading,
+    loading_identity,
+    own_files,
+)
+from otherview.models.pipeline_folder import DENOISERS, KLEIN, pipeline_class_name
 from otherview.study import Model
+from otherview.study.errors import StudyError
 
 
 class LoadedModel:
     """Weights of `model` on a device. The text encoder and the image side never share it.
 
-    Finds the weights, downloading them if necessary, and loads none. Raises StudyError if
-    weights, device or attention are not available.
+    Finds the settings of the pipeline, downloading them if necessary, and loads no weights; those
+    are downloaded when a part is first used. Raises StudyError if the pipeline, device, attention
+    or what `model.loading` names are not available.
     """
 
     def __init__(self, model: Model) -> None:
         self.device = weights.choose_device(model)
-        self.folder = weights.weights_folder(model)
+        check_loading(model)
+        self.folder = hub.settings_folder(model)
+        name = pipeline_class_name(self.folder)
+        if name != KLEIN:
+            raise StudyError(f"{self.folder} contains a {name}; otherview supports {KLEIN}")
         self.revision = weights.weights_identity(self.folder)
-        self.input = as_input(model.path)
+        own = {name: str(file) for name, file in own_files(model).items()}
+        named = {"model.path": model.path, **own}
+        self.inputs = {name: i for name, path in named.items() if (i := as_input(path)) is not None}
+        self._loading = loading_identity(model, self.inputs)
+        self._model = model
         self.tokenizer = weights.load_tokenizer(self.folder)
         check_attention(model.attention)
         self.attention = model.attention
@@ -38,12 +55,16 @@ class LoadedModel:
         self._encoder: Any = None
         self._identities: dict[tuple[str, ...], str] = {}
 
+    def weights(self) -> Path:
+        """Return the folder of the pipeline with all weights, downloaded if necessary."""
+        return hub.complete(self._model, self.folder)
+
     @property
     def pipeline(self) -> Any:
         """The pipeline without its text side."""
         if self._pipeline is None:
             self.free_text_encoder()
-            self._pipeline = weights.load_image_side(self.folder, self.device, self._dtype)
+            self._pipeline = weights.load_image_side(self.weights(), self.device, self._dtype)
             set_attention(self._pipeline.transformer, self.attention)
         return self._pipeline
 
@@ -53,7 +74,7 @@ class LoadedModel:
         if self._encoder is None:
             self._pipeline = None
             free_memory()
-            self._encoder = weights.load_text_encoder(self.folder, self.device, self._dtype)
+            self._encoder = weights.load_text_encoder(self.weights(), self.device, self._dtype)
         return self._encoder
 
     def free_text_encoder(self) -> None:
@@ -72,9 +93,18 @@ class LoadedModel:
         return {"dtype": self._dtype, "arithmetic": arithmetic(self.device)}
 
     def identity(self, *parts: str) -> str:
-        """Return the identity of the weights of `parts`, determined once."""
+        """Return the identity of the weights of `parts`, by default all; determined once.
+
+        What `model.loading` changes about them is part of it.
+        """
         if parts not in self._identities:
             identity = weights.weights_identity(self.folder, *parts, times=True)
+            denoises = not parts or any(part in DENOISERS for part in parts)
+            encodes = not parts or any(part.startswith("text_encoder") for part in parts)
+            if denoises and "denoiser" in self._loading:
+                identity += f" {self._loading['denoiser']}"
+            if encodes and "text_encoder" in self._loading:
+                identity += f" {self._loading['text_encoder']}"
             self._identities[parts] = identity
         return self._identities[parts]
 

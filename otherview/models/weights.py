@@ -1,4 +1,4 @@
-"""Find the weights of a model and load its parts with diffusers and transformers.
+"""Load the parts of a FLUX.2 Klein with diffusers and transformers; identities of weights.
 
 The text encoder and the transformer are never in memory together: all prompts are encoded first,
 then the encoder is freed, so a GPU needs memory only for the larger of the two.
@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from otherview.disk.file_content import content_of
+from otherview.models.pipeline_folder import INDEX, denoiser_of, parts_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 TEXT_LAYERS = (9, 18, 27)
 """Hidden states of the text encoder that FLUX.2 Klein is conditioned on."""
-PIPELINE = "Flux2KleinPipeline"
-PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
-DOWNLOADED = ["model_index.json", *(f"{part}/*" for part in PARTS)]
 
 
 def shipped_or_own(path: str) -> Path:
@@ -31,73 +29,12 @@ def shipped_or_own(path: str) -> Path:
     return PACKAGE / path.removeprefix(prefix) if path.startswith(prefix) else Path(path)
 
 
-def cached_folder(model: Model) -> Path | None:
-    """Return the local folder of the model, perhaps incomplete, or None; use no network.
-
-    Raises StudyError for a `path` that does not exist.
-    """
-    if model.path is not None:
-        folder = shipped_or_own(model.path)
-        if not (folder / "model_index.json").is_file():
-            raise StudyError(
-                f"model.path={model.path} is not a folder of a diffusers pipeline: it has no "
-                "model_index.json",
-                "model.path",
-            )
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                str(model.repo),
-                revision=model.revision,
-                allow_patterns=DOWNLOADED,
-                local_files_only=True,
-            )
-        )
-    except LocalEntryNotFoundError:
-        return None
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether every part of the pipeline is in `folder`, with all shards of its weights."""
-    if not (folder / "model_index.json").is_file():
-        return False
-    if not all((folder / part).is_dir() for part in PARTS):
-        return False
-    return all(has_weights(folder / part) for part in ("text_encoder", "transformer", "vae"))
-
-
-def has_weights(part: Path) -> bool:
-    index = next(part.glob("*.safetensors.index.json"), None)
-    if index is None:
-        return any(part.glob("*.safetensors"))
-    shards = set(json.loads(index.read_text())["weight_map"].values())
-    return all((part / shard).is_file() for shard in shards)
-
-
-def weights_folder(model: Model) -> Path:
-    """Return the folder of the weights, downloaded if necessary.
-
-    Raises StudyError, with what to do, if they are not local and cannot be downloaded.
-    """
-    folder = cached_folder(model)
-    if folder is None or (model.path is None and not is_complete(folder)):
-        folder = download(model)
-    kind = json.loads((folder / "model_index.json").read_text()).get("_class_name")
-    if kind != PIPELINE:
-        raise StudyError(f"{folder} contains a {kind}; otherview supports {PIPELINE}", "model.path")
-    return folder
-
-
 def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
     """Return the config of the transformer: that of local weights, or that of the YAML.
 
     Raises StudyError if the two disagree.
     """
-    file = None if folder is None else folder / "transformer" / "config.json"
+    file = None if folder is None else folder / denoiser_of(folder).name / "config.json"
     if file is None or not file.is_file():
         return dict(model.architecture)
     loaded: dict[str, Any] = json.loads(file.read_text())
@@ -111,28 +48,6 @@ def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
     return loaded
 
 
-def download(model: Model) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(str(model.repo), revision=model.revision, allow_patterns=DOWNLOADED)
-        )
-    except Exception as error:  # the hub's client raises its own, httpx's and the system's
-        raise StudyError(
-            f"the weights of {model.repo} are not on this machine and could not be downloaded "
-            f"({first_line(error)}). Accept the licence at https://huggingface.co/{model.repo}, "
-            "log in with `hf auth login` and try again, or set model.path to a folder that "
-            "contains them; model=pocket needs no download",
-            "model.repo",
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
     """Return the identity of the weights of `parts` of a pipeline, by default of all parts.
 
@@ -142,12 +57,20 @@ def weights_identity(folder: Path, *parts: str, times: bool = False) -> str:
     if folder.parent.name == "snapshots":
         return folder.name
     digest = hashlib.sha256()
-    for part in parts or [""]:
+    for part in parts or identified(folder):
         for file in (folder / part, *sorted((folder / part).rglob("*"))):
             if file.is_file():
                 name, content = file.relative_to(folder).as_posix(), content_of(file, times=times)
                 digest.update(f"{name} {content}\n".encode())
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def identified(folder: Path) -> list[str]:
+    """Return what decides a folder's identity: index and parts of a pipeline, else all of it."""
+    try:
+        return [INDEX, *sorted(parts_of(folder))]
+    except StudyError:  # no pipeline: an adapter, a transformer, or a damaged index
+        return [""]
 
 
 @contextmanager

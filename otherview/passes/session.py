@@ -16,7 +16,6 @@ from torch import Tensor
 
 from otherview.disk.atomic import replacing
 from otherview.disk.progress import Progress, silent
-from otherview.models import weights
 from otherview.models.calls import Calls, ImageLatents, encode_reference
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
@@ -93,15 +92,15 @@ class Session:
 
     def content(self) -> list[Any]:
         """Return everything in this session that decides the bits of responses, as plain JSON."""
-        return [self.model.identity(*weights.PARTS), self.model.precision]
+        return [self.model.identity(), self.model.precision]
 
     def inputs(self, study: Study) -> dict[str, Input]:
         """Return the user's own files that decide the result of `study`, by their setting.
 
         The image is as it is now, the weights are as they were when the session was opened.
         """
-        named = {"model.path": self.model.input, "scene.image": as_input(study.scene.image)}
-        return {setting: each for setting, each in named.items() if each is not None}
+        image = as_input(study.scene.image)
+        return self.model.inputs | ({} if image is None else {"scene.image": image})
 
     def expect(self, studies: Iterable[Study]) -> None:
         """Announce `studies`, in the order of measurement."""
@@ -180,7 +179,7 @@ class Session:
             progress("drawing the reference", 1, 1)
             return {"pixels": torch.from_numpy(np.array(drawn.convert("RGB")))}
 
-        kept = self.model.cached("reference image", weights.PARTS, draw, name=name)
+        kept = self.model.cached("reference image", (), draw, name=name)
         image = Image.fromarray(kept["pixels"].numpy())
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def one_line(error: BaseException) -> str | None:
             return str(unknown_setting(str(cause.full_key)))
         if isinstance(cause, MissingConfigException) and cause.options:
             group, _, option = str(cause.missing_cfg_file).rpartition("/")
-            return f"no {group} is called {option}; there are: {', '.join(cause.options)}"
+            return unknown_option(group, option, list(cause.options))
         if "Sweeping over Hydra's configuration" in str(cause):
             given = str(cause).partition(" : ")[2].strip("'")
             return f"{given}: give one value, and quote it if it has commas: \"'a,b'\""
@@ -108,6 +108,13 @@ def shortest(file: Path) -> str:
         return str(file.relative_to(Path.cwd()))
     except ValueError:
         return str(file)
+
+
+def unknown_option(group: str, option: str, known: list[str]) -> str:
+    """Return a line that names the nearest option of a group that exists, then all of them."""
+    near = difflib.get_close_matches(option, known, n=1)
+    guess = f" did you mean {near[0]}? There are:" if near else " there are:"
+    return f"no {group} is called {option};{guess} {', '.join(known)}"
 
 
 def unknown_setting(name: str) -> StudyError:

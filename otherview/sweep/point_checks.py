@@ -8,9 +8,10 @@ from typing import Any
 
 from otherview.disk.progress import Progress, silent
 from otherview.models.cost import study_flops
+from otherview.models.hub import cached_folder
 from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
-from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
+from otherview.models.weights import load_tokenizer, transformer_config
 from otherview.study import Study
 from otherview.study.compose import check_run_settings, run_settings
 from otherview.study.prompts import check_lengths, study_prompts

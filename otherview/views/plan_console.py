@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from otherview.models.cost import forward_flops, image_tokens, responses_bytes
+from otherview.models.hub import cached_folder
 from otherview.models.scene import open_reference
 from otherview.models.sites import Site, heads, hook_sites, slices
-from otherview.models.weights import cached_folder, load_tokenizer, transformer_config
+from otherview.models.weights import load_tokenizer, transformer_config
 from otherview.study import Study
 from otherview.study.prompts import (
     PromptSet,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from otherview.models.cost import image_tokens
-from otherview.models.weights import cached_folder, load_tokenizer
+from otherview.models.hub import cached_folder
+from otherview.models.weights import load_tokenizer
 from otherview.pocket import words
 from otherview.pocket.creatures import PHRASES
 from otherview.study.compose import compose_study
