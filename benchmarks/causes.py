@@ -25,7 +25,7 @@ from otherview.disk.atomic import write_json
 from otherview.disk.progress import Progress
 from otherview.models.weights import shipped_or_own
 from otherview.passes.measure import Measurement, measure
-from otherview.passes.session import open_session
+from otherview.passes.sessions import open_session
 from otherview.pocket.rendering import load, read_card
 from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study

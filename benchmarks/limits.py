@@ -21,7 +21,7 @@ from plain_script import plain_script, whole_pipeline
 
 from otherview.models import weights
 from otherview.models.attention import set_attention
-from otherview.models.calls import Call, Calls, encode_reference, random_call
+from otherview.models.calls import Call, Flux2Calls, encode_reference, random_call
 from otherview.models.cost import ImageTokens, forward_flops, image_tokens
 from otherview.models.encodings import TextEncodings, encode_texts
 from otherview.models.loaded import free_memory
@@ -169,6 +169,7 @@ def study_figures(
     texts = [prompt.text for prompt in prompts.prompts]
     items = [prompt.item for prompt in prompts.prompts]
     reference = session.reference(study)
+    assert reference is not None
     image = image_tokens(model, (reference.height, reference.width))
     size = model.text_batch_size
     encoder = weights.load_text_encoder(folder, device, model.dtype)
@@ -188,7 +189,7 @@ def study_figures(
         )
         latents = encode_reference(pipeline, reference)
         high, wide = model.size
-        calls = Calls(pipeline, encodings, items, latents, height=high, width=wide)
+        calls = Flux2Calls(pipeline, encodings, items, latents, height=high, width=wide)
         probe(calls, prompts, batch_size=size)
 
     subjects: dict[str, Callable[[], object]] = {

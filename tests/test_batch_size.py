@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from otherview.models.calls import random_call
 from otherview.passes.batches import ON_CPU, call_seconds, fastest, remembered
 from otherview.passes.measure import measure
 from otherview.study import Study
@@ -64,7 +65,9 @@ def test_a_call_is_timed_with_the_shapes_of_a_pass(pocket_pipeline: Any) -> None
         shapes.append((*inputs["hidden_states"].shape, *inputs["encoder_hidden_states"].shape))
 
     pocket_pipeline.transformer.register_forward_pre_hook(look, with_kwargs=True)
-    assert call_seconds(pocket_pipeline.transformer, 2, 64, 32, 24) > 0
+    transformer = pocket_pipeline.transformer
+    call = random_call(transformer, (24, 24), 24, 64, 32)
+    assert call_seconds(transformer, call) > 0
     assert set(shapes) == {(2, 96, 48, 2, 24, 192)}
 
 

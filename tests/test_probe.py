@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.models.calls import Calls, encode_reference
+from otherview.models.calls import Flux2Calls, encode_reference
 from otherview.models.encodings import TextEncodings, encode_texts
 from otherview.models.sites import heads, hook_sites, slices
 from otherview.models.weights import load_text_encoder, load_tokenizer
@@ -129,8 +129,9 @@ def test_a_non_finite_activation_names_block_and_prompt(
     encodings = TextEncodings(torch.zeros(length, 64, 192).unbind(), (20,) * length)
     encodings.embeddings[3][5, 7] = torch.nan
     items = [prompt.item for prompt in prompts.prompts]
+    assert small_measurement.reference is not None
     reference = encode_reference(pocket_pipeline, small_measurement.reference)
-    calls = Calls(pocket_pipeline, encodings, items, reference, height=64, width=64)
+    calls = Flux2Calls(pocket_pipeline, encodings, items, reference, height=64, width=64)
     not_finite = r"joint\.0\.image\) is not finite for the prompt"
     with pytest.raises(StudyError, match=not_finite) as error:
         probe(calls, prompts, batch_size=2)

@@ -17,7 +17,7 @@ from otherview.disk.fingerprint import provenance
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
 from otherview.stats.columns import STRONGEST_UNITS
-from otherview.study import Study, settings_of
+from otherview.study import TOKEN_GROUPS, Study, settings_of
 
 ONE_PAIR = (
     "One pair of wordings cannot tell the role from the wording, because any two wordings differ: "
@@ -96,11 +96,15 @@ def batch_sizes(study: Study, responses: Responses) -> dict[str, Any]:
 def token_summary(study: Study, measurement: Measurement) -> dict[str, Any]:
     """Return whether the prompts of each item agree in token count and in item position."""
     prompts = measurement.responses.prompts.prompts
+    tokens = measurement.responses.tokens
+    text = sum(tokens[..., TOKEN_GROUPS.index(group)] for group in ("text", "pad"))
+    length = {"text_length": int(np.max(text))}
+    if not measurement.places:  # the tokenizer does not tell
+        return length
     places = list(zip(prompts, measurement.places, strict=True))
     counts = {(prompt.item, place.count) for prompt, place in places}
     positions = {(prompt.item, place.item_position) for prompt, place in places}
-    return {
-        "text_length": study.model.text_positions,
+    return length | {
         "longest_prompt": max(count for _, count in counts),
         "equal_count": len(counts) == len(study.creatures.items),
         "equal_item_position": len(positions) == len(study.creatures.items),

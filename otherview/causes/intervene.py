@@ -154,6 +154,8 @@ class HeadEdits:
 
     def pictures(self, path: Path) -> Rows:
         """Draw renderings.png; return one row per image."""
+        if not self.denoiser.decodes:
+            return []
         measured, chosen = np.array(self.choice.measured), self.choice.heads
         few = min(self.settings.pictures, len(measured))
         items = measured[np.linspace(0, len(measured) - 1, few).round().astype(int)]
@@ -171,6 +173,7 @@ class HeadEdits:
             rendered[role] = {
                 name: self.denoiser.pictures(latents, prompts) for name, latents in moved.items()
             }
+        assert self.reference is not None
         return draw_sheet(path, self.reference, [self.prompts.items[i] for i in items], rendered)
 
     def settings_and_choice(self) -> dict[str, Any]:
@@ -224,7 +227,9 @@ class HeadEdits:
         if any(variant.edit.donors is not None for variant in variants):
             donors = [int(prompt) for prompt in grid.ravel()]
             self.denoiser.keep(donors, [unit.address for unit in self.pool])
-        score = pocket_score(self.reference, self.prompts) if scored else None
+        score = None
+        if scored and self.reference is not None:
+            score = pocket_score(self.reference, self.prompts)
         return Effects(self.denoiser, grid, score), variants
 
     def _grid(self, items: Grid, wordings: int) -> Grid:

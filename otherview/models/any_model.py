@@ -6,7 +6,6 @@ transformer is loaded: a card needs room for the larger part only.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from otherview.models.attention import set_attention
 from otherview.models.interception import denoiser_name, intercept
 from otherview.models.loaded import LoadedModel, free_memory
 from otherview.models.pipeline_calls import PassInput, PipelineCalls, Probes
+from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.models.pipeline_inputs import (
     CANVAS,
     accepted,
@@ -34,6 +34,7 @@ from otherview.models.pipeline_inputs import (
     picture_inputs,
     timestep_of,
 )
+from otherview.models.scene import picture_content
 from otherview.models.text_tokens import real_tokens, token_place, tokenizer_of
 from otherview.study import Model, Scene
 from otherview.study.errors import StudyError
@@ -74,6 +75,13 @@ class AnyModel:
             return type(self._given)
         found: type[Any] = denoiser_loading.pipeline_class(self._loaded.folder)
         return found
+
+    @cached_property
+    def _conditioning_parts(self) -> tuple[str, ...]:
+        """Parts of the pipeline whose weights decide the calls: all but the transformer."""
+        return tuple(
+            name for name in parts_of(self._loaded.folder) if not name.startswith(DENOISERS)
+        )
 
     @property
     def takes_picture(self) -> bool:
@@ -169,9 +177,7 @@ class AnyModel:
             drawn = pipeline(**inputs)[0]
         return first_picture(drawn)
 
-    def _prepared(
-        self, model: Model, prompt: Prompt, seed: int, picture: Image | None
-    ) -> Prepared:
+    def _prepared(self, model: Model, prompt: Prompt, seed: int, picture: Image | None) -> Prepared:
         """Return what a prompt's pass is given, from the cache if it was ever made."""
 
         def make() -> dict[str, Tensor]:
@@ -194,7 +200,8 @@ class AnyModel:
             "call": model.call,
             "picture": picture and picture_content(picture),
         }
-        kept = from_tensors(self._loaded.cached("transformer call", (), make, **content))
+        parts = () if self._given is not None else self._conditioning_parts
+        kept = from_tensors(self._loaded.cached("transformer call", parts, make, **content))
         real = {name: np.asarray(mask.numpy()) for name, mask in kept["real"].items()}
         level, timestep = kept["start"]
         place = kept["place"] and TokenPlace(*kept["place"])
@@ -248,8 +255,3 @@ def first_picture(drawn: Any) -> Image:
     pixels = np.asarray(first, dtype=np.float64)
     pixels = pixels.reshape(-1, *pixels.shape[-3:])[0]
     return Images.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8))
-
-
-def picture_content(picture: Image) -> list[Any]:
-    """Return what decides a picture, as plain JSON."""
-    return [picture.mode, picture.size, hashlib.sha256(picture.tobytes()).hexdigest()]

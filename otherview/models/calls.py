@@ -1,8 +1,8 @@
 """The arguments of a transformer call, and which of its tokens are what.
 
-`Calls` is what a study's passes need of a model. `Flux2Calls` makes the calls of FLUX.2 Klein itself,
-as its pipeline does: faster, and with any latents at any step. Those of other models are taken
-from their pipelines (otherview.models.pipeline_calls).
+`Calls` is what a study's passes need of a model. `Flux2Calls` makes the calls of FLUX.2 Klein
+itself, as its pipeline does: faster, and with any latents at any step. Those of other models are
+taken from their pipelines (otherview.models.pipeline_calls).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from otherview.models.arguments import tensors
 from otherview.models.encodings import TextEncodings, text_means
 from otherview.models.sites import Site, sites_of
 from otherview.study import TOKEN_GROUPS
+from otherview.study.prompts import TokenPlace
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,13 +97,25 @@ class Scheduler(Protocol):
 class Calls(Protocol):
     """The calls of a study's prompts, in their order."""
 
-    transformer: Any
-    guided: bool
-    """Whether calls without the prompt can be made, for guidance."""
-    decodes: bool
-    """Whether latents can be turned into pictures."""
-    any_step: bool
-    """Whether calls of any step can be made, and not only of the first."""
+    @property
+    def transformer(self) -> Any:
+        """The transformer, on the device."""
+
+    @property
+    def guided(self) -> bool:
+        """Whether calls without the prompt can be made, for guidance."""
+
+    @property
+    def decodes(self) -> bool:
+        """Whether latents can be turned into pictures."""
+
+    @property
+    def places(self) -> Sequence[TokenPlace]:
+        """Token count and item position of every prompt, where only the calls tell."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a reader of the result should know about these calls, in sentences."""
 
     @property
     def sites(self) -> list[Site]:
@@ -149,14 +162,16 @@ class Flux2Calls:
     encoded empty prompt that guidance needs. `noise` is `same` for all prompts, or `per_item`.
     """
 
-    decodes = any_step = True
+    decodes = True
+    places: Sequence[TokenPlace] = ()
+    remarks: Sequence[str] = ()
 
     def __init__(
         self,
         pipeline: Any,
         encodings: TextEncodings,
         items: Sequence[int],
-        reference: ImageLatents,
+        reference: ImageLatents | None,
         *,
         height: int,
         width: int,
@@ -170,7 +185,8 @@ class Flux2Calls:
         self._size, self._seed, self._shared = (height, width), seed, noise == "same"
         self._drawn = seed, draw_noise(pipeline, height, width, seed)
         self._ids = self._drawn[1].ids
-        self.target, self.reference = self._ids.shape[1], reference.latents.shape[1]
+        self.target = self._ids.shape[1]
+        self.reference = 0 if reference is None else reference.latents.shape[1]
         """Tokens of the target and of the reference."""
 
     @property

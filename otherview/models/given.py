@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import Cache
+from otherview.models.interception import denoiser_name
 from otherview.models.loaded import LoadedModel
 from otherview.study import Model
 from otherview.study.errors import StudyError
@@ -21,7 +23,8 @@ class GivenModel(LoadedModel):
     """
 
     def __init__(self, model: Model, pipeline: Any) -> None:
-        dtype = str(pipeline.transformer.dtype).removeprefix("torch.")
+        denoiser = getattr(pipeline, denoiser_name(pipeline))
+        dtype = str(denoiser.dtype).removeprefix("torch.")
         if dtype != model.dtype:
             raise StudyError(
                 f"model.dtype={model.dtype}, but the pipeline that was passed in has {dtype}: "
@@ -29,16 +32,20 @@ class GivenModel(LoadedModel):
                 "model.dtype",
             )
         check_attention(model.attention)
-        set_attention(pipeline.transformer, model.attention)
+        set_attention(denoiser, model.attention)
         self.device = str(pipeline._execution_device)
         self.revision = f"unknown: a {type(pipeline).__name__} that was passed in"
         self.inputs = {}
-        self.tokenizer = pipeline.tokenizer
         self.attention = model.attention
         self._dtype = dtype
         self._cache = Cache(None, 0)
         self._given = pipeline
         self._identity = f"passed in {uuid4()}"
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer of FLUX.2 Klein."""
+        return self._given.tokenizer
 
     @property
     def pipeline(self) -> Any:
@@ -55,7 +62,8 @@ class GivenModel(LoadedModel):
     def transformer_config(self, model: Model) -> dict[str, Any]:
         """Return the config of the transformer; `model.architecture` describes other weights."""
         del model
-        return dict(self._given.transformer.config)
+        denoiser = getattr(self._given, denoiser_name(self._given))
+        return {"_class_name": type(denoiser).__name__, **denoiser.config}
 
     def identity(self, *parts: str) -> str:
         """Return an identity that no other process and no other pipeline has."""

@@ -125,8 +125,9 @@ def watch_ids(
         ids, mask = bound.get("input_ids"), bound.get("attention_mask")
         if name in kept or not isinstance(ids, Tensor) or ids.ndim != 2:
             return
-        seen = isinstance(mask, Tensor) and mask.shape == ids.shape
-        visible = tuple(mask[0].bool().tolist()) if seen else None
+        visible = None
+        if isinstance(mask, Tensor) and mask.shape == ids.shape:
+            visible = tuple(mask[0].bool().tolist())
         kept[name] = EncoderInput(name, tuple(ids[0].tolist()), visible)
 
     # Some pipelines call the model inside of a text encoder instead of the encoder itself.
@@ -140,12 +141,14 @@ def inner_models(encoder: nn.Module) -> list[nn.Module]:
     return [inner] if isinstance(inner, nn.Module) else []
 
 
-def without_weights(denoiser_class: type[Any], config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+def without_weights(
+    denoiser_class: type[Any], config: Mapping[str, Any], dtype: torch.dtype
+) -> Any:
     """Return a transformer of a class and config on the meta device, in place of a loaded one.
 
     To its pipeline it is on the CPU or on whatever `placed` says, in `dtype`.
     """
-    stub = type(
+    stub: Any = type(
         denoiser_class.__name__,
         (denoiser_class,),
         {

@@ -20,9 +20,8 @@ from otherview.models.own_files import (
     loading_identity,
     own_files,
 )
-from otherview.models.pipeline_folder import DENOISERS, KLEIN, pipeline_class_name
+from otherview.models.pipeline_folder import DENOISERS
 from otherview.study import Model
-from otherview.study.errors import StudyError
 
 
 class LoadedModel:
@@ -37,16 +36,12 @@ class LoadedModel:
         self.device = weights.choose_device(model)
         check_loading(model)
         self.folder = hub.settings_folder(model)
-        name = pipeline_class_name(self.folder)
-        if name != KLEIN:
-            raise StudyError(f"{self.folder} contains a {name}; otherview supports {KLEIN}")
         self.revision = weights.weights_identity(self.folder)
         own = {name: str(file) for name, file in own_files(model).items()}
         named = {"model.path": model.path, **own}
         self.inputs = {name: i for name, path in named.items() if (i := as_input(path)) is not None}
         self._loading = loading_identity(model, self.inputs)
         self._model = model
-        self.tokenizer = weights.load_tokenizer(self.folder)
         check_attention(model.attention)
         self.attention = model.attention
         self._dtype = model.dtype
@@ -54,6 +49,11 @@ class LoadedModel:
         self._pipeline: Any = None
         self._encoder: Any = None
         self._identities: dict[tuple[str, ...], str] = {}
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer of FLUX.2 Klein."""
+        return weights.load_tokenizer(self.folder)
 
     def weights(self) -> Path:
         """Return the folder of the pipeline with all weights, downloaded if necessary."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from otherview.models.sites import BlockKind, Site, Stream, is_linear
@@ -64,6 +65,30 @@ def named_sites(transformer: nn.Module) -> list[Site]:
     return sites
 
 
+def on_meta(config: Mapping[str, Any]) -> nn.Module:
+    """Return the transformer of a config (with its `_class_name`) without weights.
+
+    Raises StudyError for a class that diffusers does not have, and for a config that it refuses.
+    """
+    import diffusers
+
+    name = str(config.get("_class_name"))
+    found = getattr(diffusers, name, None)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise StudyError(
+            f"model.architecture: diffusers {diffusers.__version__} has no transformer {name}",
+            "model.architecture",
+        )
+    settings = {key: value for key, value in config.items() if not key.startswith("_")}
+    try:
+        with torch.device("meta"):
+            return found(**settings)
+    except (TypeError, ValueError) as error:
+        raise StudyError(
+            f"model.architecture: {name} refuses its config: {error}", "model.architecture"
+        ) from error
+
+
 def is_attention(module: nn.Module) -> bool:
     """Return whether a module has heads and makes queries."""
     return heads_of(module) is not None and any(hasattr(module, name) for name in PROJECTIONS)
@@ -79,6 +104,7 @@ def heads_of(module: nn.Module) -> int | None:
 
 def outputs(name: str, modules: Mapping[str, nn.Module]) -> tuple[str | None, str | None]:
     """Return the paths of the out-projections of an attention: of the first stream, of the text."""
+
     def named(endings: tuple[str, ...]) -> str | None:
         paths = (f"{name}.{ending}" for ending in endings)
         return next((path for path in paths if is_linear(modules.get(path))), None)
@@ -112,8 +138,14 @@ def is_joint(attention: nn.Module) -> bool:
 
 def in_order(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module]]:
     """Return modules as they run: a UNet lists its middle block last."""
-    return sorted(modules.items(), key=lambda item: ("dow", "mid", "up_").index(item[0][:3])
-                  if item[0].startswith(("down_blocks", "mid_block", "up_blocks")) else -1)
+    return sorted(
+        modules.items(),
+        key=lambda item: (
+            ("dow", "mid", "up_").index(item[0][:3])
+            if item[0].startswith(("down_blocks", "mid_block", "up_blocks"))
+            else -1
+        ),
+    )
 
 
 def block_kind(name: str, attention: nn.Module, cross: set[str], joint: set[str]) -> BlockKind:

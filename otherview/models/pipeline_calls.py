@@ -28,6 +28,7 @@ from otherview.models.text_tokens import text_positions
 from otherview.models.traced_sites import check_traced, token_groups, trace
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
+from otherview.study.prompts import TokenPlace
 
 DROPS_MASKED_TEXT = ("Lumina2Transformer2DModel", "HunyuanImageTransformer2DModel")
 """Transformers that drop or move masked text: batches need equal numbers of text tokens."""
@@ -64,7 +65,8 @@ class PipelineCalls:
     transformer call has other rows than one, which is guidance.
     """
 
-    guided = decodes = any_step = False
+    guided = decodes = False
+    places: Sequence[TokenPlace] = ()
 
     def __init__(
         self,
@@ -75,6 +77,8 @@ class PipelineCalls:
     ) -> None:
         self._load, self._passes, self._probes, self._device = load, passes, probes, device
         self._text = text_paths(passes[0].arguments, probes.other_text)
+        self.remarks: list[str] = []
+        """What a reader should know, complete once `sites` were found."""
         self._traced: dict[Any, dict[str, dict[str, Positions]]] = {}
         for each in passes:
             rows = rows_of(each.arguments)
@@ -103,8 +107,10 @@ class PipelineCalls:
 
         Raises StudyError for the first difference.
         """
-        for group in self.groups():  # now, before anybody hooks the transformer
-            self._groups_of(group[0])
+        if not self._traced:  # now, before anybody hooks the transformer
+            for group in self.groups():
+                self._groups_of(group[0])
+            self._remark_on_tokens()
         return self._sites
 
     @cached_property
@@ -113,19 +119,34 @@ class PipelineCalls:
         arguments = self._placed(self._passes[0].arguments)
         traced = trace(self.transformer, lambda: self.transformer(**arguments), sites)
         check_traced(sites, traced)
-        self.gated = [site.address for site in sites if gated(traced.get(site.module))]
-        self.untraced = [site.address for site in sites if site.module not in traced]
+        gated = [s.address for s in sites if s.module in traced and traced[s.module].gated]
+        untraced = [site.address for site in sites if site.module not in traced]
+        if gated:
+            self.remarks.append(
+                f"{len(gated)} of {len(sites)} sites gate their heads before the out-projection "
+                f"({ranges(gated)}): what is read is the gated output."
+            )
+        if untraced:
+            self.remarks.append(
+                f"{len(untraced)} of {len(sites)} sites are known by name alone "
+                f"({ranges(untraced)}): their attention is linear and cannot be traced."
+            )
         return sites
-
-    gated: list[str]
-    """Sites whose input is gated after the attention, once `sites` were found."""
-    untraced: list[str]
-    """Sites of linear attention, known by name alone."""
 
     @property
     def start(self) -> tuple[float | None, float]:
         """Noise level and timestep of the passes."""
         return self._passes[0].start
+
+    def _remark_on_tokens(self) -> None:
+        """Say how many tokens belong to no group."""
+        masks = self.layout([0]).masks
+        free = {name: int((~mask[0].any(0)).sum()) for name, mask in masks.items()}
+        if most := max(free.values()):
+            self.remarks.append(
+                f"Up to {most} tokens of a pass belong to no group: registers, or pads that the "
+                "transformer makes itself. They are not counted."
+            )
 
     def groups(self) -> list[list[int]]:
         """Return the prompts in groups of equal shapes, which may share a batch."""
@@ -166,9 +187,7 @@ class PipelineCalls:
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return the token groups of the call of `prompts`."""
         found = [self._layout_of(prompt) for prompt in prompts]
-        masks = {
-            sequence: np.stack([each[sequence] for each in found]) for sequence in found[0]
-        }
+        masks = {sequence: np.stack([each[sequence] for each in found]) for sequence in found[0]}
         return TokenLayout(masks, self._sequences)
 
     def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
@@ -247,7 +266,9 @@ class PipelineCalls:
             text = groups["text"]
             for group, places in groups.items():
                 text = text & ~places if group != "text" else text
-            if text.any() and (int(text.sum()) != own or not np.any(list(groups.values()), 0).all()):
+            if text.any() and (
+                int(text.sum()) != own or not np.any(list(groups.values()), 0).all()
+            ):
                 return None
             made[module] = resized(groups, text, length) if text.any() else groups
         return made
@@ -267,7 +288,10 @@ class PipelineCalls:
             return made
 
         noise = changed_paths(first, self._probes.other_noise)
-        varied = {"text": noised(self._text), "target": taken(base, self._probes.other_noise, noise)}
+        varied = {
+            "text": noised(self._text),
+            "target": taken(base, self._probes.other_noise, noise),
+        }
         if self._probes.other_picture is not None:
             pictured = changed_paths(first, self._probes.other_picture)
             # A picture that a text encoder sees, too, changes the text; its latents do not.
@@ -296,7 +320,10 @@ class PipelineCalls:
         if real is not None:
             is_text[np.flatnonzero(text)] = real
         by_name = {
-            "text": is_text, "pad": text & ~is_text, "target": target, "reference": reference
+            "text": is_text,
+            "pad": text & ~is_text,
+            "target": target,
+            "reference": reference,
         }
         return np.stack([by_name[group] for group in TOKEN_GROUPS])
 
@@ -319,17 +346,16 @@ class OneStep:
         return (latents - output,)
 
 
-def gated(found: Any) -> bool:
-    return found is not None and found.gated
+def ranges(addresses: Sequence[str]) -> str:
+    """Return the first and the last of some addresses."""
+    return addresses[0] if len(addresses) == 1 else f"{addresses[0]} to {addresses[-1]}"
 
 
 def changed_paths(one: Arguments, other: Arguments) -> set[str]:
     """Return the paths of the tensors that differ, in values or in shape."""
     first, second = tensors(one), tensors(other)
     return {
-        path
-        for path in first
-        if path not in second or not torch.equal(first[path], second[path])
+        path for path in first if path not in second or not torch.equal(first[path], second[path])
     }
 
 
@@ -368,9 +394,7 @@ def text_length(arguments: Arguments, paths: set[str]) -> int:
     return max(tensors(arguments)[path].shape[-2] for path in paths)
 
 
-def resized(
-    groups: Mapping[str, Positions], text: Positions, length: int
-) -> dict[str, Positions]:
+def resized(groups: Mapping[str, Positions], text: Positions, length: int) -> dict[str, Positions]:
     """Return groups of positions in which the one run of `text` has another length."""
     first = int(np.flatnonzero(text)[0])
     last = first + int(text.sum())

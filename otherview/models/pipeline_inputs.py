@@ -106,7 +106,9 @@ def timestep_of(arguments: Arguments) -> float | None:
     for name in ("timestep", "timesteps", "t"):
         found = tensors({name: arguments.get(name)})
         if found:
-            return float(next(iter(found.values())).flatten()[-1])  # that of the last token, if of each
+            return float(
+                next(iter(found.values())).flatten()[-1]
+            )  # that of the last token, if of each
         if isinstance(arguments.get(name), int | float):
             return float(arguments[name])
     return None

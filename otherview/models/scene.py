@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,11 @@ def open_reference(scene: Scene) -> Image:
             "scene.image",
         )
     return image
+
+
+def picture_content(picture: Image) -> list[Any]:
+    """Return what decides a picture, as plain JSON."""
+    return [picture.mode, picture.size, hashlib.sha256(picture.tobytes()).hexdigest()]
 
 
 def scene_texts(scene: Scene) -> list[str]:

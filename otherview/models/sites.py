@@ -13,10 +13,9 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from otherview.study import TOKEN_GROUPS
-from otherview.study.errors import StudyError
 
 KNOWN = "Flux2Transformer2DModel"
-"""The class of the transformers whose sites are known."""
+"""The class of the transformers whose sites follow from the config alone."""
 PUBLISHED_SLICE = 16
 """Channels of a head as the published study counts them."""
 
@@ -97,14 +96,14 @@ class Unit:
 def hook_sites(config: Mapping[str, Any]) -> list[Site]:
     """Return the hook sites of a transformer, block by block.
 
-    `config` is that of the transformer (`transformer.config`, or its config.json). Raises
-    StudyError for a class whose sites are not known.
+    `config` is that of the transformer (`transformer.config`, or its config.json). FLUX.2 needs no
+    torch; other transformers are built on the meta device and their sites found by name. Raises
+    StudyError for a class that diffusers does not have, and as `named_sites` does.
     """
-    name = config.get("_class_name")
-    if name != KNOWN:
-        raise StudyError(
-            f"the attention out-projections of {name} are unknown; known transformers: {KNOWN}"
-        )
+    if config.get("_class_name") != KNOWN:
+        from otherview.models.named_sites import named_sites, on_meta
+
+        return named_sites(on_meta(config))
     heads, head_dim = int(config["num_attention_heads"]), int(config["attention_head_dim"])
     mlp_channels = int(heads * head_dim * float(config["mlp_ratio"]))
     sites = []

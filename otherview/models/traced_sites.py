@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from otherview.models.arguments import Arguments
@@ -62,7 +62,7 @@ class AttentionMode(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
+        if func is not scaled_dot_product_attention:
             return func(*args, **kwargs)
         query = args[0] if args else kwargs["query"]
         value = args[2] if len(args) > 2 else kwargs["value"]
@@ -80,8 +80,8 @@ def trace(
 ) -> dict[str, Traced]:
     """Return the out-projections that `call` reaches, by module.
 
-    `call` runs the transformer. A site of `known` whose input is as wide as the attention before it,
-    with other values, counts as gated.
+    `call` runs the transformer. A site of `known` whose input is as wide as the attention before
+    it, with other values, counts as gated.
     """
     found: dict[str, Traced] = {}
     names = {site.module for site in known}

@@ -74,8 +74,8 @@ class Recorder:
 
         Rows are the batch, slices run over all sites in order, groups are TOKEN_GROUPS: NaN where
         a site does not see such tokens. Sums of sites at a lower resolution (of a UNet) are scaled
-        to the number of tokens of the pass, so that one count serves all sites. Raises NonFiniteActivationError for NaN or infinity,
-        RuntimeError if a site was not reached.
+        to the number of tokens of the pass, so that one count serves all sites. Raises
+        NonFiniteActivationError for NaN or infinity, RuntimeError if a site was not reached.
         """
         missing = [s.address for i, s in enumerate(self._sites) if i not in self._energies]
         if missing:

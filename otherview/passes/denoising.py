@@ -54,6 +54,8 @@ class Denoiser:
     ) -> None:
         if guidance_scale > 1 and not calls.guided:
             raise ValueError("guidance above 1 needs the encoded empty prompt")
+        self.decodes = calls.decodes
+        """Whether pictures can be made."""
         self.passes = 0
         """Number of prompts that went through the transformer."""
         self._calls, self._transformer = calls, calls.transformer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -29,19 +28,22 @@ class Measurement:
     """The passes of a study."""
 
     responses: Responses
-    reference: Image
+    reference: Image | None
+    """The image that every pass is conditioned on; None in a study without any."""
     places: tuple[TokenPlace, ...]
-    """Token count and item position of every prompt."""
+    """Token count and item position of every prompt; empty where the model does not tell."""
     device: str
     model_revision: str
     inputs: Mapping[str, Input] = field(default_factory=dict)
     """The user's own files that decided it, by their setting."""
+    remarks: tuple[str, ...] = ()
+    """What a reader should know about the passes, in sentences."""
 
     def of(self, name: str | None = None) -> Measurement:
         """Return the passes of one contrast; None means the study's own."""
         prompts = self.responses.prompts
         places = prompts.places(prompts.contrast(name))
-        kept = tuple(self.places[place] for place in places)
+        kept = tuple(self.places[place] for place in places) if self.places else ()
         return replace(self, responses=self.responses.of(name), places=kept)
 
 
@@ -61,7 +63,7 @@ def measure(
     Raises StudyError, also if the device runs out of memory.
     """
     from otherview.passes.probe import probe
-    from otherview.passes.session import open_session
+    from otherview.passes.sessions import open_session
     from otherview.passes.unfinished import Unfinished
 
     session, progress = session or open_session(study, pipeline), progress or silent
@@ -85,7 +87,11 @@ def measure(
             progress=progress,
         )
     model = session.model
-    return Measurement(responses, reference, tuple(places), model.device, model.revision, inputs)
+    remarks = (*session.remarks(study), *calls.remarks)
+    known = calls.places if places is None else places
+    return Measurement(
+        responses, reference, tuple(known), model.device, model.revision, inputs, remarks
+    )
 
 
 @contextmanager
@@ -99,8 +105,12 @@ def memory_errors(message: str) -> Iterator[None]:
         raise StudyError(message, "model.batch_size") from error
 
 
-def measurement_key(study: Study, session: Session, reference: Image, batch_size: int) -> str:
+def measurement_key(
+    study: Study, session: Session, reference: Image | None, batch_size: int
+) -> str:
     """Return a key of everything that decides the bits of the responses, batch by batch."""
+    from otherview.models.scene import picture_content
+
     settings = asdict(study)
     del settings["model"]["device"]
     return content_key(
@@ -108,5 +118,5 @@ def measurement_key(study: Study, session: Session, reference: Image, batch_size
         session=session.content(),
         batch_size=batch_size,
         code=code_version(),
-        reference=[reference.mode, reference.size, hashlib.sha256(reference.tobytes()).hexdigest()],
+        reference=reference and picture_content(reference),
     )

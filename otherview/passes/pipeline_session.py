@@ -10,13 +10,13 @@ from PIL import Image
 
 from otherview.disk.progress import Progress, silent
 from otherview.models.any_model import AnyModel
-from otherview.models.pipeline_calls import PipelineCalls
+from otherview.models.calls import Calls
 from otherview.models.scene import open_reference
 from otherview.passes.batches import find_batch_size
 from otherview.passes.session import Session
 from otherview.study import Model, Study
 from otherview.study.errors import StudyError
-from otherview.study.prompts import PromptSet, TokenPlace, check_matched, study_prompts
+from otherview.study.prompts import PromptSet, check_matched, study_prompts
 
 
 class PipelineSession(Session):
@@ -35,19 +35,19 @@ class PipelineSession(Session):
 
         Raises StudyError for errors that need no weights.
         """
-        self._check_source(study)
+        self.check_source(study)
         if study.scene.image is not None:
             open_reference(study.scene)
+        kind = self._any.pipeline_class.__name__
         if self._any.needs_picture and study.scene.image is None and study.scene.prompt is None:
             raise StudyError(
-                f"{self._any.pipeline_class.__name__} edits a picture, and scene={study.scene.name} "
-                "has none: choose a scene with a prompt or an image",
+                f"a {kind} edits a picture, and scene={study.scene.name} has none: choose a scene "
+                "with a prompt or an image",
                 "scene",
             )
         if study.model.compile:
             raise StudyError(
-                "model.compile=true is for FLUX.2 Klein; this is a "
-                f"{self._any.pipeline_class.__name__}",
+                f"model.compile=true is for FLUX.2 Klein; this is a {kind}",
                 "model.compile",
             )
         intervention = study.intervention
@@ -56,11 +56,20 @@ class PipelineSession(Session):
         ):
             raise StudyError(
                 "interventions over several steps or with guidance are for FLUX.2 Klein; for a "
-                f"{self._any.pipeline_class.__name__} set intervention.steps=1 and "
-                "intervention.guidance_scale=1",
+                f"{kind} set intervention.steps=1 and intervention.guidance_scale=1",
                 "intervention.steps",
             )
         return study_prompts(study), None
+
+    def remarks(self, study: Study) -> list[str]:
+        """Return what a reader of the result of `study` should know, in sentences."""
+        has_scene = study.scene.image is not None or study.scene.prompt is not None
+        if not has_scene or self._any.takes_picture:
+            return []
+        return [
+            f"A {self._any.pipeline_class.__name__} takes no reference image: the scene "
+            f"{study.scene.name} is left out."
+        ]
 
     def expect(self, studies: Iterable[Study]) -> None:
         """Do nothing: calls are made study by study."""
@@ -72,7 +81,7 @@ class PipelineSession(Session):
         reference: Image.Image | None = None,
         *,
         guided: bool = False,
-    ) -> PipelineCalls:
+    ) -> Calls:
         """Return the transformer calls of `study`, conditioned on its reference or on another."""
         assert not guided
         reference = reference or self.reference(study, progress)
@@ -107,14 +116,9 @@ class PipelineSession(Session):
         """Return the reference image of `study`; None for a model that takes none."""
         return super().reference(study, progress) if self._any.takes_picture else None
 
-    def _draw(self, study: Study, progress: Progress) -> Image.Image:
+    def draw(self, study: Study, progress: Progress) -> Image.Image:
+        """Return the image that the pipeline draws from the scene's prompt."""
         progress("drawing the reference", 0, 1)
         drawn = self._any.draw(study.model, study.scene, study.seed)
         progress("drawing the reference", 1, 1)
         return drawn
-
-
-def places_of(calls: Any) -> tuple[TokenPlace, ...]:
-    """Return where the items of calls are; empty where that is not known."""
-    places: tuple[TokenPlace, ...] = calls.places
-    return places

@@ -37,10 +37,10 @@ def probe(
 
     There is one transformer call per prompt, at the first denoising step and without guidance: the
     responses equal those of hooks around one pipeline call per prompt. Prompts that cannot share
-    a batch, because the model does not pad them to one length, run in groups. A batch that does not fit into device
-    memory is split in halves, and so are all later ones. With `compiled`, the blocks of the
-    transformer are compiled. Every batch is written into `unfinished`, and those that it already
-    contains are not run again. Raises StudyError for an unknown or compiled
+    a batch, because the model does not pad them to one length, run in groups. A batch that does
+    not fit into device memory is split in halves, and so are all later ones. With `compiled`, the
+    blocks of the transformer are compiled. Every batch is written into `unfinished`, and those that
+    it already contains are not run again. Raises StudyError for an unknown or compiled
     transformer, and where an activation is not finite, with its block and prompt.
     """
     transformer, sites, groups = calls.transformer, calls.sites, calls.groups()

@@ -16,12 +16,24 @@ from torch import Tensor
 
 from otherview.disk.atomic import replacing
 from otherview.disk.progress import Progress, silent
-from otherview.models.calls import Calls, ImageLatents, encode_reference
+from otherview.models.calls import (
+    Call,
+    Calls,
+    Flux2Calls,
+    ImageLatents,
+    encode_reference,
+    random_call,
+)
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
 from otherview.models.input_files import Input, as_input
 from otherview.models.loaded import LoadedModel
-from otherview.models.scene import draw_reference, open_reference, scene_texts
+from otherview.models.scene import (
+    draw_reference,
+    open_reference,
+    picture_content,
+    scene_texts,
+)
 from otherview.models.sites import hook_sites
 from otherview.passes.batches import find_batch_size
 from otherview.study import Model, Study
@@ -36,7 +48,7 @@ from otherview.study.prompts import (
 
 
 class Session:
-    """Weights, text encodings and reference images, each made once.
+    """Weights, text encodings and reference images of FLUX.2 Klein, each made once.
 
         session = Session(study.model)
         session.expect(studies)
@@ -70,14 +82,20 @@ class Session:
         """Return whether `model` has the weights, precision and device of this session."""
         return model.source == self._source
 
-    def check(self, study: Study) -> tuple[PromptSet, list[TokenPlace]]:
+    def check_source(self, study: Study) -> None:
+        """Raise ValueError for a study of another model."""
+        if not self.serves(study.model):
+            raise ValueError(f"this session is of {self._source}, not of {study.model.name}")
+
+    def check(self, study: Study) -> tuple[PromptSet, list[TokenPlace] | None]:
         """Return the prompts of `study` and the token positions of their items; load nothing.
+
+        Positions are None where they are known with the calls only.
 
         Raises StudyError for errors that need no weights: in the reference image, the class of the
         transformer, or prompts that are too long.
         """
-        if not self.serves(study.model):
-            raise ValueError(f"this session is of {self._source}, not of {study.model.name}")
+        self.check_source(study)
         prompts, tokenizer = study_prompts(study), self.model.tokenizer
         if study.scene.image is not None:
             open_reference(study.scene)
@@ -89,6 +107,11 @@ class Session:
         check_matched(prompts, self._places[key])
         check_lengths(tokenizer, scene_texts(study.scene), text_length)
         return prompts, self._places[key]
+
+    def remarks(self, study: Study) -> list[str]:
+        """Return what a reader of the result of `study` should know, in sentences."""
+        del study
+        return []
 
     def content(self) -> list[Any]:
         """Return everything in this session that decides the bits of responses, as plain JSON."""
@@ -134,11 +157,11 @@ class Session:
         encodings = self.encodings(study, progress)  # first, before the image side is loaded
         empty = self.empty_prompt(study, progress) if guided else None
         reference = reference or self.reference(study, progress)
-        return Calls(
+        return Flux2Calls(
             self.pipeline,
             encodings,
             [prompt.item for prompt in study_prompts(study).prompts],
-            self._reference_latents(reference),
+            None if reference is None else self._reference_latents(reference),
             height=study.model.size[0],
             width=study.model.size[1],
             seed=study.seed,
@@ -146,18 +169,29 @@ class Session:
             empty=empty,
         )
 
-    def batch_size(self, study: Study, calls: Calls) -> int:
+    def batch_size(self, study: Study, calls: Any) -> int:
         """Return the batch size of `study`; for `auto`, the best one on this device."""
         if isinstance(study.model.batch_size, int):
             return study.model.batch_size
-        sizes = calls.target, calls.reference, study.model.text_positions
+        length, transformer = study.model.text_positions, calls.transformer
         settings = [self.model.precision, self.model.attention]
-        return find_batch_size(calls.pipeline.transformer, *sizes, settings)
 
-    def reference(self, study: Study, progress: Progress = silent) -> Image.Image:
-        """Return the reference image of `study`: its file, or drawn once per scene and seed."""
+        def random(rows: int) -> Call:
+            return random_call(transformer, (length,) * rows, length, calls.target, calls.reference)
+
+        return find_batch_size(
+            transformer, random, [calls.target, calls.reference, length], settings
+        )
+
+    def reference(self, study: Study, progress: Progress = silent) -> Image.Image | None:
+        """Return the reference image of `study`: its file, or drawn once per scene and seed.
+
+        None for a scene without any.
+        """
         if study.scene.image is not None:
             return open_reference(study.scene)
+        if study.scene.prompt is None:
+            return None
         name = reference_name(study, self.model.revision)
         if name not in self._drawn:
             self._drawn[name] = self._shared_reference(study, name, progress)
@@ -171,12 +205,7 @@ class Session:
                 return opened.convert("RGB")
 
         def draw() -> dict[str, Tensor]:
-            group = text_group(study, scene_texts(study.scene))
-            prompt, negative = self._texts.take([group], progress)[0].embeddings
-            progress("drawing the reference", 0, 1)
-            texts = prompt[None], negative[None]
-            drawn = draw_reference(self.pipeline, study.scene, study.model, study.seed, *texts)
-            progress("drawing the reference", 1, 1)
+            drawn = self.draw(study, progress)
             return {"pixels": torch.from_numpy(np.array(drawn.convert("RGB")))}
 
         kept = self.model.cached("reference image", (), draw, name=name)
@@ -187,6 +216,16 @@ class Session:
                 image.save(temporary)
         return image
 
+    def draw(self, study: Study, progress: Progress) -> Image.Image:
+        """Return the image that the model draws from the scene's prompt."""
+        group = text_group(study, scene_texts(study.scene))
+        prompt, negative = self._texts.take([group], progress)[0].embeddings
+        progress("drawing the reference", 0, 1)
+        texts = prompt[None], negative[None]
+        drawn = draw_reference(self.pipeline, study.scene, study.model, study.seed, *texts)
+        progress("drawing the reference", 1, 1)
+        return drawn
+
     def _reference_latents(self, image: Image.Image) -> ImageLatents:
         """Return the tokens of a reference image; each image is encoded once."""
         pixels = hashlib.sha256(image.tobytes()).hexdigest()
@@ -196,21 +235,11 @@ class Session:
                 made = encode_reference(self.pipeline, image)
                 return {"latents": made.latents.cpu(), "ids": made.ids.cpu()}
 
-            content = [image.mode, image.size, pixels]
+            content = picture_content(image)
             kept = self.model.cached("reference latents", ["vae"], encode, image=content)
             device = self.model.device
             self._latents[pixels] = ImageLatents(kept["latents"].to(device), kept["ids"].to(device))
         return self._latents[pixels]
-
-
-def open_session(study: Study, pipeline: Any = None) -> Session:
-    """Return a session for `study`; its reference image is checked before any download.
-
-    `pipeline` is a loaded pipeline to use instead of the weights that the study names.
-    """
-    if study.scene.image is not None:
-        open_reference(study.scene)
-    return Session(study.model, pipeline=pipeline)
 
 
 def text_group(study: Study, texts: Iterable[str]) -> TextGroup:

@@ -12,7 +12,8 @@ from otherview.analysis.controls import analyse_contrasts
 from otherview.causes.intervene import check_intervention, intervene
 from otherview.disk.progress import Progress, silent
 from otherview.passes.measure import Measurement, measure
-from otherview.passes.session import Session, open_session
+from otherview.passes.session import Session
+from otherview.passes.sessions import open_session
 from otherview.passes.unfinished import FOLDER, remove_unfinished
 from otherview.results.integrity import read_sealed
 from otherview.results.reader import RunResult, read_result

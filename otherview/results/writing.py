@@ -21,10 +21,11 @@ from otherview.results.state import SUMMARY
 from otherview.study import Study
 
 TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
+REFERENCE = "reference.png"
 CONTROLS = "controls"
 """Folder of the results of controls, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
-FILES = ("reference.png", "responses.nc", *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
+FILES = (REFERENCE, "responses.nc", *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
 VIEWS = ("report.html", "examples.png")
 
 
@@ -36,8 +37,10 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
     shutil.rmtree(folder / CONTROLS, ignore_errors=True)
     for name in (SUMMARY, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
-    with replacing(folder / "reference.png") as temporary:
-        measurement.reference.save(temporary)
+    (folder / REFERENCE).unlink(missing_ok=True)
+    if measurement.reference is not None:
+        with replacing(folder / REFERENCE) as temporary:
+            measurement.reference.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
         measurement.responses.save(temporary, origin(study, measurement))
 

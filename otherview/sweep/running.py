@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
+from otherview.passes.sessions import session_of
 from otherview.results.attempts import account, fruitless, newest_batch
 from otherview.results.state import SWEEP, Kind, state_of
 from otherview.results.status import (
@@ -184,7 +185,7 @@ class Runner:
         """Return the model of `points`, or why it cannot be loaded: that fails all of them."""
         references = self._submission.directory / SWEEP / REFERENCES
         try:
-            session = Session(points[0].study.model, references)
+            session = session_of(points[0].study.model, references)
             session.expect(point.study for point in points)
         except Exception as error:
             return error

@@ -31,7 +31,7 @@ def write_examples(folder: Path) -> Path:
     from PIL.PngImagePlugin import PngInfo
 
     from otherview.passes.denoising import Denoiser
-    from otherview.passes.session import open_session
+    from otherview.passes.sessions import open_session
     from otherview.study.prompts import study_prompts
 
     result = read_result(folder)

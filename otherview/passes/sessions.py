@@ -1,0 +1,38 @@
+"""The session that fits a model: FLUX.2 Klein's own, or that of any pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from otherview.models import hub
+from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
+from otherview.models.scene import open_reference
+from otherview.passes.pipeline_session import PipelineSession
+from otherview.passes.session import Session
+from otherview.study import Model, Study
+from otherview.study.loading import Loading
+
+
+def open_session(study: Study, pipeline: Any = None) -> Session:
+    """Return a session for `study`; its reference image is checked before any download.
+
+    `pipeline` is a loaded pipeline to use instead of the weights that the study names.
+    """
+    if study.scene.image is not None:
+        open_reference(study.scene)
+    return session_of(study.model, pipeline=pipeline)
+
+
+def session_of(model: Model, references: Path | None = None, pipeline: Any = None) -> Session:
+    """Return a session of `model`; arguments as those of `Session`.
+
+    FLUX.2 Klein has a path of its own, which encodes prompts without pad keys and can be rendered
+    at any step; with quantised, adapted or other weights it is probed as any pipeline is.
+    """
+    if pipeline is None:
+        name = pipeline_class_name(hub.settings_folder(model))
+    else:
+        name = type(pipeline).__name__
+    own = name == KLEIN and model.loading == Loading()
+    return (Session if own else PipelineSession)(model, references, pipeline)
