@@ -88,7 +88,9 @@ class Call:
 class Scheduler(Protocol):
     """What a trajectory of latents needs of a scheduler."""
 
-    timesteps: Tensor
+    @property
+    def timesteps(self) -> Tensor:
+        """The timestep of every step."""
 
     def step(self, output: Any, timestep: Any, latents: Any, *, return_dict: bool) -> Any:
         """Return latents one step along `output`, as the first of a tuple."""

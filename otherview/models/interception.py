@@ -154,7 +154,7 @@ def without_weights(
         {
             "placed": torch.device("cpu"),
             "device": property(lambda self: self.placed),
-            "dtype": property(lambda self: dtype),
+            "dtype": dtype,
         },
     )
     with torch.device("meta"):

@@ -210,6 +210,7 @@ class PipelineCalls:
 
     def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
         """Raise StudyError: pictures of other models than FLUX.2 Klein are not decoded."""
+        del latents
         raise StudyError("pictures of edited heads are drawn for FLUX.2 Klein only")
 
     def text_means(self) -> Float[Tensor, "prompts channels"]:
