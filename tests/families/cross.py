@@ -182,7 +182,10 @@ FAMILIES = {
         "HunyuanDiTPipeline",
         hunyuan_dit,
         {"use_resolution_binning": False},
-        traps="both texts are one sequence of 77 + 256; sizes are moved to the nearest bin",
+        traps=(
+            "both texts are one sequence of 77 + 256, and pooled in the timestep's embedding; "
+            "sizes are moved to the nearest bin; the timestep of one step is 1"
+        ),
     ),
     "prx": Family(
         "PRXPipeline",
@@ -195,7 +198,8 @@ FAMILIES = {
         kandinsky5,
         traps=(
             "the processor needs torchvision; sizes are moved to the nearest of seven; heads are "
-            "named nowhere: head_dim is the sum of axes_dims; texts of other lengths do not collate"
+            "named nowhere: head_dim is the sum of axes_dims; queries and keys are rounded to "
+            "bfloat16, so rows of a batch differ by 2e-4; texts of other lengths do not collate"
         ),
     ),
     "pixart_alpha": Family(
@@ -231,6 +235,9 @@ FAMILIES = {
     "sdxl": Family(
         "StableDiffusionXLPipeline",
         sdxl,
-        traps="a U-Net: tokens and heads differ by site; attention_head_dim is the number of heads",
+        traps=(
+            "a U-Net; the timestep of one step is 1; tokens and heads differ by site; "
+            "attention_head_dim is the number of heads"
+        ),
     ),
 }

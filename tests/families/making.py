@@ -13,6 +13,7 @@ import torch
 from tests.families import chat, cross, flux, flux2, joint, video
 from tests.families.family import HEIGHT, WIDTH, Family
 from tests.families.pictures import picture
+from tests.families.sites import SITES, Sites
 
 FAMILIES: dict[str, Family] = {
     name: family
@@ -47,6 +48,9 @@ class Tiny:
     needs_image: bool
     traps: str
 
+    sites: Sites
+    """Where heads are read, and which tokens are there."""
+
     @property
     def takes_image(self) -> bool:
         return self.picture is not None
@@ -72,7 +76,7 @@ def make(name: str) -> Tiny:
         pipeline = cls(**family.parts())
         for part in pipeline.components.values():
             if isinstance(part, torch.nn.Module):
-                part.eval().requires_grad_(requires_grad=False)
+                fill_pads(part.eval().requires_grad_(requires_grad=False))
         tiny = Tiny(
             name=name,
             pipeline=pipeline,
@@ -82,11 +86,19 @@ def make(name: str) -> Tiny:
             picture=family.picture,
             needs_image=family.needs_picture,
             traps=family.traps,
+            sites=SITES[name],
         )
         for parameter in tiny.transformer.parameters():
             parameter += NUDGE * torch.randn_like(parameter)
     pipeline.set_progress_bar_config(disable=True)
     return tiny
+
+
+def fill_pads(model: torch.nn.Module) -> None:
+    """Give pads an embedding, as trained text encoders have one: new ones have zeros."""
+    for part in model.modules():
+        if isinstance(part, torch.nn.Embedding) and part.padding_idx is not None:
+            part.weight[part.padding_idx] = NUDGE * torch.randn(part.embedding_dim)
 
 
 def shared_inputs(cls: Any) -> dict[str, Any]:

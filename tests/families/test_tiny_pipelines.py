@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers.utils import is_torchvision_available
 
 from otherview.models.processors import torchvision_is_optional
 from tests.families import NAMES, Tiny, make
+from tests.families.table import row
 
 DOG, OWL = "a kitchen as seen by a dog", "a kitchen as seen by an owl"
 
@@ -66,10 +68,25 @@ def run(tiny: Tiny, prompt: str) -> tuple[torch.Tensor, int]:
     return torch.as_tensor(output[0] if isinstance(output, list) else output), len(calls)
 
 
+def assert_sites_are_linears(tiny: Tiny) -> None:
+    linears = [n for n, m in tiny.transformer.named_modules() if isinstance(m, torch.nn.Linear)]
+    for module in tiny.sites:
+        pattern = re.compile(re.escape(module).replace(r"\*", r"\d+"))
+        found = [name for name in linears if pattern.fullmatch(name)]
+        assert len(found) > 1, f"{module}: {found}"
+
+
+def test_the_docs_have_every_family() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    missing = [name for name in NAMES if row(name) not in text]
+    assert not missing, "python -m tests.families.table prints the table of docs/models.md"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> None:
     tiny = make(name)
     assert tiny.transformer.dtype == torch.float32
+    assert_sites_are_linears(tiny)
     (dog, calls), (owl, _) = run(tiny, DOG), run(tiny, OWL)
     assert calls == tiny.calls
     assert dog.isfinite().all()
