@@ -77,9 +77,9 @@ def test_a_slice_is_the_largest_common_divisor_of_16_and_the_head_dim() -> None:
     assert [unit.address for unit in heads(sites)][:2] == ["joint.0.image.0", "joint.0.image.1"]
 
 
-def test_an_unknown_transformer_is_answered_with_those_known() -> None:
-    with pytest.raises(StudyError, match=r"PixArt are unknown; known.*Flux2Transformer2DModel"):
-        hook_sites({"_class_name": "PixArt"})
+def test_an_unknown_transformer_is_answered_in_one_line() -> None:
+    with pytest.raises(StudyError, match=r"diffusers \S+ has no transformer PixArt"):
+        hook_sites({"_class_name": "PixArt", "num_layers": 1})
 
 
 def test_a_site_of_another_size_is_refused(pocket_pipeline: Any) -> None:

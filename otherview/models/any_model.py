@@ -36,6 +36,7 @@ from otherview.models.pipeline_inputs import (
 )
 from otherview.models.scene import picture_content
 from otherview.models.text_tokens import real_tokens, token_place, tokenizer_of
+from otherview.models.weights import quieter
 from otherview.study import Model, Scene
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, TokenPlace
@@ -173,7 +174,7 @@ class AnyModel:
         pipeline = self._given or denoiser_loading.load_whole(
             self._loaded.weights(), self._model, self._loaded.device
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), quieter():
             drawn = pipeline(**inputs)[0]
         return first_picture(drawn)
 
@@ -181,7 +182,9 @@ class AnyModel:
         """Return what a prompt's pass is given, from the cache if it was ever made."""
 
         def make() -> dict[str, Tensor]:
-            made = prepare(self.conditioning, model, prompt, seed, picture)
+            conditioning = self.conditioning
+            with quieter():
+                made = prepare(conditioning, model, prompt, seed, picture)
             place = made.place and [made.place.count, made.place.item_position]
             return as_tensors(
                 {

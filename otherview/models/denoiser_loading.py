@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +10,19 @@ import torch
 from torch import nn
 
 from otherview.models.interception import DENOISERS, without_weights
+from otherview.models.pipeline_folder import pipeline_class_name, read_index
 from otherview.models.processors import torchvision_is_optional
-from otherview.models.weights import quiet
+from otherview.models.weights import quieter
 from otherview.study import Model
 from otherview.study.errors import StudyError
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
-    return index
 
 
 def pipeline_class(folder: Path) -> type[Any]:
     """Return the class of the pipeline in a folder. Raises StudyError if diffusers has none."""
     import diffusers
 
-    name = read_index(folder)["_class_name"]
-    found = getattr(diffusers, str(name), None)
+    name = pipeline_class_name(folder)
+    found = getattr(diffusers, name, None)
     if not isinstance(found, type):
         raise StudyError(f"diffusers {diffusers.__version__} has no pipeline {name}", "model.path")
     return found
@@ -66,7 +60,7 @@ def load_denoiser(folder: Path, model: Model, device: str) -> Any:
     with quieter():
         loaded = part.from_pretrained(
             folder / name,
-            torch_dtype=getattr(torch, model.dtype),
+            dtype=getattr(torch, model.dtype),
             local_files_only=True,
             use_safetensors=True,
         )
@@ -88,17 +82,7 @@ def from_folder(folder: Path, dtype: torch.dtype, **parts: Any) -> Any:
 
     with quieter(), torchvision_is_optional():
         pipeline = DiffusionPipeline.from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, **parts
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True, **parts
         )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-@contextmanager
-def quieter() -> Iterator[None]:
-    """Silence warnings and progress bars of diffusers and transformers."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    with quiet(of_diffusers), quiet(of_transformers):
-        yield

@@ -86,6 +86,16 @@ def quiet(logging: Any) -> Iterator[None]:
         logging.enable_progress_bar()
 
 
+@contextmanager
+def quieter() -> Iterator[None]:
+    """Silence warnings and progress bars of diffusers and transformers."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    with quiet(of_diffusers), quiet(of_transformers):
+        yield
+
+
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of the pipeline."""
     from transformers import AutoTokenizer
