@@ -28,6 +28,8 @@ TOKENIZER_FILES = {
     "tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model",
     "sentencepiece.bpe.model", "tekken.json",
 }  # fmt: skip
+WITHOUT_VOCABULARY = {"ByT5Tokenizer"}
+"""Tokenizers that have no such file: every byte is a token."""
 LFS_POINTER = b"version https://git-lfs"
 MAX_PARSED = 1 << 20
 """Bytes up to which a JSON file is parsed; of a larger one (tokenizers) the end is looked at."""
@@ -216,7 +218,8 @@ def missing_file(folder: Path, part: Part, *, weights: bool) -> str | None:
     inside, names = folder / part.name, files_of(folder, part)
     if not names:
         return f"{inside} is missing (a {part.class_name})"
-    if part.kind == "tokenizer" and not TOKENIZER_FILES & set(names):
+    has_vocabulary = TOKENIZER_FILES & set(names) or part.class_name in WITHOUT_VOCABULARY
+    if part.kind == "tokenizer" and not has_vocabulary:
         return f"{inside} has no tokenizer: none of {', '.join(sorted(TOKENIZER_FILES))}"
     needed = [name for name in names if PurePosixPath(name).suffix in SETTINGS_SUFFIXES]
     if part.kind == "model":

@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers.utils import is_torchvision_available
 
+from otherview.models.pipeline_folder import check_classes, missing_part
 from otherview.models.processors import torchvision_is_optional
 from tests.families import NAMES, Tiny, make
 from tests.families.table import row
@@ -94,6 +95,8 @@ def test_family_runs_and_comes_back_from_a_folder(name: str, tmp_path: Path) -> 
     assert not torch.equal(dog, owl)
 
     tiny.pipeline.save_pretrained(tmp_path)
+    check_classes(tmp_path)
+    assert missing_part(tmp_path) is None
     with torchvision_is_optional():
         loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
     assert type(loaded) is type(tiny.pipeline)
