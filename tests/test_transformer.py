@@ -149,6 +149,10 @@ def test_one_module_calls_a_transformer_and_hooks_it() -> None:
     assert found == {
         ("otherview/passes/transformer.py", "transformer"),
         ("otherview/passes/transformer.py", "register_forward_pre_hook"),
+        (
+            "otherview/models/interception.py",
+            "register_forward_pre_hook",
+        ),  # stops it before it runs
         ("benchmarks/plain_script.py", "register_forward_pre_hook"),  # knows nothing of otherview
         ("scripts/pocket_training/networks.py", "transformer"),  # makes one
         ("scripts/train_pocket.py", "transformer"),  # the same function

@@ -71,8 +71,7 @@ def contrast(one: TestedContrast, *, is_own: bool) -> dict[str, Any]:
         "folder": "." if is_own else f"controls/{one.name}",
         "test": templates.prompts("test"),
         "control": templates.prompts("control"),
-        "equal_count": tokens["equal_count"],
-        "equal_item_position": tokens["equal_item_position"],
+        **{name: tokens[name] for name in ("equal_count", "equal_item_position") if name in tokens},
         "results": {name: reading(analysis) for name, analysis in one.analyses.items()},
     }
     return row | ({"role": templates.placebo} if one.is_placebo else {})

@@ -47,7 +47,9 @@ def summary_of(
         "items": len(study.creatures.items),
         "seed": study.seed,
         "settings": settings_of(study),
-        "reading": reading_summary(study) | batch_sizes(study, measurement.responses),
+        "reading": reading_summary(study)
+        | first_step(measurement.responses)
+        | batch_sizes(study, measurement.responses),
         "tokens": token_summary(study, measurement),
         "results": {
             name: result_summary(analysis, tables[name]) for name, analysis in analyses.items()
@@ -57,6 +59,8 @@ def summary_of(
             "inputs": measurement.inputs,
         },
     }
+    if measurement.remarks:
+        summary["remarks"] = list(measurement.remarks)
     if study.templates.frames is not None:
         summary["contrast"]["frames"] = study.templates.frames
     if study.templates.placebo is not None:
@@ -70,6 +74,12 @@ def summary_of(
         assert study.published is not None
         summary["published_figures"] = asdict(study.published)
     return summary
+
+
+def first_step(responses: Responses) -> dict[str, float]:
+    """Return timestep and, where it is known, share of noise of the measured step."""
+    level = responses.noise_levels[0]
+    return {"timestep": responses.timesteps[0]} | ({} if level is None else {"noise_level": level})
 
 
 def reading_summary(study: Study) -> dict[str, Any]:

@@ -6,22 +6,21 @@ transformer is loaded: a card needs room for the larger part only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from otherview.disk.progress import Progress
 from otherview.models import denoiser_loading
-from otherview.models.arguments import as_tensors, from_tensors
+from otherview.models.arguments import Arguments, as_tensors, from_tensors
 from otherview.models.attention import set_attention
 from otherview.models.interception import denoiser_name, intercept
 from otherview.models.loaded import LoadedModel, free_memory
-from otherview.models.pipeline_calls import PassInput, PipelineCalls, Probes
 from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.models.pipeline_inputs import (
     CANVAS,
@@ -44,15 +43,17 @@ from otherview.study.prompts import Prompt, TokenPlace
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-OTHER_SEED = 1
-"""Added to the seed for the noise that tells the target's tokens from the others."""
-
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is known of a prompt before the transformer is loaded."""
+class PassInput:
+    """What is known of one prompt's pass before the transformer is loaded."""
 
-    given: PassInput
+    arguments: Arguments
+    """Of one row, on the host."""
+    real: Mapping[str, Bool[np.ndarray, " positions"]]
+    """By text encoder, which of its ids are tokens and not pads."""
+    start: tuple[float | None, float]
+    """Noise level and timestep."""
     place: TokenPlace | None
     """Token count and item position; None where the tokenizer does not tell."""
 
@@ -125,36 +126,6 @@ class AnyModel:
         self._conditioning = None
         free_memory()
 
-    def calls(
-        self,
-        model: Model,
-        prompts: Sequence[Prompt],
-        seeds: Sequence[int],
-        picture: Image | None,
-        progress: Progress,
-    ) -> tuple[PipelineCalls, list[TokenPlace | None]]:
-        """Return the calls of `prompts` with the noise of `seeds`, and where their items are.
-
-        `model` has the settings of the study, which differ from those of the weights at most in
-        size, text length and call. Raises StudyError as `interception.intercept` does.
-        """
-        prepared = []
-        for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            prepared.append(self._prepared(model, prompt, seed, picture))
-            progress("encoding prompts", place + 1, len(prompts))
-        first, seed = prompts[0], seeds[0]
-        differs = next((each for each in prompts if each.text != first.text), first)
-        other = None if picture is None else another_picture(picture)
-        probes = Probes(
-            self._prepared(model, differs, seed, picture).given.arguments,
-            self._prepared(model, first, seed + OTHER_SEED, picture).given.arguments,
-            None if other is None else self._prepared(model, first, seed, other).given.arguments,
-        )
-        passes = [each.given for each in prepared]
-        device = self._loaded.device
-        calls = PipelineCalls(lambda: self.denoiser, passes, probes, device)
-        return calls, [each.place for each in prepared]
-
     def draw(self, model: Model, scene: Scene, seed: int) -> Image:
         """Return the picture that the pipeline draws from the scene's prompt.
 
@@ -178,8 +149,14 @@ class AnyModel:
             drawn = pipeline(**inputs)[0]
         return first_picture(drawn)
 
-    def _prepared(self, model: Model, prompt: Prompt, seed: int, picture: Image | None) -> Prepared:
-        """Return what a prompt's pass is given, from the cache if it was ever made."""
+    def pass_input(
+        self, model: Model, prompt: Prompt, seed: int, picture: Image | None
+    ) -> PassInput:
+        """Return what a prompt's pass gives the transformer, from the cache if it was ever made.
+
+        `model` has the settings of the study, which differ from those of the weights at most in
+        size, text length and call. Raises StudyError as `prepare` does.
+        """
 
         def make() -> dict[str, Tensor]:
             conditioning = self.conditioning
@@ -188,9 +165,9 @@ class AnyModel:
             place = made.place and [made.place.count, made.place.item_position]
             return as_tensors(
                 {
-                    "arguments": made.given.arguments,
-                    "real": {k: torch.from_numpy(v) for k, v in made.given.real.items()},
-                    "start": list(made.given.start),
+                    "arguments": made.arguments,
+                    "real": {k: torch.from_numpy(v) for k, v in made.real.items()},
+                    "start": list(made.start),
                     "place": place,
                 }
             )
@@ -201,6 +178,7 @@ class AnyModel:
             "seed": seed,
             "size": [model.height, model.width, model.text_length],
             "call": model.call,
+            "denoiser": self._loaded.transformer_config(self._model),
             "picture": picture and picture_content(picture),
         }
         parts = () if self._given is not None else self._conditioning_parts
@@ -208,12 +186,12 @@ class AnyModel:
         real = {name: np.asarray(mask.numpy()) for name, mask in kept["real"].items()}
         level, timestep = kept["start"]
         place = kept["place"] and TokenPlace(*kept["place"])
-        return Prepared(PassInput(kept["arguments"], real, (level, timestep)), place)
+        return PassInput(kept["arguments"], real, (level, timestep), place)
 
 
 def prepare(
     pipeline: Any, model: Model, prompt: Prompt, seed: int, picture: Image | None
-) -> Prepared:
+) -> PassInput:
     """Return what a prompt's pass gives the transformer, and where its item is.
 
     Raises StudyError for a pipeline whose first step takes its noise for a clean picture, and for a
@@ -229,14 +207,7 @@ def prepare(
         for each in found.encoders
     }
     place = token_place(pipeline, prompt, found.encoders)
-    return Prepared(PassInput(found.arguments, real, (level, timestep)), place)
-
-
-def another_picture(picture: Image) -> Image:
-    """Return a picture of the same size that differs everywhere: upside down, in negative."""
-    from PIL import ImageOps
-
-    return ImageOps.flip(ImageOps.invert(picture.convert("RGB")))
+    return PassInput(found.arguments, real, (level, timestep), place)
 
 
 def empty_picture(height: int, width: int) -> Image:

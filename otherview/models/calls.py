@@ -2,7 +2,7 @@
 
 `Calls` is what a study's passes need of a model. `Flux2Calls` makes the calls of FLUX.2 Klein
 itself, as its pipeline does: faster, and with any latents at any step. Those of other models are
-taken from their pipelines (otherview.models.pipeline_calls).
+taken from their pipelines (otherview.passes.pipeline_calls).
 """
 
 from __future__ import annotations

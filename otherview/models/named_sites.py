@@ -1,7 +1,7 @@
 """The attention out-projections of any transformer of diffusers, from the names of its modules.
 
 Works on the meta device, so that a plan needs no weights. What a name says is compared with what
-flows before a study runs (otherview.models.traced_sites).
+flows before a study runs (otherview.passes.traced_sites).
 """
 
 from __future__ import annotations
@@ -121,6 +121,8 @@ def is_cross(name: str, attention: nn.Module, others: Mapping[str, nn.Module]) -
     block, _, own = name.rpartition(".")
     if "cross" in own or (own == "attn2" and f"{block}.attn1" in others):
         return True
+    if is_linear(getattr(attention, "txt_kv_proj", None)):
+        return True  # PRX: queries of the image, keys of image and text
     query, key = getattr(attention, "to_q", None), getattr(attention, "to_k", None)
     widths_differ = (
         is_linear(query)

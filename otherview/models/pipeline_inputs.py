@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def pass_inputs(
     offered: dict[str, Any] = {
         **dict.fromkeys(GUIDANCE, off),
         "num_frames": 1,
+        "enable_prompt_rewrite": False,
         "height": model.height,
         "width": model.width,
         "max_sequence_length": model.text_length,
@@ -137,8 +139,14 @@ def noise_level(pipeline: Any) -> float | None:
     return None
 
 
-def check_noisy(pipeline: Any, level: float | None, timestep: float | None) -> None:
-    """Raise StudyError if the first step takes its latents for a clean picture."""
+def check_noisy(pipeline: Any, level: float | None, timestep: float) -> None:
+    """Raise StudyError if the first step takes its latents for a clean picture, or for nothing."""
+    if not math.isfinite(timestep):
+        raise StudyError(
+            f"{type(pipeline).__name__} begins at timestep {timestep}: its schedule needs more "
+            "steps; set +model.call.num_inference_steps=2 or more",
+            "model.call",
+        )
     if level is not None and level < MIN_NOISE:
         raise StudyError(
             f"{type(pipeline).__name__} begins at timestep {timestep:g}, where its latents count "

@@ -6,17 +6,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from otherview.disk.progress import Progress, silent
-from otherview.models.any_model import AnyModel
+from otherview.models.any_model import AnyModel, PassInput
+from otherview.models.arguments import Arguments
 from otherview.models.calls import Calls
 from otherview.models.scene import open_reference
 from otherview.passes.batches import find_batch_size
+from otherview.passes.pipeline_calls import PipelineCalls, Probes
 from otherview.passes.session import Session
 from otherview.study import Model, Study
 from otherview.study.errors import StudyError
-from otherview.study.prompts import PromptSet, check_matched, study_prompts
+from otherview.study.prompts import Prompt, PromptSet, check_matched, study_prompts
+
+PLACES_UNKNOWN = (
+    "The tokenizer of this model does not give its prompts back: whether the prompts of an item "
+    "agree in token count and in the item's position is not known."
+)
+OTHER_SEED = 1
+"""Added to the seed for the noise that tells the target's tokens from the others."""
 
 
 class PipelineSession(Session):
@@ -85,13 +94,16 @@ class PipelineSession(Session):
         """Return the transformer calls of `study`, conditioned on its reference or on another."""
         assert not guided
         reference = reference or self.reference(study, progress)
-        prompts = study_prompts(study)
-        items = [prompt.item for prompt in prompts.prompts]
-        shared = study.sampling.noise == "same"
-        seeds = [study.seed if shared else (study.seed * 100_003 + i) % 2**63 for i in items]
-        calls, places = self._any.calls(study.model, prompts.prompts, seeds, reference, progress)
-        known = [place for place in places if place is not None]
-        if len(known) == len(places):
+        prompts, shared = study_prompts(study), study.sampling.noise == "same"
+        passes: list[PassInput] = []
+        for prompt in prompts.prompts:
+            seed = study.seed if shared else (study.seed * 100_003 + prompt.item) % 2**63
+            passes.append(self._any.pass_input(study.model, prompt, seed, reference))
+            progress("encoding prompts", len(passes), len(prompts.prompts))
+        probes = self._probes(study, prompts, reference)
+        calls = PipelineCalls(lambda: self._any.denoiser, passes, probes, self.model.device)
+        known = [each.place for each in passes if each.place is not None]
+        if len(known) == len(passes):
             check_matched(prompts, known)
         elif any(contrast.matched for contrast in prompts.contrasts):
             raise StudyError(
@@ -99,8 +111,26 @@ class PipelineSession(Session):
                 "give its prompts back; set it to false",
                 "templates.matched",
             )
-        calls.places = tuple(known) if len(known) == len(places) else ()
+        if len(known) == len(passes):
+            calls.places = tuple(known)
+        else:
+            calls.remarks.append(PLACES_UNKNOWN)
         return calls
+
+    def _probes(self, study: Study, prompts: PromptSet, reference: Image.Image | None) -> Probes:
+        """Return calls of the first prompt with another text, noise and picture."""
+        first, model, seed = prompts.prompts[0], study.model, study.seed
+        differs = next((each for each in prompts.prompts if each.text != first.text), first)
+        other = None if reference is None else another_picture(reference)
+
+        def made(prompt: Prompt, seed: int, picture: Image.Image | None) -> Arguments:
+            return self._any.pass_input(model, prompt, seed, picture).arguments
+
+        return Probes(
+            made(differs, seed, reference),
+            made(first, seed + OTHER_SEED, reference),
+            None if other is None else made(first, seed, other),
+        )
 
     def batch_size(self, study: Study, calls: Any) -> int:
         """Return the batch size of `study`; for `auto`, the best one on this device."""
@@ -122,3 +152,8 @@ class PipelineSession(Session):
         drawn = self._any.draw(study.model, study.scene, study.seed)
         progress("drawing the reference", 1, 1)
         return drawn
+
+
+def another_picture(picture: Image.Image) -> Image.Image:
+    """Return a picture of the same size that differs everywhere: upside down, in negative."""
+    return ImageOps.flip(ImageOps.invert(picture.convert("RGB")))

@@ -54,6 +54,13 @@ def hooked(
     Raises StudyError as `check_sites` does.
     """
     check_sites(transformer, sites)
+    with watched(transformer, hooks):
+        yield
+
+
+@contextmanager
+def watched(transformer: nn.Module, hooks: Mapping[str, Hook]) -> Iterator[None]:
+    """Call `hooks`, given by module, before their modules run, whatever they are."""
     handles = []
     try:
         for module, hook in hooks.items():

@@ -119,8 +119,10 @@ DESIGN = ("kind", "wordings", "tokens and position equal")
 
 def design_cells(contrast: Mapping[str, Any], kind: str) -> list[str]:
     """Return the cells of a contrast under the headings of DESIGN."""
-    same = contrast["equal_count"] and contrast["equal_item_position"]
-    return [kind, f"{len(contrast['test'])} + {len(contrast['control'])}", "yes" if same else "no"]
+    known = "equal_count" in contrast
+    same = known and contrast["equal_count"] and contrast["equal_item_position"]
+    answer = "yes" if same else "no" if known else "–"
+    return [kind, f"{len(contrast['test'])} + {len(contrast['control'])}", answer]
 
 
 def primary_measure(found: Mapping[str, Any]) -> dict[str, Any]:

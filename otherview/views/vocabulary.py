@@ -69,8 +69,9 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
             "role. Whatever differs is due to the wording."
         )
     tokens = summary["tokens"]
-    if not (tokens["equal_count"] and tokens["equal_item_position"]):
+    if not (tokens.get("equal_count", True) and tokens.get("equal_item_position", True)):
         found.append(UNEQUAL_TOKENS)
+    found += summary.get("remarks", [])
     for result in summary["results"].values():
         ratio = result.get("role_test", {}).get("wording_sd_ratio", 1.0)
         if max(ratio, 1 / ratio) > UNEQUAL_WORDINGS:

@@ -137,8 +137,8 @@ def point_of(folder: Path, summary: Mapping[str, Any], configs: dict[str, Config
         finished=provenance["finished"],
         otherview=provenance["otherview"],
         commit=provenance.get("commit"),
-        equal_count=tokens["equal_count"],
-        equal_item_position=tokens["equal_item_position"],
+        equal_count=tokens.get("equal_count", False),
+        equal_item_position=tokens.get("equal_item_position", False),
     )
 
 

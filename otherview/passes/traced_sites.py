@@ -11,8 +11,7 @@ that group.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +24,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from otherview.models.arguments import Arguments
+from otherview.models.calls import Call, TokenLayout
 from otherview.models.sites import Site, is_linear
+from otherview.passes.transformer import run, watched
 from otherview.study.errors import StudyError
 
 RECENT = 3
@@ -75,12 +76,10 @@ class AttentionMode(TorchFunctionMode):
 
 
 @torch.inference_mode()
-def trace(
-    transformer: nn.Module, call: Callable[[], Any], known: Sequence[Site]
-) -> dict[str, Traced]:
-    """Return the out-projections that `call` reaches, by module.
+def trace(transformer: nn.Module, call: Call, known: Sequence[Site]) -> dict[str, Traced]:
+    """Return the out-projections that a pass of `call` reaches, by module.
 
-    `call` runs the transformer. A site of `known` whose input is as wide as the attention before
+    A site of `known` whose input is as wide as the attention before
     it, with other values, counts as gated.
     """
     found: dict[str, Traced] = {}
@@ -98,17 +97,9 @@ def trace(
             found.setdefault(name, match)
             mode.consumed |= not match.gated
 
-    handles = [
-        module.register_forward_pre_hook(partial(look, name))
-        for name, module in transformer.named_modules()
-        if is_linear(module)
-    ]
-    try:
-        with mode:
-            call()
-    finally:
-        for handle in handles:
-            handle.remove()
+    linears = [name for name, module in transformer.named_modules() if is_linear(module)]
+    with watched(transformer, {name: partial(look, name) for name in linears}), mode:
+        run(transformer, call)
     missing = [site for site in known if site.module not in reached]
     if missing:
         raise StudyError(
@@ -171,25 +162,6 @@ def check_traced(sites: Sequence[Site], traced: Mapping[str, Traced]) -> None:
             )
 
 
-@contextmanager
-def reading(transformer: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Yield the first input of each of `modules`, by name, as they run."""
-    read: dict[str, Tensor] = {}
-
-    def keep(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        read.setdefault(name, inputs[0].detach().clone())
-
-    handles = [
-        transformer.get_submodule(name).register_forward_pre_hook(partial(keep, name))
-        for name in modules
-    ]
-    try:
-        yield read
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @torch.inference_mode()
 def token_groups(
     transformer: nn.Module,
@@ -203,15 +175,21 @@ def token_groups(
     """
     names = [site.module for site in sites]
 
-    def run(arguments: Arguments) -> dict[str, Tensor]:
-        with reading(transformer, names) as read, AttentionMode(unmixed=True):
-            transformer(**arguments)
-        return {name: read[name].reshape(-1, read[name].shape[-1]) for name in names}
+    def inputs_of(arguments: Arguments) -> dict[str, Tensor]:
+        read: dict[str, Tensor] = {}
 
-    plain = run(base)
+        def keep(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+            read.setdefault(name, inputs[0].reshape(-1, inputs[0].shape[-1]).clone())
+
+        hooks = {name: partial(keep, name) for name in names}
+        with watched(transformer, hooks), AttentionMode(unmixed=True):
+            run(transformer, Call(arguments, TokenLayout({})))
+        return read
+
+    plain = inputs_of(base)
     groups: dict[str, dict[str, Bool[np.ndarray, " positions"]]] = {name: {} for name in names}
     for group, arguments in varied.items():
-        other = run(arguments)
+        other = inputs_of(arguments)
         for name in names:
             changed = (plain[name] != other[name]).any(-1)
             groups[name][group] = np.asarray(changed.cpu())

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from otherview.models.any_model import PassInput
 from otherview.models.arguments import (
     Arguments,
     collated,
@@ -25,7 +26,7 @@ from otherview.models.calls import Call, Latents, TokenLayout
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
 from otherview.models.text_tokens import text_positions
-from otherview.models.traced_sites import check_traced, token_groups, trace
+from otherview.passes.traced_sites import check_traced, token_groups, trace
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace
@@ -34,18 +35,6 @@ DROPS_MASKED_TEXT = ("Lumina2Transformer2DModel", "HunyuanImageTransformer2DMode
 """Transformers that drop or move masked text: batches need equal numbers of text tokens."""
 PERTURBATION_SEED = 2
 Positions = Bool[np.ndarray, " positions"]
-
-
-@dataclass(frozen=True)
-class PassInput:
-    """What is known of one prompt's pass before the transformer is loaded."""
-
-    arguments: Arguments
-    """Of one row, on the host."""
-    real: Mapping[str, Positions]
-    """By text encoder, which of its ids are tokens and not pads."""
-    start: tuple[float | None, float]
-    """Noise level and timestep."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +105,8 @@ class PipelineCalls:
     @cached_property
     def _sites(self) -> list[Site]:
         sites = named_sites(self.transformer)
-        arguments = self._placed(self._passes[0].arguments)
-        traced = trace(self.transformer, lambda: self.transformer(**arguments), sites)
+        call = Call(self._placed(self._passes[0].arguments), TokenLayout({}))
+        traced = trace(self.transformer, call, sites)
         check_traced(sites, traced)
         gated = [s.address for s in sites if s.module in traced and traced[s.module].gated]
         untraced = [site.address for site in sites if site.module not in traced]

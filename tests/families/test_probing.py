@@ -1,0 +1,208 @@
+"""Every family is probed as its own pipeline runs it: calls, sites, token groups, edits."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from otherview.models.any_model import prepare
+from otherview.models.arguments import (
+    as_tensors,
+    collated,
+    from_tensors,
+    rows_of,
+    signature,
+    tensors,
+)
+from otherview.models.interception import denoiser_name, intercept, without_weights
+from otherview.models.named_sites import named_sites, on_meta
+from otherview.models.pipeline_inputs import pass_inputs, picture_argument
+from otherview.models.sites import heads
+from otherview.passes.capture import capture
+from otherview.passes.editing import ablate
+from otherview.passes.pipeline_calls import PipelineCalls, Probes
+from otherview.passes.pipeline_session import another_picture
+from otherview.passes.transformer import run, watched
+from otherview.study import TOKEN_GROUPS, Model
+from otherview.study.prompts import Prompt
+from tests.families import NAMES, Tiny, make
+
+TEXTS = ("a kitchen as seen by a dog", "a kitchen as seen by a cat", "a big kitchen with a horse")
+ITEMS = ("a dog", "a cat", "a horse")
+PROMPTS = tuple(Prompt(0, 0, text, text.index(i)) for text, i in zip(TEXTS, ITEMS, strict=True))
+TOLERANCE = 1e-5
+"""Largest difference to one-by-one calls, of the largest activation."""
+OWN = ("prompt", "generator", "height", "width", "output_type", "num_inference_steps")
+
+
+class Stop(BaseException):
+    """Not an Exception, so that no pipeline swallows it."""
+
+
+def model_of(tiny: Tiny) -> Model:
+    given = tiny.arguments(TEXTS[0])
+    own = (*OWN, tiny.picture, "mask_image")
+    call = {name: value for name, value in given.items() if name not in own}
+    height, width = given.get("height"), given.get("width")
+    return Model(
+        "tiny", path="tiny", dtype="float32", height=height, width=width, token_pixels=1, call=call
+    )
+
+
+def calls_of(tiny: Tiny, model: Model) -> PipelineCalls:
+    image = tiny.arguments(TEXTS[0]).get(tiny.picture) if tiny.picture else None
+
+    def made(prompt: Prompt, seed: int = 0, picture: Any = image) -> Any:
+        return prepare(tiny.pipeline, model, prompt, seed, picture)
+
+    passes = [made(prompt) for prompt in PROMPTS]
+    other = None if image is None else made(PROMPTS[0], picture=another_picture(image)).arguments
+    probes = Probes(passes[1].arguments, made(PROMPTS[0], 1).arguments, other)
+    calls = PipelineCalls(lambda: tiny.transformer, passes, probes, "cpu")
+    calls.places = [each.place for each in passes if each.place is not None]
+    return calls
+
+
+@torch.inference_mode()
+def by_the_pipeline(tiny: Tiny, model: Model, text: str, modules: list[str]) -> dict[str, Tensor]:
+    """Return what hooks read while the pipeline itself runs its transformer the first time."""
+    read: dict[str, Tensor] = {}
+    image = tiny.arguments(text).get(tiny.picture) if tiny.picture else None
+    inputs = pass_inputs(type(tiny.pipeline), model, text, 0, image) | {"output_type": "latent"}
+
+    def stop(*_: Any) -> None:
+        raise Stop
+
+    handle = tiny.transformer.register_forward_hook(stop)
+    try:
+        with watched(tiny.transformer, keeping(read, modules)), pytest.raises(Stop):
+            tiny.pipeline(**inputs)
+    finally:
+        handle.remove()
+    return read
+
+
+def keeping(read: dict[str, Tensor], modules: list[str]) -> dict[str, Any]:
+    def hook_of(name: str) -> Any:
+        return lambda _, inputs: read.__setitem__(name, inputs[0].clone())
+
+    return {name: hook_of(name) for name in modules}
+
+
+def hooks_in(module: nn.Module) -> int:
+    return sum(len(each._forward_pre_hooks) + len(each._forward_hooks) for each in module.modules())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
+    tiny = make(name)
+    transformer, model = tiny.transformer, model_of(tiny)
+    hooks = hooks_in(transformer)
+    assert picture_argument(type(tiny.pipeline)) == tiny.picture
+
+    # without weights, the pipeline gives the same arguments; they survive the disk
+    first = intercept(tiny.pipeline, tiny.arguments(TEXTS[0])).arguments
+    part = denoiser_name(tiny.pipeline)
+    setattr(
+        tiny.pipeline,
+        part,
+        without_weights(type(transformer), transformer.config, transformer.dtype),
+    )
+    unweighted = intercept(tiny.pipeline, tiny.arguments(TEXTS[0])).arguments
+    setattr(tiny.pipeline, part, transformer)
+    assert signature(unweighted) == signature(first) == signature(from_tensors(as_tensors(first)))
+    for path, tensor in tensors(first).items():
+        assert torch.equal(tensor, tensors(unweighted)[path]), path
+
+    # sites by name are those that are traced (`sites` raises otherwise), and those of the table
+    calls = calls_of(tiny, model)
+    sites = calls.sites
+    config = {"_class_name": type(transformer).__name__, **transformer.config}
+    assert named_sites(on_meta(config)) == sites
+    expected = {
+        site.module: known
+        for site in sites
+        for pattern, known in tiny.sites.items()
+        if fnmatch.fnmatchcase(site.module, pattern)
+    }
+    assert set(expected) == {site.module for site in sites}
+    layout = calls.layout([0])
+    for site in sites:
+        assert order(layout.masks[layout.sequence(site)][0]) == groups(expected[site.module].tokens)
+        assert (site.block_kind == "cross") == expected[site.module].kind.startswith("cross")
+
+    # batches equal calls of the pipeline one by one
+    modules = [site.module for site in sites]
+    alone = [by_the_pipeline(tiny, model, text, modules) for text in TEXTS]
+    assert sorted(prompt for group in calls.groups() for prompt in group) == [0, 1, 2]
+    for group in calls.groups():
+        read: dict[str, Tensor] = {}
+        with (
+            torch.inference_mode(),
+            capture(transformer, sites) as recorder,
+            watched(transformer, keeping(read, modules)),
+        ):
+            output = run(transformer, calls.first(group), recorder)
+        assert len(output) == len(group)
+        energy = recorder.take()
+        assert energy.shape[0] == len(group)
+        for row, prompt in enumerate(group):
+            for module in modules:
+                one, batched = alone[prompt][module], read[module]
+                batched = batched.reshape(len(group), -1, batched.shape[-1])[row]
+                one = one.reshape(batched.shape)
+                assert (one - batched).abs().max() <= TOLERANCE * one.abs().max(), module
+
+    # an edited head changes the output, and nothing is left behind
+    call = calls.first([0])
+    with torch.inference_mode():
+        intact = run(transformer, call)
+        with ablate(transformer, [heads(sites)[0].address]) as editing:
+            edited = run(transformer, call, editing)
+        assert not torch.equal(intact, edited)
+        assert torch.equal(run(transformer, call), intact)
+    assert hooks_in(transformer) == hooks
+
+
+def order(masks: np.ndarray) -> list[str]:
+    """Return the token groups along the positions of a site, without pads and repeats."""
+    names = ["-"] * masks.shape[1]
+    for group, mask in zip(TOKEN_GROUPS, masks, strict=True):
+        for position in np.flatnonzero(mask):
+            names[position] = "text" if group == "pad" else group
+    return [each for place, each in enumerate(names) if place == 0 or names[place - 1] != each]
+
+
+def groups(tokens: str) -> list[str]:
+    """Return the groups that the table names; a reference in the target's channels is target."""
+    names = [each.split("+")[0] for each in tokens.split()]
+    return [each for place, each in enumerate(names) if place == 0 or names[place - 1] != each]
+
+
+def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
+    def call(value: float, length: int = 3) -> dict[str, Any]:
+        return {
+            "hidden_states": torch.full((1, length, 2), value),
+            "ids": torch.arange(6).reshape(3, 2),
+            "layers": torch.full((2, 1, 3), value),
+            "rows": [torch.full((length, 2), value)],
+            "axes": [torch.arange(1), torch.arange(4)],
+            "shapes": [[(1, 2, 2)]],
+            "guidance": None,
+        }
+
+    joined = collated([call(1.0), call(2.0)])
+    assert rows_of(joined) == 2
+    assert joined["hidden_states"].shape == (2, 3, 2)
+    assert joined["ids"].shape == (3, 2)
+    assert joined["layers"].shape == (2, 2, 3)
+    assert [len(joined[name]) for name in ("rows", "axes", "shapes")] == [2, 2, 2]
+    assert joined["axes"][0].shape == (1,)
+    assert signature(call(1.0)) != signature(call(1.0, length=4))
+    with pytest.raises(ValueError, match="ids differs between prompts"):
+        collated([call(1.0), call(1.0) | {"ids": torch.ones(3, 2, dtype=torch.int64)}])
