@@ -79,8 +79,8 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
         )
     modules = dict(transformer.named_modules())
     for site in sites:
-        linear = modules.get(site.module)
-        if not isinstance(linear, nn.Linear):
+        linear: Any = modules.get(site.module)
+        if not is_linear(linear):
             raise StudyError(f"{site.module} is not a Linear of {type(transformer).__name__}")
         if linear.in_features != site.channels:
             raise StudyError(
@@ -89,5 +89,10 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
             )
     named = {site.module for site in sites}
     for name, module in modules.items():
-        if name.endswith(OUT_PROJECTIONS) and isinstance(module, nn.Linear) and name not in named:
+        if name.endswith(OUT_PROJECTIONS) and is_linear(module) and name not in named:
             raise StudyError(f"{name} is an attention out-projection without a hook site")
+
+
+def is_linear(module: Any) -> bool:
+    """Whether a module maps channels to channels: a Linear, quantised or with an adapter, too."""
+    return hasattr(module, "in_features") and hasattr(module, "out_features")
