@@ -19,7 +19,7 @@ from torch import Tensor
 from otherview.models import denoiser_loading
 from otherview.models.arguments import Arguments, as_tensors, from_tensors
 from otherview.models.attention import set_attention
-from otherview.models.interception import denoiser_name, intercept
+from otherview.models.interception import denoiser_name, intercept, without_weights
 from otherview.models.loaded import LoadedModel, free_memory
 from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.models.pipeline_inputs import (
@@ -35,7 +35,6 @@ from otherview.models.pipeline_inputs import (
 )
 from otherview.models.scene import picture_content
 from otherview.models.text_tokens import real_tokens, token_place, tokenizer_of
-from otherview.models.weights import quieter
 from otherview.study import Model, Scene
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, TokenPlace
@@ -104,7 +103,7 @@ class AnyModel:
             self._denoiser = None
             free_memory()
             self._conditioning = denoiser_loading.load_conditioning(
-                self._loaded.weights(), self._model, self._loaded.device
+                self._loaded.weights(), self._model, self._loaded.device, self._stubs()
             )
         return self._conditioning
 
@@ -120,6 +119,16 @@ class AnyModel:
             )
             set_attention(self._denoiser, self._model.attention)
         return self._denoiser
+
+    def _stubs(self) -> dict[str, Any]:
+        """Return transformers without weights, by part of the pipeline."""
+        folder, dtype = self._loaded.folder, getattr(torch, self._model.dtype)
+        stubs = {}
+        for name, kind in denoiser_loading.denoiser_classes(folder).items():
+            config = denoiser_loading.denoiser_config(folder, name)
+            stubs[name] = without_weights(kind, config, dtype)
+            stubs[name].placed = torch.device(self._loaded.device)
+        return stubs
 
     def free_conditioning(self) -> None:
         """Free text encoders and VAE."""
@@ -145,7 +154,7 @@ class AnyModel:
         pipeline = self._given or denoiser_loading.load_whole(
             self._loaded.weights(), self._model, self._loaded.device
         )
-        with torch.inference_mode(), quieter():
+        with torch.inference_mode(), denoiser_loading.quieter():
             drawn = pipeline(**inputs)[0]
         return first_picture(drawn)
 
@@ -160,7 +169,7 @@ class AnyModel:
 
         def make() -> dict[str, Tensor]:
             conditioning = self.conditioning
-            with quieter():
+            with denoiser_loading.quieter():
                 made = prepare(conditioning, model, prompt, seed, picture)
             place = made.place and [made.place.count, made.place.item_position]
             return as_tensors(

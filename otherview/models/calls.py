@@ -20,6 +20,7 @@ from torch import Tensor
 
 from otherview.models.arguments import tensors
 from otherview.models.encodings import TextEncodings, text_means
+from otherview.models.offloading import runs_on
 from otherview.models.sites import Site, sites_of
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import TokenPlace
@@ -326,11 +327,11 @@ def random_call(
 
     It has a row for every entry of `text_tokens`.
     """
-    made = {"device": transformer.device, "dtype": transformer.dtype}
+    made = {"device": runs_on(transformer), "dtype": transformer.dtype}
     config, rows = transformer.config, len(text_tokens)
 
     def image(tokens: int) -> ImageLatents:
-        ids = torch.zeros(1, tokens, 4, device=transformer.device)
+        ids = torch.zeros(1, tokens, 4, device=made["device"])
         return ImageLatents(torch.randn(rows, tokens, config["in_channels"], **made), ids)
 
     embeddings = torch.randn(rows, text_length, config["joint_attention_dim"], **made)

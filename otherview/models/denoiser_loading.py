@@ -1,88 +1,248 @@
-"""Load the sides of any pipeline of diffusers: conditioning, transformer, or all of it."""
+"""Load a pipeline in two halves: what makes the arguments of its denoiser, and the denoiser.
+
+    conditioning = load_conditioning(folder, model, device, stubs)  # text encoders and VAE
+    ...                                                             # intercept its calls
+    del conditioning
+    transformer = load_denoiser(folder, model, device)
+
+So a card needs memory for the larger half only. All functions follow `model.loading`.
+"""
 
 from __future__ import annotations
 
-import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from otherview.models.interception import DENOISERS, without_weights
-from otherview.models.pipeline_folder import pipeline_class_name, read_index
+from otherview.models.adapters import add_adapters, check_adapter, read_adapter
+from otherview.models.offloading import pin_device, place_in_turn, placed
+from otherview.models.own_files import TRANSFORMER, is_gguf, own_files
+from otherview.models.pipeline_folder import (
+    SKIPPED,
+    denoiser_of,
+    denoisers_of,
+    parts_of,
+    pipeline_class_name,
+    read_index,
+    read_json,
+    variant_of,
+)
 from otherview.models.processors import torchvision_is_optional
-from otherview.models.weights import quieter
+from otherview.models.quantising import cast_layerwise, quantisation_config
+from otherview.models.weights import quiet
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
+MAX_NAMED = 3
+"""Weights that an error names."""
 
-def pipeline_class(folder: Path) -> type[Any]:
-    """Return the class of the pipeline in a folder. Raises StudyError if diffusers has none."""
+
+def load_denoiser(folder: Path, model: Model, device: str) -> Any:
+    """Return the transformer (or U-Net) that is probed, alone, as `model` asks.
+
+    With offload its weights stay in host memory and it runs on `device` all the same. Raises
+    StudyError for weights that do not fit it.
+    """
+    return placed(read_denoiser(folder, model), device, model.loading.offload)
+
+
+def load_conditioning(
+    folder: Path, model: Model, device: str, stubs: Mapping[str, nn.Module]
+) -> Any:
+    """Return the pipeline with `stubs` in place of its denoisers, which are named by part.
+
+    Stubs are of the denoisers' classes, on the meta device.
+    """
+    pipeline, offload = assembled(folder, model, stubs), model.loading.offload
+    modules = [
+        module
+        for name, module in pipeline.components.items()
+        if isinstance(module, nn.Module) and name not in stubs
+    ]
+    if offload == "model":
+        place_in_turn(modules, device)
+    else:
+        for module in modules:
+            placed(module, device, offload)
+    return pin_device(pipeline, device)
+
+
+def load_whole(folder: Path, model: Model, device: str) -> Any:
+    """Return the whole pipeline, to draw with; on a GPU one part at a time is on the device."""
+    offload, denoiser = model.loading.offload, denoiser_of(folder).name
+    pipeline = assembled(folder, model, {denoiser: read_denoiser(folder, model)})
+    if offload in ("none", "model") and device.startswith("cuda"):
+        pipeline.enable_model_cpu_offload(device=device)
+        return pipeline
+    for module in pipeline.components.values():
+        if isinstance(module, nn.Module):
+            placed(module, device, offload)
+    return pin_device(pipeline, device)
+
+
+def assembled(folder: Path, model: Model, parts: Mapping[str, nn.Module]) -> Any:
+    """Return the pipeline in host memory, with `parts` in place of its own."""
     import diffusers
 
-    name = pipeline_class_name(folder)
-    found = getattr(diffusers, name, None)
-    if not isinstance(found, type):
-        raise StudyError(f"diffusers {diffusers.__version__} has no pipeline {name}", "model.path")
+    dtype, method = getattr(torch, model.dtype), model.loading.quantisation.text_encoder
+    encoders = [name for name in parts_of(folder) if name.startswith("text_encoder")]
+    quantised = quantisation_config(method, "transformers", dtype)
+    options: dict[str, Any] = dict.fromkeys(name for name in SKIPPED if name in read_index(folder))
+    if quantised is not None:
+        options["quantization_config"] = diffusers.PipelineQuantizationConfig(
+            quant_mapping=dict.fromkeys(encoders, quantised)
+        )
+    with quieter(), torchvision_is_optional():
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            variant=variant_of(folder),
+            **parts,
+            **options,
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    for name, module in pipeline.components.items():
+        if isinstance(module, nn.Module):
+            module.eval().requires_grad_(requires_grad=False)
+            if name in encoders and method == "fp8_layerwise":
+                cast_layerwise(module, dtype)
+    return pipeline
+
+
+def read_denoiser(folder: Path, model: Model) -> Any:
+    """Return the denoiser in host memory, quantised and with its adapters."""
+    files, loading, dtype = own_files(model), model.loading, getattr(torch, model.dtype)
+    denoiser = read_weights(folder, model, files.pop(TRANSFORMER, None)).eval()
+    adapters = {file: lora.weight for file, lora in zip(files.values(), loading.loras, strict=True)}
+    if adapters:
+        add_adapters(denoiser, adapters, pipeline_class(folder), denoiser_of(folder).name)
+    if loading.quantisation.transformer == "fp8_layerwise":
+        cast_layerwise(denoiser, dtype)
+    return denoiser.requires_grad_(requires_grad=False)
+
+
+def read_weights(folder: Path, model: Model, own: Path | None) -> Any:
+    """Return the denoiser of the pipeline, or one from a file or folder of its own."""
+    import diffusers
+
+    part, dtype = denoiser_of(folder), getattr(torch, model.dtype)
+    kind = getattr(diffusers, part.class_name)
+    options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
+    if is_gguf(model.loading):
+        options["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
+    else:
+        method = model.loading.quantisation.transformer
+        quantised = quantisation_config(method, "diffusers", dtype)
+        options |= {} if quantised is None else {"quantization_config": quantised}
+    with quieter():
+        if own is not None and own.is_file():
+            return from_file(kind, own, folder / part.name, options)
+        source = folder / part.name if own is None else own_folder(own, part.class_name)
+        denoiser, info = kind.from_pretrained(
+            source,
+            use_safetensors=True,
+            variant=variant_of(folder) if own is None else None,
+            output_loading_info=True,
+            **options,
+        )
+    check_keys(source, info["missing_keys"], info["unexpected_keys"])
+    return denoiser
+
+
+def own_folder(own: Path, class_name: str) -> Path:
+    """Return the folder of a transformer: `own`, or the transformer of a pipeline in it.
+
+    Raises StudyError for one of another class.
+    """
+    source = own if (own / "config.json").is_file() else own / denoiser_of(own).name
+    found = read_json(source / "config.json").get("_class_name")
+    if found != class_name:
+        raise StudyError(
+            f"{TRANSFORMER}={own} holds a {found}, but the pipeline has a {class_name}", TRANSFORMER
+        )
+    return source
+
+
+def from_file(kind: Any, file: Path, config: Path, options: dict[str, Any]) -> Any:
+    """Return a transformer from one file, built by the config of the pipeline's own.
+
+    diffusers would guess the config from the weights, and takes every FLUX.2 for dev. Raises
+    StudyError for a class that has no such files, and for a file that lacks weights.
+    """
+    try:
+        denoiser = kind.from_single_file(str(file), config=str(config), **options)
+    except NotImplementedError as error:  # a layer without weights is still on the meta device
+        raise StudyError(f"{file} lacks weights of a {kind.__name__}", TRANSFORMER) from error
+    except (ValueError, KeyError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise StudyError(
+            f"{TRANSFORMER}={file} cannot be loaded as a {kind.__name__} ({reason}): give a folder "
+            "that diffusers has saved",
+            TRANSFORMER,
+        ) from error
+    left = [name for name, value in denoiser.state_dict().items() if value.is_meta]
+    check_keys(file, left, [])
+    return denoiser
+
+
+def check_keys(source: Path, missing: list[str], unexpected: list[str]) -> None:
+    """Raise StudyError for weights that are missing, or that no layer takes."""
+    left, over = "has no weights for", "has weights for no layer:"
+    for keys, reason in ((missing, left), (unexpected, over)):
+        if keys:
+            more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
+            named = ", ".join(sorted(keys)[:MAX_NAMED])
+            raise StudyError(f"{source} {reason} {named}{more}", TRANSFORMER)
+
+
+def pipeline_class(folder: Path) -> type[Any]:
+    """Return the class of the pipeline in `folder`, which `check_classes` has found."""
+    import diffusers
+
+    found: type[Any] = getattr(diffusers, pipeline_class_name(folder))
     return found
 
 
 def denoiser_classes(folder: Path) -> dict[str, type[Any]]:
-    """Return the classes of the parts that denoise, by their names in the pipeline."""
+    """Return the classes of the parts that denoise, by name."""
     import diffusers
 
-    return {
-        name: getattr(diffusers, entry[1])
-        for name, entry in read_index(folder).items()
-        if name.startswith(DENOISERS) and isinstance(entry, list) and entry[1]
-    }
+    return {part.name: getattr(diffusers, part.class_name) for part in denoisers_of(folder)}
 
 
-def load_conditioning(folder: Path, model: Model, device: str) -> Any:
-    """Return the pipeline with its transformer on the meta device, everything else on `device`."""
-    dtype = getattr(torch, model.dtype)
-    stubs = {}
-    for name, part in denoiser_classes(folder).items():
-        config = json.loads((folder / name / "config.json").read_text())
-        stubs[name] = without_weights(part, config, dtype)
-        stubs[name].placed = torch.device(device)
-    pipeline = from_folder(folder, dtype, **stubs)
-    for name, module in pipeline.components.items():
-        if isinstance(module, nn.Module) and name not in stubs:
-            module.to(device)
-    return pipeline
+def denoiser_config(folder: Path, name: str) -> dict[str, Any]:
+    """Return the config of a part that denoises, without how its weights are quantised."""
+    config = read_json(folder / name / "config.json")
+    config.pop("quantization_config", None)
+    return config
 
 
-def load_denoiser(folder: Path, model: Model, device: str) -> Any:
-    """Return the transformer alone, on `device`."""
-    name, part = next(iter(denoiser_classes(folder).items()))
-    with quieter():
-        loaded = part.from_pretrained(
-            folder / name,
-            dtype=getattr(torch, model.dtype),
-            local_files_only=True,
-            use_safetensors=True,
-        )
-    return loaded.to(device).eval().requires_grad_(False)
+def check_adapters(folder: Path, model: Model) -> None:
+    """Raise StudyError for adapters that do not fit the denoiser; needs no weights."""
+    files, part = own_files(model), denoiser_of(folder).name
+    files.pop(TRANSFORMER, None)
+    if not files:
+        return
+    with torch.device("meta"):
+        empty = denoiser_classes(folder)[part].from_config(denoiser_config(folder, part))
+    for file in files.values():
+        state, _ = read_adapter(file, pipeline_class(folder), part)
+        check_adapter(file, state, empty)
 
 
-def load_whole(folder: Path, model: Model, device: str) -> Any:
-    """Return the whole pipeline; on a GPU, one part at a time is on the device."""
-    pipeline = from_folder(folder, getattr(torch, model.dtype))
-    if device.startswith("cuda"):
-        pipeline.enable_model_cpu_offload(device=device)
-        return pipeline
-    return pipeline.to(device)
+@contextmanager
+def quieter() -> Iterator[None]:
+    """Silence warnings and progress bars of diffusers and transformers."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
 
-
-def from_folder(folder: Path, dtype: torch.dtype, **parts: Any) -> Any:
-    """Return the pipeline in a folder, with `parts` in place of its own."""
-    from diffusers import DiffusionPipeline
-
-    with quieter(), torchvision_is_optional():
-        pipeline = DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True, **parts
-        )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    with quiet(of_diffusers), quiet(of_transformers), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # quanto is deprecated in diffusers
+        yield

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from otherview.disk.progress import Progress
 from otherview.models.loaded import LoadedModel
+from otherview.models.offloading import runs_on
 from otherview.models.weights import TEXT_LAYERS
 from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet, chat_text, check_lengths
@@ -130,7 +131,7 @@ def encode_texts(
         return_tensors="pt",
         padding="max_length",
         max_length=text_length,
-    ).to(encoder.device)
+    ).to(runs_on(encoder))
     is_text = torch.arange(text_length) < torch.tensor(lengths)[:, None]
     if not torch.equal(inputs["attention_mask"].cpu().bool(), is_text):
         raise StudyError("the tokenizer does not pad on the right: text and pad would be mixed up")

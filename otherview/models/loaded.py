@@ -14,6 +14,7 @@ from torch import Tensor
 from otherview.models import hub, weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache
+from otherview.models.denoiser_loading import check_adapters, load_denoiser
 from otherview.models.input_files import as_input
 from otherview.models.own_files import (
     check_loading,
@@ -37,6 +38,7 @@ class LoadedModel:
         check_loading(model)
         self.folder = hub.settings_folder(model)
         self.revision = weights.weights_identity(self.folder)
+        check_adapters(self.folder, model)
         own = {name: str(file) for name, file in own_files(model).items()}
         named = {"model.path": model.path, **own}
         self.inputs = {name: i for name, path in named.items() if (i := as_input(path)) is not None}
@@ -64,7 +66,9 @@ class LoadedModel:
         """The pipeline without its text side."""
         if self._pipeline is None:
             self.free_text_encoder()
-            self._pipeline = weights.load_image_side(self.weights(), self.device, self._dtype)
+            folder = self.weights()
+            transformer = load_denoiser(folder, self._model, self.device)
+            self._pipeline = weights.load_image_side(folder, self.device, self._dtype, transformer)
             set_attention(self._pipeline.transformer, self.attention)
         return self._pipeline
 
@@ -74,7 +78,14 @@ class LoadedModel:
         if self._encoder is None:
             self._pipeline = None
             free_memory()
-            self._encoder = weights.load_text_encoder(self.weights(), self.device, self._dtype)
+            loading = self._model.loading
+            self._encoder = weights.load_text_encoder(
+                self.weights(),
+                self.device,
+                self._dtype,
+                loading.quantisation.text_encoder,
+                loading.offload,
+            )
         return self._encoder
 
     def free_text_encoder(self) -> None:
@@ -99,7 +110,7 @@ class LoadedModel:
         """
         if parts not in self._identities:
             identity = weights.weights_identity(self.folder, *parts, times=True)
-            denoises = not parts or any(part in DENOISERS for part in parts)
+            denoises = not parts or any(part.startswith(DENOISERS) for part in parts)
             encodes = not parts or any(part.startswith("text_encoder") for part in parts)
             if denoises and "denoiser" in self._loading:
                 identity += f" {self._loading['denoiser']}"

@@ -15,7 +15,7 @@ INDEX = "model_index.json"
 KLEIN = "Flux2KleinPipeline"
 """Class of the pipeline whose calls otherview makes itself (`models/calls.py`)."""
 DENOISERS = ("transformer", "unet")
-"""Part that a pipeline denoises with, the first that it has."""
+"""Starts of the names of parts that denoise. The first that a pipeline has is probed."""
 SKIPPED = ("safety_checker",)
 """Parts that are never downloaded or loaded: they judge finished images."""
 WEIGHTS = re.compile(
@@ -114,12 +114,16 @@ def parts_of(folder: Path) -> dict[str, Part]:
     return parts
 
 
+def denoisers_of(folder: Path) -> list[Part]:
+    """Return the parts that a pipeline denoises with: more than one if noise levels share them."""
+    return [part for name, part in parts_of(folder).items() if name.startswith(DENOISERS)]
+
+
 def denoiser_of(folder: Path) -> Part:
-    """Return the part that a pipeline denoises with. Raises StudyError if there is none."""
-    parts = parts_of(folder)
-    for name in DENOISERS:
-        if name in parts:
-            return parts[name]
+    """Return the part that is probed. Raises StudyError if there is none."""
+    found = sorted(denoisers_of(folder), key=lambda part: part.name)
+    if found:
+        return found[0]
     raise StudyError(
         f"{folder} holds a {pipeline_class_name(folder)} without a part that denoises "
         f"({' or '.join(DENOISERS)})",

@@ -86,16 +86,6 @@ def quiet(logging: Any) -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-@contextmanager
-def quieter() -> Iterator[None]:
-    """Silence warnings and progress bars of diffusers and transformers."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    with quiet(of_diffusers), quiet(of_transformers):
-        yield
-
-
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of the pipeline."""
     from transformers import AutoTokenizer
@@ -103,14 +93,23 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
 
 
-def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
-    """Return the text encoder up to the last layer that is read, without its vocabulary head."""
+def load_text_encoder(
+    folder: Path, device: str, dtype: str, quantisation: str = "none", offload: str = "none"
+) -> Any:
+    """Return the text encoder up to the last layer that is read, without its vocabulary head.
+
+    `quantisation` and `offload` are those of `model.loading`.
+    """
     import torch
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
+    from otherview.models.offloading import placed
+    from otherview.models.quantising import cast_layerwise, quantisation_config
     from otherview.models.text_attention import NAME
 
+    precision = getattr(torch, dtype)
+    quantised = quantisation_config(quantisation, "transformers", precision)
     config = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
     config.num_hidden_layers = max(TEXT_LAYERS)
     config.layer_types = config.layer_types[: max(TEXT_LAYERS)]
@@ -118,20 +117,28 @@ def load_text_encoder(folder: Path, device: str, dtype: str) -> Any:
         encoder = AutoModel.from_pretrained(
             folder / "text_encoder",
             config=config,
-            dtype=getattr(torch, dtype),
+            dtype=precision,
             attn_implementation=NAME,
             local_files_only=True,
             use_safetensors=True,
+            **({} if quantised is None else {"quantization_config": quantised}),
         )
     encoder.norm = torch.nn.Identity()  # the pipeline reads the hidden state before the last norm
-    return encoder.to(device).eval()
+    if quantisation == "fp8_layerwise":
+        cast_layerwise(encoder, precision)
+    return placed(encoder.eval(), device, offload)
 
 
-def load_image_side(folder: Path, device: str, dtype: str) -> Any:
-    """Return the pipeline without its text side: transformer, VAE and scheduler."""
+def load_image_side(folder: Path, device: str, dtype: str, transformer: Any = None) -> Any:
+    """Return the pipeline without its text side: transformer, VAE and scheduler.
+
+    `transformer` is a loaded one, already on its device, to use in place of the folder's.
+    """
     import torch
     from diffusers import Flux2KleinPipeline
     from diffusers.utils import logging
+
+    from otherview.models.offloading import pin_device
 
     with quiet(logging):
         pipeline = Flux2KleinPipeline.from_pretrained(
@@ -141,9 +148,13 @@ def load_image_side(folder: Path, device: str, dtype: str) -> Any:
             dtype=getattr(torch, dtype),
             local_files_only=True,
             use_safetensors=True,
+            **({} if transformer is None else {"transformer": transformer}),
         )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    if transformer is None:
+        return pipeline.to(device)
+    pipeline.vae.to(device)
+    return pin_device(pipeline, device)
 
 
 def choose_device(model: Model) -> str:

@@ -20,6 +20,7 @@ from otherview.disk.tensor_files import content_key
 from otherview.models.cache import cache_folder
 from otherview.models.calls import Call
 from otherview.models.loaded import free_memory
+from otherview.models.offloading import runs_on
 from otherview.passes.transformer import run
 
 ON_CPU = 4
@@ -77,7 +78,7 @@ def find_batch_size(
     The size is remembered in the cache folder for the transformer config, device, sizes and
     `settings` (plain JSON). Passes are uncompiled.
     """
-    device = transformer.device
+    device = runs_on(transformer)
     if device.type != "cuda":
         return ON_CPU
     config = {name: value for name, value in transformer.config.items() if name[0] != "_"}
@@ -116,8 +117,8 @@ def call_seconds(transformer: Any, call: Call) -> float:
     for round_ in range(ROUNDS + 1):
         start = time.perf_counter()
         run(transformer, call)
-        if transformer.device.type == "cuda":
-            torch.cuda.synchronize(transformer.device)
+        if runs_on(transformer).type == "cuda":
+            torch.cuda.synchronize(runs_on(transformer))
         if round_:
             best = min(best, time.perf_counter() - start)
     return best
