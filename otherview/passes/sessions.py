@@ -11,7 +11,6 @@ from otherview.models.scene import open_reference
 from otherview.passes.pipeline_session import PipelineSession
 from otherview.passes.session import Session
 from otherview.study import Model, Study
-from otherview.study.loading import Loading
 
 
 def open_session(study: Study, pipeline: Any = None) -> Session:
@@ -28,11 +27,10 @@ def session_of(model: Model, references: Path | None = None, pipeline: Any = Non
     """Return a session of `model`; arguments as those of `Session`.
 
     FLUX.2 Klein has a path of its own, which encodes prompts without pad keys and can be rendered
-    at any step; with quantised, adapted or other weights it is probed as any pipeline is.
+    at any step.
     """
     if pipeline is None:
         name = pipeline_class_name(hub.settings_folder(model))
     else:
         name = type(pipeline).__name__
-    own = name == KLEIN and model.loading == Loading()
-    return (Session if own else PipelineSession)(model, references, pipeline)
+    return (Session if name == KLEIN else PipelineSession)(model, references, pipeline)
