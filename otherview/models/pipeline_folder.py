@@ -19,7 +19,8 @@ DENOISERS = ("transformer", "unet")
 SKIPPED = ("safety_checker",)
 """Parts that are never downloaded or loaded: they judge finished images."""
 WEIGHTS = re.compile(
-    r"(?:diffusion_pytorch_model|model)((?:\.[\w-]+?)?)(?:-\d+-of-\d+)?\.safetensors"
+    r"(?:diffusion_pytorch_model|model)(?:-\d+-of-\d+)?((?:\.[\w-]+?)?)(?:-\d+-of-\d+)?"
+    r"\.safetensors"
 )
 """Name of a weights file in the folder of a part; the group is its variant, as in `.fp16`."""
 SETTINGS_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".vocab", ".spm", ".bpe"}
@@ -251,7 +252,8 @@ def no_weights(inside: Path, names: Iterable[str]) -> str:
 def shards(inside: Path, variant: str | None) -> list[str]:
     """Return the files that the index of a part's weights names. Raises StudyError for paths."""
     suffix = f".{variant}" if variant else ""
-    index = next(inside.glob(f"*.safetensors.index{suffix}.json"), None)
+    named = f"*.safetensors.index{suffix}.json", f"*.safetensors{suffix}.index.json"
+    index = next((file for name in named for file in inside.glob(name)), None)
     if index is None:
         return []
     names = {str(name) for name in read_json(index).get("weight_map", {}).values()}

@@ -39,10 +39,10 @@ def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
         return dict(model.architecture)
     loaded: dict[str, Any] = json.loads(file.read_text())
     for name, promised in model.architecture.items():
-        if loaded.get(name) != promised:
+        if loaded.get(name, promised) != promised:  # what is not written is its class's default
             raise StudyError(
                 f"model.architecture.{name}={promised}, but the transformer in {folder} has "
-                f"{loaded.get(name)}: correct the model's YAML",
+                f"{loaded[name]}: correct the model's YAML",
                 f"model.architecture.{name}",
             )
     return loaded
