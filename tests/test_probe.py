@@ -16,6 +16,7 @@ from otherview.models.encodings import TextEncodings, encode_texts
 from otherview.models.sites import heads, hook_sites, slices
 from otherview.models.weights import load_text_encoder, load_tokenizer
 from otherview.passes.measure import Measurement, measure
+from otherview.passes.pipeline_session import PipelineSession
 from otherview.passes.probe import probe
 from otherview.study import Study
 from otherview.study.errors import StudyError
@@ -138,3 +139,18 @@ def test_a_non_finite_activation_names_block_and_prompt(
     assert prompts.prompts[3].text in str(error.value)
     hooked = [m for m in pocket_pipeline.transformer.modules() if m._forward_pre_hooks]
     assert hooked == []
+
+
+def test_kleins_own_path_gives_what_its_pipeline_gives(
+    small_study: Study, small_measurement: Measurement
+) -> None:
+    session = PipelineSession(small_study.model)
+    taken = measure(small_study, session=session)
+    own = small_measurement.responses
+    assert taken.places == small_measurement.places
+    assert taken.responses.noise_levels == own.noise_levels == (1.0,)
+    np.testing.assert_array_equal(taken.responses.tokens, own.tokens)
+    np.testing.assert_allclose(taken.responses.energy, own.energy, rtol=2e-4)
+    np.testing.assert_allclose(taken.responses.text_distances, own.text_distances, rtol=1e-4)
+    for one, other in zip(taken.responses.sites, own.sites, strict=True):
+        assert one == other
