@@ -89,6 +89,11 @@ def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> Intercepted:
             raise
         except torch.OutOfMemoryError:
             raise
+        except NameError as error:  # diffusers imports some packages only if they are there
+            raise StudyError(
+                f"{type(pipeline).__name__} needs {error.name}, which is not installed: "
+                f"`pip install {error.name}`"
+            ) from error
         except Exception as error:  # whatever a pipeline's own checks raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise StudyError(
