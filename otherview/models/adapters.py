@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from otherview.models.weights import quiet
+from otherview.models.library_messages import quiet
 from otherview.study.errors import StudyError
 
 MAX_NAMED = 3

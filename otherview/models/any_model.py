@@ -20,6 +20,7 @@ from otherview.models import denoiser_loading
 from otherview.models.arguments import Arguments, as_tensors, from_tensors
 from otherview.models.attention import set_attention
 from otherview.models.interception import denoiser_name, intercept, without_weights
+from otherview.models.library_messages import quieter
 from otherview.models.loaded import LoadedModel, free_memory
 from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.models.pipeline_inputs import (
@@ -154,7 +155,7 @@ class AnyModel:
         pipeline = self._given or denoiser_loading.load_whole(
             self._loaded.weights(), self._model, self._loaded.device
         )
-        with torch.inference_mode(), denoiser_loading.quieter():
+        with torch.inference_mode(), quieter():
             drawn = pipeline(**inputs)[0]
         return first_picture(drawn)
 
@@ -169,7 +170,7 @@ class AnyModel:
 
         def make() -> dict[str, Tensor]:
             conditioning = self.conditioning
-            with denoiser_loading.quieter():
+            with quieter():
                 made = prepare(conditioning, model, prompt, seed, picture)
             place = made.place and [made.place.count, made.place.item_position]
             return as_tensors(

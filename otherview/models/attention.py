@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otherview.models.weights import quiet
+from otherview.models.library_messages import quiet
 from otherview.study.errors import StudyError
 
 

@@ -10,9 +10,7 @@ So a card needs memory for the larger half only. All functions follow `model.loa
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import torch
 from torch import nn
 
 from otherview.models.adapters import add_adapters, check_adapter, read_adapter
+from otherview.models.library_messages import quieter
 from otherview.models.offloading import pin_device, place_in_turn, placed
 from otherview.models.own_files import TRANSFORMER, is_gguf, own_files
 from otherview.models.pipeline_folder import (
@@ -34,7 +33,6 @@ from otherview.models.pipeline_folder import (
 )
 from otherview.models.processors import torchvision_is_optional
 from otherview.models.quantising import cast_layerwise, quantisation_config
-from otherview.models.weights import quiet
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
@@ -206,7 +204,8 @@ def pipeline_class(folder: Path) -> type[Any]:
     """Return the class of the pipeline in `folder`, which `check_classes` has found."""
     import diffusers
 
-    found: type[Any] = getattr(diffusers, pipeline_class_name(folder))
+    with quieter():  # transformers warns of processors without torchvision
+        found: type[Any] = getattr(diffusers, pipeline_class_name(folder))
     return found
 
 
@@ -235,14 +234,3 @@ def check_adapters(folder: Path, model: Model) -> None:
     for file in files.values():
         state, _ = read_adapter(file, pipeline_class(folder), part)
         check_adapter(file, state, empty)
-
-
-@contextmanager
-def quieter() -> Iterator[None]:
-    """Silence warnings and progress bars of diffusers and transformers."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    with quiet(of_diffusers), quiet(of_transformers), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # quanto is deprecated in diffusers
-        yield

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from otherview.models.library_messages import quieter
 from otherview.study.errors import StudyError
 
 INDEX = "model_index.json"
@@ -156,7 +157,9 @@ def check_classes(folder: Path) -> None:
                 "model.path",
             )
     for library, class_name in needed:
-        if not hasattr(libraries[library], class_name):
+        with quieter():  # transformers warns of processors without torchvision
+            known = hasattr(libraries[library], class_name)
+        if not known:
             raise StudyError(
                 f"{folder} needs {class_name}, which {library} "
                 f"{libraries[library].__version__} does not have: install a newer one with "

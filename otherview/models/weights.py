@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from otherview.disk.file_content import content_of
+from otherview.models.library_messages import quiet
 from otherview.models.pipeline_folder import INDEX, denoiser_of, parts_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
@@ -71,19 +70,6 @@ def identified(folder: Path) -> list[str]:
         return [INDEX, *sorted(parts_of(folder))]
     except StudyError:  # no pipeline: an adapter, a transformer, or a damaged index
         return [""]
-
-
-@contextmanager
-def quiet(logging: Any) -> Iterator[None]:
-    """Silence warnings and progress bars by the `logging` of diffusers or transformers."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
 
 
 def load_tokenizer(folder: Path) -> Any:
