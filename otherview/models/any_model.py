@@ -6,7 +6,7 @@ transformer is loaded: a card needs room for the larger part only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -61,14 +61,13 @@ class PassInput:
 class AnyModel:
     """Makes the calls of a pipeline's first step.
 
-    `given` is a loaded pipeline to use; otherwise the parts of `loaded` are loaded when they are
-    needed, and never the transformer together with the text encoders.
+    `given` is a loaded pipeline to use; otherwise a side of it is loaded when it is needed, in
+    place of the one before: the conditioning side, the transformer, or all of it to draw a scene.
     """
 
     def __init__(self, model: Model, loaded: LoadedModel, given: Any = None) -> None:
         self._model, self._loaded, self._given = model, loaded, given
-        self._conditioning: Any = None
-        self._denoiser: Any = None
+        self._side, self._loaded_side = "", None
 
     @cached_property
     def pipeline_class(self) -> type[Any]:
@@ -97,29 +96,43 @@ class AnyModel:
 
     @property
     def conditioning(self) -> Any:
-        """The pipeline without the weights of its transformer; loading it frees these."""
-        if self._given is not None:
-            return self._given
-        if self._conditioning is None:
-            self._denoiser = None
-            free_memory()
-            self._conditioning = denoiser_loading.load_conditioning(
-                self._loaded.weights(), self._model, self._loaded.device, self._stubs()
-            )
-        return self._conditioning
+        """The pipeline without the weights of its transformer."""
+        return self._given or self._resident("conditioning", self._load_conditioning)
 
     @property
     def denoiser(self) -> Any:
-        """The transformer; loading it frees the conditioning side."""
+        """The transformer."""
         if self._given is not None:
             return getattr(self._given, denoiser_name(self._given))
-        if self._denoiser is None:
-            self.free_conditioning()
-            self._denoiser = denoiser_loading.load_denoiser(
-                self._loaded.weights(), self._model, self._loaded.device
-            )
-            set_attention(self._denoiser, self._model.attention)
-        return self._denoiser
+        return self._resident("denoiser", self._load_denoiser)
+
+    @property
+    def whole(self) -> Any:
+        """The whole pipeline, to draw with."""
+        return self._given or self._resident("whole", self._load_whole)
+
+    def _resident(self, side: str, load: Callable[[], Any]) -> Any:
+        """Return a side of the pipeline; loading one frees the one before."""
+        if self._side != side:
+            self._side, self._loaded_side = "", None
+            free_memory()
+            self._side, self._loaded_side = side, load()
+        return self._loaded_side
+
+    def _load_conditioning(self) -> Any:
+        return denoiser_loading.load_conditioning(
+            self._loaded.weights(), self._model, self._loaded.device, self._stubs()
+        )
+
+    def _load_denoiser(self) -> Any:
+        denoiser = denoiser_loading.load_denoiser(
+            self._loaded.weights(), self._model, self._loaded.device
+        )
+        set_attention(denoiser, self._model.attention)
+        return denoiser
+
+    def _load_whole(self) -> Any:
+        return denoiser_loading.load_whole(self._loaded.weights(), self._model, self._loaded.device)
 
     def _stubs(self) -> dict[str, Any]:
         """Return transformers without weights, by part of the pipeline."""
@@ -130,11 +143,6 @@ class AnyModel:
             stubs[name] = without_weights(kind, config, dtype)
             stubs[name].placed = torch.device(self._loaded.device)
         return stubs
-
-    def free_conditioning(self) -> None:
-        """Free text encoders and VAE."""
-        self._conditioning = None
-        free_memory()
 
     def draw(self, model: Model, scene: Scene, seed: int) -> Image:
         """Return the picture that the pipeline draws from the scene's prompt.
@@ -152,11 +160,8 @@ class AnyModel:
         if self.needs_picture:
             height, width = model.size
             inputs |= picture_inputs(self.pipeline_class, empty_picture(height, width))
-        pipeline = self._given or denoiser_loading.load_whole(
-            self._loaded.weights(), self._model, self._loaded.device
-        )
         with torch.inference_mode(), quieter():
-            drawn = pipeline(**inputs)[0]
+            drawn = self.whole(**inputs)[0]
         return first_picture(drawn)
 
     def pass_input(

@@ -119,6 +119,11 @@ class LoadedModel:
             self._identities[parts] = identity
         return self._identities[parts]
 
+    @property
+    def keeps(self) -> bool:
+        """Whether what is made is kept on disk."""
+        return self._cache.folder is not None
+
     def cached(
         self,
         kind: str,

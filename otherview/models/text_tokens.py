@@ -18,6 +18,8 @@ from otherview.models.interception import EncoderInput
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, TokenPlace
 
+CLIP_LENGTH = 77
+"""Positions of CLIP's text encoder, whatever is asked for."""
 HEAD = 12
 """First characters of a prompt by which it is recognised where its end is missing."""
 
@@ -78,23 +80,29 @@ def token_place(
 ) -> TokenPlace | None:
     """Return the prompt's number of tokens and the position of its item, in the longest input.
 
-    None if no tokenizer turns the ids back into the prompt. Raises StudyError for a prompt that was
-    truncated.
+    None if no tokenizer turns the ids back into the prompt. Raises StudyError for a prompt that is
+    truncated; CLIP's may be, where another encoder reads it.
     """
+    text, readers = plain(prompt.text), []
     for given in sorted(encoders, key=lambda each: -len(each.ids)):
         tokenizer = tokenizer_of(pipeline, given.encoder)
-        if tokenizer is None or not hasattr(tokenizer, "decode"):
-            continue
-        count, whole = int(real_tokens(given, tokenizer).sum()), plain(tokenizer.decode(given.ids))
-        if plain(prompt.text) in whole:
-            return TokenPlace(count, item_position(tokenizer, given.ids, prompt))
-        if plain(prompt.text)[:HEAD] in whole:
+        if tokenizer is not None and hasattr(tokenizer, "decode"):
+            whole = plain(tokenizer.decode(given.ids))
+            if text[:HEAD] in whole:
+                readers.append((given, tokenizer, whole))
+    readers = [each for each in readers if len(each[0].ids) != CLIP_LENGTH] or readers
+    for given, _, whole in readers:
+        if text not in whole:
             raise StudyError(
                 f"the prompt does not fit into {len(given.ids)} tokens and would be truncated: "
                 f"{prompt.text!r}; use a larger model.text_length or shorter wordings",
                 "model.text_length",
             )
-    return None
+    if not readers:
+        return None
+    given, tokenizer, _ = readers[0]
+    count = int(real_tokens(given, tokenizer).sum())
+    return TokenPlace(count, item_position(tokenizer, given.ids, prompt))
 
 
 def item_position(tokenizer: Any, ids: Sequence[int], prompt: Prompt) -> int:

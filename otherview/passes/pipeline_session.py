@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from otherview.disk.progress import Progress, silent
 from otherview.models.any_model import AnyModel, PassInput
-from otherview.models.arguments import Arguments
+from otherview.models.arguments import Arguments, signature
 from otherview.models.calls import Calls
 from otherview.models.scene import open_reference
 from otherview.passes.batches import find_batch_size
@@ -38,6 +38,7 @@ class PipelineSession(Session):
     def __init__(self, model: Model, references: Path | None = None, pipeline: Any = None) -> None:
         super().__init__(model, references, pipeline)
         self._any = AnyModel(model, self.model, pipeline)
+        self._expected: list[Study] = []
 
     def check(self, study: Study) -> tuple[PromptSet, None]:
         """Return the prompts of `study`; load nothing.
@@ -81,7 +82,11 @@ class PipelineSession(Session):
         ]
 
     def expect(self, studies: Iterable[Study]) -> None:
-        """Do nothing: calls are made study by study."""
+        """Announce `studies`, whose calls are made together with the first one's.
+
+        So text encoders and transformer are loaded once, where the cache keeps the calls.
+        """
+        self._expected = list(studies) if self.model.keeps else []
 
     def calls(
         self,
@@ -93,14 +98,14 @@ class PipelineSession(Session):
     ) -> Calls:
         """Return the transformer calls of `study`, conditioned on its reference or on another."""
         assert not guided
+        expected, self._expected = self._expected, []
+        for other in expected:
+            self.reference(other, progress)
+        for other in expected:
+            self._inputs(other, self.reference(other), progress)
         reference = reference or self.reference(study, progress)
-        prompts, shared = study_prompts(study), study.sampling.noise == "same"
-        passes: list[PassInput] = []
-        for prompt in prompts.prompts:
-            seed = study.seed if shared else (study.seed * 100_003 + prompt.item) % 2**63
-            passes.append(self._any.pass_input(study.model, prompt, seed, reference))
-            progress("encoding prompts", len(passes), len(prompts.prompts))
-        probes = self._probes(study, prompts, reference)
+        prompts = study_prompts(study)
+        passes, probes = self._inputs(study, reference, progress)
         calls = PipelineCalls(lambda: self._any.denoiser, passes, probes, self.model.device)
         known = [each.place for each in passes if each.place is not None]
         if len(known) == len(passes):
@@ -117,16 +122,27 @@ class PipelineSession(Session):
             calls.remarks.append(PLACES_UNKNOWN)
         return calls
 
-    def _probes(self, study: Study, prompts: PromptSet, reference: Image.Image | None) -> Probes:
-        """Return calls of the first prompt with another text, noise and picture."""
-        first, model, seed = prompts.prompts[0], study.model, study.seed
-        differs = next((each for each in prompts.prompts if each.text != first.text), first)
+    def _inputs(
+        self, study: Study, reference: Image.Image | None, progress: Progress
+    ) -> tuple[list[PassInput], Probes]:
+        """Return what the passes of a study give the transformer, from the cache if possible.
+
+        The probes are those of its first prompt with another text, noise and picture.
+        """
+        prompts, shared = study_prompts(study).prompts, study.sampling.noise == "same"
+        passes: list[PassInput] = []
+        for prompt in prompts:
+            seed = study.seed if shared else (study.seed * 100_003 + prompt.item) % 2**63
+            passes.append(self._any.pass_input(study.model, prompt, seed, reference))
+            progress("encoding prompts", len(passes), len(prompts))
+        first, seed = prompts[0], study.seed
+        differs = next((each for each in prompts if each.text != first.text), first)
         other = None if reference is None else another_picture(reference)
 
         def made(prompt: Prompt, seed: int, picture: Image.Image | None) -> Arguments:
-            return self._any.pass_input(model, prompt, seed, picture).arguments
+            return self._any.pass_input(study.model, prompt, seed, picture).arguments
 
-        return Probes(
+        return passes, Probes(
             made(differs, seed, reference),
             made(first, seed + OTHER_SEED, reference),
             None if other is None else made(first, seed, other),
@@ -136,7 +152,7 @@ class PipelineSession(Session):
         """Return the batch size of `study`; for `auto`, the best one on this device."""
         if isinstance(study.model.batch_size, int):
             return study.model.batch_size
-        shape = repr(calls.groups()[0][:1]), calls.counts([0]).tolist()
+        shape = repr(signature(calls.first([0]).arguments))
         settings = [self.model.precision, self.model.attention]
         return find_batch_size(
             calls.transformer, lambda rows: calls.first([0] * rows), shape, settings

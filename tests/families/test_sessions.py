@@ -1,0 +1,79 @@
+"""Sessions of tiny pipelines in folders: what is loaded when, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from otherview.models import denoiser_loading
+from otherview.passes.measure import measure
+from otherview.passes.sessions import session_of
+from otherview.study import Study
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
+from tests.families import make
+
+SMALL = ("model.dtype=float32", "model.height=64", "model.width=96", "model.text_length=48")
+TWO = "creatures.items=[a cat,an owl]"
+
+
+@pytest.fixture(scope="module")
+def sd3_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("models") / "tiny_sd3"
+    make("sd3").pipeline.save_pretrained(folder)
+    return compose_study(["+experiment=kitchen", f"model.path={folder}", TWO, *SMALL])
+
+
+def test_a_folder_needs_no_other_setting(sd3_study: Study) -> None:
+    assert sd3_study.model.name == "tiny_sd3"
+    assert sd3_study.model.architecture == {}
+
+
+def test_text_encoders_and_transformer_are_loaded_once_for_a_sweep(
+    sd3_study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path))
+    loaded: list[str] = []
+
+    def counted(name: str) -> Any:
+        load = getattr(denoiser_loading, name)
+
+        def call(*given: Any) -> Any:
+            loaded.append(name)
+            return load(*given)
+
+        return call
+
+    for name in ("load_conditioning", "load_denoiser", "load_whole"):
+        monkeypatch.setattr(denoiser_loading, name, counted(name))
+    studies = [replace(sd3_study, seed=seed) for seed in (0, 1)]
+    session = session_of(sd3_study.model)
+    session.expect(studies)
+    first, second = (measure(study, session=session) for study in studies)
+    assert loaded == ["load_conditioning", "load_denoiser"]
+    assert first.reference is None
+    assert any("takes no reference image" in remark for remark in first.remarks)
+    assert not np.array_equal(first.responses.energy, second.responses.energy, equal_nan=True)
+
+    again = measure(studies[0], session=session_of(sd3_study.model))
+    assert loaded == ["load_conditioning", "load_denoiser", "load_denoiser"]  # calls are cached
+    np.testing.assert_array_equal(again.responses.energy, first.responses.energy)
+
+
+def test_an_argument_that_the_pipeline_lacks_is_answered(sd3_study: Study) -> None:
+    study = replace(sd3_study, model=replace(sd3_study.model, call={"guidence_scale": 1.0}))
+    with pytest.raises(StudyError, match=r"no such argument; it has prompt, .*guidance_scale"):
+        measure(study)
+
+
+def test_a_truncated_prompt_is_refused(sd3_study: Study) -> None:
+    long = ["Render this kitchen with all of its counters, cupboards, tiles and pans to {creature}"]
+    templates = replace(sd3_study.templates, test=long)
+    model = replace(sd3_study.model, text_length=16)
+    study = replace(sd3_study, model=model, templates=templates)
+    with pytest.raises(StudyError, match=r"does not fit into \d+ tokens and would be truncated"):
+        measure(study)
