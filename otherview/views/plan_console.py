@@ -101,6 +101,7 @@ def print_plan(study: Study) -> None:
         f"transformer FLOPs   {scaled(flops)}FLOP per prompt, {scaled(flops * calls)}FLOP in all"
     )
     console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
+    print_needs(study, flops * calls, console)
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
 
