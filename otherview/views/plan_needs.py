@@ -25,7 +25,9 @@ def print_needs(study: Study, flops: float, console: Console) -> None:
         f"{duration(flops / (REACHED * teraflops * 1e12))} on {name}"
         for name, teraflops in CARDS.items()
     )
-    console.print(f"time of the passes  about {seconds}, if half of their peak in 16 bits is reached")
+    console.print(
+        f"time of the passes  about {seconds}, if half of their peak in 16 bits is reached"
+    )
     if model.path is None:
         console.print(f"download            {download_words(model)}")
     chosen = model.loading.offload
@@ -54,7 +56,7 @@ def memory_table(by_offload: dict[str, list[Stage]]) -> Table:
     """Return the memory for weights by stage: device and host for every kind of offload."""
     headings = ["stage"]
     for offload in by_offload:
-        headings += [f"{offload}: device", "host"]
+        headings += [f"{offload}: device", f"{offload}: host"]
     rows = []
     for place, stage in enumerate(next(iter(by_offload.values()))):
         cells = [stage.name]
