@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otherview.models.sites import Site, heads
+from otherview.models.sites import KNOWN, Site, heads
 from otherview.study import TOKEN_GROUPS, Model, Study
 from otherview.study.prompts import study_prompts
 
@@ -19,12 +19,14 @@ class ImageTokens:
     reference: int
 
 
-def image_tokens(model: Model, reference: tuple[int, int]) -> ImageTokens:
-    """Return the tokens of the target and of a reference of `(height, width)` pixels.
+def image_tokens(model: Model, reference: tuple[int, int] | None) -> ImageTokens:
+    """Return the tokens of the target and of a reference of `(height, width)` pixels, or of none.
 
     A larger reference is reduced to one megapixel.
     """
     pixels = model.token_pixels
+    if reference is None:
+        return ImageTokens((model.size[0] // pixels) * (model.size[1] // pixels), 0)
     height, width = reference
     scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
     shrunk = int(height * scale), int(width * scale)
@@ -38,8 +40,13 @@ def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageToken
     """Return the floating-point operations of one transformer call for one prompt.
 
     Matrix products and attention of every block, and the projections into and out of them; a
-    multiply-add counts 2. Norms, activations and modulation are omitted (below 1%).
+    multiply-add counts 2. Norms, activations and modulation are omitted (below 1%). FLUX.2 needs
+    no torch; other transformers are built on the meta device.
     """
+    if config.get("_class_name", KNOWN) != KNOWN:
+        from otherview.models.transformer_cost import transformer_flops
+
+        return transformer_flops(config, text_length, image.target + image.reference)
     dim = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     mlp_ratio = float(config["mlp_ratio"])
     blocks = int(config["num_layers"]) + int(config["num_single_layers"])
@@ -67,14 +74,15 @@ def study_flops(
 ) -> float:
     """Return the floating-point operations of the transformer calls of a study.
 
-    `reference` is the `(height, width)` of its image file; None if the reference is drawn, whose
-    calls count too. `config` is the transformer's.
+    `reference` is the `(height, width)` of its image file, if it has one. The calls that draw a
+    reference count too. `config` is the transformer's.
     """
     model, scene = study.model, study.scene
-    image = image_tokens(model, reference or model.size)
+    draws = reference is None and scene.prompt is not None
+    image = image_tokens(model, model.size if draws else reference)
     passes = len(study_prompts(study).prompts)
     flops = passes * forward_flops(config, model.text_positions, image)
-    if reference is None:
+    if draws:
         calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)
         flops += calls * forward_flops(config, model.text_positions, ImageTokens(image.target, 0))
     return flops

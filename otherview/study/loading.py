@@ -87,7 +87,10 @@ class Card:
     parts_gb: dict[str, float]
     """Download of each part that is needed, in GB (10^9 bytes)."""
 
-    source: str
+    float32: list[str] = field(default_factory=list)
+    """Parts whose weights are stored in 32 bits; those of the others have 16."""
+
+    source: str = ""
     """Page that says so; the card holds for the repository of this page only."""
 
     def describes(self, repo: str | None) -> bool:

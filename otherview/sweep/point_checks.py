@@ -9,6 +9,7 @@ from typing import Any
 from otherview.disk.progress import Progress, silent
 from otherview.models.cost import study_flops
 from otherview.models.hub import cached_folder
+from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
 from otherview.models.weights import load_tokenizer, transformer_config
@@ -53,7 +54,8 @@ class Known:
         size = None
         if scene.image is not None:
             size = self._once(scene.image, lambda: open_reference(scene).size[::-1])
-        if folder is not None and (folder / "tokenizer").is_dir():
+        klein = folder is not None and pipeline_class_name(folder) == KLEIN
+        if folder is not None and klein and (folder / "tokenizer").is_dir():
             tokenizer = self._once(f"tokenizer {source}", lambda: load_tokenizer(folder))
             texts = [prompt.text for prompt in study_prompts(study).prompts]
             texts += [] if scene.prompt is None else [scene.prompt]

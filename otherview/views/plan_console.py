@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from otherview.models.cost import forward_flops, image_tokens, responses_bytes
 from otherview.models.hub import cached_folder
+from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.scene import open_reference
 from otherview.models.sites import Site, heads, hook_sites, slices
 from otherview.models.weights import load_tokenizer, transformer_config
-from otherview.study import Study
+from otherview.study import Model, Study
+from otherview.study.errors import StudyError
 from otherview.study.prompts import (
     PromptSet,
     TokenPlace,
@@ -19,22 +22,33 @@ from otherview.study.prompts import (
 )
 from otherview.views.console import plain_console
 from otherview.views.numbers import count, plural
+from otherview.views.plan_needs import print_needs
 from otherview.views.power_sentences import what_it_can_find
 from otherview.views.table_model import Table, print_table
 from otherview.views.vocabulary import UNEQUAL_TOKENS
 
+BLOCKS = ("joint", "single", "text", "self", "cross")
+"""Kinds of blocks in the order of the table."""
+
 
 def print_plan(study: Study) -> None:
-    """Print units by site, items with their tokens, and cost."""
+    """Print units by site, items with their tokens, cost, and what it needs.
+
+    Raises StudyError for a repository of which nothing is known here.
+    """
     console = plain_console()
     folder = cached_folder(study.model)
     config = transformer_config(study.model, folder)
+    if not config:
+        raise StudyError(
+            f"nothing is known of {study.model.repo} before its index is on this machine: run the "
+            "study, which downloads it first, or choose a model of conf/model",
+            "model.repo",
+        )
     sites = hook_sites(config)
     prompts = study_prompts(study)
-    reference = study.model.size
-    if study.scene.image is not None:
-        image = open_reference(study.scene)
-        reference = (image.height, image.width)
+    kind = pipeline_name(study.model, folder)
+    reference = reference_size(study, kind)
     console.print(
         f"\n{study.name}  {study.model.name}, {plural(len(prompts.items), 'item')}, "
         f"{plural(len(prompts.conditions), 'wording')}",
@@ -54,7 +68,12 @@ def print_plan(study: Study) -> None:
         ]
         placebo = f" (placebo of the {contrast.placebo} role)" if contrast.placebo else ""
         console.print(f"{contrast.name}{placebo}: {' against '.join(sides)}")
-    if folder is None or not (folder / "tokenizer").is_dir():
+    if kind != KLEIN:
+        console.print(
+            f"Token counts and positions are known once a {kind} has made its calls.",
+            style="yellow",
+        )
+    elif folder is None or not (folder / "tokenizer").is_dir():
         console.print(
             f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
             "not on this machine.",
@@ -88,7 +107,9 @@ def print_plan(study: Study) -> None:
         else (f"{-(-calls // size)} batches of {size}")
     )
     console.print(f"transformer calls   {calls} prompts, in {batches}")
-    if study.scene.prompt is not None:
+    if reference is None and has_scene(study):
+        console.print(f"reference image     left out: a {kind} takes none")
+    elif study.scene.prompt is not None:
         twice = study.scene.guidance_scale > 1
         drawn = study.scene.steps * (2 if twice else 1)
         console.print(
@@ -96,26 +117,60 @@ def print_plan(study: Study) -> None:
             f"{', each with and without the prompt' if twice else ''})"
         )
     else:
-        console.print(f"reference image     {study.scene.image}")
+        console.print(f"reference image     {study.scene.image or 'none'}")
     console.print(
         f"transformer FLOPs   {scaled(flops)}FLOP per prompt, {scaled(flops * calls)}FLOP in all"
     )
     console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
+    print_needs(study, flops * calls, console)
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
 
 
+def pipeline_name(model: Model, folder: Path | None) -> str:
+    """Return the class of the pipeline of a model: from its folder, or as its YAML says."""
+    if folder is not None:
+        return pipeline_class_name(folder)
+    return KLEIN if model.card is None else model.card.pipeline
+
+
+def has_scene(study: Study) -> bool:
+    return study.scene.image is not None or study.scene.prompt is not None
+
+
+def reference_size(study: Study, kind: str) -> tuple[int, int] | None:
+    """Return height and width of the reference image, None if the passes have none."""
+    if not has_scene(study) or (kind != KLEIN and not takes_picture(kind)):
+        return None
+    if study.scene.image is None:
+        return study.model.size
+    image = open_reference(study.scene)
+    return image.height, image.width
+
+
+def takes_picture(kind: str) -> bool:
+    """Return whether a pipeline of diffusers can be conditioned on a picture."""
+    import diffusers
+
+    from otherview.models.pipeline_inputs import picture_argument
+
+    return picture_argument(getattr(diffusers, kind)) is not None
+
+
 def units_table(sites: Sequence[Site]) -> Table:
     published = slices(sites, text_stream=False)
+    kinds = dict.fromkeys((site.block_kind, site.stream) for site in sites)
     groups = {
-        f"{kind} 0-{len(group) - 1}{'' if stream == 'all' else f', {stream}'}": group
-        for kind, stream in (("joint", "image"), ("joint", "text"), ("single", "all"))
+        f"{kind} 0-{max(site.block for site in group)}"
+        f"{f', {stream}' if kind == 'joint' else ''}": group
+        for kind, stream in sorted(kinds, key=lambda each: BLOCKS.index(each[0]))
         if (group := [s for s in sites if (s.block_kind, s.stream) == (kind, stream)])
     }
     rows = []
     for name, group in {**groups, "all": list(sites)}.items():
         counted = [unit for unit in published if unit.site in group]
-        rows.append([name, count(group[0].channels) if name in groups else "",
+        channels = "-".join(count(c) for c in sorted({site.channels for site in group}))
+        rows.append([name, channels if name in groups else "",
                      count(len(heads(group))), count(len(counted)),
                      count(sum(unit.channel_kind == "mlp" for unit in counted))])  # fmt: skip
     headings = ["blocks, stream", "channels", "heads", "slices of 16", "of them MLP"]
