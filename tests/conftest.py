@@ -22,6 +22,23 @@ from otherview.study.compose import compose_study
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
+WAITING = ("slurm", "sweep", "tracking")
+"""Folders of tests that wait for other programs, those that wait longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have `--dist loadfile` hand out files in the order of `pytest_collection_modifyitems`."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests that wait, so that they share the cores with tests that compute."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return WAITING.index(folder) if folder in WAITING else len(WAITING)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

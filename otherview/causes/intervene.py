@@ -18,7 +18,13 @@ from otherview.causes.effects import ROLES, Effects, Variant
 from otherview.causes.head_sets import Rows, effect_of_set, grow
 from otherview.causes.matching import random_sets
 from otherview.causes.pocket_score import pocket_score
-from otherview.causes.single_heads import by_verdict, heads_to_edit, rank_correlations, single_table
+from otherview.causes.single_heads import (
+    bounds_by_verdict,
+    by_verdict,
+    heads_to_edit,
+    rank_correlations,
+    single_table,
+)
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.progress import Progress, silent
@@ -73,6 +79,7 @@ def intervene(
         pictures = edits.pictures(folder / "renderings.png")
     content |= {
         "verdicts": by_verdict(singles),
+        "bounds": bounds_by_verdict(singles),
         "correlation": rank_correlations(singles),
         "pictures": pictures,
         "passes": edits.denoiser.passes,
@@ -108,9 +115,9 @@ class HeadEdits:
         """Return interventions.parquet."""
         chosen, alpha = self.choice.heads, self.study.nulls.alpha
         edited = heads_to_edit(chosen, self.pool, self.settings.singles, alpha)
-        variant = self.variants[0]
+        variant, seed = self.variants[0], self.settings.seed
         return single_table(
-            self.effects, edited, self.pool, chosen, variant, analysis, self.progress
+            self.effects, edited, self.pool, chosen, variant, analysis, seed, self.progress
         )
 
     def sets(self) -> dict[str, Rows]:

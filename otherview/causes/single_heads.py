@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from otherview.analysis.analyse import Analysis
@@ -15,7 +16,7 @@ from otherview.causes.matching import closest_level, matching_group, permutation
 from otherview.causes.verdicts import verdict
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit
-from otherview.stats import RoleTestResult, SignFlipResult
+from otherview.stats import RoleTestResult, SignFlipResult, difference_intervals
 
 MIN_HEADS = 5
 """Heads from which a rank correlation is computed."""
@@ -45,11 +46,13 @@ def single_table(
     chosen: Sequence[Unit],
     variant: Variant,
     analysis: Analysis,
+    seed: int,
     progress: Progress,
 ) -> pl.DataFrame:
     """Return one row per head of `edited`, with the columns that docs/interventions.md describes.
 
-    `chosen` are the selected heads, and `analysis` holds the statistics of the study.
+    `chosen` are the selected heads, and `analysis` holds the statistics of the study. `seed` draws
+    items for the bounds on the changes.
     """
     measured = {}
     for done, unit in enumerate(edited):
@@ -57,8 +60,9 @@ def single_table(
         measured[unit] = effects.of([unit.address], variant)
     progress("editing single heads", len(edited), len(edited))
     known, alpha = statistics_by_head(analysis), analysis.of(SignFlipResult).alpha
+    bounds = upper_bounds([measured[unit]["change"] for unit in edited], alpha, seed)
     rows = []
-    for unit in edited:
+    for unit, bound in zip(edited, bounds, strict=True):
         level = closest_level([unit], pool, alpha)
         matching = [
             measured[other]["change"].mean(axis=1)
@@ -84,6 +88,7 @@ def single_table(
                 row[f"{measure.name}_{role}"] = float(values.mean())
             row[f"p_{role}"] = permutation_p(own[place], list(null[:, place]))
             row[f"median_{role}"] = float(np.median([own[place], *null[:, place]]))
+            row[f"bound_{role}"] = float(bound[place]) if np.isfinite(bound[place]) else None
         row["verdict"] = verdict(
             row.get("differs"),
             p=(row["p_test"], row["p_control"]),
@@ -109,8 +114,25 @@ def columns_of(effects: Effects) -> dict[str, Any]:
         **dict.fromkeys(("p_test", "p_control"), pl.Float64),
         "matching": pl.String,
         **dict.fromkeys(("median_test", "median_control", "specificity"), pl.Float64),
+        **dict.fromkeys(("bound_test", "bound_control"), pl.Float64),
         "verdict": pl.String,
     }
+
+
+def upper_bounds(
+    changes: Sequence[Float[np.ndarray, "roles items"]], alpha: float, seed: int
+) -> Float[np.ndarray, "heads roles"]:
+    """Return what the mean change of each role by each head does not exceed, over items.
+
+    The upper ends of `difference_intervals` of all heads and both roles: they hold together with
+    confidence 1 - alpha, so that they also hold for heads that were chosen by their changes.
+    Infinite where too few items allow no bound.
+    """
+    if not changes:
+        return np.empty((0, len(ROLES)))
+    values = np.concatenate(changes)
+    found = difference_intervals(values.T, alpha=alpha, seed=seed)
+    return found.high.reshape(len(changes), -1)
 
 
 def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float | None]]:
@@ -132,6 +154,19 @@ def by_verdict(table: pl.DataFrame) -> dict[str, list[str]]:
     ordered = table.sort("change_test", descending=True)
     groups = ordered.group_by("verdict", maintain_order=True).agg("unit")
     return {str(verdict): list(units) for verdict, units in groups.iter_rows()}
+
+
+def bounds_by_verdict(table: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Return by verdict and role what the change by none of its heads exceeds; see `upper_bounds`.
+
+    Empty where too few items allow no bound.
+    """
+    largest = table.group_by("verdict").agg(pl.max(f"bound_{role}") for role in ROLES)
+    return {
+        str(verdict): dict(zip(ROLES, bounds, strict=True))
+        for verdict, *bounds in largest.sort("verdict").iter_rows()
+        if None not in bounds
+    }
 
 
 def rank_correlations(table: pl.DataFrame) -> dict[str, float | int]:

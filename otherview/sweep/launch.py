@@ -19,6 +19,7 @@ from otherview.sweep.following import Standing, follow, look_if_any, point_name,
 from otherview.sweep.jobs import check_launcher, check_tasks, submit, tasks_wanted
 from otherview.sweep.launcher_settings import checked_settings
 from otherview.sweep.launcher_sources import check_sweeper, launcher_settings
+from otherview.sweep.machine_failures import LostDeviceError
 from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
@@ -151,7 +152,7 @@ def print_kept(
 
 
 def run_here(submission: Submission, console: Console) -> None:
-    from otherview.sweep.running import LostDeviceError, run_points
+    from otherview.sweep.running import run_points
 
     points, done = submission.share(0), itertools.count(1)
     with term_interrupts(), progress_bars(console) as report:

@@ -31,6 +31,10 @@ BROKEN_CONTEXT = re.compile(
 """Errors of a point after which CUDA works in no thread of the process: others need another."""
 
 
+class LostDeviceError(RuntimeError):
+    """No more points can run in this process: the GPU is gone or broken."""
+
+
 def is_machine_failure(error: BaseException) -> bool:
     """Return whether an error is the machine's: no memory, disk or device."""
     import torch

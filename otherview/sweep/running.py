@@ -29,7 +29,7 @@ from otherview.results.status import (
     signs_of_life,
     write_status,
 )
-from otherview.sweep.machine_failures import ends_task, is_machine_failure
+from otherview.sweep.machine_failures import LostDeviceError, ends_task, is_machine_failure
 from otherview.sweep.points import Point
 from otherview.sweep.submissions import REFERENCES, Submission
 from otherview.sweep.viewing import PointViews
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from otherview.results.run_study import Measured
 
 Say = Callable[[str], None]
-
-
-class LostDeviceError(RuntimeError):
-    """No more points can run in this process: the GPU is gone or broken."""
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otherview.causes.verdicts import VERDICTS, WITHOUT_EFFECT, Effect
+from otherview.causes.verdicts import VERDICTS, WITHOUT_EFFECT, Effect, Verdict
 from otherview.views.numbers import (
     count,
     decimal,
@@ -32,6 +32,14 @@ EFFECTS = {
     Effect.NOTHING: "changes nothing",
     Effect.AS_RANDOM: "changes no more than random heads",
 }
+WITHOUT = {
+    Effect.TEST: ("control",),
+    Effect.BOTH: (),
+    Effect.CONTROL: ("test",),
+    Effect.NOTHING: ("test", "control"),
+    Effect.AS_RANDOM: ("test", "control"),
+}
+"""Roles on which single heads have no effect of their own, by their verdict."""
 CORRELATED = {
     "signed_role_t": "t of the role test",
     "role_t": "|t| of the role test",
@@ -277,14 +285,26 @@ def with_null(row: Summary) -> str:
 
 
 def verdict_rows(found: Summary) -> list[tuple[str, str]]:
-    """Return each verdict with its heads, those with an effect first."""
+    """Return each verdict with its heads and bounds, those with an effect first."""
     rows = [(VERDICTS[key], heads) for key, heads in found["verdicts"].items()]
     rows.sort(key=lambda row: (row[0].effect in WITHOUT_EFFECT, len(row[1])))
     said = {True: "differs; ", False: "does not differ; ", None: ""}
     return [
-        (f"{said[verdict.differs]}{EFFECTS[verdict.effect]} ({len(heads)})", named(heads, 12))
+        (
+            f"{said[verdict.differs]}{EFFECTS[verdict.effect]} ({len(heads)})",
+            named(heads, 12) + no_effect_above(found, verdict),
+        )
         for verdict, heads in rows
     ]
+
+
+def no_effect_above(found: Summary, verdict: Verdict) -> str:
+    """Return an upper bound on the effects that a verdict denies; empty where there is none."""
+    roles, bounds = WITHOUT[verdict.effect], found["bounds"].get(verdict.key)
+    if not roles or bounds is None:
+        return ""
+    confidence, bound = percent(1 - found["alpha"]), max(bounds[role] for role in roles)
+    return f". No {' or '.join(roles)} effect above {significant(bound)} ({confidence} confidence)"
 
 
 def correlations(found: Summary) -> str:

@@ -16,14 +16,22 @@ from scipy.stats import spearmanr
 from otherview.analysis.analyse import analyse_units
 from otherview.causes.choice import choose_heads
 from otherview.causes.effects import Effects, Variant
-from otherview.causes.single_heads import by_verdict, rank_correlations, single_table
+from otherview.causes.single_heads import (
+    bounds_by_verdict,
+    by_verdict,
+    rank_correlations,
+    single_table,
+    upper_bounds,
+)
 from otherview.disk.progress import silent
 from otherview.models.weights import shipped_or_own
 from otherview.passes.denoising import Denoiser, Edit
 from otherview.passes.measure import Measurement, measure
+from otherview.stats import difference_intervals
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
+from otherview.views.numbers import significant
 from otherview.views.run_sentences import headline
 from tests.conftest import Program
 
@@ -74,6 +82,12 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert gate["right_control"] == 0
     assert gate["verdict"].endswith("does")
     assert decoy["verdict"].endswith("does nothing")
+    bounds = found["bounds"]
+    assert gate["change_control"] < gate["bound_control"] <= bounds[gate["verdict"]]["control"]
+    told = f"{CARD['gate']}. No control effect above {significant(gate['bound_control'])} (95% con"
+    nothing = f"No test or control effect above {max(bounds[decoy['verdict']].values()):.2g} (95%"
+    for words in (told, nothing):
+        assert words in " ".join(done.stdout.split())
     whole = [row for row in found["sets"] if row["set"] == "selected" and row["role"] == "test"]
     assert {row["measure"] for row in whole} >= {"change", "cosine", "toward", "psnr", "right"}
     change = next(row for row in whole if row["measure"] == "change")
@@ -157,11 +171,21 @@ def test_a_table_of_no_heads_has_its_columns_all_the_same(
 ) -> None:
     effects = Effects(denoiser(), np.arange(8).reshape(2, 1, 4))
     analysis = analyse_units(eight_measured.responses, eight, "heads")
-    none = single_table(effects, [], [], [], Variant("zero", Edit((), 0.0)), analysis, silent)
+    none = single_table(effects, [], [], [], Variant("zero", Edit((), 0.0)), analysis, 0, silent)
     assert none.is_empty()
     assert {"unit", "t", "change_test", "p_control", "verdict"} <= set(none.columns)
-    assert by_verdict(none) == {}
+    assert by_verdict(none) == bounds_by_verdict(none) == {}
     assert rank_correlations(none) == {}
+
+
+def test_bounds_on_the_changes_hold_for_all_heads_and_both_roles_at_once() -> None:
+    changes = np.random.default_rng(0).gamma(2, 0.1, size=(12, 2, 9))  # heads, roles, items
+    one, few = upper_bounds([*changes], 0.05, 0), upper_bounds([*changes[..., :2]], 0.05, 0)
+    together = difference_intervals(changes.reshape(24, 9).T)
+    np.testing.assert_array_equal(one, together.high.reshape(12, 2))
+    assert (one > changes.mean(axis=2)).all()
+    assert (one[0] > upper_bounds([changes[0]], 0.05, 0)[0]).all()  # many heads cost width
+    assert np.isinf(few).all()
 
 
 def test_too_few_items_to_halve_are_said_so(eight: Study, eight_measured: Measurement) -> None:

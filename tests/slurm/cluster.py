@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parent
 PROGRAMS = ("slurmctld", "slurmd", "munged", "srun", "sbatch")
 SEARCH_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 NODES = ("n1", "n2")
+MAX_CLUSTERS = 16
+"""Clusters that look for ports at the same time."""
 
 
 def missing_programs() -> list[str]:
@@ -36,7 +38,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 120.0) ->
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"after {seconds:.0f} s still not: {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)  # most conditions start a program of Slurm
 
 
 class Cluster:
@@ -178,8 +180,12 @@ class Cluster:
 
 
 def free_ports() -> int:
-    """First digits of ports that are free with the endings that the configuration uses."""
-    for base in range(168, 300):
+    """First digits of ports that are free with the endings that the configuration uses.
+
+    Each worker of pytest-xdist has candidates of its own: two would find the same ones free.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MAX_CLUSTERS
+    for base in range(168 + worker, 300, MAX_CLUSTERS):
         try:
             for ending in ("17", "21", "22"):
                 with socket.socket() as attempt:
