@@ -95,6 +95,13 @@ class AnyModel:
         return needs_picture(self.pipeline_class)
 
     @property
+    def has_guider(self) -> bool:
+        """Whether guidance is a part of the pipeline, and no argument of its call."""
+        if self._given is not None:
+            return getattr(self._given, "guider", None) is not None
+        return "guider" in parts_of(self._loaded.folder)
+
+    @property
     def conditioning(self) -> Any:
         """The pipeline without the weights of its transformer."""
         return self._given or self._resident("conditioning", self._load_conditioning)

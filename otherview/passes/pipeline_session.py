@@ -73,13 +73,18 @@ class PipelineSession(Session):
 
     def remarks(self, study: Study) -> list[str]:
         """Return what a reader of the result of `study` should know, in sentences."""
+        kind, found = self._any.pipeline_class.__name__, []
         has_scene = study.scene.image is not None or study.scene.prompt is not None
-        if not has_scene or self._any.takes_picture:
-            return []
-        return [
-            f"A {self._any.pipeline_class.__name__} takes no reference image: the scene "
-            f"{study.scene.name} is left out."
-        ]
+        if has_scene and not self._any.takes_picture:
+            found.append(
+                f"A {kind} takes no reference image: the scene {study.scene.name} is left out."
+            )
+        if self._any.has_guider:
+            found.append(
+                f"A {kind} calls its transformer with and without the prompt, as its guider says: "
+                "the call with the prompt is measured."
+            )
+        return found
 
     def expect(self, studies: Iterable[Study]) -> None:
         """Announce `studies`, whose calls are made together with the first one's.

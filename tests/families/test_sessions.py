@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from otherview.models import denoiser_loading
+from otherview.models.any_model import prepare
 from otherview.passes.measure import measure
 from otherview.passes.sessions import session_of
-from otherview.study import Study
+from otherview.study import Model, Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
+from otherview.study.prompts import Prompt
 from tests.families import make
 
 SMALL = ("model.dtype=float32", "model.height=64", "model.width=96", "model.text_length=48")
+PROMPT = Prompt(0, 0, "a kitchen as seen by a dog", 21)
 TWO = "creatures.items=[a cat,an owl]"
 
 
@@ -77,3 +81,27 @@ def test_a_truncated_prompt_is_refused(sd3_study: Study) -> None:
     study = replace(sd3_study, model=model, templates=templates)
     with pytest.raises(StudyError, match=r"does not fit into \d+ tokens and would be truncated"):
         measure(study)
+
+
+def test_guidance_and_a_clean_first_step_are_refused(sd3_study: Study) -> None:
+    guided = replace(sd3_study, model=replace(sd3_study.model, call={"guidance_scale": 5.0}))
+    with pytest.raises(StudyError, match=r"2 rows for one prompt: it has guidance on"):
+        measure(guided)
+    steps = {"num_inference_steps": 1}
+    model = Model("tiny", path="tiny", dtype="float32", height=64, width=96, call=steps)
+    with pytest.raises(StudyError, match=r"begins at timestep 1, where .* \(share of noise 0.04\)"):
+        prepare(make("sdxl").pipeline, model, PROMPT, 0, None)
+    nan = r"begins at timestep nan: its schedule needs more steps"
+    with np.errstate(all="ignore"), pytest.raises(StudyError, match=nan):
+        prepare(make("qwen_image").pipeline, model, PROMPT, 0, None)
+
+
+def test_a_pipeline_that_is_loaded_already_is_probed(sd3_study: Study) -> None:
+    tiny = make("sd3")
+    before = {name: value.clone() for name, value in tiny.transformer.state_dict().items()}
+    given = measure(sd3_study, pipeline=tiny.pipeline)
+    own = measure(sd3_study)
+    # not bit for bit: memory-mapped weights begin at other addresses, so sums round otherwise
+    np.testing.assert_allclose(given.responses.energy, own.responses.energy, rtol=1e-4)
+    assert given.model_revision.startswith("unknown: a StableDiffusion3Pipeline")
+    assert all(torch.equal(tiny.transformer.state_dict()[k], v) for k, v in before.items())
