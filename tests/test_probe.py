@@ -111,7 +111,10 @@ def test_running_out_of_memory_names_the_batch_size(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("otherview.passes.probe.probe", full)
-    with pytest.raises(StudyError, match=r"out of device memory with model\.batch_size=6"):
+    with pytest.raises(
+        StudyError,
+        match=r"out of device memory in the passes, also with one prompt per batch: set model\.",
+    ):
         measure(small_study)
 
 

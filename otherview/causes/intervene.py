@@ -28,9 +28,10 @@ from otherview.causes.single_heads import (
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.progress import Progress, silent
+from otherview.models.out_of_memory import memory_errors
 from otherview.models.sites import Unit, hook_sites
 from otherview.passes.denoising import Denoiser
-from otherview.passes.measure import Measurement, memory_errors
+from otherview.passes.measure import Measurement
 from otherview.passes.session import Session
 from otherview.study import Study
 
@@ -68,10 +69,7 @@ def intervene(
     """
     start, measurement = time.monotonic(), measurement.of()
     analysis = analyses.get("heads") or analyse_units(measurement.responses, study, "heads")
-    with memory_errors(
-        f"out of device memory with model.batch_size={study.model.batch_size} while heads are "
-        "edited: use a smaller one"
-    ):
+    with memory_errors("interventions"):
         edits = HeadEdits(study, session, measurement, progress)
         singles = edits.single_heads(analysis)
         content = edits.settings_and_choice()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from otherview.models.arguments import Arguments, copied
+from otherview.models.out_of_memory import is_out_of_memory
 from otherview.study.errors import StudyError
 
 DENOISERS = ("transformer", "unet")
@@ -87,14 +88,14 @@ def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> Intercepted:
                 pipeline(**inputs)
         except StudyError:
             raise
-        except torch.OutOfMemoryError:
-            raise
         except NameError as error:  # diffusers imports some packages only if they are there
             raise StudyError(
                 f"{type(pipeline).__name__} needs {error.name}, which is not installed: "
                 f"`pip install {error.name}`"
             ) from error
         except Exception as error:  # whatever a pipeline's own checks raise
+            if is_out_of_memory(error):
+                raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise StudyError(
                 f"{type(pipeline).__name__} refuses the study's prompt: {lines[0]}; arguments of "

@@ -16,6 +16,7 @@ from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import arithmetic, open_cache
 from otherview.models.denoiser_loading import check_adapters, load_denoiser
 from otherview.models.input_files import as_input
+from otherview.models.out_of_memory import memory_errors
 from otherview.models.own_files import (
     check_loading,
     loading_identity,
@@ -138,7 +139,8 @@ class LoadedModel:
         content |= {"kind": kind, "weights": self.identity(*parts), **self.precision}
         kept = self._cache.get(**content)
         if kept is None:
-            kept = make()
+            with memory_errors(kind):
+                kept = make()
             self._cache.put(kept, **content)
         return kept
 

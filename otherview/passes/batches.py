@@ -21,6 +21,7 @@ from otherview.models.cache import cache_folder
 from otherview.models.calls import Call
 from otherview.models.loaded import free_memory
 from otherview.models.offloading import runs_on
+from otherview.models.out_of_memory import is_out_of_memory
 from otherview.passes.transformer import run
 
 ON_CPU = 4
@@ -42,7 +43,7 @@ def halving(
 
     `run` returns the rows that it has done, which can be fewer than requested; the next batches are
     then as small. A batch that runs out of device memory is split in halves, and so are all later
-    ones. Raises torch.OutOfMemoryError if a single row does not fit.
+    ones. Raises the device's error if a single row does not fit.
     """
     while start < total:
         rows = range(start, min(start + size, total))
@@ -63,8 +64,9 @@ def within_memory(run: Callable[[Argument], Done], argument: Argument) -> Done |
     """
     try:
         return run(argument)
-    except torch.OutOfMemoryError:
-        pass
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
     free_memory()
     return None
 

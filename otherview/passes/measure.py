@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from otherview.disk.progress import Progress, silent
 from otherview.disk.tensor_files import content_key
 from otherview.passes.responses import Responses
 from otherview.study import Study
-from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace
 
 if TYPE_CHECKING:
@@ -62,6 +60,7 @@ def measure(
     responses are bit-identical. Everything that can be checked without weights is checked first.
     Raises StudyError, also if the device runs out of memory.
     """
+    from otherview.models.out_of_memory import memory_errors
     from otherview.passes.probe import probe
     from otherview.passes.sessions import open_session
     from otherview.passes.unfinished import Unfinished
@@ -70,10 +69,7 @@ def measure(
     prompts, places = session.check(study)
     inputs = session.inputs(study)  # before the image is read, so that no later change is missed
 
-    with memory_errors(
-        f"out of device memory with model.batch_size={study.model.batch_size}, halved down to 1: "
-        "use a smaller model.height and model.width"
-    ):
+    with memory_errors("passes"):
         calls = session.calls(study, progress)
         reference = session.reference(study, progress)
         batch_size = session.batch_size(study, calls)
@@ -92,17 +88,6 @@ def measure(
     return Measurement(
         responses, reference, tuple(known), model.device, model.revision, inputs, remarks
     )
-
-
-@contextmanager
-def memory_errors(message: str) -> Iterator[None]:
-    """Raise StudyError with `message` where the block runs out of device memory."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise StudyError(message, "model.batch_size") from error
 
 
 def measurement_key(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from otherview.models.out_of_memory import is_out_of_memory
 from otherview.sweep.points import Point
 
 FULL_OR_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENODEV)
@@ -37,10 +38,9 @@ class LostDeviceError(RuntimeError):
 
 def is_machine_failure(error: BaseException) -> bool:
     """Return whether an error is the machine's: no memory, disk or device."""
-    import torch
-
     return any(
-        isinstance(cause, (MemoryError, torch.OutOfMemoryError))
+        isinstance(cause, MemoryError)
+        or is_out_of_memory(cause)
         or (isinstance(cause, OSError) and cause.errno in FULL_OR_GONE)
         or NO_ROOM.search(str(cause)) is not None
         or LOST_DEVICE.search(str(cause)) is not None
