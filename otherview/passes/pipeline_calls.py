@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ from otherview.models.arguments import (
     signature,
     tensors,
 )
+from otherview.models.attention import set_attention
 from otherview.models.calls import Call, Latents, TokenLayout
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
@@ -49,7 +51,8 @@ class Probes:
 class PipelineCalls:
     """The calls of a study's prompts, as their pipeline makes them at its first step.
 
-    `load` returns the transformer, on the device; it is called when the first pass needs it. Calls
+    `load` returns the transformer, on the device, with the attention that diffusers calls
+    `attention`; it is called when the first pass needs it. Calls
     of any other step, and pictures, are not made. Raises StudyError for prompts whose first
     transformer call has other rows than one, which is guidance.
     """
@@ -63,8 +66,10 @@ class PipelineCalls:
         passes: Sequence[PassInput],
         probes: Probes,
         device: torch.device | str,
+        attention: str = "native",
     ) -> None:
         self._load, self._passes, self._probes, self._device = load, passes, probes, device
+        self._attention = attention
         self._text = text_paths(passes[0].arguments, probes.other_text)
         self.remarks: list[str] = []
         """What a reader should know, complete once `sites` were found."""
@@ -97,8 +102,9 @@ class PipelineCalls:
         Raises StudyError for the first difference.
         """
         if not self._traced:  # now, before anybody hooks the transformer
-            for group in self.groups():
-                self._groups_of(group[0])
+            with plain_attention(self.transformer, self._attention):
+                for group in self.groups():
+                    self._groups_of(group[0])
             self._remark_on_tokens()
         return self._sites
 
@@ -334,6 +340,19 @@ class OneStep:
         """Return `latents` minus the prediction."""
         del timestep, return_dict
         return (latents - output,)
+
+
+@contextmanager
+def plain_attention(transformer: Any, name: str) -> Iterator[None]:
+    """Have a transformer whose attention is `name` use torch's own, which can be traced."""
+    if name == "native":
+        yield
+        return
+    set_attention(transformer, "native")
+    try:
+        yield
+    finally:
+        set_attention(transformer, name)
 
 
 def ranges(addresses: Sequence[str]) -> str:

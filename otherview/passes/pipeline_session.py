@@ -111,7 +111,9 @@ class PipelineSession(Session):
         reference = reference or self.reference(study, progress)
         prompts = study_prompts(study)
         passes, probes = self._inputs(study, reference, progress)
-        calls = PipelineCalls(lambda: self._any.denoiser, passes, probes, self.model.device)
+        calls = PipelineCalls(
+            lambda: self._any.denoiser, passes, probes, self.model.device, self.model.attention
+        )
         known = [each.place for each in passes if each.place is not None]
         if len(known) == len(passes):
             check_matched(prompts, known)

@@ -175,23 +175,23 @@ def token_groups(
     """
     names = [site.module for site in sites]
 
-    def inputs_of(arguments: Arguments) -> dict[str, Tensor]:
+    def hashes_of(arguments: Arguments) -> dict[str, Tensor]:
         read: dict[str, Tensor] = {}
 
         def keep(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-            read.setdefault(name, inputs[0].reshape(-1, inputs[0].shape[-1]).clone())
+            # The activations of all sites together would not fit a small card.
+            rows = inputs[0].reshape(-1, inputs[0].shape[-1])
+            read.setdefault(name, row_hashes(rows + 0).cpu())  # -0 and 0 are one value
 
         hooks = {name: partial(keep, name) for name in names}
         with watched(transformer, hooks), AttentionMode(unmixed=True):
             run(transformer, Call(arguments, TokenLayout({})))
         return read
 
-    plain = inputs_of(base)
+    plain = hashes_of(base)
     groups: dict[str, dict[str, Bool[np.ndarray, " positions"]]] = {name: {} for name in names}
     for group, arguments in varied.items():
-        other = inputs_of(arguments)
+        other = hashes_of(arguments)
         for name in names:
-            changed = (plain[name] != other[name]).any(-1)
-            groups[name][group] = np.asarray(changed.cpu())
-        del other
+            groups[name][group] = np.asarray((plain[name] != other[name]).numpy())
     return groups

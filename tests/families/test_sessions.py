@@ -105,3 +105,11 @@ def test_a_pipeline_that_is_loaded_already_is_probed(sd3_study: Study) -> None:
     np.testing.assert_allclose(given.responses.energy, own.responses.energy, rtol=1e-4)
     assert given.model_revision.startswith("unknown: a StableDiffusion3Pipeline")
     assert all(torch.equal(tiny.transformer.state_dict()[k], v) for k, v in before.items())
+
+
+def test_sites_are_traced_under_another_attention_backend(sd3_study: Study) -> None:
+    other = replace(sd3_study, model=replace(sd3_study.model, attention="_native_math"))
+    session = session_of(other.model)
+    found = measure(other, session=session)
+    assert found.responses.sites == measure(sd3_study).responses.sites
+    assert not any("by name alone" in remark for remark in found.remarks)
