@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from otherview.study.errors import StudyError
+
+CONTROL_TOKEN = re.compile(r"<\|[^|<>]*\|>")
+"""What tokenizers of chat models read as a token of their own: `<|im_end|>`."""
 
 
 def check_choices(group: str, settings: object, **choices: tuple[str, ...]) -> None:
@@ -25,3 +30,23 @@ def check_least(group: str, settings: object, **least: float) -> None:
                 f"{group}.{name}={value} is too small: use at least {allowed}",
                 f"{group}.{name}",
             )
+
+
+def check_text(text: str, where: str, setting: str) -> None:
+    """Raise StudyError for a text that a prompt cannot hold as it is written.
+
+    That is a control token of chat models, which would end the prompt, or what UTF-8 cannot encode.
+    """
+    token = CONTROL_TOKEN.search(text)
+    if token:
+        raise StudyError(
+            f"{where} holds {token[0]}, which tokenizers of chat models read as a command: write "
+            "it without the bars",
+            setting,
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StudyError(
+            f"{where} holds half of a character at position {error.start}: {text!r}", setting
+        ) from error

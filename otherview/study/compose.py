@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,9 @@ def study_from(config: Config) -> Study:
     Raises StudyError for unknown names (with the nearest right one), missing and mistyped values,
     and for everything that the dataclasses reject.
     """
-    study = checked(OmegaConf.structured(Study), study_part(config))
+    part = study_part(config)
+    check_values(part)
+    study = checked(OmegaConf.structured(Study), part)
     assert isinstance(study, Study)
     return study
 
@@ -47,6 +50,23 @@ def checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
     except OmegaConfBaseException as error:
         reason = str(error.msg or error).splitlines()[0]
         raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
+
+
+def check_values(part: Any, setting: str = "") -> None:
+    """Raise StudyError for a value that is missing (`???`), NaN or infinite, anywhere in a config.
+
+    OmegaConf would take the default of a missing value.
+    """
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            check_values(value, f"{setting}.{name}" if setting else str(name))
+    elif isinstance(part, list):
+        for place, value in enumerate(part):
+            check_values(value, f"{setting}[{place}]")
+    elif part == "???":
+        raise missing_setting(setting)
+    elif isinstance(part, float) and not math.isfinite(part):
+        raise StudyError(f"{setting}={part} is not a finite number", setting.partition("[")[0])
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Literal, NamedTuple
+from unicodedata import normalize
 
-from otherview.study.checks import check_choices
+from otherview.study.checks import check_choices, check_text
 from otherview.study.errors import StudyError
 
 Role = Literal["test", "control"]
@@ -23,8 +24,9 @@ class Creatures:
     name: str
     """Name in tables and titles."""
 
-    items: list[str]
-    """The words that replace the placeholder, article included ("a cat")."""
+    items: list[Any]
+    """The words that replace the placeholder, article included ("a cat"): texts, in quotes where
+    YAML would read something else (yes, 007, 1e3)."""
 
     placeholder: str = "creature"
     """Name of the placeholder in the wordings, without braces."""
@@ -41,11 +43,22 @@ class Creatures:
                 f"creatures.items has only {self.items[0]!r}: a paired test needs at least two",
                 setting,
             )
+        known: dict[str, str] = {}
         for place, item in enumerate(self.items):
+            if not isinstance(item, str):
+                raise StudyError(
+                    f"creatures.items[{place}] is {item!r}, not a text: YAML reads words such as "
+                    "yes, 007, 1e3 and 12:30 as values; put it in quotes",
+                    setting,
+                )
             if not item.strip():
                 raise StudyError(f"creatures.items[{place}] is blank", setting)
-            if item in self.items[:place]:
-                raise StudyError(f"creatures.items names {item!r} twice", setting)
+            check_text(item, f"{setting}[{place}]", setting)
+            same = " ".join(normalize("NFKC", item).split())
+            if same in known:
+                twice = "" if known[same] == item else f" ({known[same]!r} is the same text)"
+                raise StudyError(f"creatures.items names {item!r} twice{twice}", setting)
+            known[same] = item
 
     @property
     def ranks(self) -> list[int] | None:
@@ -95,7 +108,8 @@ class Templates:
             wordings = self.wordings(role)
             if not wordings:
                 raise StudyError(f"{setting} is empty: write at least one wording", setting)
-            for prompt, _ in wordings:
+            for place, (prompt, _) in enumerate(wordings):
+                check_text(prompt, f"{setting}[{place}]", setting)
                 if prompt in seen:
                     raise StudyError(
                         f"{setting} repeats a wording of {seen[prompt]}: {prompt!r}", setting
