@@ -31,10 +31,18 @@ class Creatures:
     placeholder: str = "creature"
     """Name of the placeholder in the wordings, without braces."""
 
-    axis: str | None = None
-    """Meaning of the order of `items`; the rank of an item is its place, from 1. Null: no order."""
+    axis: Any = None
+    """Meaning of the order of `items`; the rank of an item is its place, from 1. Null: no order.
+    `{graded30: distance}` is the axis of the items of that name only: your own inherit none."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.axis, Mapping):
+            self.axis = self.axis.get(self.name)
+        if not isinstance(self.axis, str | None):
+            raise StudyError(
+                f"creatures.axis={self.axis!r} is not a text: say what the order of items means",
+                "creatures.axis",
+            )
         setting = "creatures.items"
         if not self.items:
             raise StudyError("creatures.items is empty: name at least two", setting)

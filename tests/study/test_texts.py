@@ -37,3 +37,15 @@ def test_quoted_words_are_words() -> None:
     quoted = ",".join(f"'{item}'" for item in items)
     study = compose_study(["+experiment=kitchen", "model=pocket", f"creatures.items=[{quoted}]"])
     assert study.creatures.items == items
+
+
+def test_own_items_inherit_no_axis() -> None:
+    two = "creatures.items=[a cat,an owl]"
+    kitchen = ["+experiment=kitchen", "model=pocket", two]
+    assert compose_study(kitchen).creatures.axis == "perceptual distance from an adult human"
+    assert compose_study([*kitchen, "creatures.name=pets"]).creatures.axis is None
+    named = compose_study([*kitchen, "creatures.name=pets", "creatures.axis=size"])
+    assert named.creatures.axis == "size"
+    assert named.creatures.ranks == [1, 2]
+    with pytest.raises(StudyError, match=r"creatures.axis=True is not a text"):
+        compose_study([*kitchen, "creatures.axis=true"])
