@@ -55,5 +55,5 @@ def sets_of(analysis: Analysis) -> Iterator[tuple[Kind, str, Bool[np.ndarray, " 
 
 
 def stream_name(block_kind: str, stream: str) -> str:
-    """joint, image; single blocks have one stream."""
-    return block_kind if stream == "all" else f"{block_kind}, {stream}"
+    """joint, image; other kinds of block have one stream."""
+    return f"{block_kind}, {stream}" if block_kind == "joint" else block_kind

@@ -15,9 +15,9 @@ from otherview.stats import Column, PublishedReading, RoleTestResult, SignFlipRe
 
 UNIT_COLUMNS = (
     Column("unit", "address: block, stream, and head or channels", heading="unit"),
-    Column("block_kind", "joint or single"),
+    Column("block_kind", "joint, single, self, cross or text"),
     Column("block", "number of the block among those of its kind"),
-    Column("stream", "image or text; all in single blocks"),
+    Column("stream", "tokens that it sees: image, text, or all in one sequence"),
     Column("channel_kind", "attention or MLP"),
     Column("head", "number of the head; null for MLP channels"),
     Column("channel_start", "first channel of the out-projection’s input"),

@@ -28,12 +28,15 @@ from otherview.causes.single_heads import (
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.progress import Progress, silent
+from otherview.models.calls import Calls
 from otherview.models.out_of_memory import memory_errors
 from otherview.models.sites import Unit, hook_sites
 from otherview.passes.denoising import Denoiser
 from otherview.passes.measure import Measurement
 from otherview.passes.session import Session
 from otherview.study import Study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import study_prompts
 
 
 def check_intervention(study: Study, session: Session) -> None:
@@ -45,6 +48,39 @@ def check_intervention(study: Study, session: Session) -> None:
     if study.intervention.kind != "none":
         check_heads(hook_sites(session.model.transformer_config(study.model)), study.intervention)
         session.check(measured_study(study))
+
+
+def check_donors(study: Study, calls: Calls) -> None:
+    """Check that head outputs which replace each other are of one shape.
+
+    `calls` are those of the whole study. Raises StudyError where an intervention takes them from
+    prompts of another length and the model does not pad its prompts.
+    """
+    settings, prompts = study.intervention, study_prompts(study)
+    takes = settings.kind == "patch" or (settings.kind == "ablate" and settings.how != "zero")
+    if not takes:
+        return
+    own = prompts.contrast()
+    groups = enumerate(calls.groups())
+    group = {prompt: number for number, prompts in groups for prompt in prompts}
+    places = np.array(prompts.places(own)).reshape(len(prompts.items), -1)
+    shape = np.vectorize(group.__getitem__)(places)
+    test, control = shape[:, : len(own.test)], shape[:, len(own.test) :]
+    many = min(settings.wordings, len(own.test), len(own.control))
+    test, control = test[:, :many], control[:, :many]
+    if settings.kind == "patch" and settings.donors == ["role"]:
+        fits, donors = bool((test == control).all()), "of the other role"
+    else:
+        fits, donors = len({*test.flat, *control.flat}) == 1, "of other items"
+    if not fits:
+        setting = "donors" if settings.kind == "patch" else "how"
+        raise StudyError(
+            f"intervention.kind={settings.kind} takes head outputs from prompts {donors}, which "
+            "have other lengths here, and this model does not pad its prompts: use "
+            "intervention=ablate with how=zero, or templates=matched and "
+            "intervention.donors=[role]",
+            f"intervention.{setting}",
+        )
 
 
 def measured_study(study: Study) -> Study:

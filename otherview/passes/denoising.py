@@ -60,6 +60,8 @@ class Denoiser:
         """Number of prompts that went through the transformer."""
         self._calls, self._transformer = calls, calls.transformer
         self._batch_size, self._steps, self._guidance = batch_size, steps, guidance_scale
+        groups = enumerate(calls.groups())
+        self._group = {prompt: number for number, group in groups for prompt in group}
         self._kept: dict[tuple[int, str], Tensor] = {}
         self._means: dict[tuple[int, str, tuple[int, ...]], Tensor] = {}
 
@@ -67,14 +69,25 @@ class Denoiser:
     def displace(self, prompts: Sequence[int], edit: Edit | None = None) -> Latents:
         """Return the displacement of every prompt in float32, on the host.
 
-        A batch that does not fit into device memory is split in halves.
+        Prompts that cannot share a batch run in groups. A batch that does not fit into device
+        memory is split in halves.
         """
+        groups = self._grouped(prompts)
+        order = [place for group in groups for place in group]
+        found: list[Latents] = []
 
         def displaced(rows: range) -> tuple[range, Latents]:
-            return rows, self._displace(prompts[rows.start : rows.stop], edit)
+            batch = [prompts[order[row]] for row in rows]
+            return rows, self._displace(batch, edit)
 
-        batches = halving(len(prompts), self._batch_size, displaced)
-        return torch.cat([moved for _, moved in batches])
+        start, size = 0, self._batch_size
+        for group in groups:
+            stop = start + len(group)
+            for rows, moved in halving(stop, size, displaced, start):
+                found.append(moved)
+                size = min(size, len(rows)) if rows.stop < stop else size
+            start = stop
+        return torch.cat(found)[torch.tensor(order).argsort()]
 
     @torch.inference_mode()
     def pictures(
@@ -82,7 +95,8 @@ class Denoiser:
     ) -> Float[np.ndarray, "rows height width 3"]:
         """Return the images of displacements, in [0, 1]."""
         decoded = []
-        for batch in self._batches(range(len(prompts))):
+        for start in range(0, len(prompts), self._batch_size):
+            batch = range(start, min(start + self._batch_size, len(prompts)))
             noise = self._calls.noise([prompts[row] for row in batch]).float()
             moved = displacements[batch[0] : batch[-1] + 1].to(noise.device)
             decoded.append(self._calls.pictures(noise - moved))
@@ -106,9 +120,21 @@ class Denoiser:
                 self._kept |= {(prompt, address): written for prompt, written in kept}
         return True
 
-    def _batches(self, prompts: Sequence[int]) -> list[Sequence[int]]:
+    def _grouped(self, prompts: Sequence[int]) -> list[list[int]]:
+        """Return the places of `prompts`, in groups of those that may share a batch."""
+        groups: dict[int, list[int]] = {}
+        for place, prompt in enumerate(prompts):
+            groups.setdefault(self._group[prompt], []).append(place)
+        return list(groups.values())
+
+    def _batches(self, prompts: Sequence[int]) -> list[list[int]]:
+        """Return `prompts` in batches."""
         size = self._batch_size
-        return [prompts[start : start + size] for start in range(0, len(prompts), size)]
+        return [
+            [prompts[place] for place in group[start : start + size]]
+            for group in self._grouped(prompts)
+            for start in range(0, len(group), size)
+        ]
 
     def _displace(self, prompts: Sequence[int], edit: Edit | None) -> Latents:
         ours, donors = Trajectory(self._calls, prompts, self._steps), None

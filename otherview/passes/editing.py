@@ -262,11 +262,14 @@ def substitute(
 
 
 def head_ranges(sites: Sequence[Site]) -> str:
-    """Return joint.0-4.image.0-23, joint.0-4.text.0-23 and single.0-19.0-23."""
+    """Return joint.0-4.image.0-23, joint.0-4.text.0-23 and single.0-19.0-23.
+
+    The last head is that of the block that has most.
+    """
     ranges = []
     for kind, stream in dict.fromkeys((site.block_kind, site.stream) for site in sites):
         there = [site for site in sites if (site.block_kind, site.stream) == (kind, stream)]
-        blocks = f"{kind}.{there[0].block}-{there[-1].block}"
-        named = blocks if stream == "all" else f"{blocks}.{stream}"
-        ranges.append(f"{named}.0-{there[0].heads - 1}")
+        first, last = min(site.block for site in there), max(site.block for site in there)
+        blocks = there[0].address.replace(f".{there[0].block}", f".{first}-{last}", 1)
+        ranges.append(f"{blocks}.0-{max(site.heads for site in there) - 1}")
     return " and ".join([", ".join(ranges[:-1]), ranges[-1]] if len(ranges) > 1 else ranges)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from otherview.study.prompts import TokenPlace
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from otherview.models.calls import Calls
     from otherview.models.input_files import Input
     from otherview.passes.session import Session
 
@@ -51,13 +52,15 @@ def measure(
     session: Session | None = None,
     unfinished: Path | None = None,
     pipeline: Any = None,
+    check_calls: Callable[[Calls], None] | None = None,
 ) -> Measurement:
     """Run every prompt of `study` once: each item under each distinct condition.
 
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
     `session` is a loaded model that several studies share. Every batch is written into the folder
     `unfinished`; batches of the same study that it already contains are not run again, and the
-    responses are bit-identical. Everything that can be checked without weights is checked first.
+    responses are bit-identical. Everything that can be checked without weights is checked first;
+    `check_calls` is called with the calls before the first pass, and may raise StudyError.
     Raises StudyError, also if the device runs out of memory.
     """
     from otherview.models.out_of_memory import memory_errors
@@ -71,6 +74,8 @@ def measure(
 
     with memory_errors("passes"):
         calls = session.calls(study, progress)
+        if check_calls is not None:
+            check_calls(calls)
         reference = session.reference(study, progress)
         batch_size = session.batch_size(study, calls)
         key = measurement_key(study, session, reference, batch_size)

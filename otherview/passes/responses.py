@@ -237,8 +237,7 @@ def unit_responses(
     """Return the RMS (or its logarithm) of units, float64, from `slice_sums` over token groups.
 
     A unit holds the slices [edges[0], edges[1]) and `channels` channels, and sees those groups
-    that `seen` marks. NaN where it sees none of the tokens. Raises ValueError if units
-    hold different numbers of slices.
+    that `seen` marks. NaN where it sees none of the tokens.
     """
     total = sums_between(sums, edges)
     count = np.einsum("icg,ug->icu", tokens.astype(np.float64), seen)
@@ -250,12 +249,17 @@ def unit_responses(
 def sums_between(
     values: Float[np.ndarray, "items conditions slices"], edges: Int[np.ndarray, "units 2"]
 ) -> Float[np.ndarray, "items conditions units"]:
-    """Return the sum of `values` over slices [edges[0], edges[1]) of every unit."""
+    """Return the sum of `values` over slices [edges[0], edges[1]) of every unit.
+
+    Heads of different sites may hold different numbers of slices.
+    """
     widths = edges[:, 1] - edges[:, 0]
-    if len(set(widths.tolist())) != 1:
-        raise ValueError("units of one reading must span equally many slices")
-    columns = edges[:, :1] + np.arange(widths[0])
-    return np.asarray(values[..., columns].sum(axis=-1))
+    total = np.empty((*values.shape[:2], len(edges)))
+    for width in np.unique(widths):
+        of_width = np.flatnonzero(widths == width)
+        columns = edges[of_width, :1] + np.arange(width)
+        total[..., of_width] = values[..., columns].sum(axis=-1)
+    return total
 
 
 def unit_coordinates(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from otherview.analysis.controls import analyse_contrasts
-from otherview.causes.intervene import check_intervention, intervene
+from otherview.causes.intervene import check_donors, check_intervention, intervene
 from otherview.disk.progress import Progress, silent
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
@@ -126,7 +127,9 @@ def measure_study(
             session = open_session(study)
             session.expect([study])
         check_intervention(study, session)
-        measurement = measure(study, report, session, folder / FOLDER)
+        measurement = measure(
+            study, report, session, folder / FOLDER, check_calls=partial(check_donors, study)
+        )
     return Measured(study, folder, measurement, session, more)
 
 

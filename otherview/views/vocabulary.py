@@ -16,6 +16,15 @@ ROLES = {
 }
 PLACEBO_ROLES = {"test": "First list", "control": "Second list"}
 
+BLOCK_KINDS = {
+    "joint": "text and image tokens attend to each other, each through weights of their own",
+    "single": "all tokens are one sequence",
+    "self": "image tokens attend to each other",
+    "cross": "image tokens read the text",
+    "text": "text tokens attend to each other",
+}
+"""What an attention mixes, by kind of block."""
+
 DIFFERS = "differ, family-wise"
 FOLLOWS = "follow the role"
 CONFIRMED = "found on half, confirmed on the other"

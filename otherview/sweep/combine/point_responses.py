@@ -78,18 +78,14 @@ def layout_of(point: Point, unit_set: str) -> Layout:
         )
         blocks = file["slice_block"][...]
         energy = file["sum_of_squares"][0, 0, 0]
-    starts = [int(address.rpartition(".")[2].partition(":")[0]) for address in addresses]
-    place = {
-        (kind, int(block), stream, start): index
-        for index, (kind, block, stream, start) in enumerate(
-            zip(kinds, blocks, streams, starts, strict=True)
-        )
-    }
-    width = int(addresses[0].rpartition(":")[2]) - starts[0]
+    first, last = {}, {}  # slices by the channel at which they start, or end
+    for index, where in enumerate(zip(kinds, map(int, blocks), streams, strict=True)):
+        start, _, stop = addresses[index].rpartition(".")[2].partition(":")
+        first[(*where, int(start))], last[(*where, int(stop))] = index, index
     site = table.select("block_kind", "block", "stream").rows()
     edges = np.array(
         [
-            [place[(*where, start)], place[(*where, stop - width)] + 1]
+            [first[(*where, start)], last[(*where, stop)] + 1]
             for where, start, stop in zip(
                 site, table["channel_start"], table["channel_stop"], strict=True
             )

@@ -26,10 +26,18 @@ from otherview.views.figures.colours import (
     PAPER,
     RULE,
 )
-from otherview.views.figures.style import MM_PER_INCH, NARROW, Drawing, axes_at, canvas
+from otherview.views.figures.style import (
+    GLYPH,
+    MM_PER_INCH,
+    NARROW,
+    Drawing,
+    axes_at,
+    canvas,
+    tiers,
+)
 from otherview.views.numbers import percent, plural, signed
 from otherview.views.numbers import tick as written_tick
-from otherview.views.vocabulary import DIFFERS, FOLLOWS
+from otherview.views.vocabulary import BLOCK_KINDS, DIFFERS, FOLLOWS
 from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
 
 UNIT_MARK = "unit:"
@@ -43,7 +51,8 @@ MIN_APART = 0.095
 """Between two ticks, as a share of the scale."""
 STRONG = 0.26
 """Distance from the middle of the scale beyond which marks are drawn light on dark."""
-GROUPS = (("joint", "image"), ("joint", "text"), ("single", "all"))
+LABEL_TIER = 8.0
+"""Height of a heading of two lines, in mm."""
 BlockColumn = tuple[str, str, int]
 """Kind of block, stream and number of the block: a column of the map."""
 
@@ -91,8 +100,10 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -
     rows = int(np.max(table["head"].to_numpy(), initial=0)) + 1
     across = max(place.values()) + 1
     narrow = width < NARROW
-    left, top, aside = 9.0, 11.0, 0.0 if narrow else 46.0
+    left, aside = 9.0, 0.0 if narrow else 46.0
     cell = min((width - left - aside - 2) / across, 14.0)
+    headings = group_headings(place, cell)
+    top = LABEL_TIER * (1 + max(heading.tier for heading in headings)) + 3.0
     height = min(cell, 7.0) if not narrow else min(max(cell, 3.0), 7.0)
     foot, below = 7.0, 18.0 + 5.0 * len(marks) if narrow else 0.0
     drawn_height = max(rows * height, 0.0 if narrow else 48.0)
@@ -103,7 +114,7 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -
     norm = effect_scale(table)
     cells(axes, table, place, norm)
     used = draw_marks(axes, table, place, marks, norm, min(cell, height))
-    label(axes, place, rows, cell, height)
+    label(axes, place, headings, rows, cell, height)
     if narrow:
         start = top + rows * height + foot
         scale(figure, norm, left, start + 9, width - left - 4, narrow=True)
@@ -112,13 +123,50 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -
         start = left + cell * across + 8
         scale(figure, norm, start, top + 6, 26, narrow=False)
         legend(figure, used, start, top + 41, step=5.0)
-    return Drawing(figure, alt(table, used), caption)
+    return Drawing(figure, alt(table, used), f"{caption} {legend_of(table)}")
+
+
+def legend_of(table: pl.DataFrame) -> str:
+    """Return what the kinds of block are, and what hatching means, in sentences."""
+    kinds = dict.fromkeys(table["block_kind"])
+    said = "; ".join(f"{kind}, {BLOCK_KINDS[kind]}" for kind in kinds)
+    hatched = " Hatched heads have no variance." if table["g"].null_count() else ""
+    return f"Kinds of block: {said}.{hatched}"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The heading of the blocks of one kind and stream."""
+
+    place: float
+    """Of their first column, in cells."""
+    text: str
+    tier: int
+    """0 is next to the map; a heading that would run into another is a tier higher."""
+
+
+def group_headings(place: dict[BlockColumn, float], cell: float) -> list[Heading]:
+    """Return one heading per kind of block and stream; `cell` is the width of a column in mm."""
+    firsts = {column[:2]: x for column, x in reversed(place.items())}
+    texts = {
+        x: [kind] if kind == stream else [kind, "all tokens" if stream == "all" else stream]
+        for (kind, stream), x in reversed(firsts.items())
+    }
+    ends = [x * cell + GLYPH * (1 + max(map(len, lines))) for x, lines in texts.items()]
+    rows = tiers([(x * cell, end) for x, end in zip(texts, ends, strict=True)])
+    return [
+        Heading(x, "\n".join(lines), row)
+        for (x, lines), row in zip(texts.items(), rows, strict=True)
+    ]
 
 
 def map_columns(table: pl.DataFrame) -> list[BlockColumn]:
-    present = set(table.select("block_kind", "stream", "block").iter_rows())
-    order = {group: index for index, group in enumerate(GROUPS)}
-    return sorted(present, key=lambda key: (order.get(key[:2], len(order)), *key))
+    """Return the columns: kinds of block and streams in the order of the table, the network's."""
+    present: list[BlockColumn] = list(
+        dict.fromkeys(table.select("block_kind", "stream", "block").iter_rows())
+    )
+    order = list(dict.fromkeys(column[:2] for column in present))
+    return sorted(present, key=lambda column: (order.index(column[:2]), column[2]))
 
 
 def places_of(columns: list[BlockColumn]) -> Iterator[float]:
@@ -186,7 +234,12 @@ def draw_marks(
 
 
 def label(
-    axes: Axes, place: dict[BlockColumn, float], rows: int, cell: float, height: float
+    axes: Axes,
+    place: dict[BlockColumn, float],
+    headings: list[Heading],
+    rows: int,
+    cell: float,
+    height: float,
 ) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -198,11 +251,11 @@ def label(
     axes.set_yticks(list(heads), [str(head) for head in heads])
     axes.set_xlabel("block", labelpad=2)
     axes.set_ylabel("head", labelpad=2)
-    firsts = {column[:2]: x for column, x in reversed(place.items())}
-    for (kind, stream), x in firsts.items():
+    for heading in headings:
+        rise = 3.5 + heading.tier * LABEL_TIER * 72 / MM_PER_INCH
         axes.annotate(
-            f"{kind}\n{'all tokens' if stream == 'all' else stream}",
-            (x - 0.5, -0.5), xytext=(0, 3.5), textcoords="offset points",
+            heading.text,
+            (heading.place - 0.5, -0.5), xytext=(0, rise), textcoords="offset points",
             ha="left", va="bottom", linespacing=1.25, fontsize=7.5,
         )  # fmt: skip
 

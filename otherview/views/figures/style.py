@@ -19,6 +19,8 @@ WIDTHS = {"column": 85.0, "page": 176.0}
 """Millimetres: one column of a two-column paper, and its full text width."""
 PAGE_WIDTHS = {"page": WIDTHS["page"], "phone": 74.0}
 """Millimetres: the two drawings in a page; the narrower one has larger letters on a phone."""
+GLYPH = 1.4
+"""Width of a letter of a heading, in mm."""
 NARROW = 120.0
 """Drawings below this width are laid out for a column or a phone."""
 
@@ -74,6 +76,20 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
     }
     with matplotlib.rc_context(settings):
         yield
+
+
+def tiers(spans: Sequence[tuple[float, float]]) -> list[int]:
+    """Return for texts from left to right, given as start and end, the row in which each fits.
+
+    0 is the first row; a text that would run into another of its row is a row further.
+    """
+    ends: list[float] = []
+    rows = []
+    for start, end in spans:
+        row = next((row for row, last in enumerate(ends) if last <= start), len(ends))
+        ends[row : row + 1] = [end]
+        rows.append(row)
+    return rows
 
 
 def canvas(
