@@ -175,3 +175,46 @@ def filled(content: Mapping[str, Any], kept: Mapping[str, Tensor], path: str) ->
         each: Iterator[Any] = (filled(v, kept, joined(path, i)) for i, v in enumerate(inside))
         return list(each) if kind == "list" else tuple(each)
     return inside
+
+
+def changed_paths(one: Arguments, other: Arguments) -> set[str]:
+    """Return the paths of the tensors that differ, in values or in shape."""
+    first, second = tensors(one), tensors(other)
+    return {
+        path for path in first if path not in second or not torch.equal(first[path], second[path])
+    }
+
+
+def text_paths(one: Arguments, other: Arguments) -> set[str]:
+    """Return the paths of the text sequences: `[..., positions, channels]` that the prompt changes.
+
+    Pooled texts, masks and ids are none.
+    """
+    found = tensors(one)
+    return {
+        path
+        for path in changed_paths(one, other)
+        if found[path].is_floating_point() and found[path].ndim + listed(path) >= 3
+    }
+
+
+def listed(path: str) -> int:
+    """Return in how many lists a tensor is: one may hold the rows."""
+    return sum(part.isdigit() for part in path.split("."))
+
+
+def taken(base: Arguments, other: Arguments, paths: set[str]) -> Arguments:
+    """Return `base` with the tensors at `paths` from `other`."""
+    source = tensors(other)
+    made: Arguments = replaced(base, lambda path, tensor: source[path] if path in paths else tensor)
+    return made
+
+
+def masked(arguments: Arguments) -> tuple[tuple[str, int], ...]:
+    """Return how many tokens every mask of a call lets through."""
+    return tuple((p, int(t.sum())) for p, t in tensors(arguments).items() if "mask" in p)
+
+
+def text_length(arguments: Arguments, paths: set[str]) -> int:
+    """Return the positions of the longest text sequence of a call."""
+    return max(tensors(arguments)[path].shape[-2] for path in paths)

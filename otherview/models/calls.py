@@ -125,6 +125,10 @@ class Calls(Protocol):
         """Hook sites of the transformer, checked against it."""
 
     @property
+    def unreached(self) -> Sequence[Site]:
+        """Sites whose heads no prompt can change: image tokens before they meet the text."""
+
+    @property
     def start(self) -> tuple[float | None, float]:
         """Noise level and timestep, as the transformer takes it, of the first step."""
 
@@ -168,6 +172,7 @@ class Flux2Calls:
     decodes = True
     places: Sequence[TokenPlace] = ()
     remarks: Sequence[str] = ()
+    unreached: Sequence[Site] = ()
 
     def __init__(
         self,

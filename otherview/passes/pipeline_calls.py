@@ -16,19 +16,24 @@ from torch import Tensor
 from otherview.models.any_model import PassInput
 from otherview.models.arguments import (
     Arguments,
+    changed_paths,
     collated,
+    masked,
     on_device,
     replaced,
     rows_of,
     signature,
+    taken,
     tensors,
+    text_length,
+    text_paths,
 )
 from otherview.models.attention import set_attention
 from otherview.models.calls import Call, Latents, TokenLayout
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
 from otherview.models.text_tokens import text_positions
-from otherview.passes.traced_sites import check_traced, token_groups, trace
+from otherview.passes.traced_sites import check_traced, equal_sites, token_groups, trace
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace
@@ -126,7 +131,27 @@ class PipelineCalls:
                 f"{len(untraced)} of {len(sites)} sites are known by name alone "
                 f"({ranges(untraced)}): their attention is linear and cannot be traced."
             )
+        if self.unreached:
+            self.remarks.append(
+                f"{len(self.unreached)} of {len(sites)} sites come before any text "
+                f"({ranges([site.address for site in self.unreached])}): they cannot respond to "
+                "the prompt, and have no t."
+            )
         return sites
+
+    @cached_property
+    def unreached(self) -> list[Site]:
+        """Sites whose heads no prompt can change: image tokens before they meet the text."""
+        base, other = self._passes[0].arguments, self._probes.other_text
+        sources, own = tensors(other), tensors(base)
+        fitting = {
+            path
+            for path in changed_paths(base, other) - self._text
+            if path in sources and sources[path].shape == own[path].shape
+        }
+        varied = taken(noised(base, self._text), other, fitting)
+        sites = named_sites(self.transformer)
+        return equal_sites(self.transformer, sites, self._placed(base), self._placed(varied))
 
     @property
     def start(self) -> tuple[float | None, float]:
@@ -272,20 +297,9 @@ class PipelineCalls:
     def _found(self, prompt: int) -> dict[str, dict[str, Positions]]:
         """Return the groups that a prompt's passes with one thing changed tell apart."""
         base, first = self._passes[prompt].arguments, self._passes[0].arguments
-        generator = torch.Generator().manual_seed(PERTURBATION_SEED)
-
-        def noised(paths: set[str]) -> Arguments:
-            def change(path: str, tensor: Tensor) -> Tensor:
-                if path not in paths:
-                    return tensor
-                return tensor + torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
-
-            made: Arguments = replaced(base, change)
-            return made
-
         noise = changed_paths(first, self._probes.other_noise)
         varied = {
-            "text": noised(self._text),
+            "text": noised(base, self._text),
             "target": taken(base, self._probes.other_noise, noise),
         }
         if self._probes.other_picture is not None:
@@ -360,47 +374,17 @@ def ranges(addresses: Sequence[str]) -> str:
     return addresses[0] if len(addresses) == 1 else f"{addresses[0]} to {addresses[-1]}"
 
 
-def changed_paths(one: Arguments, other: Arguments) -> set[str]:
-    """Return the paths of the tensors that differ, in values or in shape."""
-    first, second = tensors(one), tensors(other)
-    return {
-        path for path in first if path not in second or not torch.equal(first[path], second[path])
-    }
+def noised(arguments: Arguments, paths: set[str]) -> Arguments:
+    """Return arguments with normal noise added to the tensors at `paths`."""
+    generator = torch.Generator().manual_seed(PERTURBATION_SEED)
 
+    def change(path: str, tensor: Tensor) -> Tensor:
+        if path not in paths:
+            return tensor
+        return tensor + torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
 
-def text_paths(one: Arguments, other: Arguments) -> set[str]:
-    """Return the paths of the text sequences: `[..., positions, channels]` that the prompt changes.
-
-    Pooled texts, masks and ids are none.
-    """
-    found = tensors(one)
-    return {
-        path
-        for path in changed_paths(one, other)
-        if found[path].is_floating_point() and found[path].ndim + listed(path) >= 3
-    }
-
-
-def listed(path: str) -> int:
-    """Return in how many lists a tensor is: one may hold the rows."""
-    return sum(part.isdigit() for part in path.split("."))
-
-
-def taken(base: Arguments, other: Arguments, paths: set[str]) -> Arguments:
-    """Return `base` with the tensors at `paths` from `other`."""
-    source = tensors(other)
-    made: Arguments = replaced(base, lambda path, tensor: source[path] if path in paths else tensor)
+    made: Arguments = replaced(arguments, change)
     return made
-
-
-def masked(arguments: Arguments) -> tuple[tuple[str, int], ...]:
-    """Return how many tokens every mask of a call lets through."""
-    return tuple((p, int(t.sum())) for p, t in tensors(arguments).items() if "mask" in p)
-
-
-def text_length(arguments: Arguments, paths: set[str]) -> int:
-    """Return the positions of the longest text sequence of a call."""
-    return max(tensors(arguments)[path].shape[-2] for path in paths)
 
 
 def resized(groups: Mapping[str, Positions], text: Positions, length: int) -> dict[str, Positions]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.encodings import text_distances
+from otherview.models.sites import first_slices
 from otherview.passes.batches import halving
 from otherview.passes.capture import NonFiniteActivationError, capture, compiled_capture
 from otherview.passes.responses import Responses
@@ -21,6 +22,9 @@ from otherview.study.prompts import PromptSet
 
 if TYPE_CHECKING:
     from otherview.passes.unfinished import Unfinished
+
+ROUNDING = 0.01
+"""Share of an energy that rounding may change, in bfloat16."""
 
 
 @torch.inference_mode()
@@ -87,13 +91,29 @@ def probe(
     back = np.argsort(order)
     level, timestep = calls.start
     shape = (len(prompts.items), conditions)
+    energy = np.concatenate(energies)[back].reshape(*shape, 1, -1, len(TOKEN_GROUPS))
+    for site, first in zip(sites, first_slices(sites), strict=True):
+        if site in calls.unreached:
+            equalise(energy[:, :, :, first : first + site.slices])
     return Responses(
         prompts,
         tuple(sites),
-        np.concatenate(energies)[back].reshape(*shape, 1, -1, len(TOKEN_GROUPS)),
+        energy,
         np.concatenate(tokens)[back].reshape(*shape, len(TOKEN_GROUPS)),
         text_distances(calls.text_means(), prompts),
         (level,),
         (timestep,),
         tuple(sizes),
     )
+
+
+def equalise(energy: Float[np.ndarray, "items conditions steps slices groups"]) -> None:
+    """Give all conditions of an item the energy of the first one, in place.
+
+    For a site that no prompt can change. Rounding differs with the length of the text and the size
+    of the batch; where one role has longer wordings, so small a difference has a large t. Nothing
+    is changed where conditions differ by more than rounding.
+    """
+    first = energy[:, :1]
+    if not (np.abs(energy - first) > ROUNDING * np.abs(first)).any():
+        energy[:] = first

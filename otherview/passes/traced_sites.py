@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
@@ -173,25 +173,39 @@ def token_groups(
 
     `varied` has, by group, a call of one row that differs from `base` in that group alone.
     """
-    names = [site.module for site in sites]
-
-    def hashes_of(arguments: Arguments) -> dict[str, Tensor]:
-        read: dict[str, Tensor] = {}
-
-        def keep(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-            # The activations of all sites together would not fit a small card.
-            rows = inputs[0].reshape(-1, inputs[0].shape[-1])
-            read.setdefault(name, row_hashes(rows + 0).cpu())  # -0 and 0 are one value
-
-        hooks = {name: partial(keep, name) for name in names}
-        with watched(transformer, hooks), AttentionMode(unmixed=True):
-            run(transformer, Call(arguments, TokenLayout({})))
-        return read
-
-    plain = hashes_of(base)
-    groups: dict[str, dict[str, Bool[np.ndarray, " positions"]]] = {name: {} for name in names}
+    with AttentionMode(unmixed=True):
+        plain = site_hashes(transformer, sites, base)
+    groups: dict[str, dict[str, Bool[np.ndarray, " positions"]]] = {name: {} for name in plain}
     for group, arguments in varied.items():
-        other = hashes_of(arguments)
-        for name in names:
+        with AttentionMode(unmixed=True):
+            other = site_hashes(transformer, sites, arguments)
+        for name in plain:
             groups[name][group] = np.asarray((plain[name] != other[name]).numpy())
     return groups
+
+
+@torch.inference_mode()
+def equal_sites(
+    transformer: nn.Module, sites: Sequence[Site], one: Arguments, other: Arguments
+) -> list[Site]:
+    """Return the sites whose input is bit for bit the same in two calls of equal shapes."""
+    first, second = (site_hashes(transformer, sites, each) for each in (one, other))
+    return [site for site in sites if torch.equal(first[site.module], second[site.module])]
+
+
+def site_hashes(
+    transformer: nn.Module, sites: Sequence[Site], arguments: Arguments
+) -> dict[str, Int[Tensor, " positions"]]:
+    """Return a hash of every position of the input of every site in a pass, by module.
+
+    The activations of all sites together would not fit a small card.
+    """
+    read: dict[str, Tensor] = {}
+
+    def keep(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        rows = inputs[0].reshape(-1, inputs[0].shape[-1])
+        read.setdefault(name, row_hashes(rows + 0).cpu())  # -0 and 0 are one value
+
+    with watched(transformer, {site.module: partial(keep, site.module) for site in sites}):
+        run(transformer, Call(arguments, TokenLayout({})))
+    return read

@@ -25,10 +25,7 @@ from otherview.views.numbers import count, plural
 from otherview.views.plan_needs import print_needs
 from otherview.views.power_sentences import what_it_can_find
 from otherview.views.table_model import Table, print_table
-from otherview.views.vocabulary import UNEQUAL_TOKENS
-
-BLOCKS = ("joint", "single", "text", "self", "cross")
-"""Kinds of blocks in the order of the table."""
+from otherview.views.vocabulary import BLOCK_KINDS, UNEQUAL_TOKENS
 
 
 def print_plan(study: Study) -> None:
@@ -163,7 +160,7 @@ def units_table(sites: Sequence[Site]) -> Table:
     groups = {
         f"{kind} 0-{max(site.block for site in group)}"
         f"{f', {stream}' if kind == 'joint' else ''}": group
-        for kind, stream in sorted(kinds, key=lambda each: BLOCKS.index(each[0]))
+        for kind, stream in sorted(kinds, key=lambda each: list(BLOCK_KINDS).index(each[0]))
         if (group := [s for s in sites if (s.block_kind, s.stream) == (kind, stream)])
     }
     rows = []

@@ -1,0 +1,145 @@
+"""Whole studies of tiny pipelines: words that carry the scene, edits, combined points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import otherview
+from otherview.passes import pipeline_session
+from otherview.passes.denoising import Denoiser, Edit
+from otherview.passes.sessions import session_of
+from otherview.results.reader import RunResult
+from otherview.study import Study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import study_prompts
+from otherview.views.report.page import write_report
+from tests.families import make
+
+SMALL = ("model.dtype=float32", "model.height=64", "model.width=64")
+ITEMS = "creatures.items=[a cat,an owl,an ant,an echolocating dolphin]"
+FEW_EDITS = ("intervention.draws=4", "intervention.curve_draws=2", "intervention.growth=2",
+             "intervention.heads=strongest", "intervention.top=2")  # fmt: skip
+Compose = Callable[..., Study]
+
+
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    """Composes a study of a tiny family in a folder."""
+    models = tmp_path_factory.mktemp("models")
+
+    def composed(family: str, *overrides: str) -> Study:
+        folder = models / f"tiny_{family}"
+        if not folder.is_dir():
+            make(family).pipeline.save_pretrained(folder)
+        words = ("+experiment=kitchen_words", "templates=scene_viewpoint")
+        return otherview.compose_study([*words, f"model.path={folder}", ITEMS, *SMALL, *overrides])
+
+    return composed
+
+
+def page_of(folder: Path) -> str:
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+def test_words_carry_the_scene_on_sd3_and_on_klein(compose: Compose, tmp_path: Path) -> None:
+    pocket = ["+experiment=kitchen_words", "model=pocket", ITEMS, "templates=scene_viewpoint"]
+    for name, study in (("sd3", compose("sd3")), ("pocket", otherview.compose_study(pocket))):
+        assert (study.scene.prompt, study.scene.image) == (None, None)
+        assert all("kitchen" in prompt.text for prompt in study_prompts(study).prompts)
+        result = otherview.run(study, tmp_path / name)
+        assert "remarks" not in result.summary
+        assert not (tmp_path / name / "reference.png").exists()
+        assert result.responses["tokens"].sel(token_group="reference").max() == 0
+        assert np.isfinite(result.heads["t"].to_numpy()).all()
+        assert "reference" not in page_of(tmp_path / name).lower()
+
+
+def test_image_tokens_that_never_met_the_text_have_no_t(compose: Compose) -> None:
+    measured = otherview.measure(compose("z_image"))  # does not pad: batches by length
+    energy = measured.responses.energy
+    first = sum(site.slices for site in measured.responses.sites if site.block_kind == "self")
+    assert [site.block_kind for site in measured.responses.sites][:2] == ["self", "self"]
+    assert (energy[:, :1, :, :first] == energy[:, :, :, :first])[energy[:, :, :, :first] > 0].all()
+    assert any("2 of 7 sites come before any text (self.0 to self.1)" in remark
+               for remark in measured.remarks)  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["sd3", "qwen_image"])
+def test_heads_are_ablated_whether_or_not_prompts_are_padded(
+    family: str, compose: Compose, tmp_path: Path
+) -> None:
+    study = compose(family, "intervention=ablate", *FEW_EDITS)
+    result = otherview.run(study, tmp_path)
+    found, table = result.interventions, pl.read_parquet(tmp_path / "interventions.parquet")
+    assert found is not None
+    assert len(table) == len(result.heads)
+    assert (table["change_test"] > 0).any()
+    assert found["pictures"] == []
+    assert found["sets"][0]["value"] > 0
+    assert "Renderings" not in page_of(tmp_path)
+
+
+def test_an_edit_in_groups_equals_one_by_one(compose: Compose) -> None:
+    study = compose("qwen_image")
+    calls = session_of(study.model).calls(study)
+    assert len(calls.groups()) > 1
+    edit, prompts = Edit(("joint.1.image.0", "joint.0.text.1"), factor=0.0), [3, 0, 7, 5, 1]
+    grouped = Denoiser(calls, batch_size=3).displace(prompts, edit)
+    alone = Denoiser(calls, batch_size=1)
+    torch.testing.assert_close(
+        grouped, torch.cat([alone.displace([prompt], edit) for prompt in prompts])
+    )
+
+
+def test_patching_between_prompts_of_other_lengths_is_refused(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_pass(*_: Any, **__: Any) -> None:
+        raise AssertionError("a pass was run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("otherview.passes.probe.probe", no_pass)
+        for setting in ("intervention=patch", "intervention.how=mean"):
+            kind = () if "=patch" in setting else ("intervention=ablate",)
+            study = compose("qwen_image", *kind, setting, *FEW_EDITS)
+            with pytest.raises(StudyError, match=r"this model does not pad its prompts"):
+                otherview.run(study, tmp_path)
+    patched = compose("sd3", "intervention=patch", *FEW_EDITS)  # pads: any donor fits
+    found = otherview.run(patched, tmp_path / "sd3").interventions
+    assert found is not None
+    assert found["variants"] == ["role", "item"]
+
+
+def test_a_prompt_that_the_tokenizer_does_not_give_back(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("otherview.models.any_model.token_place", lambda *_: None)
+    study = compose("sd3", "+templates@controls.contrasts.other=scene_nouns")
+    result = otherview.run(study, tmp_path / "run")
+    assert pipeline_session.PLACES_UNKNOWN in result.summary["remarks"]
+    assert set(result.summary["tokens"]) == {"text_length"}
+    assert result.controls is not None
+    assert "equal_count" not in result.controls["contrasts"][1]
+    page_of(tmp_path / "run")
+    with pytest.raises(StudyError, match=r"templates\.matched=true cannot be checked"):
+        otherview.measure(compose("sd3", "templates=matched"))
+
+
+def test_a_loaded_pipeline_is_left_as_it_was(compose: Compose, tmp_path: Path) -> None:
+    tiny = make("sd3")
+    before = {name: value.clone() for name, value in tiny.transformer.state_dict().items()}
+    study = compose("sd3", "intervention=ablate", *FEW_EDITS)
+    result = otherview.run(study, tmp_path, pipeline=tiny.pipeline)
+    assert isinstance(result, RunResult)
+    hooks = [each for each in tiny.transformer.modules()
+             if each._forward_pre_hooks or each._forward_hooks]  # fmt: skip
+    assert not hooks
+    assert all(torch.equal(tiny.transformer.state_dict()[k], v) for k, v in before.items())
