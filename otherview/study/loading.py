@@ -90,6 +90,9 @@ class Card:
     float32: list[str] = field(default_factory=list)
     """Parts whose weights are stored in 32 bits; those of the others have 16."""
 
+    unknown: list[str] = field(default_factory=list)
+    """Parts whose size could not be established."""
+
     source: str = ""
     """Page that says so; the card holds for the repository of this page only."""
 

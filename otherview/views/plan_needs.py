@@ -49,7 +49,9 @@ def download_words(model: Model) -> str:
         if card.gated
         else "no log-in"
     )
-    return f"{size:.1f} GB ({parts}); licence {card.licence}: {consent}"
+    parts += "".join(f", {part} of unknown size" for part in card.unknown)
+    least = "more than " if card.unknown else ""
+    return f"{least}{size:.1f} GB ({parts}); licence {card.licence}: {consent}"
 
 
 def memory_table(by_offload: dict[str, list[Stage]]) -> Table:

@@ -16,8 +16,6 @@ from otherview.study.configuration import configuration_folder
 
 NAMES = sorted(file.stem for file in (configuration_folder() / "model").glob("*.yaml"))
 PUBLISHED = [name for name in NAMES if name != "any" and not name.startswith("pocket")]
-SIZE_UNKNOWN = {"wan21_14b"}
-"""Models whose download of the transformer could not be established."""
 
 
 def model_of(name: str) -> Model:
@@ -43,7 +41,8 @@ def test_an_architecture_has_the_size_of_the_download(name: str) -> None:
     assert card.describes(model.repo)
     assert isinstance(getattr(diffusers, card.pipeline), type)
     denoiser = next((part for part in ("transformer", "unet") if part in card.parts_gb), None)
-    assert (denoiser is None) == (name in SIZE_UNKNOWN)
+    assert (denoiser is None) == ("transformer" in card.unknown)
+    assert not set(card.unknown) & set(card.parts_gb)
     kind: Any = getattr(diffusers, config.pop("_class_name"))
     with torch.device("meta"):
         built = kind.from_config(config)
