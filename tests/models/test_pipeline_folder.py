@@ -113,7 +113,7 @@ def test_weights_that_are_stored_quantised_need_their_package(
     content = json.loads(config.read_text()) | {"quantization_config": {"quant_method": "torchao"}}
     config.write_text(json.dumps(content))
     monkeypatch.setattr(own_files, "installed", lambda _: None)
-    with pytest.raises(StudyError, match=r"transformer in .* is quantised by torchao, which is not"):
+    with pytest.raises(StudyError, match=r"transformer in .* is quantised by torchao, which is"):
         LoadedModel(Model(path=str(folder), dtype="float32"))
 
 
