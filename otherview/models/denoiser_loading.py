@@ -25,6 +25,7 @@ from otherview.models.pipeline_folder import (
     SKIPPED,
     denoiser_of,
     denoisers_of,
+    part_variant,
     parts_of,
     pipeline_class_name,
     read_index,
@@ -146,7 +147,7 @@ def read_weights(folder: Path, model: Model, own: Path | None) -> Any:
         denoiser, info = kind.from_pretrained(
             source,
             use_safetensors=True,
-            variant=variant_of(folder) if own is None else None,
+            variant=part_variant(source.parent, source.name),
             output_loading_info=True,
             **options,
         )

@@ -19,6 +19,7 @@ from otherview.models.input_files import as_input
 from otherview.models.out_of_memory import memory_errors
 from otherview.models.own_files import (
     check_loading,
+    check_stored,
     loading_identity,
     own_files,
 )
@@ -39,6 +40,7 @@ class LoadedModel:
         check_loading(model)
         self.folder = hub.settings_folder(model)
         self.revision = weights.weights_identity(self.folder)
+        check_stored(self.folder)
         check_adapters(self.folder, model)
         own = {name: str(file) for name, file in own_files(model).items()}
         named = {"model.path": model.path, **own}

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from otherview.models.hub import own_file
+from otherview.models.pipeline_folder import parts_of, read_json
 from otherview.models.weights import shipped_or_own
 from otherview.study import Model
 from otherview.study.errors import StudyError
@@ -61,6 +62,22 @@ def check_loading(model: Model) -> None:
             "loaded",
             TRANSFORMER,
         )
+
+
+def check_stored(folder: Path) -> None:
+    """Raise StudyError if weights of a pipeline are stored quantised by what is not installed."""
+    for part in parts_of(folder).values():
+        config = folder / part.name / "config.json"
+        if part.kind != "model" or not config.is_file():
+            continue
+        method = str((read_json(config).get("quantization_config") or {}).get("quant_method"))
+        package = PACKAGES.get(method)
+        if package and installed(package) is None:
+            raise StudyError(
+                f"the {part.name} in {folder} is quantised by {package}, which is not installed: "
+                f"`pip install {package}`",
+                "model.repo",
+            )
 
 
 def installed(package: str) -> str | None:

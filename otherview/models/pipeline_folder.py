@@ -209,6 +209,12 @@ def variant_of(folder: Path) -> str | None:
     return next((variant for variant in variants if variant), None)
 
 
+def part_variant(folder: Path, name: str) -> str | None:
+    """Return the variant of weights that one part has in place of full ones, or None."""
+    files = [file.name for file in (folder / name).glob("*.safetensors")]
+    return weight_files(files)[1]
+
+
 def missing_part(folder: Path, *, without: Iterable[str] = ()) -> str | None:
     """Return what is missing or damaged in a pipeline's folder, in words; None if it is whole.
 

@@ -13,7 +13,13 @@ from typing import Any
 
 from otherview.disk.file_content import content_of
 from otherview.models.library_messages import quiet
-from otherview.models.pipeline_folder import INDEX, denoiser_of, parts_of
+from otherview.models.pipeline_folder import (
+    INDEX,
+    denoiser_of,
+    part_variant,
+    parts_of,
+    variant_of,
+)
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
@@ -105,6 +111,7 @@ def load_text_encoder(
             config=config,
             dtype=precision,
             attn_implementation=NAME,
+            variant=part_variant(folder, "text_encoder"),
             local_files_only=True,
             use_safetensors=True,
             **({} if quantised is None else {"quantization_config": quantised}),
@@ -132,6 +139,7 @@ def load_image_side(folder: Path, device: str, dtype: str, transformer: Any = No
             text_encoder=None,
             tokenizer=None,
             dtype=getattr(torch, dtype),
+            variant=variant_of(folder),
             local_files_only=True,
             use_safetensors=True,
             **({} if transformer is None else {"transformer": transformer}),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from otherview.models import weights
+from otherview.models import own_files, weights
 from otherview.models.hub import settings_folder
+from otherview.models.loaded import LoadedModel
 from otherview.models.pipeline_folder import denoiser_of, pipeline_class_name
 from otherview.study import Model
 from otherview.study.errors import StudyError
@@ -80,6 +83,38 @@ def test_weights_that_come_from_elsewhere_are_not_asked_for(
     (folder / TRANSFORMER).unlink()
     loading = Loading(transformer=str(pocket_folder / TRANSFORMER))
     assert settings_folder(Model(path=str(folder), loading=loading)) == folder
+
+
+def test_variants_are_loaded_where_there_are_no_full_weights(
+    pocket_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pocket"
+    shutil.copytree(pocket_folder, folder)
+    for file in folder.rglob("*.safetensors"):
+        file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
+    model = Model(path=str(folder), dtype="float32")
+    loaded = LoadedModel(model)
+    own = LoadedModel(Model(path=str(pocket_folder), dtype="float32"))
+    for one, other in (
+        (loaded.text_encoder, own.text_encoder),
+        (loaded.pipeline.transformer, own.pipeline.transformer),
+        (loaded.pipeline.vae, own.pipeline.vae),
+    ):
+        weights_of = other.state_dict()
+        assert all(torch.equal(value, weights_of[k]) for k, value in one.state_dict().items())
+
+
+def test_weights_that_are_stored_quantised_need_their_package(
+    pocket_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pocket"
+    shutil.copytree(pocket_folder, folder)
+    config = folder / "transformer" / "config.json"
+    content = json.loads(config.read_text()) | {"quantization_config": {"quant_method": "torchao"}}
+    config.write_text(json.dumps(content))
+    monkeypatch.setattr(own_files, "installed", lambda _: None)
+    with pytest.raises(StudyError, match=r"transformer in .* is quantised by torchao, which is"):
+        LoadedModel(Model(path=str(folder), dtype="float32"))
 
 
 def test_identity_and_class_are_those_of_the_pipeline(pocket_folder: Path, tmp_path: Path) -> None:
