@@ -119,7 +119,8 @@ def print_plan(study: Study) -> None:
         f"transformer FLOPs   {scaled(flops)}FLOP per prompt, {scaled(flops * calls)}FLOP in all"
     )
     console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
-    print_needs(study, flops * calls, console)
+    draws = reference is not None and study.scene.prompt is not None
+    print_needs(study, flops * calls, console, draws=draws)
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
 

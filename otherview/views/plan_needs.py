@@ -18,8 +18,8 @@ REACHED = 0.5
 OFFLOADS = ("none", "model", "group")
 
 
-def print_needs(study: Study, flops: float, console: Console) -> None:
-    """Print the needs of a study of `flops` floating-point operations."""
+def print_needs(study: Study, flops: float, console: Console, *, draws: bool) -> None:
+    """Print the needs of a study of `flops` operations, which may draw its reference image."""
     model = study.model
     seconds = ", ".join(
         f"{duration(flops / (REACHED * teraflops * 1e12))} on {name}"
@@ -31,7 +31,6 @@ def print_needs(study: Study, flops: float, console: Console) -> None:
     if model.path is None:
         console.print(f"download            {download_words(model)}")
     chosen = model.loading.offload
-    draws = study.scene.prompt is not None
     offloads = dict.fromkeys((chosen, *OFFLOADS))
     by_offload = {offload: stages(model, offload, draws=draws) for offload in offloads}
     if by_offload[chosen]:
