@@ -148,36 +148,42 @@ def count_near(
     return count
 
 
+@inlined
+def rows_of_six(
+    codes: UInt8[np.ndarray, "patterns tables"], pattern: np.uint64, first: np.uint64
+) -> Rows:
+    """The rows that a pattern takes in the six tables from `first` on."""
+    return (
+        np.uint64(codes[pattern, first]),
+        np.uint64(codes[pattern, first + np.uint64(1)]),
+        np.uint64(codes[pattern, first + np.uint64(2)]),
+        np.uint64(codes[pattern, first + np.uint64(3)]),
+        np.uint64(codes[pattern, first + np.uint64(4)]),
+        np.uint64(codes[pattern, first + np.uint64(5)]),
+    )
+
+
+@inlined
+def sum_of_six(
+    tables: Int[np.ndarray, "tables 32 64"], first: np.uint64, rows: Rows, lane: np.uint64
+) -> Integer:
+    """Sum of one lane over the six tables from `first` on."""
+    return (
+        tables[first, rows[0], lane]
+        + tables[first + np.uint64(1), rows[1], lane]
+        + tables[first + np.uint64(2), rows[2], lane]
+        + tables[first + np.uint64(3), rows[3], lane]
+        + tables[first + np.uint64(4), rows[4], lane]
+        + tables[first + np.uint64(5), rows[5], lane]
+    )
+
+
 def tally_kernel(integer: type[np.integer[Any]]) -> Callable[..., None]:
-    """The kernel that adds sums in `integer`s, np.int16 or np.int32."""
+    """The kernel that adds sums in `integer`s, np.int16 or np.int32.
 
-    @inlined
-    def rows_of_six(
-        codes: UInt8[np.ndarray, "patterns tables"], pattern: np.uint64, first: np.uint64
-    ) -> Rows:
-        """The rows that a pattern takes in the six tables from `first` on."""
-        return (
-            np.uint64(codes[pattern, first]),
-            np.uint64(codes[pattern, first + np.uint64(1)]),
-            np.uint64(codes[pattern, first + np.uint64(2)]),
-            np.uint64(codes[pattern, first + np.uint64(3)]),
-            np.uint64(codes[pattern, first + np.uint64(4)]),
-            np.uint64(codes[pattern, first + np.uint64(5)]),
-        )
-
-    @inlined
-    def sum_of_six(
-        tables: Int[np.ndarray, "tables 32 64"], first: np.uint64, rows: Rows, lane: np.uint64
-    ) -> Integer:
-        """Sum of one lane over the six tables from `first` on."""
-        return integer(
-            tables[first, rows[0], lane]
-            + tables[first + np.uint64(1), rows[1], lane]
-            + tables[first + np.uint64(2), rows[2], lane]
-            + tables[first + np.uint64(3), rows[3], lane]
-            + tables[first + np.uint64(4), rows[4], lane]
-            + tables[first + np.uint64(5), rows[5], lane]
-        )
+    Its closure is part of the key of its machine code on disk, and holds no kernels: the key of
+    one differs from process to process, so that the code would be compiled again in each.
+    """
 
     @compiled
     def tally(
@@ -219,13 +225,13 @@ def tally_kernel(integer: type[np.integer[Any]]) -> Callable[..., None]:
                     for table in range(0, number - GROUP, GROUP):
                         rows = rows_of_six(codes, pattern, np.uint64(table))
                         for lane in range(LANES):
-                            others[np.uint64(lane)] += sum_of_six(
-                                tables, np.uint64(table), rows, np.uint64(lane)
+                            others[np.uint64(lane)] += integer(
+                                sum_of_six(tables, np.uint64(table), rows, np.uint64(lane))
                             )
                 rows = rows_of_six(codes, pattern, last)
                 top = integer(0)
                 for lane in range(LANES):
-                    found = sum_of_six(tables, last, rows, np.uint64(lane))
+                    found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
                     found = integer(abs(integer(found + others[np.uint64(lane)])))
                     top = max(top, found)
                 before = largest[pattern]
@@ -240,7 +246,7 @@ def tally_kernel(integer: type[np.integer[Any]]) -> Callable[..., None]:
                         continue
                     at_least = at_most = integer(0)
                     for lane in range(LANES):
-                        found = sum_of_six(tables, last, rows, np.uint64(lane))
+                        found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
                         found = integer(abs(integer(found + others[np.uint64(lane)])))
                         at_most += integer(found > possible[level])
                         at_least += integer(found > certain[level])
@@ -250,7 +256,7 @@ def tally_kernel(integer: type[np.integer[Any]]) -> Callable[..., None]:
                 if not (raises or settles or some_near):
                     continue
                 for lane in range(LANES):
-                    found = sum_of_six(tables, last, rows, np.uint64(lane))
+                    found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
                     sums[np.uint64(lane)] = abs(integer(found + others[np.uint64(lane)]))
                 if raises:
                     largest[pattern] = exact_largest(

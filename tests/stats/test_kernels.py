@@ -1,4 +1,4 @@
-"""A cache of compiled kernels whose files are damaged."""
+"""The cache of compiled kernels: it is used, and its files may be damaged."""
 
 import os
 import subprocess
@@ -21,6 +21,20 @@ def run(cache: Path, program: str = PROGRAM) -> str:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+    program = """
+import numpy as np
+from otherview.stats import sign_flip_test
+values = np.random.default_rng(0).normal(size=(130, 4))
+print([sign_flip_test(part, flips=64).critical_t for part in (values, values[:9])])
+"""
+    first = run(tmp_path, program)
+    files = {file: file.read_bytes() for file in tmp_path.rglob("*.nb?")}
+    assert any("tally" in file.name for file in files)
+    assert run(tmp_path, program) == first
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.nb?")} == files
 
 
 @pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
