@@ -137,7 +137,7 @@ def test_results_of_another_version_are_said_and_made_anew_when_asked(
         (["sed=0,1"], "no setting is called sed; did you mean seed?"),
         (["templates=viewpoint,none"], "no templates is called none"),
         (["scene.image=no.png,otherview:pocket/kitchen.png"], "scene.image=no.png does not exist"),
-        (["hydra/launcher=slrum"], "no hydra/launcher is called slrum; there are: basic, local"),
+        (["hydra/launcher=slrum"], "no hydra/launcher is called slrum; did you mean slurm?"),
         (["hydra/launcher=slurm", "hydra.launcher.workers=0"], "hydra.launcher.workers=0"),
         (["hydra.launcher.rerun=maybe"], "hydra.launcher.rerun=maybe: choose one of missing"),
     ],
