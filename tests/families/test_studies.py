@@ -119,6 +119,22 @@ def test_patching_between_prompts_of_other_lengths_is_refused(
     assert found["variants"] == ["role", "item"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("intervention=ablate", "intervention.steps=2"), r"set intervention\.steps=1"),
+        (("intervention=scale", "intervention.guidance_scale=4"), r"guidance_scale=1"),
+        (("model.compile=true",), r"model\.compile=true is for FLUX\.2 Klein"),
+    ],
+)
+def test_what_only_klein_can_is_refused(
+    settings: tuple[str, ...], said: str, compose: Compose, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match=said) as raised:
+        otherview.run(compose("sd3", *settings), tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_prompt_that_the_tokenizer_does_not_give_back(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
