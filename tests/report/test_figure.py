@@ -12,7 +12,6 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from otherview.results.reader import read_result
@@ -86,10 +85,9 @@ def test_a_map_names_blocks_of_any_kind_in_the_order_of_the_network(width: float
     ]  # fmt: skip
     with figure_style():
         drawing = map_of(pl.DataFrame(rows), [], width, "Heads.")
-        renderer = FigureCanvasAgg(drawing.canvas).get_renderer()
         axes = drawing.canvas.axes[0]
         texts = [each for each in axes.texts if "block" not in each.get_text()]
-        boxes = [each.get_window_extent(renderer) for each in texts]
+        boxes = [each.get_window_extent() for each in texts]
     assert [each.get_text() for each in texts] == [
         "text", "self\nimage", "joint\nimage", "joint\ntext", "single\nall tokens", "cross\nimage"
     ]  # fmt: skip
