@@ -21,8 +21,8 @@ class Measure:
     """Whether a larger value means more effect."""
 
 
-CHANGE = Measure("change", "change of the predicted velocity", "of its norm")
-COSINE = Measure("cosine", "cosine with the intact velocity", "", larger_is_more=False)
+CHANGE = Measure("change", "change of the prediction", "of its norm")
+COSINE = Measure("cosine", "cosine with the intact prediction", "", larger_is_more=False)
 TOWARD = Measure("toward", "movement toward the other role's prediction", "share of the way")
 OF_EVERY_MODEL = (CHANGE, COSINE, TOWARD)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NOTHING = 0.1
-"""Change of the predicted velocity up to which an edit may count as doing nothing."""
+"""Change of the prediction up to which an edit may count as doing nothing."""
 
 
 class Effect(StrEnum):

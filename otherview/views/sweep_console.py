@@ -60,6 +60,8 @@ def print_group(combined: Mapping[str, Any], group: Mapping[str, Any], console: 
     )
     if "null_of" in group:
         console.print(f"a null model of {group['null_of']}", style="yellow")
+    for remark in group.get("remarks", []):
+        console.print(remark, style="yellow")
     for unit_set in group["results"]:
         for sentence in answers(group, unit_set):
             console.print(sentence)

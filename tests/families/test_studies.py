@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import otherview
 from otherview.passes import pipeline_session
@@ -19,6 +20,7 @@ from otherview.results.reader import RunResult
 from otherview.study import Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts
+from otherview.sweep.combine import combine
 from otherview.views.report.page import write_report
 from tests.families import make
 
@@ -117,6 +119,22 @@ def test_patching_between_prompts_of_other_lengths_is_refused(
     assert found["variants"] == ["role", "item"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("intervention=ablate", "intervention.steps=2"), r"set intervention\.steps=1"),
+        (("intervention=scale", "intervention.guidance_scale=4"), r"guidance_scale=1"),
+        (("model.compile=true",), r"model\.compile=true is for FLUX\.2 Klein"),
+    ],
+)
+def test_what_only_klein_can_is_refused(
+    settings: tuple[str, ...], said: str, compose: Compose, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match=said) as raised:
+        otherview.run(compose("sd3", *settings), tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_prompt_that_the_tokenizer_does_not_give_back(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +149,34 @@ def test_a_prompt_that_the_tokenizer_does_not_give_back(
     page_of(tmp_path / "run")
     with pytest.raises(StudyError, match=r"templates\.matched=true cannot be checked"):
         otherview.measure(compose("sd3", "templates=matched"))
+
+
+def test_points_of_heads_of_two_widths_combine(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("otherview.models.any_model.token_place", lambda *_: None)
+    sweep, tables = tmp_path / "sweep", []
+    for seed in (0, 1):
+        study = compose("sana", f"seed={seed}", "+model.call.use_resolution_binning=false")
+        folder = sweep / f"sana-{seed:08x}"
+        tables.append(otherview.run(study, folder).heads)
+        (folder / ".hydra").mkdir()
+        OmegaConf.save(OmegaConf.structured(study), folder / ".hydra" / "config.yaml")
+    assert len(set(tables[0]["channel_stop"] - tables[0]["channel_start"])) == 2
+    (group,) = combine(sweep)["groups"]
+    found = pl.read_parquet(sweep / "combined_heads.parquet").filter(kind="contrast")
+    assert found["unit"].to_list() == tables[0]["unit"].to_list()
+    both = np.mean([table["mean_difference"].to_numpy() for table in tables], axis=0)
+    np.testing.assert_allclose(found["mean_difference"].to_numpy(), both, atol=1e-12)
+    assert "equal_count" not in group["contrasts"][0]
+    assert pipeline_session.PLACES_UNKNOWN in group["remarks"]
+    assert any("attention is linear" in remark for remark in group["remarks"])
+    scenes = next(row["sentence"] for row in group["generalises"] if row["over"] == "scenes")
+    assert scenes.startswith("No reference image")
+    page = page_of(sweep).lower()
+    assert "does not give its prompts back" in page
+    assert "reference image" not in page.replace("no reference image", "")
 
 
 def test_a_loaded_pipeline_is_left_as_it_was(compose: Compose, tmp_path: Path) -> None:

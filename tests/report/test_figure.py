@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from contextlib import suppress
@@ -9,12 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from otherview.results.reader import read_result
 from otherview.views.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
-from otherview.views.figures.style import WIDTHS
+from otherview.views.figures.head_map import map_of
+from otherview.views.figures.style import WIDTHS, figure_style
 from otherview.views.numbers import count, percent, significant
 from tests.conftest import Program
 
@@ -67,6 +70,31 @@ def test_every_figure_is_drawn_from_a_run_or_a_sweep(
             with Image.open(out) as image:
                 assert np.asarray(image.convert("L")).min() < 100
     assert drawn
+
+
+@pytest.mark.parametrize("width", WIDTHS.values())
+def test_a_map_names_blocks_of_any_kind_in_the_order_of_the_network(width: float) -> None:
+    groups = [("text", "text", 2), ("self", "image", 1), ("joint", "image", 20),
+              ("joint", "text", 20), ("single", "all", 40), ("cross", "image", 3)]  # fmt: skip
+    rows = [
+        {"unit": f"{kind}.{block}.{stream}.{head}", "block_kind": kind, "stream": stream,
+         "block": block, "head": head, "g": None if kind == "self" else 0.1 * head}
+        for kind, stream, blocks in groups
+        for block in range(blocks)
+        for head in range(4)
+    ]  # fmt: skip
+    with figure_style():
+        drawing = map_of(pl.DataFrame(rows), [], width, "Heads.")
+        axes = drawing.canvas.axes[0]
+        texts = [each for each in axes.texts if "block" not in each.get_text()]
+        boxes = [each.get_window_extent() for each in texts]
+    assert [each.get_text() for each in texts] == [
+        "text", "self\nimage", "joint\nimage", "joint\ntext", "single\nall tokens", "cross\nimage"
+    ]  # fmt: skip
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(drawing.canvas.bbox.contains(box.x0, box.y1) for box in boxes)
+    assert "cross, image tokens read the text" in drawing.caption
+    assert "Hatched heads have no variance." in drawing.caption
 
 
 def test_an_unknown_figure_and_an_unknown_ending_are_refused(

@@ -124,7 +124,8 @@ def test_a_run_tracks_itself_and_its_identity_is_unchanged(
     [
         (
             "tracking=onlin",
-            "error: no tracking is called onlin; did you mean online?",
+            "error: no tracking is called onlin; did you mean online? "
+            "There are: off, offline, online",
         ),
         ("tracking.mode=on", "error: tracking.mode=on: choose one of offline, online, off"),
         ("+tracking.projct=x", "error: no setting is called tracking.projct; did you mean"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -49,13 +49,23 @@ def group_summary(group: Group, tested: Mapping[str, Tested]) -> dict[str, Any]:
         },
         "results": {name: result_summary(group, each) for name, each in tested.items()},
         "generalises": generalises(group, next(iter(tested.values()))),
-        **given(null_of=study.model.null_of, axis=study.creatures.axis),
+        **given(
+            null_of=study.model.null_of,
+            axis=study.creatures.axis,
+            remarks=list(dict.fromkeys(r for point in group.points for r in point.remarks)) or None,
+        ),
     }
 
 
 def given(**values: Any) -> dict[str, Any]:
     """Return those of `values` that are not None: what was not computed is absent."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def all_true(known: Iterable[bool | None]) -> bool | None:
+    """Return whether all are true; None where one is not known."""
+    values = list(known)
+    return None if None in values else all(values)
 
 
 def contrast_summary(contrast: Contrast) -> dict[str, Any]:
@@ -65,9 +75,11 @@ def contrast_summary(contrast: Contrast) -> dict[str, Any]:
         "control": contrast.templates.prompts("control"),
         "seeds": contrast.seeds,
         "points": [point.name for point in contrast.points],
-        "equal_count": all(point.equal_count for point in contrast.points),
-        "equal_item_position": all(point.equal_item_position for point in contrast.points),
-        **given(placebo=contrast.placebo),
+        **given(
+            equal_count=all_true(point.equal_count for point in contrast.points),
+            equal_item_position=all_true(point.equal_item_position for point in contrast.points),
+            placebo=contrast.placebo,
+        ),
     }
 
 

@@ -58,8 +58,11 @@ class Point:
     finished: str
     otherview: str
     commit: str | None
-    equal_count: bool
-    equal_item_position: bool
+    equal_count: bool | None
+    equal_item_position: bool | None
+    """None where the tokenizer does not tell."""
+    remarks: tuple[str, ...]
+    """What a reader should know of its passes."""
 
     @property
     def name(self) -> str:
@@ -137,8 +140,9 @@ def point_of(folder: Path, summary: Mapping[str, Any], configs: dict[str, Config
         finished=provenance["finished"],
         otherview=provenance["otherview"],
         commit=provenance.get("commit"),
-        equal_count=tokens.get("equal_count", False),
-        equal_item_position=tokens.get("equal_item_position", False),
+        equal_count=tokens.get("equal_count"),
+        equal_item_position=tokens.get("equal_item_position"),
+        remarks=tuple(summary.get("remarks", ())),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from otherview.results.writing import REFERENCE
 from otherview.sweep.combine.group_tests import Tested, role_note
 from otherview.sweep.combine.groups import Group
 
@@ -73,6 +74,12 @@ def within(strata: int) -> str:
 
 def about_scenes(group: Group) -> dict[str, str]:
     scene = group.study.scene
+    if not (group.points[0].folder / REFERENCE).is_file():
+        return row(
+            "scenes",
+            "not tested",
+            "No reference image: the scene is in the wordings alone. Other scenes may differ.",
+        )
     image = "One reference image"
     if scene.prompt is not None and len(group.balanced_seeds) > 1:
         image = "One scene, of which each seed draws its own reference image"

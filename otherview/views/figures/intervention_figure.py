@@ -71,7 +71,7 @@ def draw_sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -
 def draw_singles(axes: Axes, heads: pl.DataFrame) -> None:
     chosen = heads["selected"].to_numpy().astype(bool)
     x, y = heads["change_test"].to_numpy(), heads["change_control"].to_numpy()
-    largest = float(np.nanmax([*x, *y], initial=0.01)) * 1.12
+    largest = (float(np.nanmax([*x, *y], initial=0.0)) or 0.01) * 1.12
     axes.plot([0, largest], [0, largest], color=RULE, linewidth=0.8, zorder=0)
     for which, colour, face, name in (
         (~chosen, MUTED, "none", "not selected"), (chosen, ORANGE, ORANGE, "selected"),
