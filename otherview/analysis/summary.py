@@ -21,7 +21,7 @@ from otherview.study import TOKEN_GROUPS, Study, settings_of
 
 ONE_PAIR = (
     "One pair of wordings cannot tell the role from the wording, because any two wordings differ: "
-    "templates=nouns takes eight wordings per role and tests the role."
+    "templates={} takes eight wordings per role and tests the role."
 )
 
 
@@ -66,7 +66,8 @@ def summary_of(
     if study.templates.placebo is not None:
         summary["contrast"]["placebo"] = study.templates.placebo
     if not any("role_test" in result for result in summary["results"].values()):
-        summary["role_note"] = ONE_PAIR
+        in_words = study.scene.prompt is None and study.scene.image is None
+        summary["role_note"] = ONE_PAIR.format("scene_nouns" if in_words else "nouns")
     if study.creatures.axis is not None:
         summary["axis"] = study.creatures.axis
         summary["text_axis"] = text_axis(measurement)

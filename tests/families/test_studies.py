@@ -57,6 +57,7 @@ def test_words_carry_the_scene_on_sd3_and_on_klein(compose: Compose, tmp_path: P
         assert all("kitchen" in prompt.text for prompt in study_prompts(study).prompts)
         result = otherview.run(study, tmp_path / name)
         assert "remarks" not in result.summary
+        assert "templates=scene_nouns takes eight" in result.summary["role_note"]
         assert not (tmp_path / name / "reference.png").exists()
         assert result.responses["tokens"].sel(token_group="reference").max() == 0
         assert np.isfinite(result.heads["t"].to_numpy()).all()
