@@ -81,15 +81,17 @@ def draw_called(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 
 def draw_shares(axes: Axes, shares: list[dict[str, float]], columns: int) -> None:
+    present = [name for name in GROUP_COLOURS if any(each.get(name) for each in shares)]
     for place, of_groups in enumerate(shares):
         start = 0.0
-        for name, colour in GROUP_COLOURS.items():
+        for name in present:
             share = of_groups.get(name, 0.0)
-            axes.barh(place, share, left=start, height=0.55, color=colour, alpha=0.85,
+            axes.barh(place, share, left=start, height=0.55, color=GROUP_COLOURS[name], alpha=0.85,
                       label=name if place == 0 else None)  # fmt: skip
             start += share
     share_axis(axes, "share of the change, by token group", (0, 0.5, 1))
-    panel_legend(axes, columns)
+    if present:
+        panel_legend(axes, columns)
 
 
 def panel_legend(axes: Axes, columns: int) -> None:
