@@ -45,7 +45,7 @@ def test_a_wording_of_two_contrasts_counts_in_the_larger_one() -> None:
     contrasts = []
     for name in ("matched", "nouns", "viewpoint"):
         study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={name}"])
-        point = Point(Path(name), Config(study, {}, ""), 0, "", "", "", None, True, True)
+        point = Point(Path(name), Config(study, {}, ""), 0, "", "", "", None, True, True, ())
         contrasts.append(Contrast(name, (point,)))
     wordings = role_wordings(Group("id", "title", {}, tuple(contrasts)))
     found = {w.text.removeprefix("Render this kitchen "): w.stratum for w in wordings}
