@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"  # run and plan set it for Hydra
     try:
-        code = dispatch(words)
-        sys.stdout.flush()
+        code = flushed(words)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -52,6 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wants_tracebacks or error.filename is None:
             raise
         return failed(f"{error.strerror}: {error.filename}")
+    return code
+
+
+def flushed(words: Sequence[str]) -> int:
+    """Return the exit code of `dispatch` once all output is written.
+
+    Help that a parser prints ends in SystemExit; what is still buffered then would fail at exit.
+    """
+    try:
+        code = dispatch(words)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
     return code
 
 

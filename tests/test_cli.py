@@ -81,6 +81,7 @@ def test_ctrl_c_while_a_command_is_still_loading_is_one_line(
 
 def test_nobody_who_reads_any_more_is_no_error(tmp_path: Path) -> None:
     closed = "import os, sys\nr, w = os.pipe()\nos.close(r)\nos.dup2(w, 1)"
-    for words in (["--help"], ["plan", "+experiment=kitchen"], ["run", "--help"]):
+    short = ["run", "--hydra-help"]  # fits into a buffer, and is written at exit only
+    for words in (["--help"], short, ["plan", "+experiment=kitchen"], ["run", "--help"]):
         done = run(closed, tmp_path, *words)
         assert (done.returncode, done.stderr) == (CLOSED_PIPE, ""), words

@@ -30,8 +30,9 @@ def result(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     folder = cwd / "small"
     slices = pl.read_parquet(folder / "slices16.parquet").select(
-        "unit", "block_kind", "block", "channel_kind", "t", "p_stepdown"
-    )
+        "unit", "block_kind", "block", "channel_kind", "channel_start", "channel_stop", "t",
+        "p_stepdown",
+    )  # fmt: skip
     slices.sample(ROWS, with_replacement=True, seed=0).write_parquet(folder / "slices16.parquet")
     reseal(folder / "summary.json")
     return folder
