@@ -147,8 +147,7 @@ class AnyModel:
         stubs = {}
         for name, kind in denoiser_loading.denoiser_classes(folder).items():
             config = denoiser_loading.denoiser_config(folder, name)
-            stubs[name] = without_weights(kind, config, dtype)
-            stubs[name].placed = torch.device(self._loaded.device)
+            stubs[name] = without_weights(kind, config, dtype, self._loaded.device)
         return stubs
 
     def draw(self, model: Model, scene: Scene, seed: int) -> Image:

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 
 from otherview.models.arguments import Arguments, copied
 from otherview.models.out_of_memory import is_out_of_memory
+from otherview.models.pipeline_folder import DENOISERS
 from otherview.study.errors import StudyError
-
-DENOISERS = ("transformer", "unet")
-"""Names of the part of a pipeline that is called once per denoising step."""
 
 
 class Stop(BaseException):
@@ -148,20 +146,19 @@ def inner_models(encoder: nn.Module) -> list[nn.Module]:
 
 
 def without_weights(
-    denoiser_class: type[Any], config: Mapping[str, Any], dtype: torch.dtype
+    denoiser_class: type[Any],
+    config: Mapping[str, Any],
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
 ) -> Any:
     """Return a transformer of a class and config on the meta device, in place of a loaded one.
 
-    To its pipeline it is on the CPU or on whatever `placed` says, in `dtype`.
+    To its pipeline it is on `device`, in `dtype`.
     """
     stub: Any = type(
         denoiser_class.__name__,
         (denoiser_class,),
-        {
-            "placed": torch.device("cpu"),
-            "device": property(lambda self: self.placed),
-            "dtype": dtype,
-        },
+        {"device": torch.device(device), "dtype": dtype},
     )
     with torch.device("meta"):
         return stub.from_config(dict(config))

@@ -25,6 +25,7 @@ TEXT_OUTPUTS = ("to_add_out", "to_out_t", "txt_out_proj")
 """Names of the out-projection of the text stream of a joint attention."""
 OUTSIDE = "proj_out"
 """The out-projection of a single block of the FLUX.1 kind, beside its attention."""
+UNET_ORDER = ("down_blocks", "mid_block", "up_blocks")
 SEES: dict[BlockKind, dict[Stream, tuple[str, ...]]] = {
     "joint": {"image": ("target", "reference"), "text": ("text", "pad")},
     "single": {"all": ("text", "pad", "target", "reference")},
@@ -140,14 +141,12 @@ def is_joint(attention: nn.Module) -> bool:
 
 def in_order(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module]]:
     """Return modules as they run: a UNet lists its middle block last."""
-    return sorted(
-        modules.items(),
-        key=lambda item: (
-            ("dow", "mid", "up_").index(item[0][:3])
-            if item[0].startswith(("down_blocks", "mid_block", "up_blocks"))
-            else -1
-        ),
-    )
+
+    def place(item: tuple[str, nn.Module]) -> int:
+        part = item[0].split(".")[0]
+        return UNET_ORDER.index(part) if part in UNET_ORDER else -1
+
+    return sorted(modules.items(), key=place)
 
 
 def block_kind(name: str, attention: nn.Module, cross: set[str], joint: set[str]) -> BlockKind:

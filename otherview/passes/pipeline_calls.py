@@ -57,9 +57,9 @@ class PipelineCalls:
     """The calls of a study's prompts, as their pipeline makes them at its first step.
 
     `load` returns the transformer, on the device, with the attention that diffusers calls
-    `attention`; it is called when the first pass needs it. Calls
-    of any other step, and pictures, are not made. Raises StudyError for prompts whose first
-    transformer call has other rows than one, which is guidance.
+    `attention`; it is called when the first pass needs it. Calls of any other step, and pictures,
+    are not made. Raises StudyError for prompts whose first transformer call has other rows than
+    one, which is guidance.
     """
 
     guided = decodes = False
