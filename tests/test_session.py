@@ -12,7 +12,7 @@ import pytest
 
 from otherview.models import weights
 from otherview.passes.measure import Measurement, measure
-from otherview.passes.session import Session
+from otherview.passes.session import Session, reference_name
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from tests.conftest import THREE_CREATURES
@@ -108,3 +108,11 @@ def test_a_session_refuses_a_study_of_another_model(small_study: Study) -> None:
     other = replace(small_study.model, path="otherview:pocket/checkpoints/pocket_random")
     with pytest.raises(ValueError, match="this session is of"):
         measure(replace(small_study, model=other), session=Session(small_study.model))
+
+
+def test_a_drawn_reference_belongs_to_how_the_weights_are_loaded(small_study: Study) -> None:
+    model = small_study.model
+    loading = replace(model.loading, offload="group")
+    others = [model, replace(model, loading=loading), replace(model, call={"guidance_scale": 2.0})]
+    names = {reference_name(replace(small_study, model=each), "revision") for each in others}
+    assert len(names) == 3

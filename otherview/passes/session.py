@@ -259,9 +259,8 @@ def text_groups(study: Study) -> list[TextGroup]:
 
 def reference_name(study: Study, revision: str) -> str:
     """Return the name of a drawn reference image: a hash of everything that decides it."""
-    model = {
-        name: getattr(study.model, name)
-        for name in ("dtype", "height", "width", "text_length", "text_batch_size", "attention")
-    }
+    settings = asdict(study.model) | {"text_batch_size": study.model.text_batch_size}
+    decide = ("dtype", "height", "width", "text_length", "text_batch_size", "attention", "call")
+    model = {name: settings[name] for name in (*decide, "loading")}
     content = [asdict(study.scene), model, study.seed, revision]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
