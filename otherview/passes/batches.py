@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -55,6 +55,20 @@ def halving(
             size = len(done[0])
         yield done
         start = done[0].stop
+
+
+def halving_by_group(
+    lengths: Sequence[int], size: int, run: Callable[[range], tuple[range, Done]]
+) -> Iterator[tuple[range, Done]]:
+    """As `halving`, over groups of `lengths` rows, one after the other, that share no batch."""
+    start = 0
+    for length in lengths:
+        stop = start + length
+        for rows, done in halving(stop, size, run, start):
+            if rows.stop < stop:
+                size = min(size, len(rows))
+            yield rows, done
+        start = stop
 
 
 def within_memory(run: Callable[[Argument], Done], argument: Argument) -> Done | None:

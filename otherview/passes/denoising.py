@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from otherview.models.calls import Calls, Latents
-from otherview.passes.batches import halving
+from otherview.passes.batches import halving_by_group
 from otherview.passes.editing import Editing, patch, record, scale
 from otherview.passes.transformer import run
 
@@ -80,13 +80,9 @@ class Denoiser:
             batch = [prompts[order[row]] for row in rows]
             return rows, self._displace(batch, edit)
 
-        start, size = 0, self._batch_size
-        for group in groups:
-            stop = start + len(group)
-            for rows, moved in halving(stop, size, displaced, start):
-                found.append(moved)
-                size = min(size, len(rows)) if rows.stop < stop else size
-            start = stop
+        lengths = [len(group) for group in groups]
+        for _, moved in halving_by_group(lengths, self._batch_size, displaced):
+            found.append(moved)
         return torch.cat(found)[torch.tensor(order).argsort()]
 
     @torch.inference_mode()

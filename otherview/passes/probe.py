@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.encodings import text_distances
 from otherview.models.sites import first_slices
-from otherview.passes.batches import halving
+from otherview.passes.batches import halving_by_group
 from otherview.passes.capture import NonFiniteActivationError, capture, compiled_capture
 from otherview.passes.responses import Responses
 from otherview.passes.transformer import run
@@ -79,15 +80,14 @@ def probe(
                 unfinished.put(rows.start, energy)
             return rows, energy
 
-        start = 0
-        for group in groups:
-            for rows, energy in halving(start + len(group), sizes[-1], measured, start):
-                energies.append(energy)
-                tokens.append(calls.counts([order[row] for row in rows]))
-                if len(rows) < sizes[-1] and rows.stop < start + len(group):
-                    sizes.append(len(rows))
-                progress("probing items", rows.stop // conditions, len(prompts.items))
-            start += len(group)
+        lengths = [len(group) for group in groups]
+        ends = set(accumulate(lengths))
+        for rows, energy in halving_by_group(lengths, batch_size, measured):
+            energies.append(energy)
+            tokens.append(calls.counts([order[row] for row in rows]))
+            if len(rows) < sizes[-1] and rows.stop not in ends:
+                sizes.append(len(rows))
+            progress("probing items", rows.stop // conditions, len(prompts.items))
     back = np.argsort(order)
     level, timestep = calls.start
     shape = (len(prompts.items), conditions)
