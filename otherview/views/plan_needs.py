@@ -69,9 +69,11 @@ def memory_table(by_offload: dict[str, list[Stage]]) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that fits it: 40 s, 12 min, 3 h."""
+    """Return a time in the unit that fits it: under 1 s, 40 s, 12 min, 3 h."""
+    if seconds < 1:
+        return "under 1 s"
     if seconds < 100:
-        return f"{max(seconds, 1):.0f} s"
+        return f"{seconds:.0f} s"
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h"
