@@ -21,13 +21,13 @@ OFFLOADS = ("none", "model", "group")
 def print_needs(study: Study, flops: float, console: Console, *, draws: bool) -> None:
     """Print the needs of a study of `flops` operations, which may draw its reference image."""
     model = study.model
-    seconds = ", ".join(
-        f"{duration(flops / (REACHED * teraflops * 1e12))} on {name}"
-        for name, teraflops in CARDS.items()
-    )
-    console.print(
-        f"time of the passes  about {seconds}, if half of their peak in 16 bits is reached"
-    )
+    seconds = {name: flops / (REACHED * teraflops * 1e12) for name, teraflops in CARDS.items()}
+    if max(seconds.values()) < 1:
+        taken = f"under 1 s on {', '.join(seconds)}"
+    else:
+        each = (f"{duration(needed)} on {name}" for name, needed in seconds.items())
+        taken = f"about {', '.join(each)}"
+    console.print(f"time of the passes  {taken}, if half of their peak in 16 bits is reached")
     if model.path is None:
         console.print(f"download            {download_words(model)}")
     chosen = model.loading.offload
