@@ -21,9 +21,10 @@ from plain_script import plain_script, whole_pipeline
 
 from otherview.models import weights
 from otherview.models.attention import set_attention
-from otherview.models.calls import Call, Flux2Calls, encode_reference, random_call
+from otherview.models.calls import Call, Flux2Calls, random_call
 from otherview.models.cost import ImageTokens, forward_flops, image_tokens
 from otherview.models.encodings import TextEncodings, encode_texts
+from otherview.models.image_latents import encode_reference
 from otherview.models.loaded import free_memory
 from otherview.models.sites import heads, hook_sites
 from otherview.passes.capture import capture, compiled_capture

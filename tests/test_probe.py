@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.models.calls import Flux2Calls, encode_reference
+from otherview.models.calls import Flux2Calls
 from otherview.models.encodings import TextEncodings, encode_texts
+from otherview.models.image_latents import encode_reference
 from otherview.models.sites import heads, hook_sites, slices
 from otherview.models.weights import load_text_encoder, load_tokenizer
 from otherview.passes.measure import Measurement, measure

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from otherview.causes import measures
 from otherview.causes.measures import OF_EVERY_MODEL, Measure
 from otherview.causes.pocket_score import PocketScore
-from otherview.models.calls import Latents
+from otherview.models.image_latents import Latents
 from otherview.passes.denoising import Denoiser, Edit
 
 ROLES = ("test", "control")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,25 +20,11 @@ from torch import Tensor
 
 from otherview.models.arguments import tensors
 from otherview.models.encodings import TextEncodings, text_means
+from otherview.models.image_latents import ImageLatents, Latents, decode, draw_noise
 from otherview.models.offloading import runs_on
 from otherview.models.sites import Site, sites_of
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import TokenPlace
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-MAX_REFERENCE_PIXELS = 1024 * 1024
-
-Latents = Float[Tensor, "rows tokens channels"]
-
-
-@dataclass(frozen=True)
-class ImageLatents:
-    """Tokens of an image and their position ids; one row may stand for all rows of a call."""
-
-    latents: Latents
-    ids: Int[Tensor, "1 tokens 4"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,56 +328,3 @@ def random_call(
     embeddings = torch.randn(rows, text_length, config["joint_attention_dim"], **made)
     time = torch.ones((), **made)
     return flux2_call(image(target), image(reference), embeddings, text_tokens, time)
-
-
-@torch.inference_mode()
-def encode_reference(pipeline: Any, reference: Image) -> ImageLatents:
-    """Return the tokens of a reference image, prepared as in a call of the pipeline."""
-    processor = pipeline.image_processor
-    processor.check_image_input(reference)
-    if reference.width * reference.height > MAX_REFERENCE_PIXELS:
-        reference = processor._resize_to_target_area(reference, MAX_REFERENCE_PIXELS)
-    multiple = pipeline.vae_scale_factor * 2
-    pixels = processor.preprocess(
-        reference,
-        height=reference.height // multiple * multiple,
-        width=reference.width // multiple * multiple,
-        resize_mode="crop",
-    )
-    latents, ids = pipeline.prepare_image_latents(
-        images=[pixels],
-        batch_size=1,
-        generator=None,
-        device=pipeline._execution_device,
-        dtype=pipeline.vae.dtype,
-    )
-    return ImageLatents(latents.to(pipeline.transformer.dtype), ids)
-
-
-def draw_noise(pipeline: Any, height: int, width: int, seed: int) -> ImageLatents:
-    """Return starting noise, drawn on the CPU so that it is the same on every device."""
-    latents, ids = pipeline.prepare_latents(
-        batch_size=1,
-        num_latents_channels=pipeline.transformer.config.in_channels // 4,
-        height=height,
-        width=width,
-        dtype=pipeline.transformer.dtype,
-        device=pipeline._execution_device,
-        generator=torch.Generator("cpu").manual_seed(seed),
-    )
-    return ImageLatents(latents, ids)
-
-
-@torch.inference_mode()
-def decode(
-    pipeline: Any, latents: Latents, ids: Int[Tensor, "1 tokens 4"], height: int, width: int
-) -> Float[np.ndarray, "rows height width 3"]:
-    """Return the images of latents, in [0, 1]."""
-    vae, scale = pipeline.vae, pipeline.vae_scale_factor * 2
-    latents = latents.to(pipeline._execution_device, vae.dtype)
-    ids = ids.expand(len(latents), -1, -1)
-    grid = pipeline._unpack_latents_with_ids(latents, ids, height // scale, width // scale)
-    deviation = torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
-    grid = grid * deviation[:, None, None].to(grid) + vae.bn.running_mean[:, None, None].to(grid)
-    image = vae.decode(pipeline._unpatchify_latents(grid), return_dict=False)[0]
-    return np.asarray(pipeline.image_processor.postprocess(image, output_type="np"))

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from otherview.models.calls import Calls, Latents
+from otherview.models.calls import Calls
+from otherview.models.image_latents import Latents
 from otherview.passes.batches import halving_by_group
 from otherview.passes.editing import Editing, patch, record, scale
 from otherview.passes.transformer import run

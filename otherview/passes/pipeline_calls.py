@@ -29,7 +29,8 @@ from otherview.models.arguments import (
     text_paths,
 )
 from otherview.models.attention import set_attention
-from otherview.models.calls import Call, Latents, TokenLayout
+from otherview.models.calls import Call, TokenLayout
+from otherview.models.image_latents import Latents
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
 from otherview.models.text_tokens import text_positions

@@ -20,12 +20,11 @@ from otherview.models.calls import (
     Call,
     Calls,
     Flux2Calls,
-    ImageLatents,
-    encode_reference,
     random_call,
 )
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
+from otherview.models.image_latents import ImageLatents, encode_reference
 from otherview.models.input_files import Input, as_input
 from otherview.models.loaded import LoadedModel
 from otherview.models.scene import (

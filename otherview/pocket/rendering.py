@@ -14,7 +14,8 @@ import torch
 from diffusers import Flux2KleinPipeline
 from jaxtyping import Float, Int
 
-from otherview.models.calls import ImageLatents, decode, flux2_call
+from otherview.models.calls import flux2_call
+from otherview.models.image_latents import ImageLatents, decode
 from otherview.passes.editing import ablate
 from otherview.passes.transformer import run
 from otherview.pocket.world import SIDE
