@@ -14,6 +14,10 @@ The same step by step, with nothing written; `analyses` maps "heads" and "slices
     measurement = otherview.measure(study)
     analyses = otherview.analyse(measurement.responses, study)
 
+`compare` tests whether the effects of two results of one study, on two models, differ:
+
+    otherview.compare(otherview.read_result("base"), otherview.read_result("distilled"))
+
 `measure` and `run` take a diffusers pipeline that is already loaded as `pipeline`. The statistics
 need no study: `sign_flip_test` takes any array of differences `[pairs, units]`, `role_test` any
 array of values `[items, wordings, units]`. docs/ in the repository describes studies, results and
@@ -31,6 +35,7 @@ __all__ = [
     "Study",
     "__version__",
     "analyse",
+    "compare",
     "compose_study",
     "measure",
     "read_result",
@@ -42,6 +47,7 @@ __all__ = [
 HOMES = {
     "Study": "otherview.study",
     "analyse": "otherview.analysis.analyse",
+    "compare": "otherview.results.compare",
     "compose_study": "otherview.study.compose",
     "measure": "otherview.passes.measure",
     "read_result": "otherview.results.reader",
@@ -54,6 +60,7 @@ HOMES = {
 if TYPE_CHECKING:
     from otherview.analysis.analyse import analyse
     from otherview.passes.measure import measure
+    from otherview.results.compare import compare
     from otherview.results.reader import read_result
     from otherview.results.run_study import run
     from otherview.stats import role_test, sign_flip_test

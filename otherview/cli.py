@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": ("otherview.programs", "plan", "print what a study would run, without weights"),
     "sweep": ("otherview.sweep.command", "main", "follow, resume, combine or cancel a sweep"),
     "figure": ("otherview.views.figure_command", "main", "write one figure of a result"),
+    "compare": ("otherview.views.compare_command", "main", "compare two results on two models"),
     "report": ("otherview.views.report_command", "main", "write the HTML report of a result"),
     "track": ("otherview.views.track_command", "main", "send results to Weights & Biases"),
     "dashboard": ("otherview.views.dashboard", "main", "set up the Weights & Biases workspace"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.statistics import STATISTICS, UnitResult
+from otherview.models.sites import Unit
 from otherview.stats import Column, PublishedReading, RoleTestResult, SignFlipResult
 
 UNIT_COLUMNS = (
@@ -49,16 +50,9 @@ def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
 
 def unit_table(analysis: Analysis) -> pl.DataFrame:
     """Return one row per unit: address, responses, every test. What was not computed is null."""
-    units, difference = analysis.units, analysis.differences
+    difference = analysis.differences
     columns: dict[str, object] = {
-        "unit": analysis.addresses,
-        "block_kind": [unit.site.block_kind for unit in units],
-        "block": [unit.site.block for unit in units],
-        "stream": [unit.site.stream for unit in units],
-        "channel_kind": [unit.channel_kind for unit in units],
-        "head": [unit.head for unit in units],
-        "channel_start": [unit.start for unit in units],
-        "channel_stop": [unit.stop for unit in units],
+        **place_columns(analysis.units),
         "mean_test": analysis.test.mean(axis=0),
         "mean_control": analysis.control.mean(axis=0),
         "mean_difference": difference.mean(axis=0),
@@ -68,6 +62,20 @@ def unit_table(analysis: Analysis) -> pl.DataFrame:
         if isinstance(found, UnitResult):
             columns |= found.columns()
     return null_where_not_finite(pl.DataFrame(columns))
+
+
+def place_columns(units: Sequence[Unit]) -> dict[str, object]:
+    """Return the values of UNIT_COLUMNS, by name."""
+    return {
+        "unit": [unit.address for unit in units],
+        "block_kind": [unit.site.block_kind for unit in units],
+        "block": [unit.site.block for unit in units],
+        "stream": [unit.site.stream for unit in units],
+        "channel_kind": [unit.channel_kind for unit in units],
+        "head": [unit.head for unit in units],
+        "channel_start": [unit.start for unit in units],
+        "channel_stop": [unit.stop for unit in units],
+    }
 
 
 def by_strength(table: pl.DataFrame) -> pl.DataFrame:

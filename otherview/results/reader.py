@@ -1,4 +1,4 @@
-"""Read the result of a run or a combined sweep; only the differences of items are computed."""
+"""Read a run, a combined sweep or a comparison; only the differences of items are computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import polars as pl
 from jaxtyping import Float
 
 from otherview.results.integrity import reason_of
-from otherview.results.state import COMBINED, SUMMARY, Kind, ResultState, examine
+from otherview.results.state import COMBINED, SUMMARY, Kind, ResultState, examine, is_comparison
 from otherview.study.errors import UserError
 
 if TYPE_CHECKING:
@@ -148,11 +148,30 @@ class SweepResult:
         return {name: read_table(self.folder / f"combined_{name}.parquet") for name in sets}
 
 
-Result = RunResult | SweepResult
+@dataclass(frozen=True)
+class ComparisonResult:
+    """The comparison of two results."""
+
+    folder: Path
+    comparison: dict[str, Any] = field(repr=False)
+    """Content of comparison.json."""
+    state: ResultState = field(repr=False)
+
+    @cached_property
+    def units(self) -> dict[str, pl.DataFrame]:
+        """comparison_heads.parquet and comparison_slices16.parquet, by unit set."""
+        return {
+            name: read_table(self.folder / f"comparison_{name}.parquet")
+            for name in self.comparison["contrasts"][0]["results"]
+        }
+
+
+Result = RunResult | SweepResult | ComparisonResult
 
 
 def read_result(folder: Path | str) -> Result:
-    """Return the result in `folder`: of a sweep where `combined.json` is there, else of a run.
+    """Return the result in `folder`: of a sweep where `combined.json` is there, of a comparison
+    where `comparison.json` is, else of a run.
 
     Every file is hashed first. Raises ResultError, whose message is one line and names the file,
     if the result is damaged, unfinished or absent.
@@ -165,6 +184,8 @@ def read_result(folder: Path | str) -> Result:
         raise ResultError(complaint(folder, state))
     if (folder / COMBINED).is_file():
         return SweepResult(folder, content, state)
+    if is_comparison(folder):
+        return ComparisonResult(folder, content, state)
     return RunResult(folder, content, state)
 
 

@@ -17,11 +17,11 @@ from otherview.disk.fingerprint import code_version, same_version
 from otherview.models.input_files import changed_input
 from otherview.results.attempts import MAX_ATTEMPTS, fruitless
 from otherview.results.integrity import DamageError, VerifiedStamps, read_sealed
-from otherview.results.status import Working, is_alive, read_status
+from otherview.results.status import STATUS, Working, is_alive, read_status
 
 FINISHED = "finished"
 """State in status.json of a run that ended well."""
-SUMMARY, COMBINED = "summary.json", "combined.json"
+SUMMARY, COMBINED, COMPARISON = "summary.json", "combined.json", "comparison.json"
 SWEEP = ".sweep"
 """Folder of internal files in the directory of a sweep."""
 VERIFIED = "verified.json"
@@ -113,12 +113,14 @@ def examine(
     verified: VerifiedStamps | None = None,
     hash_all: bool = False,
 ) -> tuple[ResultState, dict[str, Any]]:
-    """Return `state_of` with the content of summary.json or combined.json; empty if not whole.
+    """Return `state_of` with the content of the JSON file of a result; empty if not whole.
 
     `hash_all` reads every file of a run, also those that seem untouched.
     """
     if (folder / COMBINED).is_file():
         return examine_combined(folder)
+    if is_comparison(folder):
+        return examine_comparison(folder)
     status, stamps = read_status(folder)
     known = verified.of(folder.name) if verified else {}
     trusted = {} if hash_all else stamps | known
@@ -149,6 +151,20 @@ def examine_combined(folder: Path) -> tuple[ResultState, dict[str, Any]]:
     if found != verified.of("."):
         verified.put(".", found)
         verified.save()
+    return ResultState(Kind.WHOLE), content
+
+
+def is_comparison(folder: Path) -> bool:
+    """Return whether a folder holds a comparison of two results; a run in it counts more."""
+    return (folder / COMPARISON).is_file() and not (folder / STATUS).exists()
+
+
+def examine_comparison(folder: Path) -> tuple[ResultState, dict[str, Any]]:
+    """Examine a comparison of two results: its tables are small, and always hashed."""
+    try:
+        content, _ = read_sealed(folder / COMPARISON, {})
+    except DamageError as error:
+        return ResultState(Kind.DAMAGED, error.reason, error.file), {}
     return ResultState(Kind.WHOLE), content
 
 

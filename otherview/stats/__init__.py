@@ -8,6 +8,7 @@ from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreem
 from otherview.stats.columns import Column
 from otherview.stats.difference_intervals import DifferenceIntervals, difference_intervals
 from otherview.stats.discovery_bounds import DiscoveryBounds, discovery_bounds
+from otherview.stats.effect_comparison import EffectComparison, compare_effects
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.power import Power, role_power, sign_flip_power
@@ -31,6 +32,7 @@ __all__ = [
     "DifferenceIntervals",
     "DiscoverConfirmResult",
     "DiscoveryBounds",
+    "EffectComparison",
     "LabelShuffleResult",
     "MapAgreement",
     "MaxNull",
@@ -44,6 +46,7 @@ __all__ = [
     "TrendResult",
     "VarianceComponents",
     "WordingSplitResult",
+    "compare_effects",
     "difference_intervals",
     "discover_confirm",
     "discovery_bounds",

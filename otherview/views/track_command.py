@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from otherview.results.reader import complaint
-from otherview.results.state import COMBINED, SUMMARY, Kind, state_of
+from otherview.results.state import COMBINED, SUMMARY, Kind, is_comparison, state_of
 from otherview.study.compose import run_settings
 from otherview.study.errors import UserError
 from otherview.study.tracking import MISSING, Tracking, installed
@@ -113,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         url = send_result(folder, settings_of(folder, given))
         console.print(url or f"written into {folder / 'wandb'}", soft_wrap=True)
         return 0
+    if is_comparison(folder):
+        raise TrackingError(f"{folder} is a comparison: track its two results")
     points = finished_points(folder) if folder.is_dir() else []
     if not points:
         raise TrackingError(complaint(folder, state))

@@ -22,13 +22,15 @@ COMBINED = (
     ),
 )
 """Columns that only a combined sweep has."""
-FORMS = {PROBABILITY: significant, "variance ratio": significant}
+FORMS = {PROBABILITY: significant, "variance ratio": significant, "response": significant}
 """Formats by unit of measurement; other numbers have a sign."""
 
 
-def shown_columns(names: Collection[str]) -> list[Column]:
-    """Return the columns among `names` that have a heading."""
-    return [column for column in (*COLUMNS, *COMBINED) if column.heading and column.name in names]
+def shown_columns(
+    names: Collection[str], columns: Sequence[Column] = (*COLUMNS, *COMBINED)
+) -> list[Column]:
+    """Return those of `columns` among `names` that have a heading."""
+    return [column for column in columns if column.heading and column.name in names]
 
 
 def text_of(column: Column, value: Any) -> str:
@@ -40,15 +42,19 @@ def text_of(column: Column, value: Any) -> str:
     return known(value, FORMS.get(column.unit, signed))
 
 
-def strongest_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def strongest_table(
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column] = (*COLUMNS, *COMBINED),
+) -> Table:
     """Return the table of the strongest units; the columns that rank them come first."""
-    unit, *others = shown_columns({name for row in rows for name in row})
+    unit, *others = shown_columns({name for row in rows for name in row}, columns)
     others.sort(key=lambda column: column not in RoleTestResult.COLUMNS)
-    columns = [unit, *others]
+    shown = [unit, *others]
     return Table(
         title,
-        [column.heading for column in columns],
-        [[text_of(column, row.get(column.name)) for column in columns] for row in rows],
+        [column.heading for column in shown],
+        [[text_of(column, row.get(column.name)) for column in shown] for row in rows],
     )
 
 
@@ -66,22 +72,22 @@ class UnitTable:
     """Name, heading and number of units of every filter: the columns of yes and no."""
 
 
-def unit_rows(table: pl.DataFrame) -> UnitTable:
+def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBINED)) -> UnitTable:
     """Return a unit table as the page shows it, the largest |t| first."""
     present = [name for name in table.columns if table[name].null_count() < len(table)]
-    _, *columns = shown_columns(present)
-    yes_no = [column for column in columns if table[column.name].dtype == pl.Boolean]
-    words = {column.name for column in columns if table[column.name].dtype == pl.String}
+    _, *shown = shown_columns(present, columns)
+    yes_no = [column for column in shown if table[column.name].dtype == pl.Boolean]
+    words = {column.name for column in shown if table[column.name].dtype == pl.String}
     ordered = table.sort(pl.col("t").abs(), descending=True, nulls_last=True)
     return UnitTable(
-        columns,
+        shown,
         words,
         [
             (
                 row["unit"],
                 [
                     (text_of(column, row[column.name]), sorted_by(row[column.name]))
-                    for column in columns
+                    for column in shown
                 ],
                 " ".join(column.name for column in yes_no if row[column.name]),
             )

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from otherview.models.sites import hook_sites, units_of
 from otherview.programs import run_study
+from otherview.results.compare import compare, write_comparison
 from otherview.results.reader import ItemDifferences, RunResult, read_result
 from otherview.study import Creatures, Study
 from otherview.study.compose import compose_study
@@ -53,6 +54,15 @@ def controlled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )  # fmt: skip
     run_study(study, folder, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compared_folder(hostile_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison of a run with itself: no head has a t."""
+    folder = tmp_path_factory.mktemp("compared")
+    result = read_result(hostile_run)
+    write_comparison(compare(result, result), folder)
     return folder
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otherview.study import Study, Templates
+from otherview.study.differing_settings import differing_settings, flat
 from otherview.sweep.combine.finished_points import Point, contrast_key
 
 MAX_VALUE = 60
@@ -137,22 +138,6 @@ def contrasts_of(points: Sequence[Point]) -> tuple[Contrast, ...]:
         name = key[0] if names[key[0]] == 1 else f"{key[0]} {number}"
         contrasts.append(Contrast(name, tuple(sorted(members, key=lambda point: point.seed))))
     return tuple(sorted(contrasts, key=lambda contrast: (bool(contrast.placebo), contrast.name)))
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted name."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping)
-        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return found
-
-
-def differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    names = sorted({name for each in settings for name in each})
-    return [
-        name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)
-    ]
 
 
 def title_of(study: Study, differs: Mapping[str, Any]) -> str:

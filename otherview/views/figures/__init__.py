@@ -8,6 +8,7 @@ from pathlib import Path
 
 from otherview.disk.atomic import replacing
 from otherview.results.reader import (
+    ComparisonResult,
     NotInResultError,
     Result,
     ResultError,
@@ -15,6 +16,7 @@ from otherview.results.reader import (
     SweepResult,
 )
 from otherview.views.figures.axis_figure import draw_axis
+from otherview.views.figures.comparison_figures import draw_comparison_map, draw_effects
 from otherview.views.figures.controls_figure import draw_controls
 from otherview.views.figures.head_map import draw_head_map
 from otherview.views.figures.intervention_figure import draw_interventions
@@ -47,10 +49,13 @@ class Figure:
     """Draws it from the files of a run, at a width in millimetres."""
     of_sweep: Callable[[SweepResult, float], Drawing] | None = None
     """Draws it from the files of a combined sweep."""
+    of_comparison: Callable[[ComparisonResult, float], Drawing] | None = None
+    """Draws it from the files of a comparison of two results."""
 
 
 FIGURES = (
-    Figure("head-map", "effect of every head, block by block", draw_head_map, draw_sweep_map),
+    Figure("head-map", "effect of every head, block by block", draw_head_map, draw_sweep_map,
+           draw_comparison_map),
     Figure("role-null", "|t| of the role against randomised roles and items", draw_role_null),
     Figure("nulls", "observed counts and largest |t| against sign flips", draw_nulls),
     Figure("readings", "units called by the published and the corrected readings", draw_readings),
@@ -64,6 +69,8 @@ FIGURES = (
     Figure("agreement", "correlation of the t-maps of the templates", of_sweep=draw_agreement),
     Figure("variance", "differences split over items, templates and seeds", of_sweep=draw_variance),
     Figure("selectivity", "effects beyond those of placebos", of_sweep=draw_selectivity),
+    Figure("effects", "effect of every head in one model against the other",
+           of_comparison=draw_effects),
 )  # fmt: skip
 
 
@@ -78,10 +85,14 @@ def draw(result: Result, name: str, width: float) -> Drawing:
     figure = known[name]
     if isinstance(result, SweepResult):
         if figure.of_sweep is None:
-            raise NotInResultError(f"{name} is a figure of a run, and {result.folder} is a sweep")
+            raise NotInResultError(f"{name} is no figure of a combined sweep: {result.folder}")
         return figure.of_sweep(result, width)
+    if isinstance(result, ComparisonResult):
+        if figure.of_comparison is None:
+            raise NotInResultError(f"{name} is no figure of a comparison: {result.folder}")
+        return figure.of_comparison(result, width)
     if figure.of_run is None:
-        raise NotInResultError(f"{name} is a figure of a combined sweep, {result.folder} is a run")
+        raise NotInResultError(f"{name} is no figure of a run: {result.folder}")
     return figure.of_run(result, width)
 
 

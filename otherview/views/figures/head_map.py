@@ -70,6 +70,18 @@ class Mark:
     """As a share of the smaller side of a cell."""
 
 
+@dataclass(frozen=True)
+class EffectWords:
+    """What the colours of a map mean."""
+
+    above: str
+    """Of an effect above zero, at the end of the scale."""
+    below: str
+    of: str
+    """Whose effect it is, after “Hedges’ g of”."""
+
+
+ROLE = EffectWords("larger under test", "larger under control", "test minus control")
 FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
 CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
 EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
@@ -90,7 +102,13 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
     return map_of(result.heads, marks, width, CAPTION.format(said))
 
 
-def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -> Drawing:
+def map_of(
+    table: pl.DataFrame,
+    marks: list[Mark],
+    width: float,
+    caption: str,
+    words: EffectWords = ROLE,
+) -> Drawing:
     """Draw a table with one row per head, `g` as colour; a cell has at most one mark.
 
     The last of `marks` that applies to a head is drawn.
@@ -117,13 +135,13 @@ def map_of(table: pl.DataFrame, marks: list[Mark], width: float, caption: str) -
     label(axes, place, headings, rows, cell, height)
     if narrow:
         start = top + rows * height + foot
-        scale(figure, norm, left, start + 9, width - left - 4, narrow=True)
+        scale(figure, norm, left, start + 9, width - left - 4, words, narrow=True)
         legend(figure, used, left, start + 18, step=5.0)
     else:
         start = left + cell * across + 8
-        scale(figure, norm, start, top + 6, 26, narrow=False)
+        scale(figure, norm, start, top + 6, 26, words, narrow=False)
         legend(figure, used, start, top + 41, step=5.0)
-    return Drawing(figure, alt(table, used), f"{caption} {legend_of(table)}")
+    return Drawing(figure, alt(table, used, words), f"{caption} {legend_of(table)}")
 
 
 def legend_of(table: pl.DataFrame) -> str:
@@ -261,7 +279,14 @@ def label(
 
 
 def scale(
-    figure: Canvas, norm: Normalize, left: float, top: float, length: float, *, narrow: bool
+    figure: Canvas,
+    norm: Normalize,
+    left: float,
+    top: float,
+    length: float,
+    words: EffectWords,
+    *,
+    narrow: bool,
 ) -> None:
     """Draw the colour scale with its meaning, below the map or next to it."""
     axes = axes_at(figure, left, top, *((length, 3.2) if narrow else (3.2, length)))
@@ -283,12 +308,12 @@ def scale(
     end = {**title, "color": MUTED}
     if narrow:
         axes.annotate("effect, Hedges’ g", (0, 1), xytext=(0, 12), **title)
-        axes.annotate("larger under control", (0, 1), xytext=(0, 3), **end)
-        axes.annotate("larger under test", (1, 1), xytext=(0, 3), ha="right", **end)
+        axes.annotate(words.below, (0, 1), xytext=(0, 3), **end)
+        axes.annotate(words.above, (1, 1), xytext=(0, 3), ha="right", **end)
     else:
         axes.annotate("effect, Hedges’ g", (0, 1), xytext=(0, 14), **title)
-        axes.annotate("larger under test", (0, 1), xytext=(0, 4), **end)
-        axes.annotate("larger under control", (0, 0), xytext=(0, -4), **{**end, "va": "top"})
+        axes.annotate(words.above, (0, 1), xytext=(0, 4), **end)
+        axes.annotate(words.below, (0, 0), xytext=(0, -4), **{**end, "va": "top"})
 
 
 def legend(
@@ -302,7 +327,7 @@ def legend(
         axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
 
 
-def alt(table: pl.DataFrame, used: list[tuple[Mark, int]]) -> str:
+def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords) -> str:
     said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
     strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True).head(1)
     ends = "".join(
@@ -311,5 +336,5 @@ def alt(table: pl.DataFrame, used: list[tuple[Mark, int]]) -> str:
     )
     return (
         f"Map of {plural(len(table), 'head')}: one column per block and stream, one row per head, "
-        f"coloured by Hedges’ g of test minus control: {said}.{ends}"
+        f"coloured by Hedges’ g of {words.of}: {said}.{ends}"
     )

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from otherview.disk.atomic import replacing
 from otherview.results.reader import (
+    ComparisonResult,
     NotInResultError,
     Result,
     ResultError,
@@ -30,7 +31,7 @@ MAX_BYTES = 5_000_000
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into the directory of a run or a combined sweep; return its path.
+    """Write `report.html` into the directory of a result; return its path.
 
     Raises ResultError if the directory holds no whole result.
     """
@@ -46,12 +47,15 @@ def report_html(result: Result) -> str:
 
     Raises ResultError if a field that the page needs is missing, or the page would be over 5 MB.
     """
+    from otherview.views.report.comparison_page import comparison_page
     from otherview.views.report.run_page import run_page
     from otherview.views.report.sweep_page import sweep_page
 
     try:
         if isinstance(result, SweepResult):
             template, content = "sweep.html.jinja", sweep_page(result)
+        elif isinstance(result, ComparisonResult):
+            template, content = "comparison.html.jinja", comparison_page(result)
         else:
             template, content = "run.html.jinja", run_page(result)
         html = environment(result).get_template(template).render(content)

@@ -1,0 +1,230 @@
+"""What two results have in common, item by item, contrast by contrast, site by site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from otherview.models.sites import Site, Unit, units_of
+from otherview.passes.responses import Responses
+from otherview.study.errors import UserError
+from otherview.study.prompts import Contrast, Prompt, PromptSet
+
+Mismatch = dict[str, Any]
+"""What differs between two results, as data: its `kind`, and what views need to say it."""
+MIN_ITEMS = 2
+
+
+class NotComparableError(UserError):
+    """Two results that have nothing to compare; the message names what is missing."""
+
+
+@dataclass(frozen=True)
+class SharedContrast:
+    """A contrast that both results have, with the same wordings."""
+
+    name: str
+    """In A."""
+    name_b: str
+    placebo: str | None
+
+
+@dataclass(frozen=True)
+class SharedDesign:
+    """What of two results can be compared."""
+
+    items: tuple[str, ...]
+    """In the order of A."""
+    places_a: tuple[int, ...]
+    """Place of each of `items` in A."""
+    places_b: tuple[int, ...]
+    contrasts: tuple[SharedContrast, ...]
+    """In the order of A: its own comes first if it is shared."""
+    addresses: frozenset[str]
+    """Of the sites that agree in kind, block, stream, heads and channels."""
+    mismatches: list[Mismatch] = field(repr=False)
+
+    def units(
+        self, a: Sequence[Site], b: Sequence[Site], unit_set: str, tokens: str
+    ) -> tuple[list[Unit], list[Unit]]:
+        """Return the units of A and of B, pair by pair, whose sites see the token group."""
+        by_address = {unit.address: unit for unit in self._seen(b, unit_set, tokens)}
+        pairs = [
+            (unit, by_address[unit.address])
+            for unit in self._seen(a, unit_set, tokens)
+            if unit.address in by_address
+        ]
+        return [one for one, _ in pairs], [other for _, other in pairs]
+
+    def _seen(self, sites: Sequence[Site], unit_set: str, tokens: str) -> list[Unit]:
+        return [
+            unit
+            for unit in units_of(sites, unit_set)
+            if unit.site.address in self.addresses
+            and (tokens == "all" or tokens in unit.site.token_groups)
+        ]
+
+
+def shared_design(a: Responses, b: Responses) -> SharedDesign:
+    """Return what the studies of two results share, and what differs.
+
+    Contrasts match if they have the same wordings in the same roles, whatever their names; items
+    match if they have the same name and the same prompts. Raises NotComparableError if no contrast,
+    no site or fewer than two items are shared.
+    """
+    mismatches: list[Mismatch] = []
+    contrasts = shared_contrasts(a.prompts, b.prompts, mismatches)
+    items = shared_items(a.prompts, b.prompts, contrasts, mismatches)
+    addresses = shared_sites(a.sites, b.sites, mismatches)
+    return SharedDesign(
+        items,
+        tuple(a.prompts.items.index(item) for item in items),
+        tuple(b.prompts.items.index(item) for item in items),
+        tuple(contrasts),
+        addresses,
+        mismatches,
+    )
+
+
+def shared_contrasts(
+    a: PromptSet, b: PromptSet, mismatches: list[Mismatch]
+) -> list[SharedContrast]:
+    """Return the contrasts of A that B has too. Raises NotComparableError if there is none."""
+    of_b = {wordings(b, each): each for each in reversed(b.contrasts)}
+    shared, left_out = [], []
+    for contrast in a.contrasts:
+        other = of_b.get(wordings(a, contrast))
+        if other is None:
+            left_out.append(contrast.name)
+        else:
+            shared.append(SharedContrast(contrast.name, other.name, contrast.placebo))
+    only_b = [each.name for each in b.contrasts if each.name not in {s.name_b for s in shared}]
+    if not shared:
+        raise NotComparableError(
+            "the results have no contrast in common with the same wordings: A has "
+            f"{', '.join(left_out)}; B has {', '.join(only_b)}"
+        )
+    other_wordings = [name for name in left_out if name in only_b]
+    mismatches += [{"kind": "wordings", "contrast": name} for name in other_wordings]
+    for kind, names in (("only_a", left_out), ("only_b", only_b)):
+        if missing := [name for name in names if name not in other_wordings]:
+            mismatches.append({"kind": f"contrasts_{kind}", "contrasts": missing})
+    if a.contrasts[0].name != shared[0].name or b.contrasts[0].name != shared[0].name_b:
+        own = {"a": a.contrasts[0].name, "b": b.contrasts[0].name}
+        mismatches.append({"kind": "own_contrast", **own})
+    return shared
+
+
+def wordings(prompts: PromptSet, contrast: Contrast) -> frozenset[Any]:
+    """Return what makes two contrasts one question: their conditions with role and weight."""
+    frames = contrast.frames or ("",) * len(contrast.conditions)
+    return frozenset(
+        (
+            contrast.placebo,
+            contrast.role_of(place),
+            replace(prompts.conditions[place], name=""),
+            frame,
+            weight,
+        )
+        for place, frame, weight in zip(contrast.conditions, frames, contrast.weights, strict=True)
+    )
+
+
+def shared_items(
+    a: PromptSet, b: PromptSet, contrasts: Sequence[SharedContrast], mismatches: list[Mismatch]
+) -> tuple[str, ...]:
+    """Return the items that both results have, in the order of A.
+
+    Raises NotComparableError if there are fewer than two.
+    """
+    named = [item for item in a.items if item in b.items]
+    shared = [
+        item
+        for item in named
+        if all(
+            item_prompts(a, item, each.name) == item_prompts(b, item, each.name_b)
+            for each in contrasts
+        )
+    ]
+    if len(shared) < MIN_ITEMS:
+        found = f"only {shared[0]!r}" if shared else "no items"
+        raise NotComparableError(
+            f"the results have {found} in common, and a comparison needs {MIN_ITEMS}: A has "
+            f"{a.items[0]!r} and {len(a.items) - 1} more, B has {b.items[0]!r} and "
+            f"{len(b.items) - 1} more"
+        )
+    if len(named) < max(len(a.items), len(b.items)):
+        mismatches.append(
+            {
+                "kind": "items",
+                "shared": len(named),
+                "only_a": [item for item in a.items if item not in b.items],
+                "only_b": [item for item in b.items if item not in a.items],
+            }
+        )
+    if len(shared) < len(named):
+        others = [item for item in named if item not in shared]
+        mismatches.append({"kind": "item_prompts", "items": others})
+    if [item for item in b.items if item in named] != named:
+        mismatches.append({"kind": "item_order"})
+    return tuple(shared)
+
+
+def item_prompts(prompts: PromptSet, item: str, contrast: str) -> frozenset[Prompt]:
+    """Return the prompts of an item under a contrast."""
+    count = len(prompts.conditions)
+    first = prompts.items.index(item) * count
+    return frozenset(
+        replace(prompts.prompts[first + place], item=0, condition=0)
+        for place in prompts.contrast(contrast).conditions
+    )
+
+
+def shared_sites(
+    a: Sequence[Site], b: Sequence[Site], mismatches: list[Mismatch]
+) -> frozenset[str]:
+    """Return the addresses of the sites that are alike. Raises NotComparableError if none is."""
+    alike, of_a, of_b = [], shapes(a), shapes(b)
+    for address, site in of_a.items():
+        if of_b.get(address) == site:
+            alike.append(address)
+    if not alike:
+        raise NotComparableError(
+            "the models are not of one architecture, no site is alike: A has "
+            f"{sites_in_words(a)}; B has {sites_in_words(b)}"
+        )
+    kept = set(alike)
+    only_a, only_b = ([each for each in of if each not in kept] for of in (of_a, of_b))
+    if only_a or only_b:
+        mismatches.append(
+            {"kind": "sites", "shared": len(alike), "only_a": only_a, "only_b": only_b}
+        )
+    groups_a, groups_b = (
+        {site.address: site.token_groups for site in sites if site.address in kept}
+        for sites in (a, b)
+    )
+    if other := [address for address in alike if groups_a[address] != groups_b[address]]:
+        mismatches.append(
+            {
+                "kind": "token_groups",
+                "sites": other,
+                "a": list(groups_a[other[0]]),
+                "b": list(groups_b[other[0]]),
+            }
+        )
+    return frozenset(alike)
+
+
+def shapes(sites: Sequence[Site]) -> dict[str, Site]:
+    """Return the sites by address, without what may differ between models of one architecture."""
+    return {site.address: replace(site, module="", token_groups=()) for site in sites}
+
+
+def sites_in_words(sites: Sequence[Site]) -> str:
+    """Return how many sites there are, and the shape of the first: 12 sites, joint.0.image ..."""
+    first = sites[0]
+    return (
+        f"{len(sites)} sites such as {first.address} with {first.heads} heads of "
+        f"{first.head_dim} channels"
+    )

@@ -1,0 +1,342 @@
+"""A comparison of two models in sentences, for console and page."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from otherview.views.numbers import (
+    count,
+    decimal,
+    percent,
+    plural,
+    significant,
+    verb,
+)
+from otherview.views.run_sentences import none_or
+from otherview.views.vocabulary import NOUNS, RESPONSES
+
+Content = Mapping[str, Any]
+"""Content of comparison.json, or a part of it."""
+UNEQUAL_LEVELS = 1.25
+"""Typical ratio of the levels of two models from which their scales count as different."""
+MAX_NAMED = 6
+"""Items, sites and names that a sentence lists."""
+MAX_VALUE = 80
+"""Characters of a setting's value."""
+PAIRED_BY_ADDRESS = (
+    "Heads are paired by address. That means something where one model was made from the other "
+    "(distilled, fine-tuned, with a LoRA). In models that were trained apart, head 3 of a block "
+    "has no counterpart: compare how many heads, and where, not one head."
+)
+
+
+def labels(comparison: Content) -> tuple[str, str]:
+    """Return what A and B are called: by model, or with a letter if both have one name."""
+    a, b = comparison["a"]["model"], comparison["b"]["model"]
+    return (a, b) if a != b else (f"A ({a})", f"B ({b})")
+
+
+def main_units(contrast: Content) -> str:
+    """Return the unit set that the answer is about: heads, or the only one."""
+    return "heads" if "heads" in contrast["results"] else next(iter(contrast["results"]))
+
+
+def comparison_answer(comparison: Content) -> list[str]:
+    """Return the finding, its strongest unit, and whether scale may explain it."""
+    contrast = comparison["contrasts"][0]
+    unit_set = main_units(contrast)
+    found = contrast["results"][unit_set]
+    return [
+        headline(comparison, contrast, unit_set),
+        *between_wordings(found, NOUNS[unit_set]),
+        *strongest_sentence(comparison, found),
+        scale_sentence(comparison, found),
+    ]
+
+
+def headline(comparison: Content, contrast: Content, unit_set: str) -> str:
+    """Return how many units have effects that differ, and in which model they are larger."""
+    found, (a, b) = contrast["results"][unit_set], labels(comparison)
+    of_units = f"of {count(found['units'])} {NOUNS[unit_set]}"
+    if found["note"]:
+        return (
+            f"This comparison cannot show that any {of_units} has another role effect in {a} than "
+            f"in {b}: {found['note']}."
+        )
+    items = plural(len(comparison["items"]), "item")
+    if "role_test" in found:
+        return role_headline(comparison, found, of_units, items)
+    number = found["familywise"]
+    return (
+        f"{none_or(number)} {of_units} {verb(number, 'has', 'have')} an effect of "
+        f"{contrast['name']} that differs between {a} and {b}, over {items} (family-wise error "
+        f"{percent(found['alpha'])}).{directions(found, number, (a, b))}"
+    )
+
+
+def role_headline(comparison: Content, found: Content, of_units: str, items: str) -> str:
+    """Return how many units follow the role differently, over items and over wordings."""
+    role, (a, b) = found["role_test"], labels(comparison)
+    wordings, number = role["wordings"], role["called"]
+    if role["note"]:
+        return (
+            f"This comparison cannot show that any {of_units} follows the role differently in {a} "
+            f"and {b}: {role['note']}."
+        )
+    return (
+        f"{none_or(number)} {of_units} {verb(number, 'follows', 'follow')} the role differently in "
+        f"{a} and {b}, over {wordings['test']} test and {wordings['control']} control wordings "
+        f"and over {items} (family-wise error {percent(role['alpha'])})."
+        f"{directions(role, number, (a, b))}"
+    )
+
+
+def directions(found: Content, number: int, names: tuple[str, str]) -> str:
+    """Return in which model the effects that differ are larger; empty if none differs."""
+    if number == 0:
+        return ""
+    sizes = [
+        f"larger in {model} in {count(found[key])}"
+        for key, model in zip(("larger_in_a", "larger_in_b"), names, strict=True)
+        if found[key]
+    ]
+    opposite = (
+        f"; in {count(found['opposite'])} the signs are opposite" if found["opposite"] else ""
+    )
+    return f" The effect is {' and '.join(sizes)}{opposite}."
+
+
+def strongest_sentence(comparison: Content, found: Content) -> list[str]:
+    """Return the unit with the largest |t|, with both effects; nothing if no unit has a t."""
+    if not found["strongest"]:
+        return []
+    row, (a, b) = found["strongest"][0], labels(comparison)
+    effects = [significant(row[f"effect_{which}"]) for which in "ab"]
+    t = f"t = {decimal(row['t'], 1)}" if row["t"] is not None else "no variance"
+    return [
+        f"The surest difference is that of {row['unit']}: {effects[0]} in {a}, {effects[1]} in "
+        f"{b} ({t})."
+    ]
+
+
+def between_wordings(found: Content, noun: str) -> list[str]:
+    """Return how many units differ over items alone, where wordings are tested, too."""
+    if "role_test" not in found or found["note"]:
+        return []
+    number = found["familywise"]
+    return [
+        f"{none_or(number)} of {count(found['units'])} {noun} {verb(number, 'differs', 'differ')} "
+        "over items alone, between these wordings: any two models may, under any wordings."
+    ]
+
+
+def scale_sentence(comparison: Content, found: Content) -> str:
+    """Return whether the scale of activations may explain the differences."""
+    a, b = labels(comparison)
+    if comparison["reading"]["response"] == "log_rms":
+        return (
+            "The response is log RMS: effects are relative changes, so the scale of a model's "
+            "activations does not matter."
+        )
+    ratio = found.get("level_ratio")
+    if ratio is None:
+        return ""
+    said = (
+        f"The responses themselves are {significant(ratio['median'])} times as large in {a} as in "
+        f"{b} (median over {count(found['units'])}; {significant(ratio['low'])} to "
+        f"{significant(ratio['high'])} for nine in ten)"
+    )
+    if ratio["typical"] < UNEQUAL_LEVELS:
+        return f"{said}: both models have one scale."
+    return (
+        f"{said}, so the same relative effect is larger where responses are. "
+        "--response log_rms compares relative effects."
+    )
+
+
+def contrast_sentences(comparison: Content) -> list[str]:
+    """Return what the placebos say of the differences: two wordings of one role."""
+    said = []
+    lead = comparison["contrasts"][0]
+    unit_set = main_units(lead)
+    for contrast in comparison["contrasts"]:
+        found = contrast["results"][unit_set]
+        if "placebo" in contrast and contrast is not lead and not found["note"]:
+            number = found["familywise"]
+            said.append(
+                f"Under {contrast['name']}, two sets of wordings of the same role, the effects of "
+                f"{count(number)} of {count(found['units'])} {NOUNS[unit_set]} "
+                f"{verb(number, 'differs', 'differ')} between the models, too: so many differ "
+                "without any role."
+            )
+    return said
+
+
+def scope(comparison: Content) -> list[tuple[str, str]]:
+    """Return what the comparison shows and what it does not, each with its name."""
+    lead = comparison["contrasts"][0]
+    found = lead["results"][main_units(lead)]
+    a, b = labels(comparison)
+    return [
+        ("items: tested",
+         f"Items are the blocks whose signs are flipped: the test speaks of new items like these "
+         f"{len(comparison['items'])}. Without a difference between the models, the effects of an "
+         "item in A and in B could be swapped."),
+        wordings_scope(lead, found),
+        ("models: two samples of one",
+         f"{a} and {b} are one model each. A difference says nothing of what made it (distilling, "
+         "a LoRA, training): another training run might differ as much."),
+        ("heads: paired by address", PAIRED_BY_ADDRESS),
+        ("scale", scale_sentence(comparison, found)),
+        ("significant in one only",
+         "That a head is significant in one model and not in the other is no difference: the test "
+         "here is of the difference itself (Gelman & Stern 2006)."),
+        ("larger in",
+         "The test says that effects differ, and in which direction. In which model an effect is "
+         "larger in size, and whether signs are opposite, are descriptions of the two means."),
+        ("causes: not tested",
+         "A larger difference of responses is not more influence on the picture: only an "
+         "intervention in both models compares that."),
+    ]  # fmt: skip
+
+
+def wordings_scope(lead: Content, found: Content) -> tuple[str, str]:
+    """Return whether the finding holds over wordings."""
+    if "role_test" in found:
+        return (
+            "wordings: tested",
+            "The role test deals the roles to the wordings again and draws the items again, on the "
+            "responses in A minus those in B: what it calls holds over wordings like these. Sign "
+            "flips of items, in the table of contrasts, do not.",
+        )
+    return (
+        "wordings: not tested",
+        f"The {len(lead['test']) + len(lead['control'])} wordings are fixed. A difference may be "
+        "in how the models take these words, and not in the role. Eight wordings per role "
+        "(templates=nouns) in both studies test that.",
+    )
+
+
+def mismatch_sentences(comparison: Content) -> list[str]:
+    """Return what differs between the two results besides the model, one sentence each."""
+    return [SENTENCES[row["kind"]](row) for row in comparison["mismatches"]]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def value(given: Any) -> str:
+    """Return a setting's value as one writes it, shortened."""
+    written = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return textwrap.shorten(written, MAX_VALUE, placeholder=" …")
+
+
+def of_setting(row: Content) -> str:
+    said = f"{row['setting']} is {value(row['a'])} in A and {value(row['b'])} in B"
+    if row["setting"] == "seed":
+        return f"{said}: each has noise of its own."
+    if row["setting"] in ("capture.response", "capture.tokens"):
+        return f"{said}: both are read as A."
+    if row["setting"].startswith("nulls."):
+        return f"{said}: the comparison uses that of A."
+    return f"{said}."
+
+
+def of_items(row: Content) -> str:
+    only = "; ".join(
+        f"{count(len(row[key]))} only in {model}: {listed(row[key])}"
+        for key, model in (("only_a", "A"), ("only_b", "B"))
+        if row[key]
+    )
+    return f"The items differ: the {count(row['shared'])} that both have are compared ({only})."
+
+
+def of_sites(row: Content) -> str:
+    only = "; ".join(
+        f"only in {model}: {listed(row[key])}"
+        for key, model in (("only_a", "A"), ("only_b", "B"))
+        if row[key]
+    )
+    return (
+        f"The architectures differ: the {count(row['shared'])} sites that are alike in both are "
+        f"compared ({only})."
+    )
+
+
+def of_step(row: Content) -> str:
+    steps = [
+        ", ".join(f"{name.replace('_', ' ')} {significant(found[name], 4)}" for name in found)
+        for found in (row["a"], row["b"])
+    ]
+    return f"The measured steps differ: {steps[0]} in A, {steps[1]} in B."
+
+
+def of_libraries(row: Content) -> str:
+    versions = [
+        ", ".join(f"{name} {version}" for name, version in row[which].items()) for which in "ab"
+    ]
+    return f"Library versions differ: {versions[0]} in A, {versions[1]} in B."
+
+
+def of_reference(row: Content) -> str:
+    why = ", because each model draws its own" if row["drawn"] else ""
+    return (
+        f"The reference pictures differ{why}: a difference may be one of the pictures, and not of "
+        "the models. scene.image=FILE gives both one picture."
+    )
+
+
+SENTENCES: Mapping[str, Callable[[Content], str]] = {
+    "setting": of_setting,
+    "items": of_items,
+    "item_prompts": lambda row: (
+        f"{plural(len(row['items']), 'item')} with the same name and other prompts left out: "
+        f"{listed(row['items'])}."
+    ),
+    "item_order": lambda _: "The items are in another order in B: they are matched by name.",
+    "wordings": lambda row: (
+        f"The wordings of {row['contrast']} differ between the results: it is left out."
+    ),
+    "contrasts_only_a": lambda row: f"Only A has {listed(row['contrasts'])}: left out.",
+    "contrasts_only_b": lambda row: f"Only B has {listed(row['contrasts'])}: left out.",
+    "own_contrast": lambda row: (
+        f"The studies' own contrasts differ: {row['a']} in A, {row['b']} in B."
+    ),
+    "sites": of_sites,
+    "token_groups": lambda row: (
+        f"Sites see other tokens ({listed(row['sites'])}): {', '.join(row['a'])} in A, "
+        f"{', '.join(row['b'])} in B."
+    ),
+    "units_only_a": lambda row: f"Only A has {listed(row['units'])}: left out.",
+    "units_only_b": lambda row: f"Only B has {listed(row['units'])}: left out.",
+    "reference": of_reference,
+    "reference_missing": lambda row: (
+        f"{row['result']} has no reference picture and the other result has one."
+    ),
+    "step": of_step,
+    "first_step": lambda row: (
+        f"A has {plural(row['a'], 'step')} and B {count(row['b'])}: the first of each is compared."
+    ),
+    "same_model": lambda _: "Both results are of one model, with the same weights and settings.",
+    "code": lambda _: "The results were measured by different versions of otherview's code.",
+    "libraries": of_libraries,
+    "device_name": lambda row: (
+        f"The machines differ: {value(row['a'])} for A, {value(row['b'])} for B. Low precision "
+        "rounds differently on each."
+    ),
+    "changed": lambda row: f"{row['result']}: {row['reason']}.",
+}
+"""By kind of mismatch."""
+NO_MISMATCH = "Nothing but the model differs between the results."
+
+
+def reading_words(comparison: Content) -> str:
+    """Return what is compared: RMS over all tokens."""
+    reading = comparison["reading"]
+    return f"{RESPONSES[reading['response']]} over {reading['tokens']} tokens"

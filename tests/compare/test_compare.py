@@ -1,0 +1,428 @@
+"""otherview compare: what two results share is compared, and what differs is said."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+import otherview
+from otherview.analysis.analyse import analyse
+from otherview.analysis.shared_design import NotComparableError
+from otherview.analysis.two_models import COLUMNS
+from otherview.models.sites import heads, units_of
+from otherview.passes.measure import Measurement
+from otherview.passes.stored_responses import stored_responses
+from otherview.results.compare import Comparison, compare, write_comparison
+from otherview.results.reader import ComparisonResult, ResultError, RunResult, read_result
+from otherview.results.writing import write_analyses, write_measurement
+from otherview.stats import RoleTestResult
+from otherview.study import Study
+from otherview.study.compose import compose_study
+from otherview.study.prompts import study_prompts
+from otherview.views.comparison_sentences import comparison_answer, mismatch_sentences
+from otherview.views.comparison_tables import print_comparison
+from otherview.views.figures import draw
+from otherview.views.report import report_html, write_report
+from tests.conftest import Program
+from tests.damages import cut
+from tests.report.test_report import Page
+from tests.test_analysis import kitchen, made_up
+
+SIX = "creatures.items=[a cat,an owl,an ant,a fly,a moth,a bee]"
+PLANTED = "joint.0.text.1"
+"""Head whose role effect is made larger in one model."""
+
+
+def small(*overrides: str) -> Study:
+    return kitchen("capture=both", SIX, *overrides)
+
+
+def scaled(measured: Measurement, head: str, factor: float) -> Measurement:
+    """Return the measurement with the responses of a head to test wordings times `factor`."""
+    responses = measured.responses
+    (unit,) = (each for each in heads(responses.sites) if each.address == head)
+    tests = list(responses.prompts.contrasts[0].test)
+    energy = responses.energy.copy()
+    own = slice(unit.first_slice, unit.last_slice)
+    energy[:, tests, :, own] *= factor**2
+    return replace(measured, responses=replace(responses, energy=energy))
+
+
+def written(folder: Path, study: Study, measured: Measurement) -> RunResult:
+    """Write a result that was made up, and read it."""
+    folder.mkdir()
+    write_measurement(folder, study, measured)
+    own = measured.of()
+    write_analyses(folder, study, own, analyse(measured.responses, study))
+    result = read_result(folder)
+    assert isinstance(result, RunResult)
+    return result
+
+
+def model(study: Study, **changed: Any) -> Study:
+    return replace(study, model=replace(study.model, **changed))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    study = small()
+    return written(tmp_path_factory.mktemp("base") / "base", study, made_up(study))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """The same responses, but for one head that responds three times as much to the test role."""
+    study = model(small(), name="tuned")
+    measured = scaled(made_up(study), PLANTED, 3.0)
+    return written(tmp_path_factory.mktemp("tuned") / "tuned", study, measured)
+
+
+@pytest.fixture(scope="module")
+def compared(tuned: RunResult, base: RunResult) -> Comparison:
+    return compare(tuned, base)
+
+
+def kinds(comparison: Comparison) -> set[str]:
+    return {row["kind"] for row in comparison.content["mismatches"]}
+
+
+def said(comparison: Comparison) -> str:
+    return "\n".join(mismatch_sentences(comparison.content))
+
+
+def test_stored_responses_are_read_back_bit_for_bit(tmp_path: Path) -> None:
+    study = small("templates=nouns")
+    responses = made_up(study).responses
+    responses.save(tmp_path / "responses.nc", {})
+    stored = stored_responses(tmp_path / "responses.nc", responses.prompts)
+    assert stored.sites == tuple(replace(site, module="") for site in responses.sites)
+    for unit_set in ("heads", "slices16"):
+        for tokens in ("all", "target"):
+            one, other = (
+                each.read(units_of(each.sites, unit_set), tokens) for each in (responses, stored)
+            )
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_head_whose_effect_is_larger_is_found_and_no_other(compared: Comparison) -> None:
+    found = compared.units["heads"]
+    assert found.filter("familywise")["unit"].to_list() == [PLANTED]
+    (row,) = found.filter("familywise").to_dicts()
+    assert row["larger_in"] == "A"
+    assert row["difference_low"] < row["effect_difference"] < row["difference_high"]
+    others = found.filter(pl.col("unit") != PLANTED)
+    assert others["degenerate"].all()  # equal in both models
+    first, *_ = comparison_answer(compared.content)
+    assert first.startswith("1 of 48 heads has an effect of viewpoint that differs between tuned")
+    assert "larger in tuned in 1" in first
+
+
+def test_the_effects_are_those_of_the_two_results(
+    compared: Comparison, tuned: RunResult, base: RunResult
+) -> None:
+    for unit_set in ("heads", "slices16"):
+        found = compared.units[unit_set]
+        for result, column in ((tuned, "effect_a"), (base, "effect_b")):
+            joined = found.join(result.units[unit_set], on="unit", suffix="_of_run")
+            assert len(joined) == len(found) == len(result.units[unit_set])
+            np.testing.assert_allclose(joined[column], joined["mean_difference"], rtol=1e-12)
+
+
+def test_equal_models_give_nothing(base: RunResult) -> None:
+    found = compare(base, base)
+    assert not found.units["heads"]["familywise"].any()
+    assert "None of 48 heads have an effect" in comparison_answer(found.content)[0]
+    assert kinds(found) == {"same_model"}
+
+
+def test_log_rms_compares_relative_effects(tmp_path: Path, base: RunResult) -> None:
+    """A model that is ten times as loud in all: every effect is ten times as large in RMS."""
+    study = model(small(), name="loud")
+    measured = made_up(study)
+    loud = replace(measured.responses, energy=measured.responses.energy * 100)
+    result = written(tmp_path / "loud", study, replace(measured, responses=loud))
+    as_rms, as_log = compare(result, base), compare(result, base, "log_rms")
+    assert as_rms.units["heads"]["familywise"].sum() > 20
+    assert "10 times as large in loud as in pocket" in comparison_answer(as_rms.content)[2]
+    assert "--response log_rms" in comparison_answer(as_rms.content)[2]
+    assert np.abs(as_log.units["heads"]["effect_difference"]).max() < 1e-6
+    assert "relative changes" in comparison_answer(as_log.content)[2]
+
+
+def test_over_wordings_only_the_head_that_follows_the_role_differently_is_called(
+    tmp_path: Path,
+) -> None:
+    """Two models that take every wording in their own way, and one head that takes the role so."""
+    study = kitchen("templates=nouns", "capture=heads", "capture.response=log_rms")
+    a = written(tmp_path / "a", study, scaled(made_up(study), PLANTED, 5.0))
+    b = written(tmp_path / "b", model(study, name="other"), made_up(study, seed=1))
+    found = compare(a, b)
+    assert found.units["heads"].filter("role_called")["unit"].to_list() == [PLANTED]
+    assert found.units["heads"]["familywise"].sum() > 30
+    first, second, *_ = comparison_answer(found.content)
+    assert first.startswith(
+        "1 of 48 heads follows the role differently in pocket and other, over 8 test and 8 control "
+        "wordings and over 30 items (family-wise error 5%). The effect is larger in pocket in 1."
+    )
+    assert "over items alone" in second
+
+
+def test_wordings_in_another_order_are_matched(tmp_path: Path) -> None:
+    study = kitchen("templates=nouns", SIX, "capture=heads")
+    templates = replace(study.templates, test=study.templates.test[::-1])
+    other = replace(model(study, name="other"), templates=templates)
+    measured, turned = made_up(study), made_up(other)
+    order = [*range(7, -1, -1), *range(8, 16)]
+    energy = measured.responses.energy[:, order]
+    changed = replace(turned.responses, energy=energy)
+    a = written(tmp_path / "a", study, measured)
+    b = written(tmp_path / "b", other, replace(turned, responses=changed))
+    found = compare(a, b)
+    np.testing.assert_allclose(found.units["heads"]["effect_difference"], 0.0, atol=1e-12)
+    assert (found.units["heads"]["role_difference"] == 0).all()
+
+
+def test_the_documentation_names_every_column(compared: Comparison) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+    rows = [f"| `{column.name}` | {column.meaning} | {column.unit} |" for column in COLUMNS]
+    assert "\n".join(rows) in text.replace(r"\|", "|")
+    missing = {column.name for column in COLUMNS} - set(compared.units["heads"].columns)
+    assert missing == {column.name for column in RoleTestResult.COLUMNS}  # one pair of wordings
+
+
+def test_items_in_another_order_are_matched_and_others_left_out(
+    tmp_path: Path, base: RunResult
+) -> None:
+    study = model(small(), name="other")
+    study = replace(
+        study, creatures=replace(study.creatures, items=["a bee", "a moth", "a fly", "a dog"])
+    )
+    measured = made_up(study)
+    order = [5, 4, 3, 0]
+    energy = made_up(small()).responses.energy[order]
+    changed = replace(measured.responses, energy=energy)
+    result = written(tmp_path / "other", study, replace(measured, responses=changed))
+    found = compare(base, result)
+    assert found.content["items"] == ["a fly", "a moth", "a bee"]
+    assert (found.units["heads"]["effect_difference"] == 0).all()
+    text = said(found)
+    assert "the 3 that both have are compared (3 only in A: a cat, an owl, an ant; 1 only" in text
+    assert "another order in B" in text
+    assert "cannot show that any of 48 heads" in comparison_answer(found.content)[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((SIX.replace("a cat", "a dog"), "seed=3"), "seed is 0 in A and 3 in B: each has noise"),
+        (("capture.tokens=target",), "capture.tokens is all in A and target in B: both are read"),
+        (("capture.response=log_rms",), "capture.response is rms in A and log_rms in B: both"),
+        (("nulls.alpha=0.01",), "nulls.alpha is 0.05 in A and 0.01 in B: the comparison uses that"),
+        (("sampling.noise=per_item",), "sampling.noise is"),
+        (("capture=heads",), "Only A has slices16: left out."),
+    ],
+)
+def test_settings_that_differ_are_said(
+    overrides: tuple[str, ...], message: str, tmp_path: Path, base: RunResult
+) -> None:
+    study = small(*overrides)
+    result = written(tmp_path / "b", study, made_up(study))
+    assert message in said(compare(base, result))
+
+
+def test_each_model_drawing_its_own_picture_is_said(tmp_path: Path, base: RunResult) -> None:
+    study = model(small(), name="other")
+    measured = made_up(study)
+    assert measured.reference is not None
+    other = measured.reference.point(lambda _: 255)
+    result = written(tmp_path / "b", study, replace(measured, reference=other))
+    assert "The reference pictures differ" in said(compare(base, result))
+    without = written(tmp_path / "c", study, replace(measured, reference=None))
+    assert "B has no reference picture and the other result has one" in said(compare(base, without))
+
+
+def test_steps_that_differ_are_said(tmp_path: Path, base: RunResult) -> None:
+    study = small()
+    measured = made_up(study)
+    later = replace(measured.responses, timesteps=(0.5,), noise_levels=(0.5,))
+    result = written(tmp_path / "b", study, replace(measured, responses=later))
+    assert (
+        "The measured steps differ: timestep 1.000, noise level 1.000 in A, timestep 0.5000" in
+        said(compare(base, result))
+    )  # fmt: skip
+
+
+def test_contrasts_are_matched_by_their_wordings(tmp_path: Path) -> None:
+    """B asks one of A's controls as its own, and has other wordings under one name."""
+    controlled = ["+experiment=kitchen_controlled", "model=pocket", "intervention=none"]
+    one = compose_study([*controlled, SIX, "capture=heads", "nulls.label_shuffle=0"])
+    other = small("templates=matched", "templates.name=by_another_name")
+    results = []
+    for name, study in (("a", one), ("b", other)):
+        folder = tmp_path / name
+        folder.mkdir()
+        measured = made_up_under_all(study)
+        write_measurement(folder, study, measured)
+        own = analyse(measured.responses, study.asking(study.templates.name))
+        write_analyses(folder, study, measured.of(), own)
+        results.append(read_result(folder))
+    found = compare(*results)
+    assert [each["name"] for each in found.content["contrasts"]] == ["matched"]
+    assert found.content["contrasts"][0]["name_b"] == "by_another_name"
+    assert "The studies' own contrasts differ: nouns in A, by_another_name in B." in said(found)
+    assert "Only A has nouns, viewpoint" in said(found)
+
+
+def made_up_under_all(study: Study) -> Measurement:
+    """Responses to all conditions of a study with controls, without any effect of the role."""
+    asked = study.asking(study.templates.name)
+    measured = made_up(asked)
+    prompts = study_prompts(study)
+    count = len(prompts.conditions)
+    random = np.random.default_rng(0)
+    responses = measured.responses
+    shape = (len(prompts.items), count, *responses.energy.shape[2:])
+    energy = np.broadcast_to(responses.energy[:, :1], shape) * np.exp(
+        random.normal(0, 0.1, shape)
+    ).astype(np.float32)
+    tokens = np.broadcast_to(responses.tokens[:, :1], (*shape[:2], 4))
+    distances = np.zeros((len(prompts.contrasts), len(prompts.items)))
+    changed = replace(
+        responses, prompts=prompts, energy=energy, tokens=tokens, text_distances=distances
+    )
+    return replace(measured, responses=changed, places=())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda study: replace(study, creatures=replace(study.creatures, items=["x", "y"])),
+         "no items in common, and a comparison needs 2: A has 'a cat' and 5 more, B has 'x'"),
+        (lambda study: replace(study, creatures=replace(study.creatures, items=["a cat", "y"])),
+         "only 'a cat' in common"),
+        (lambda study: replace(study, templates=replace(study.templates, test=["{creature}?"])),
+         "no contrast in common with the same wordings: A has viewpoint; B has viewpoint"),
+        (lambda study: model(study, architecture={
+            **study.model.architecture, "num_attention_heads": 3, "attention_head_dim": 32}),
+         "not of one architecture, no site is alike: A has 8 sites such as joint.0.image with 6 "),
+    ],
+)  # fmt: skip
+def test_what_makes_a_comparison_impossible_is_one_line(
+    change: Callable[[Study], Study], message: str, tmp_path: Path, base: RunResult
+) -> None:
+    study = change(small())
+    result = written(tmp_path / "b", study, made_up(study))
+    with pytest.raises(NotComparableError, match=re.escape(message)) as error:
+        compare(base, result)
+    assert "\n" not in str(error.value)
+
+
+def test_a_response_of_zero_has_no_logarithm(tmp_path: Path, base: RunResult) -> None:
+    study = model(small(), name="silent")
+    result = written(tmp_path / "b", study, scaled(made_up(study), PLANTED, 0.0))
+    with pytest.raises(NotComparableError, match=rf"^{PLANTED} has a response of 0 in B"):
+        compare(base, result, "log_rms")
+    assert compare(base, result).units["heads"].height == 48
+
+
+def test_a_comparison_is_read_back_and_refused_once_damaged(
+    compared: Comparison, tmp_path: Path
+) -> None:
+    write_comparison(compared, tmp_path)
+    result = read_result(tmp_path)
+    assert isinstance(result, ComparisonResult)
+    assert result.units["heads"].equals(compared.units["heads"])
+    stored = json.loads((tmp_path / "comparison.json").read_text())
+    assert stored["contrasts"] == compared.content["contrasts"]
+    with pytest.raises(NotComparableError, match="is no run: compare two runs"):
+        compare(result, compared.b)
+    cut(tmp_path / "comparison_heads.parquet")
+    with pytest.raises(ResultError, match=r"comparison_heads\.parquet is damaged: it has"):
+        read_result(tmp_path)
+    write_comparison(compared, tmp_path)
+    read_result(tmp_path)
+
+
+def test_a_comparison_never_mixes_with_a_run(compared: Comparison, tuned: RunResult) -> None:
+    with pytest.raises(NotComparableError, match="holds another result: name another folder"):
+        write_comparison(compared, tuned.folder)
+    read_result(tuned.folder)
+
+
+def test_the_page_is_self_contained_and_escapes_names(tmp_path: Path, base: RunResult) -> None:
+    hostile = '<script>alert(1)</script>" onload="x'
+    study = replace(model(small(), name=hostile), question="</style><b>?</b>")
+    measured = scaled(made_up(study), PLANTED, 3.0)
+    write_comparison(compare(written(tmp_path / "a", study, measured), base), tmp_path / "out")
+    html = write_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert html == report_html(read_result(tmp_path / "out"))
+    page = Page(html)
+    assert page.open == []
+    assert page.addresses
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert page.cells == 4 * 48  # points and cells, for page and phone
+    assert "<script>alert" not in html
+    assert "<b>?" not in html
+    assert hostile in unescape(html)
+    assert PLANTED in html
+
+
+@pytest.mark.parametrize("name", ["effects", "head-map"])
+def test_figures_of_a_comparison_say_what_they_show(
+    name: str, compared: Comparison, tmp_path: Path
+) -> None:
+    write_comparison(compared, tmp_path)
+    alt = draw(read_result(tmp_path), name, 85.0).alt
+    assert "48 heads" in alt
+    assert "differs, A above B: 1" in alt or "1 differ, family-wise" in alt
+
+
+def test_the_console_says_the_finding_and_the_mismatches(
+    compared: Comparison, tmp_path: Path
+) -> None:
+    write_comparison(compared, tmp_path)
+    result = read_result(tmp_path)
+    assert isinstance(result, ComparisonResult)
+    text = StringIO()
+    print_comparison(result, Console(file=text, width=400, markup=False))
+    assert "kitchen  A: tuned, B: pocket; 6 items, RMS over all tokens" in text.getvalue()
+    assert "Nothing but the model differs between the results." in text.getvalue()
+    assert PLANTED in text.getvalue()
+
+
+def test_the_command_writes_a_page_and_refuses_in_one_line(
+    program: Program, tuned: RunResult, base: RunResult, tmp_path: Path
+) -> None:
+    done = program("compare", str(tuned.folder), str(base.folder), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs" / "compare" / "tuned--base"
+    assert {path.name for path in folder.iterdir()} == {
+        "comparison.json", "comparison_heads.parquet", "comparison_slices16.parquet",
+        "reference_a.png", "reference_b.png", "report.html",
+    }  # fmt: skip
+    broken = tmp_path / "broken"
+    shutil.copytree(base.folder, broken)
+    cut(broken / "responses.nc")
+    done = program("compare", str(tuned.folder), str(broken), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {broken}/responses.nc is damaged: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_function_is_part_of_the_api(tuned: RunResult, base: RunResult) -> None:
+    found = otherview.compare(tuned, base, response="rms")
+    assert found.units.keys() == {"heads", "slices16"}
+    with pytest.raises(NotComparableError, match="response=db is none of rms, log_rms"):
+        otherview.compare(tuned, base, response="db")
