@@ -144,16 +144,16 @@ def scale_sentence(comparison: Content, found: Content) -> str:
     ratio = found.get("level_ratio")
     if ratio is None:
         return ""
-    said = (
-        f"The responses themselves are {significant(ratio['median'])} times as large in {a} as in "
-        f"{b} (median over {count(found['units'])}; {significant(ratio['low'])} to "
-        f"{significant(ratio['high'])} for nine in ten)"
-    )
+    spread = f"{significant(ratio['low'])} to {significant(ratio['high'])} for nine in ten"
     if ratio["typical"] < UNEQUAL_LEVELS:
-        return f"{said}: both models have one scale."
+        return (
+            f"Responses have about one scale in both models (ratio {a} to {b}: median "
+            f"{significant(ratio['median'])}; {spread})."
+        )
     return (
-        f"{said}, so the same relative effect is larger where responses are. "
-        "--response log_rms compares relative effects."
+        f"The responses themselves are {significant(ratio['median'])} times as large in {a} as in "
+        f"{b} (median over {count(found['units'])}; {spread}), so the same relative effect is "
+        "larger where responses are. --response log_rms compares relative effects."
     )
 
 

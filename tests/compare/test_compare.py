@@ -278,7 +278,8 @@ def test_contrasts_are_matched_by_their_wordings(tmp_path: Path) -> None:
         own = analyse(measured.responses, study.asking(study.templates.name))
         write_analyses(folder, study, measured.of(), own)
         results.append(read_result(folder))
-    found = compare(*results)
+    a, b = results
+    found = compare(a, b)
     assert [each["name"] for each in found.content["contrasts"]] == ["matched"]
     assert found.content["contrasts"][0]["name_b"] == "by_another_name"
     assert "The studies' own contrasts differ: nouns in A, by_another_name in B." in said(found)
