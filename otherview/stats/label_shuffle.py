@@ -80,7 +80,7 @@ def label_shuffle(
 ) -> LabelShuffleResult:
     """Repeat the tests under random labels: a check of the code, not of the test's assumptions.
 
-    `responses` is `[items, wordings, units]`, `roles` and `strata` `[wordings]` as in `role_test`.
+    `responses`, `roles` and `strata` are those of `role_test`.
     Where the wordings are enough for a role test at `alpha`, the roles are dealt again to the
     wordings (within frames), for all items alike. With fewer, the two roles are swapped in a
     random half of the items. Shuffles are drawn with replacement and hold the true labelling no
@@ -103,15 +103,16 @@ def label_shuffle(
     over_wordings = design.degrees > 0 and design.smallest_p <= alpha
     draws = np.random.default_rng(seed)
     called, published = np.zeros(shuffles, np.int64), np.zeros(shuffles, np.int64)
-    differences, means = role_means(array, design)
+    differences = role_means(array, design).items
     for shuffle in range(shuffles):
         drawn = int(draws.integers(2**31))
         if over_wordings:
             dealt = shuffled(design, draws)
-            shown, _ = role_means(array, dealt)
+            means = role_means(array, dealt)
             found = randomise(
-                shown, means, dealt, alpha=alpha, flips=FLIPS, seed=drawn, running=Running(1)
+                means, dealt, alpha=alpha, flips=FLIPS, seed=drawn, running=Running(1)
             )[2]
+            shown = means.items
             called[shuffle] = (found.p_maxt <= alpha).sum()
         else:
             shown = differences * draws.choice([-1.0, 1.0], size=(len(array), 1))
@@ -124,7 +125,7 @@ def label_shuffle(
         over="wordings" if over_wordings else "pairs",
         called=called,
         published=published,
-        units=array.shape[2],
+        units=array.shape[-1],
         threshold=threshold,
         alpha=alpha,
         seed=seed,

@@ -14,13 +14,13 @@ from otherview.stats.chunks import Progress, Running
 from otherview.stats.columns import Column
 from otherview.stats.flip_null import MaxNull
 from otherview.stats.inputs import real_array
-from otherview.stats.paired import check_alpha
+from otherview.stats.paired import check_alpha, effects
+from otherview.stats.role_draws import Randomisations, randomisations
 from otherview.stats.role_null import (
     LEAST_PILOT,
     PILOT,
-    Randomisations,
+    RoleMeans,
     RoleUnits,
-    randomisations,
     reach,
     role_units,
     with_width,
@@ -34,6 +34,7 @@ from otherview.stats.sign_flip import (
     check_seed,
     sign_flip_test,
 )
+from otherview.stats.sign_flip_p import sign_flip_p
 from otherview.stats.wordings import WordingDesign, check_several, wording_design
 
 
@@ -43,16 +44,17 @@ class RoleTestResult:
 
     difference: Float[np.ndarray, " units"]
     """Response under test wordings less that under control wordings, within frames, mean over
-    items."""
+    items and scenes."""
     t: Float[np.ndarray, " units"]
-    """`difference` / √(squared standard error over items + over wordings), the root of min F'.
+    """`difference` / √(squared standard error over items + wordings + scenes), the root of min F'.
     Infinite for a difference without variance, NaN where there is neither."""
     p: Float[np.ndarray, " units"]
     """Two-sided p of each unit by itself."""
     p_maxt: Float[np.ndarray, " units"]
     """Two-sided p, family-wise over units (single step)."""
     called: Bool[np.ndarray, " units"]
-    """`p_maxt` at most alpha: the unit follows the role, over items and wordings like these."""
+    """`p_maxt` at most alpha: the unit follows the role, over items, wordings and scenes like
+    these."""
     width: Float[np.ndarray, " units"]
     """How much wider the unit's own null is than 1.25 times that of the typical unit, 1 or more:
     its t is divided by it before the largest over units is taken."""
@@ -66,15 +68,22 @@ class RoleTestResult:
     """Over wordings alone: `difference` over its standard error between wordings."""
     p_wordings: Float[np.ndarray, " units"]
     """Over wordings alone: p of `t_wordings` from relabelling. Explains, decides nothing."""
+    t_scenes: Float[np.ndarray, " units"]
+    """Over scenes alone: `difference` over its standard error between scenes; NaN for one scene."""
+    p_scenes: Float[np.ndarray, " units"]
+    """Over scenes alone: p from sign flips of scenes, counted exactly up to 40; NaN for one scene.
+    Explains, decides nothing."""
     variance: RoleVariance
-    """Between wordings, and between items in their response to the role."""
+    """Between wordings, and between items and between scenes in their response to the role."""
     exact: bool
     """Whether all randomisations were taken."""
     n_randomisations: int
-    """Randomisations behind `p` and `p_maxt`: relabellings, each with a draw of items."""
+    """Randomisations behind `p` and `p_maxt`: relabellings, each with a draw of items and
+    scenes."""
     n_relabellings: int
     """Relabellings of wordings that there are (within frames)."""
     n_items: int
+    n_scenes: int
     n_test: int
     n_control: int
     n_frames: int
@@ -87,28 +96,34 @@ class RoleTestResult:
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("role_difference", "test less control, mean over wordings and items", "response"),
-        Column("role_t", "t of the role over items and wordings together", heading="role t"),
-        Column("role_p", "p of this unit alone: wordings relabelled, items drawn again",
-               "probability"),
+        Column("role_t", "t of the role over items, wordings and scenes together",
+               heading="role t"),
+        Column("role_p", "p of this unit alone: wordings relabelled, items and scenes drawn "
+               "again", "probability"),
         Column("role_p_maxt", "the same p, corrected for all units", "probability", "role p"),
         Column("role_t_needed", "|t| from which this unit would be called; null where none would"),
-        Column("role_called", "follows the role, over items and wordings like these",
+        Column("role_called", "follows the role, over items, wordings and scenes like these",
                heading="follows role"),
         Column("role_items_p", "p over items alone (sign flips): explains, decides nothing",
                "probability"),
         Column("role_wordings_t", "t over wordings alone: explains, decides nothing"),
         Column("role_wordings_p", "p over wordings alone (relabelling): explains, decides nothing",
                "probability"),
+        Column("role_scenes_t", "t over scenes alone: explains, decides nothing; with scenes only"),
+        Column("role_scenes_p", "p over scenes alone (sign flips): explains, decides nothing; with "
+               "scenes only", "probability"),
         Column("var_wordings", "variance between wordings of one role", "response²"),
         Column("var_items_by_role", "variance between items in their difference of roles",
                "response²"),
+        Column("var_scenes_by_role", "variance between scenes in their difference of roles; with "
+               "scenes only", "response²"),
         Column("variance_ratio", "what items add to the variance of the role’s difference, over "
                "what wordings add", "variance ratio", "items : wordings"),
     )  # fmt: skip
 
     def columns(self) -> dict[str, Any]:
-        """By name of COLUMNS: one value per unit."""
-        return {
+        """By name of COLUMNS: one value per unit. Those of scenes only where there are several."""
+        found = {
             "role_difference": self.difference,
             "role_t": self.t,
             "role_p": self.p,
@@ -122,6 +137,13 @@ class RoleTestResult:
             "var_items_by_role": self.variance.items_by_role,
             "variance_ratio": self.variance.ratio,
         }
+        if self.n_scenes > 1:
+            found |= {
+                "role_scenes_t": self.t_scenes,
+                "role_scenes_p": self.p_scenes,
+                "var_scenes_by_role": self.variance.scenes_by_role,
+            }
+        return found
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
         """Its entry in `summary.json`; `addresses` name the units."""
@@ -142,6 +164,8 @@ class RoleTestResult:
         }
         ratio, sd_ratio = self.variance.median_ratio, self.variance.sd_ratio
         optional = {
+            "scenes": self.n_scenes if self.n_scenes > 1 else None,
+            "scene_variance_ratio": self.variance.median_scene_ratio,
             "critical_t": self.critical_t if np.isfinite(self.critical_t) else None,
             "variance_ratio": ratio,
             "wording_sd_ratio": sd_ratio,
@@ -161,17 +185,19 @@ def role_test(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> RoleTestResult:
-    """Test each unit for a difference of two roles that holds over items and over wordings.
+    """Test each unit for a difference of two roles that holds over items, wordings and scenes.
 
-    `responses` is `[items, wordings, units]`; `roles` `[wordings]` says "test" or "control";
-    `strata` `[wordings]` names each wording's frame, within which roles are compared and
-    relabelled. Items and wordings are both samples (Clark 1973). So one statistic holds both:
-    t = D / √(se_items² + se_wordings²), the root of min F', and its null randomises both: roles
-    are dealt again to the wordings and items are drawn again around their mean, the two are added
-    and studentised as the data are, and the largest |t| over units gives the family-wise p.
+    `responses` is `[items, wordings, units]`, or `[items, wordings, scenes, units]` where every
+    item was measured under every wording on every scene; `roles` `[wordings]` says "test" or
+    "control"; `strata` `[wordings]` names each wording's frame, within which roles are compared and
+    relabelled. Items, wordings and scenes are all samples (Clark 1973). So one statistic holds all:
+    t = D / √(se_items² + se_wordings² + se_scenes²), the root of min F', and its null randomises
+    all: roles are dealt again to the wordings, items and scenes are drawn again around their mean,
+    the three are added and studentised as the data are, and the largest |t| over units gives the
+    family-wise p. One scene is no sample: then there are items and wordings only.
 
-    It is the relabelling test of wordings where items respond alike to the role (exact if
-    wordings are exchangeable without one), and the studentised bootstrap where wordings of one
+    It is the relabelling test of wordings where items and scenes respond alike to the role (exact
+    if wordings are exchangeable without one), and the studentised bootstrap where wordings of one
     role do not differ. The data's own labels always count as reached: p is never below one over
     the number of relabellings (two over it with equally many wordings of both roles).
 
@@ -192,13 +218,14 @@ def role_test(
     check_several(design)
     running = Running(threads, progress)
     array, exponent = scaled(array)
-    differences, means = role_means(array, design)
+    means = role_means(array, design)
+    scenes = array.shape[2]
 
     how: dict[str, Any] = {"alpha": alpha, "flips": flips, "seed": seed, "running": running}
-    units, plan, found = randomise(differences, means, design, **how)
-    wordings, _, over_wordings = randomise(differences[:0], means, design, **how)
+    units, plan, found = randomise(means, design, **how)
+    wordings, _, over_wordings = randomise(means.of_wordings_alone, design, **how)
     items = sign_flip_test(
-        np.ldexp(differences, exponent),
+        np.ldexp(means.items, exponent),
         thresholds=thresholds,
         flips=flips,
         alpha=alpha,
@@ -206,6 +233,7 @@ def role_test(
         threads=threads,
         progress=progress,
     )
+    unknown = np.full_like(units.t, np.nan)
     smallest = smallest_p(plan)
     counted = design.frame_size > 0
     return RoleTestResult(
@@ -220,11 +248,14 @@ def role_test(
         items=items,
         t_wordings=wordings.t,
         p_wordings=over_wordings.p,
+        t_scenes=effects(means.scenes).t if scenes > 1 else unknown,
+        p_scenes=sign_flip_p(means.scenes, running).p if scenes > 1 else unknown,
         variance=role_variance(array, design, exponent),
         exact=plan.exact,
         n_randomisations=plan.number,
         n_relabellings=design.relabellings,
         n_items=len(array),
+        n_scenes=scenes,
         n_test=int(is_test[counted].sum()),
         n_control=int((~is_test[counted]).sum()),
         n_frames=len(design.frames),
@@ -245,25 +276,26 @@ def enough_for_role_test(roles: ArrayLike, *, strata: ArrayLike | None = None) -
 
 
 def scaled(
-    array: Float[np.ndarray, "items wordings units"],
-) -> tuple[Float[np.ndarray, "items wordings units"], Int[np.ndarray, " units"]]:
+    array: Float[np.ndarray, "items wordings scenes units"],
+) -> tuple[Float[np.ndarray, "items wordings scenes units"], Int[np.ndarray, " units"]]:
     """Each unit times a power of two (without rounding), so that its largest is in [0.5, 1)."""
-    exponent = np.frexp(np.abs(array).max(axis=(0, 1)))[1]
+    exponent = np.frexp(np.abs(array).max(axis=(0, 1, 2)))[1]
     return np.ldexp(array, -exponent), exponent
 
 
 def role_means(
-    array: Float[np.ndarray, "items wordings units"], design: WordingDesign
-) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "wordings units"]]:
-    """Each item's difference of roles, and each wording's mean over items."""
+    array: Float[np.ndarray, "items wordings scenes units"], design: WordingDesign
+) -> RoleMeans:
+    """Each item's and each scene's difference of roles, and each wording's mean, over the rest."""
     contrast = design.contrast / design.information
-    differences = np.stack([contrast @ item for item in array])
-    return differences, array.mean(axis=0)
+    over_scenes, over_items = array.mean(axis=2), array.mean(axis=0)
+    items = np.stack([contrast @ item for item in over_scenes])
+    scenes = np.tensordot(contrast, over_items, axes=1)
+    return RoleMeans(items, over_scenes.mean(axis=0), scenes if len(scenes) > 1 else scenes[:0])
 
 
 def randomise(
-    differences: Float[np.ndarray, "items units"],
-    means: Float[np.ndarray, "wordings units"],
+    means: RoleMeans,
     design: WordingDesign,
     *,
     alpha: float,
@@ -273,12 +305,12 @@ def randomise(
 ) -> tuple[RoleUnits, Randomisations, RoleP]:
     """t, what was randomised, and p. Without items, wordings alone are relabelled, and the width
     of a unit's null is not looked at."""
-    items = len(differences)
-    units = role_units(differences, means, design)
-    plan = randomisations(design, items, flips, seed)
-    if items:
+    samples = len(means.items), len(means.scenes)
+    units = role_units(means, design)
+    plan = randomisations(design, *samples, flips, seed)
+    if any(samples):
         rows = min(plan.rows, PILOT, max(LEAST_PILOT, plan.rows // 4))
-        pilot = randomisations(design, items, rows, seed, stream=1)
+        pilot = randomisations(design, *samples, rows, seed, stream=1)
         units = with_width(units, pilot, running)
     return units, plan, p_values(units, plan, reach(units, plan, running), alpha)
 
@@ -319,14 +351,20 @@ def enough_wordings(alpha: float) -> int:
     return next(k for k in itertools.count(1) if 2 / math.comb(2 * k, k) <= alpha)
 
 
-def check_responses(responses: ArrayLike) -> Float[np.ndarray, "items wordings units"]:
-    """`responses` as float64. Raises ValueError on a wrong shape and as `real_array` does."""
+def check_responses(responses: ArrayLike) -> Float[np.ndarray, "items wordings scenes units"]:
+    """`responses` as float64; `[items, wordings, units]` are of one scene.
+
+    Raises ValueError on a wrong shape and as `real_array` does.
+    """
     array = real_array(responses, "responses")
-    if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(f"responses has shape {array.shape}; give [items, wordings, units]")
+    if array.ndim not in (3, 4) or 0 in array.shape:
+        raise ValueError(
+            f"responses has shape {array.shape}; give [items, wordings, units] or "
+            "[items, wordings, scenes, units]"
+        )
     if len(array) < 2:
         raise ValueError("responses holds 1 item; a role test needs two or more")
-    return array
+    return array if array.ndim == 4 else array[:, :, None]
 
 
 def check_roles(roles: ArrayLike, wordings: int) -> Bool[np.ndarray, " wordings"]:

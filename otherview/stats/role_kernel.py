@@ -10,13 +10,27 @@ SMALLEST = np.float32(1e-30)
 
 
 @compiled
+def moments(
+    total: Float[np.ndarray, "rows units"], squares: Float[np.ndarray, "rows units"], drawn: int
+) -> None:
+    """Turn sums of `drawn` numbers and of their squares into the mean and its squared error."""
+    share = np.float32(1 / drawn)
+    free = np.float32(1 / max(1, drawn - 1))
+    zero = np.float32(0)
+    for row in range(total.shape[0]):
+        for unit in range(total.shape[1]):
+            mean = total[row, unit] * share
+            total[row, unit] = mean
+            squares[row, unit] = max(squares[row, unit] * share - mean * mean, zero) * free
+
+
+@compiled
 def signed_squares(
-    item_sum: Float[np.ndarray, "rows units"],
-    item_squares: Float[np.ndarray, "rows units"],
+    mean: Float[np.ndarray, "rows units"],
+    variance: Float[np.ndarray, "rows units"],
     difference: Float[np.ndarray, "rows units"],
     error: Float[np.ndarray, "rows|1 units"],
     shrunk: float,
-    drawn: int,
     scale: Float[np.ndarray, " units"],
     weights: Int[np.ndarray, " rows"],
     cutoff: Float[np.ndarray, " units"],
@@ -26,25 +40,21 @@ def signed_squares(
 ) -> None:
     """Turn `difference` into `scale` t² with the sign of t; count rows that reach each cutoff.
 
-    t = (mean of the drawn items + difference) / √(their variance / drawn + what wordings add),
-    which is `error` - `shrunk` difference², one row of `error` or one for all. A row counts
-    `weights` times: in `same` where its t has the unit's own sign, in `other` where it has not.
-    The loop over units compiles to vector instructions.
+    t = (`mean` of what is drawn + difference) / √(its `variance` + what wordings add), which is
+    `error` - `shrunk` difference², one row of `error` or one for all. A row counts `weights`
+    times: in `same` where its t has the unit's own sign, in `other` where it has not. The loop
+    over units compiles to vector instructions.
     """
-    share = np.float32(1 / drawn)
-    free = np.float32(1 / max(1, drawn - 1))
     zero = np.float32(0)
     shrunk_32 = np.float32(shrunk)
     step = 1 if error.shape[0] > 1 else 0
     for row in range(difference.shape[0]):
         weight = weights[row]
         for unit in range(difference.shape[1]):
-            mean = item_sum[row, unit] * share
-            variance = max(item_squares[row, unit] * share - mean * mean, zero) * free
             of_wordings = difference[row, unit]
             added = max(error[row * step, unit] - shrunk_32 * of_wordings * of_wordings, zero)
-            t = mean + of_wordings
-            square = scale[unit] * t * abs(t) / (variance + added + SMALLEST)
+            t = mean[row, unit] + of_wordings
+            square = scale[unit] * t * abs(t) / (variance[row, unit] + added + SMALLEST)
             difference[row, unit] = square
             own = square * sign[unit]
             same[unit] += weight if own >= cutoff[unit] else 0

@@ -1,6 +1,5 @@
-"""The null of the role test: resampled items added to relabelled wordings."""
+"""The null of the role test: items and scenes drawn again, added to relabelled wordings."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,23 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otherview.stats.chunks import Running, run_chunks
-from otherview.stats.multisets import multisets, orders
 from otherview.stats.paired import NEAR_TIE
-from otherview.stats.wordings import (
-    MAX_RELABELLINGS,
-    WordingDesign,
-    all_contrasts,
-    drawn_contrasts,
-    observed_error,
-    own_labels,
-    relabelled,
-)
+from otherview.stats.role_draws import Randomisations, drawn_of
+from otherview.stats.wordings import WordingDesign, observed_error, own_labels, relabelled
 
-DRAWS = 20_000
-"""Randomisations that "auto" draws: a p of .05 has a standard error of .0015."""
-ROWS = 256
 UNITS = 1008
-"""Randomisations and units worked on at a time; 1 MB per array."""
+"""Units worked on at a time; 1 MB per array."""
 LEAST_PILOT, PILOT = 500, 2048
 """Randomisations from which the width of each unit's null is read: a quarter of all, within these
 limits."""
@@ -42,19 +30,38 @@ FAR_SQUARE = 1e6
 """t² above this tie: a unit without variance has an infinite one."""
 
 
+class RoleMeans(NamedTuple):
+    """What the role test reads of the responses; at most about 1."""
+
+    items: Float[np.ndarray, "items units"]
+    """Each item's difference of roles; no rows: items are no sample."""
+    wordings: Float[np.ndarray, "wordings units"]
+    """Each wording's mean."""
+    scenes: Float[np.ndarray, "scenes units"]
+    """Each scene's difference of roles; no rows: scenes are no sample, or there is one."""
+
+    @property
+    def of_wordings_alone(self) -> "RoleMeans":
+        return RoleMeans(self.items[:0], self.wordings, self.scenes[:0])
+
+
 @dataclass(frozen=True)
 class RoleUnits:
     """Units, ready to be randomised; each scaled so that its largest number is about 1."""
 
     difference: Float[np.ndarray, " units"]
-    """In the caller's scale, as the next two."""
+    """In the caller's scale, as the next three are squared."""
     error_items: Float[np.ndarray, " units"]
     """Squared standard error over items."""
     error_wordings: Float[np.ndarray, " units"]
     """Squared standard error over wordings."""
+    error_scenes: Float[np.ndarray, " units"]
+    """Squared standard error over scenes; 0 where there is one."""
     t: Float[np.ndarray, " units"]
     deviations: Float[np.ndarray, "items units"]
     """Items' differences around their mean, 32-bit."""
+    scene_deviations: Float[np.ndarray, "scenes units"]
+    """The same of scenes; no rows where there is one scene."""
     means: Float[np.ndarray, "wordings units"]
     """Wordings around their frame's mean, with as much of the roles' difference as wordings
     explain, 32-bit."""
@@ -95,133 +102,58 @@ class Reached(NamedTuple):
     """Those with the roles exchanged: the same, with the other sign."""
 
 
-def role_units(
-    differences: Float[np.ndarray, "items units"],
-    means: Float[np.ndarray, "wordings units"],
-    design: WordingDesign,
-) -> RoleUnits:
-    """Difference, its two errors and t of each unit, and what randomisations are made of.
+def role_units(means: RoleMeans, design: WordingDesign) -> RoleUnits:
+    """Difference, its errors and t of each unit, and what randomisations are made of.
 
-    `differences` are the items' differences of roles and `means` the wordings' means over items;
-    all are at most about 1. No items: wordings alone are randomised.
-
-    t = D / √(error_items + error_wordings), the root of min F' (Clark 1973) with Welch's error
-    over wordings. Relabelled wordings keep the share √(error_wordings / both) of D: all of it
-    where items respond alike to the role, which makes the test the relabelling test of wordings,
-    and none where wordings of one role do not differ. In between, relabelled wordings have the
-    variance that wordings alone have.
+    t = D / √(error_items + error_wordings + error_scenes), the root of min F' (Clark 1973) with
+    Welch's error over wordings. Relabelled wordings keep the share √(error_wordings / all) of D:
+    all of it where items and scenes respond alike to the role, which makes the test the
+    relabelling test of wordings, and none where wordings of one role do not differ. In between,
+    relabelled wordings have the variance that wordings alone have.
     """
-    items = len(differences)
-    difference = (design.contrast / design.information) @ means
+    difference = (design.contrast / design.information) @ means.wordings
     difference[np.abs(difference) <= NEAR_TIE] = 0.0
-    deviations = differences - differences.mean(axis=0) if items else differences.copy()
-    if items:
-        deviations[:, np.abs(deviations).max(axis=0) <= NEAR_TIE] = 0.0
-    error_items = (deviations**2).sum(axis=0) / max(1, items * (items - 1))
-    error_wordings = observed_error(means, design, NEAR_TIE)
-    error = error_items + error_wordings
+    deviations, error_items = around_mean(means.items)
+    scene_deviations, error_scenes = around_mean(means.scenes)
+    error_wordings = observed_error(means.wordings, design, NEAR_TIE)
+    error = error_items + error_wordings + error_scenes
     with np.errstate(divide="ignore", invalid="ignore"):
         t = difference / np.sqrt(error)
         kept = np.sqrt(np.where(error > 0, error_wordings / error, 1.0))
-    centred = design.centred(means) - design.contrast[:, None] * ((1 - kept) * difference)
+    centred = design.centred(means.wordings) - design.contrast[:, None] * ((1 - kept) * difference)
     centred[:, np.abs(centred).max(axis=0) <= NEAR_TIE] = 0.0
-    largest = np.maximum(np.abs(centred).max(axis=0), np.abs(deviations).max(axis=0, initial=0.0))
+    parts = (centred, deviations, scene_deviations)
+    largest = np.max([np.abs(part).max(axis=0, initial=0.0) for part in parts], axis=0)
     exponent = -np.frexp(largest)[1]
+    centred, deviations, scene_deviations = (
+        np.ldexp(part, exponent).astype(np.float32) for part in parts
+    )
     cutoff = np.minimum(t**2 * (1 - NEAR_SQUARE), FAR_SQUARE)
     return RoleUnits(
-        difference,
-        error_items,
-        error_wordings,
-        t,
-        np.ldexp(deviations, exponent).astype(np.float32),
-        np.ldexp(centred, exponent).astype(np.float32),
-        np.where(np.isnan(t), -1.0, cutoff).astype(np.float32),
-        np.where(t < 0, -1.0, 1.0).astype(np.float32),
-        np.ones_like(t),
+        difference=difference,
+        error_items=error_items,
+        error_wordings=error_wordings,
+        error_scenes=error_scenes,
+        t=t,
+        deviations=deviations,
+        scene_deviations=scene_deviations,
+        means=centred,
+        cutoff=np.where(np.isnan(t), -1.0, cutoff).astype(np.float32),
+        sign=np.where(t < 0, -1.0, 1.0).astype(np.float32),
+        width=np.ones_like(t),
     )
 
 
-@dataclass(frozen=True)
-class Randomisations:
-    """Which randomisations are taken, row by row: labels of wordings, and items drawn.
-
-    items - 1 items are drawn with replacement: the mean of so many varies as the mean of all
-    items does (Rao & Wu 1988).
-    """
-
-    design: WordingDesign
-    items: int
-    rows: int
-    exact: bool
-    seed: tuple[int, int]
-    """Seed and stream."""
-    listed: Float[np.ndarray, "contrasts wordings"] | None
-    """Every relabelling, taken in turn; None where they are drawn."""
-    multisets: Int[np.ndarray, "multisets items"] | None
-    """How often each item is drawn, every possibility; None where items are drawn at random."""
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.rows // ROWS)
-
-    @property
-    def drawn_items(self) -> int:
-        return max(1, self.items - 1)
-
-    @property
-    def number(self) -> int:
-        """Randomisations, each as likely as the next."""
-        if self.multisets is None:
-            return self.rows
-        return self.design.contrasts * int(self.items ** max(0, self.items - 1))
-
-    def block(
-        self, index: int
-    ) -> tuple[
-        Float[np.ndarray, "r wordings"], Float[np.ndarray, "r items"], Int[np.ndarray, " r"]
-    ]:
-        """Labels, times each item is drawn, and weights of the rows of one block."""
-        rows = np.arange(index * ROWS, min(self.rows, (index + 1) * ROWS))
-        draws = np.random.default_rng([*self.seed, index])
-        if self.listed is not None:
-            contrasts = self.listed[rows % len(self.listed)]
-        else:
-            contrasts = drawn_contrasts(self.design, len(rows), draws)
-        weights = np.ones(len(rows), np.int32)
-        if self.multisets is None:
-            even = np.full(self.items, 1 / max(1, self.items))
-            times = np.zeros((len(rows), 0), np.int64)
-            if self.items:
-                times = draws.multinomial(self.drawn_items, even, size=len(rows))
-        else:
-            assert self.listed is not None
-            times = self.multisets[rows // len(self.listed)]
-            weights *= orders(times)
-        return contrasts.astype(np.float32), times.astype(np.float32), weights
-
-
-def randomisations(
-    design: WordingDesign, items: int, flips: str | int, seed: int, stream: int = 0
-) -> Randomisations:
-    """All relabellings with all draws of items where they are at most 50,000, else random ones.
-
-    As many as `flips` says, or `DRAWS`. Where that is as many as there are relabellings or more,
-    each of these is taken equally often, and only the items are random.
-    """
-    listable = design.contrasts <= MAX_RELABELLINGS
-    draws = math.comb(2 * items - 2, items - 1) if items else 1
-    if design.contrasts * draws <= MAX_RELABELLINGS:
-        every = multisets(items, items - 1) if items else np.zeros((1, 0), np.int64)
-        listed = all_contrasts(design)
-        return Randomisations(
-            design, items, len(listed) * draws, True, (seed, stream), listed, every
-        )
-    wanted = DRAWS if isinstance(flips, str) else int(flips)
-    if listable and design.contrasts <= wanted:
-        listed = all_contrasts(design)
-        rows = -(-wanted // len(listed)) * len(listed)
-        return Randomisations(design, items, rows, False, (seed, stream), listed, None)
-    return Randomisations(design, items, wanted, False, (seed, stream), None, None)
+def around_mean(
+    differences: Float[np.ndarray, "sample units"],
+) -> tuple[Float[np.ndarray, "sample units"], Float[np.ndarray, " units"]]:
+    """Differences around their mean, and the squared standard error of that: 0 without any."""
+    if not len(differences):
+        return differences.copy(), np.zeros(differences.shape[1])
+    deviations = differences - differences.mean(axis=0)
+    deviations[:, np.abs(deviations).max(axis=0) <= NEAR_TIE] = 0.0
+    number = len(differences)
+    return deviations, (deviations**2).sum(axis=0) / max(1, number * (number - 1))
 
 
 def with_width(units: RoleUnits, plan: Randomisations, running: Running) -> RoleUnits:
@@ -322,26 +254,32 @@ def randomised(
     at a time under labels that are not the data's own."""
     from otherview.stats.role_kernel import signed_squares
 
-    contrasts, times, weights = plan.block(index)
+    contrasts, *times, weights = plan.block(index)
     labels = own_labels(contrasts, plan.design)
     counted = labels == 0
-    contrasts, times, counting = contrasts[counted], times[counted], weights[counted]
+    contrasts, counting = contrasts[counted], weights[counted]
+    of_items, of_scenes = (one[counted] for one in times)
     cutoff, scale = units.scaled_cutoff, units.scale
 
     def parts() -> Iterator[Part]:
         for start in range(0, len(units.t), UNITS):
             part = slice(start, start + UNITS)
-            deviations = units.deviations[:, part]
+            mean, variance = drawn(of_items, units.deviations[:, part])
+            if of_scenes.shape[1]:
+                mean_of_scenes, variance_of_scenes = drawn(
+                    of_scenes, units.scene_deviations[:, part]
+                )
+                mean += mean_of_scenes
+                variance += variance_of_scenes
             difference, error, shrunk = relabelled(contrasts, units.means[:, part], plan.design)
             same = np.zeros(difference.shape[1], np.int32)
             other = np.zeros_like(same)
             signed_squares(
-                times @ deviations,
-                times @ deviations**2,
+                mean,
+                variance,
                 difference,
                 error,
                 shrunk,
-                plan.drawn_items,
                 scale[part],
                 counting,
                 cutoff[part],
@@ -352,3 +290,14 @@ def randomised(
             yield Part(part, difference, same, other)
 
     return labels, weights, parts()
+
+
+def drawn(
+    times: Float[np.ndarray, "rows sample"], deviations: Float[np.ndarray, "sample units"]
+) -> tuple[Float[np.ndarray, "rows units"], Float[np.ndarray, "rows units"]]:
+    """Mean of what is drawn, each so many times, and the squared standard error of that mean."""
+    from otherview.stats.role_kernel import moments
+
+    mean, variance = times @ deviations, times @ deviations**2
+    moments(mean, variance, drawn_of(len(deviations)))
+    return mean, variance

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otherview.stats.flip_null import MaxNull
-from otherview.stats.role_null import NEAR_SQUARE, Randomisations, Reached, RoleUnits
+from otherview.stats.role_draws import Randomisations
+from otherview.stats.role_null import NEAR_SQUARE, Reached, RoleUnits
 
 BINS = 256
 """Of the null of the largest |t|."""

@@ -101,12 +101,12 @@ def wording_split(
 ) -> WordingSplitResult:
     """Role test on half of the items under half of the wordings, again on the other halves.
 
-    `responses` is `[items, wordings, units]`, `roles` and `strata` `[wordings]` as in `role_test`.
-    Each split halves the items at random, and the wordings of each role within each frame, or
-    whole frames where one of them has a single wording of a role. The second test sees neither an
-    item nor a wording of the first, and only the units that the first called; their number is
-    what its family-wise error is controlled over. Splits share data, so that the spread over them
-    is no standard error.
+    `responses`, `roles` and `strata` are those of `role_test`; both halves have all scenes. Each
+    split halves the items at random, and the wordings of each role within each frame, or whole
+    frames where one of them has a single wording of a role. The second test sees neither an item
+    nor a wording of the first, and only the units that the first called; their number is what its
+    family-wise error is controlled over. Splits share data, so that the spread over them is no
+    standard error.
 
     Raises ValueError as `role_test` does, and where a half is too small to call any unit.
     """
@@ -124,7 +124,7 @@ def wording_split(
             f"wordings; halves need {MIN_ITEMS} items and {2 * enough_wordings(alpha)} "
             "wordings of each role"
         )
-    discovered = np.zeros((splits, array.shape[2]))
+    discovered = np.zeros((splits, array.shape[-1]))
     confirmed = np.zeros_like(discovered)
     for split in range(splits):
         items = halves(draws, np.arange(len(array)))
@@ -139,7 +139,7 @@ def wording_split(
         discovered[split, found] = 1
         if len(found):
             values, half_design = parts[1]
-            second, p = tested(values[:, :, found], half_design, alpha, drawn)
+            second, p = tested(values[..., found], half_design, alpha, drawn)
             same_sign = np.sign(second.difference) == np.sign(first.difference[found])
             confirmed[split, found] = (p.p_maxt <= alpha) & same_sign
         if progress is not None:
@@ -148,14 +148,14 @@ def wording_split(
 
 
 def tested(
-    values: Float[np.ndarray, "items wordings units"],
+    values: Float[np.ndarray, "items wordings scenes units"],
     design: WordingDesign,
     alpha: float,
     seed: int,
 ) -> tuple[RoleUnits, RoleP]:
     """The role test of one half."""
     units, _, p = randomise(
-        *role_means(values, design),
+        role_means(values, design),
         design,
         alpha=alpha,
         flips=FLIPS,
