@@ -1,8 +1,10 @@
-"""Populations of items, wordings and heads without a role effect, for the level of the role test.
+"""Populations of items, wordings, scenes and heads without a role effect, for the level of the
+role test.
 
-What is simulated are the sums that the test reads: means of wordings and differences of items. The
-residual of an item under a wording (SD 0.3 of a wording's) is normal in all cells; effects of
-wordings and of items are of the distribution that the cell names.
+What is simulated are the sums that the test reads: means of wordings and differences of items and
+of scenes. The residual of an item under a wording (SD 0.3 of a wording's), and that of a scene
+(which adds as much to the scenes' error as the items' adds to theirs), are normal in all cells;
+effects of wordings, items and scenes are of the distribution that the cell names.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float
 
+from otherview.stats.role_null import RoleMeans
 from otherview.stats.wordings import WordingDesign, all_contrasts, wording_design
 
 ALPHA = 0.05
 RESIDUAL = 0.3
 RATIOS = (0.0, 0.1, 0.25, 1.0, 4.0, np.inf)
-"""What items add to the variance of the role's difference, over what wordings add."""
+"""What items add to the variance of the role's difference, over what wordings add; in populations
+of several scenes, what scenes add over what wordings add."""
 WORDINGS = ((4, 4), (6, 6), (8, 8), (4, 8))
 ITEMS = (8, 12, 30)
 KINDS = ("normal", "t, 3 df", "skewed")
@@ -38,12 +42,18 @@ class Population:
     items: int
     spread: float = 1.0
     """SD between test wordings over SD between control wordings; the test assumes 1."""
+    scenes: int = 1
+    of_items: float = 0.0
+    """With several scenes: what items add, over what wordings add, or scenes where wordings add
+    nothing."""
 
     @property
     def name(self) -> str:
-        unequal = "" if self.spread == 1 else f" | SDs {self.spread:.3g} : 1"
+        more = "" if self.spread == 1 else f" | SDs {self.spread:.3g} : 1"
+        if self.scenes > 1:
+            more += f" | {self.scenes} scenes, items {self.of_items:g}"
         wordings = f"{self.test}+{self.control}"
-        return f"{self.kind} | {self.correlation:g} | {wordings} | {self.items}{unequal}"
+        return f"{self.kind} | {self.correlation:g} | {wordings} | {self.items}{more}"
 
     @property
     def design(self) -> WordingDesign:
@@ -64,6 +74,16 @@ UNEQUAL = [
     ]
 ]
 """Beyond what the test assumes: wordings of one role differ more than those of the other."""
+
+SCENES = (3, 6, 12)
+OF_ITEMS = (0.0, 1.0)
+SCENE_KINDS = ("normal", "skewed")
+OVER_SCENES = [
+    Population(kind, correlation, 8, 8, 30, scenes=scenes, of_items=of_items)
+    for kind, correlation, scenes, of_items in itertools.product(
+        SCENE_KINDS, CORRELATIONS, SCENES, OF_ITEMS
+    )
+]
 
 
 def effects(
@@ -90,23 +110,40 @@ def effects(
 
 def simulated(
     population: Population, heads: int, draws: np.random.Generator
-) -> Iterator[tuple[float, Float[np.ndarray, "items heads"], Float[np.ndarray, "wordings heads"]]]:
-    """For each ratio, items' differences and wordings' means of one set without a role effect."""
+) -> Iterator[tuple[float, RoleMeans]]:
+    """For each ratio, what the test reads of one set without a role effect."""
     design = population.design
     draw = partial(effects, draws=draws, heads=heads, correlation=population.correlation)
-    items, role = population.items, design.is_test[:, None] - 0.5
+    items, scenes, role = population.items, population.scenes, design.is_test[:, None] - 0.5
     of_wordings = draw(population.kind, rows=len(role))
     of_wordings[design.is_test] *= population.spread
     slope = draw(population.kind, rows=items)
     noise_wordings = RESIDUAL / np.sqrt(items) * draw("normal", rows=len(role))
     noise_items = RESIDUAL / np.sqrt(design.information) * draw("normal", rows=items)
     noise_items -= noise_items.mean(axis=0)
+    of_scene, noise_scenes = np.zeros((1, heads)), np.zeros((1, heads))
+    if scenes > 1:
+        of_scene = draw(population.kind, rows=scenes)
+        noise_scenes = draw("normal", rows=scenes) * RESIDUAL
+        noise_scenes *= np.sqrt(scenes / items / design.information)
+        noise_scenes -= noise_scenes.mean(axis=0)
     for ratio in RATIOS:
         wordings = noise_wordings + (of_wordings if np.isfinite(ratio) else 0)
-        weight = np.sqrt((ratio if np.isfinite(ratio) else 1.0) * items / design.information)
-        means = wordings + role * weight * slope.mean(axis=0)
         shown = design.contrast / design.information @ wordings
-        yield ratio, shown + weight * slope + noise_items, means
+        share = ratio if np.isfinite(ratio) else 1.0
+        share_of_items = population.of_items if scenes > 1 else share
+        of_items = np.sqrt(share_of_items * items / design.information) * slope
+        of_scenes = np.sqrt(share * scenes / design.information) * of_scene
+        over_items, over_scenes = of_items.mean(axis=0), of_scenes.mean(axis=0)
+        by_scene = shown + over_items + of_scenes + noise_scenes
+        yield (
+            ratio,
+            RoleMeans(
+                shown + over_scenes + of_items + noise_items,
+                wordings + role * (over_items + over_scenes),
+                by_scene if scenes > 1 else by_scene[:0],
+            ),
+        )
 
 
 def two_tests(

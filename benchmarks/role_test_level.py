@@ -20,7 +20,7 @@ import argparse
 import itertools
 import json
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,13 @@ from role_populations import (
     CORRELATIONS,
     ITEMS,
     KINDS,
+    OF_ITEMS,
+    OVER_SCENES,
     POPULATIONS,
     RATIOS,
     RESIDUAL,
+    SCENE_KINDS,
+    SCENES,
     UNEQUAL,
     WORDINGS,
     Population,
@@ -46,11 +50,14 @@ from role_populations import (
 
 from otherview.stats.chunks import Running
 from otherview.stats.role import randomise
+from otherview.stats.role_draws import Randomisations, randomisations
 from otherview.stats.role_null import (
-    Randomisations,
-    randomisations,
+    Reached,
+    RoleMeans,
+    RoleUnits,
     reach_in_block,
     role_units,
+    stretch_of,
     with_width,
 )
 
@@ -60,6 +67,10 @@ FIGURE = ROOT / "docs" / "figures" / "role_test_level.png"
 DRAWS = 199
 HEADS, GROUP = 720, 48
 SETS = {"short": 20, "full": 2000}
+SCENE_SETS = 200
+"""Of populations with several scenes, at most."""
+IGNORED = " | ignored"
+"""A cell in which scenes are averaged and then ignored."""
 BATCH = 20
 
 
@@ -74,31 +85,32 @@ class Kept(Randomisations):
         return self.drawn[index]
 
 
-def kept(population: Population, seed: int, stream: int = 0) -> Kept:
-    plan = randomisations(population.design, population.items, DRAWS, seed, stream)
+def kept(population: Population, seed: int, stream: int = 0, *, scenes: int | None = None) -> Kept:
+    """Randomisations of a set; of so many scenes instead of those it has, 0 to ignore them."""
+    if scenes is None:
+        scenes = population.scenes if population.scenes > 1 else 0
+    plan = randomisations(population.design, population.items, scenes, DRAWS, seed, stream)
     return Kept(**{field.name: getattr(plan, field.name) for field in fields(plan)})
 
 
-def share_called(
-    differences: Float[np.ndarray, "items heads"],
-    means: Float[np.ndarray, "wordings heads"],
-    plan: Kept,
-    pilot: Kept,
-) -> tuple[float, float, float]:
+def share_called(means: RoleMeans, plan: Kept, pilot: Kept) -> tuple[float, float, float]:
     """Share of heads, of groups of 48 and of sets of all heads in which any is called.
 
     How wide a head's null is compared with the typical one is seen over all heads for groups too.
     """
-    scale = max(np.abs(differences).max(), np.abs(means).max())
-    units = role_units(differences / scale, means / scale, plan.design)
-    units = with_width(units, pilot, Running(1))
-    blocks = [reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks)]
-    same, other = (np.sum([getattr(b, side) for b in blocks], axis=0) for side in ("same", "other"))
-    own, mirrored = sum(b.own for b in blocks), sum(b.mirrored for b in blocks)
-    sides = [np.concatenate([getattr(b, side) for b in blocks]) for side in ("rising", "falling")]
-    # The largest |t| of either sign decides whether any head of a group is called.
+    scale = max(np.abs(part).max(initial=0.0) for part in means)
+    units = role_units(RoleMeans(*(part / scale for part in means)), plan.design)
+    stretch = stretch_of(plan.scenes)
+    units = with_width(replace(units, stretch=stretch.largest), pilot, Running(1))
+    same, other, *sides, _, own, mirrored = reached(units, plan)
+    if stretch.unit > stretch.largest:
+        same, other, *_ = reached(replace(units, stretch=stretch.unit), plan)
+    alone = called(np.maximum(same + other, 2 * same), plan.rows)
+    # The largest |t| of either sign, of heads called by themselves, decides for a group.
     farthest = [
-        np.where(units.sign == sign, units.scaled_cutoff, 0).reshape(-1, GROUP).max(axis=1)
+        np.where(alone & (units.sign == sign), units.scaled_cutoff, 0)
+        .reshape(-1, GROUP)
+        .max(axis=1)
         for sign in (1, -1)
     ]
 
@@ -114,9 +126,24 @@ def share_called(
 
     everywhere = [side.max(axis=1) for side in sides], [far.max() for far in farthest]
     return (
-        float(called(np.maximum(same + other, 2 * same), plan.rows).mean()),
+        float(alone.mean()),
         float(any_called(sides, farthest).mean()),
         float(any_called(*everywhere)),
+    )
+
+
+def reached(units: RoleUnits, plan: Kept) -> Reached:
+    """`reach`, with the largest t² of every group of 48 heads."""
+    blocks = [reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks)]
+    same, other, rising, falling, weights, own, mirrored = zip(*blocks, strict=True)
+    return Reached(
+        np.sum(same, axis=0),
+        np.sum(other, axis=0),
+        np.concatenate(rising),
+        np.concatenate(falling),
+        np.concatenate(weights),
+        sum(own),
+        sum(mirrored),
     )
 
 
@@ -125,25 +152,39 @@ def called(hits: np.ndarray, rows: int) -> Bool[np.ndarray, " heads"]:
 
 
 def measure_level(state: Path | None, sets: int, console: Console) -> dict[str, Any]:
-    """Simulate until every population has `sets` sets, a batch each in turn; kept in `state`."""
+    """Simulate until every population has `sets` sets, a batch each in turn; kept in `state`.
+
+    Where there are several scenes, also what is called if they are averaged and then ignored.
+    """
     tallies = read(state)
+    everything = [*POPULATIONS, *UNEQUAL, *OVER_SCENES]
     for wanted in range(BATCH, sets + BATCH, BATCH):
         began = time.monotonic()
-        for number, population in enumerate([*POPULATIONS, *UNEQUAL]):
-            tally = tallies.setdefault(
-                population.name, {"sets": 0, "called": np.zeros((len(RATIOS), 3, 2)).tolist()}
-            )
-            sums = np.array(tally["called"])
-            for index in range(tally["sets"], min(wanted, sets)):
+        for number, population in enumerate(everything):
+            names = [population.name]
+            if population.scenes > 1 and not population.correlation:
+                names.append(population.name + IGNORED)
+            for name in names:
+                empty = np.zeros((len(RATIOS), 3, 2)).tolist()
+                tallies.setdefault(name, {"sets": 0, "called": empty})
+            sums = [np.array(tallies[name]["called"]) for name in names]
+            limit = min(wanted, sets, SCENE_SETS if population.scenes > 1 else sets)
+            for index in range(tallies[names[0]]["sets"], limit):
                 draws = np.random.default_rng([number, index])
-                plan, pilot = (kept(population, index, stream) for stream in (0, 1))
-                for place, (_, differences, means) in enumerate(
-                    simulated(population, HEADS, draws)
-                ):
-                    shares = np.array(share_called(differences, means, plan, pilot))
-                    sums[place] += np.stack([shares, shares**2], axis=1)
-                tally["sets"] = index + 1
-            tally["called"] = sums.tolist()
+                plans = [
+                    [kept(population, index, stream, scenes=scenes) for stream in (0, 1)]
+                    for scenes in (None, 0)[: len(names)]
+                ]
+                for place, (_, means) in enumerate(simulated(population, HEADS, draws)):
+                    for own, plan, data in zip(
+                        sums, plans, (means, means._replace(scenes=means.scenes[:0])), strict=False
+                    ):
+                        shares = np.array(share_called(data, *plan))
+                        own[place] += np.stack([shares, shares**2], axis=1)
+                for name in names:
+                    tallies[name]["sets"] = index + 1
+            for name, own in zip(names, sums, strict=True):
+                tallies[name]["called"] = own.tolist()
         if state is not None:
             write(state, tallies)
             console.print(
@@ -210,6 +251,11 @@ def print_level(tallies: dict[str, Any], console: Console) -> None:
         shown = [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
         table.add_row(kind, f"{test} + {control}", str(items), *shown)
     console.print(table)
+    print_above(tallies, console)
+
+
+def print_above(tallies: dict[str, Any], console: Console) -> None:
+    """The cells above alpha by more than their error."""
     found = [
         (name, ratio, heads, mean, error)
         for name, tally in tallies.items()
@@ -236,6 +282,34 @@ def print_unequal(tallies: dict[str, Any], console: Console) -> None:
         cells = [" / ".join(f"{share:.1f}" for share in row) for row in rates]
         table.add_row(f"{one.test} + {one.control}", f"{one.spread:.2g} : 1", *cells)
     console.print(table)
+
+
+def print_scenes(tallies: dict[str, Any], console: Console) -> None:
+    """The same where scenes are a third sample, and where they are averaged and ignored."""
+    sets = min(tallies[one.name]["sets"] for one in OVER_SCENES)
+    table = Table(
+        title=f"scenes as a sample: any head called, nominal {ALPHA:g}; 8 + 8 wordings, 30 items, "
+        f"{sets:,} sets",
+        caption="1 / 48 / 720 heads, the larger of correlation 0 and 0.5, in %; columns: what "
+        "scenes add to the variance of the difference over what wordings add",
+    )
+    for heading in ("effects", "scenes", "items add"):
+        table.add_column(heading, no_wrap=True)
+    for ratio in RATIOS:
+        table.add_column("∞" if np.isinf(ratio) else f"{ratio:g}", justify="right", no_wrap=True)
+    for more, kind, scenes, of_items in itertools.product(
+        ("", IGNORED), SCENE_KINDS, SCENES, OF_ITEMS
+    ):
+        names = [
+            Population(kind, one, 8, 8, 30, scenes=scenes, of_items=of_items).name + more
+            for one in CORRELATIONS
+        ]
+        rates = np.max([rate(tallies[name])[0] for name in names if name in tallies], axis=0)
+        shown = [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
+        number = f"{scenes}, ignored" if more else str(scenes)
+        table.add_row(kind, number, f"{of_items:g}", *shown)
+    console.print(table)
+    print_above({one.name: tallies[one.name] for one in OVER_SCENES}, console)
 
 
 def draw_level(tallies: dict[str, Any], file: Path) -> None:
@@ -306,19 +380,16 @@ def print_power(sets: int, console: Console) -> None:
             found = np.zeros((len(RATIOS), 2, 2))
             for index in range(sets):
                 draws = np.random.default_rng([test, control, int(10 * effect), index])
-                for place, (_, differences, means) in enumerate(
-                    simulated(population, GROUP, draws)
-                ):
-                    differences[:, 0] += effect
-                    means[design.is_test, 0] += effect
-                    scale = max(np.abs(differences).max(), np.abs(means).max())
+                for place, (_, means) in enumerate(simulated(population, GROUP, draws)):
+                    means.items[:, 0] += effect
+                    means.wordings[design.is_test, 0] += effect
+                    scale = max(np.abs(part).max(initial=0.0) for part in means)
                     new = randomise(
-                        differences / scale, means / scale, design,
+                        RoleMeans(*(part / scale for part in means)), design,
                         alpha=ALPHA, flips=999, seed=index, running=Running(1),
                     )[2]  # fmt: skip
-                    for rule, calls in enumerate(
-                        (new.p_maxt <= ALPHA, two_tests(differences, means, design, draws))
-                    ):
+                    before = two_tests(means.items, means.wordings, design, draws)
+                    for rule, calls in enumerate((new.p_maxt <= ALPHA, before)):
                         found[place, rule] += calls[0], calls[1:].any()
             for ratio, row in zip(RATIOS[:4], 100 * found / sets, strict=False):
                 cells = [f"{power:.0f} ({false:.0f})" for power, false in row]
@@ -341,6 +412,7 @@ def main() -> None:
         tallies = measure_level(FINISHED if arguments.full else None, sets, console)
     print_level(tallies, console)
     print_unequal(tallies, console)
+    print_scenes(tallies, console)
     if arguments.full or arguments.show:
         draw_level(tallies, FIGURE)
     if not arguments.no_power and not arguments.show:

@@ -13,7 +13,8 @@ from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.power import Power, role_power, sign_flip_power
 from otherview.stats.published_reading import PublishedReading, published_reading
-from otherview.stats.role import RoleTestResult, enough_for_role_test, role_test
+from otherview.stats.role import enough_for_role_test, role_test
+from otherview.stats.role_result import RoleTestResult
 from otherview.stats.role_variance import RoleVariance
 from otherview.stats.sign_flip import SignFlipResult, sign_flip_test
 from otherview.stats.stability import (

@@ -65,7 +65,7 @@ def test_the_halves_share_no_creature_and_no_wording(monkeypatch: pytest.MonkeyP
     plain = module.tested
 
     def spy(part: np.ndarray, *arguments: Any) -> Any:
-        seen.append(set(part[:, :, 0].ravel().tolist()))
+        seen.append(set(part[..., 0].ravel().tolist()))
         return plain(part, *arguments)
 
     monkeypatch.setattr(module, "tested", spy)
@@ -73,6 +73,17 @@ def test_the_halves_share_no_creature_and_no_wording(monkeypatch: pytest.MonkeyP
     first, second = seen
     assert len(first) == 8 * 8
     assert not first & second
+
+
+def test_scenes_are_a_sample_in_shuffles_and_halves() -> None:
+    values = np.repeat(responses(5, role_effect=6)[:, :, None], 6, axis=2)
+    values[..., 1:] += np.random.default_rng(6).normal(size=(6, values.shape[3] - 1))
+    found = wording_split(values, ROLES, 4, seed=6)
+    assert found.confirmed[:, 0].all()
+    assert not found.confirmed[:, 1:].any()
+    values[:, :8] += 20 * np.linspace(-1, 1, 6)[:, None]  # the role, on some scenes the other way
+    assert not wording_split(values, ROLES, 2, seed=6).discovered.any()
+    assert label_shuffle(values, ROLES, 5, seed=6).over == "wordings"
 
 
 def test_too_few_wordings_to_halve_are_refused() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from scipy import stats
 
 from otherview.stats import sign_flip_test
 from otherview.stats.chunks import Running
-from otherview.stats.role import randomise, role_means
-from otherview.stats.role_null import RoleUnits, reach
+from otherview.stats.role import randomise
+from otherview.stats.role_null import RoleMeans, reach
 from otherview.stats.role_p import p_values
 from otherview.stats.wordings import wording_design
 
@@ -41,14 +42,14 @@ def test_it_keeps_its_level_whatever_varies(
     sets, called, by_two = 150, np.zeros(6), np.zeros(6)
     for index in range(sets):
         draws = np.random.default_rng([items, index])
-        for place, (_, differences, means) in enumerate(level.simulated(population, UNITS, draws)):
+        for place, (_, means) in enumerate(level.simulated(population, UNITS, draws)):
             found = randomise(
-                differences / 50, means / 50, population.design,
+                RoleMeans(*(part / 50 for part in means)), population.design,
                 alpha=ALPHA, flips=199, seed=index, running=Running(1),
             )[2]  # fmt: skip
             called[place] += (found.p_maxt <= ALPHA).any()
             if kind == "normal" and place == 3:
-                by_two[place] += level.two_tests(differences, means, population.design, draws).any()
+                by_two[place] += level.two_tests(*means[:2], population.design, draws).any()
     assert stats.binom.sf(called.max() - 1, sets, ALPHA) > 1e-4
     assert called[0] >= 1  # at ratio 0 it is a permutation test, which calls at its level
     if kind == "normal":  # the rule of two tests does not keep it: the cell can fail
@@ -60,34 +61,32 @@ def test_it_finds_what_is_there_as_often_as_two_tests_did(level: ModuleType) -> 
     found = np.zeros(2)
     for index in range(80):
         draws = np.random.default_rng([1, index])
-        _, differences, means = next(level.simulated(population, UNITS, draws))
-        differences[:, 0] += 2.5
-        means[:8, 0] += 2.5
+        _, means = next(level.simulated(population, UNITS, draws))
+        means.items[:, 0] += 2.5
+        means.wordings[:8, 0] += 2.5
         p = randomise(
-            differences / 50, means / 50, population.design,
+            RoleMeans(*(part / 50 for part in means)), population.design,
             alpha=ALPHA, flips=999, seed=index, running=Running(1),
         )[2]  # fmt: skip
-        before = level.two_tests(differences, means, population.design, draws)
+        before = level.two_tests(*means[:2], population.design, draws)
         found += p.p_maxt[0] <= ALPHA, before[0]
     assert found[0] >= found[1] - 0.05 * 80
     assert found[0] > 0.6 * 80
 
 
-def test_the_benchmark_calls_what_the_test_calls(level: ModuleType) -> None:
-    population = level.Population("normal", 0.0, 6, 6, 12)
+@pytest.mark.parametrize("scenes", [1, 6])
+def test_the_benchmark_calls_what_the_test_calls(level: ModuleType, scenes: int) -> None:
+    population = level.Population("normal", 0.0, 6, 6, 12, scenes=scenes)
     draws = np.random.default_rng(2)
     data = list(level.simulated(population, level.HEADS, draws))
-    for _, differences, means in (data[0], data[3]):
-        differences[:, ::50] += 2
-        means[:6, ::50] += 2
+    for _, means in (data[0], data[3]):
+        for part in (means.items, means.scenes, means.wordings[:6]):
+            part[:, ::50] += 2
         plan, pilot = (level.kept(population, 3, stream) for stream in (0, 1))
-        share, groups, everywhere = level.share_called(differences, means, plan, pilot)
-        of_items = differences - differences.mean(axis=0)
-        responses = means + np.where(np.arange(12) < 6, 0.5, -0.5)[:, None] * of_items[:, None]
-        scaled = responses / np.abs(responses).max()
-
+        share, groups, everywhere = level.share_called(means, plan, pilot)
+        largest = max(np.abs(part).max(initial=0.0) for part in means)
         units, plan, p = randomise(
-            *role_means(scaled, population.design), population.design,
+            RoleMeans(*(part / largest for part in means)), population.design,
             alpha=ALPHA, flips=level.DRAWS, seed=3, running=Running(1),
         )  # fmt: skip
         assert share == np.mean(p.p <= ALPHA)
@@ -95,9 +94,14 @@ def test_the_benchmark_calls_what_the_test_calls(level: ModuleType) -> None:
         by_group = []
         for start in range(0, level.HEADS, level.GROUP):
             part = slice(start, start + level.GROUP)
-            own = RoleUnits(*(getattr(units, one.name)[..., part] for one in fields(units)))
+            arrays: dict[str, Any] = {
+                name: value[..., part]
+                for name, value in vars(units).items()
+                if isinstance(value, np.ndarray)
+            }
+            own = replace(units, **arrays)
             found = p_values(own, plan, reach(own, plan, Running(1)), ALPHA)
-            by_group.append((found.p_maxt <= ALPHA).any())
+            by_group.append((np.maximum(found.p_maxt, p.p[part]) <= ALPHA).any())
         assert groups == np.mean(by_group)
 
 
@@ -113,8 +117,9 @@ def test_relabelling_within_frames_keeps_its_level_where_free_relabelling_does_n
         for place, design in enumerate((within, free)):
             for effect, tally in ((0.0, false), (8.0, found)):
                 means = (of_frame + effect * is_test)[:, None] / 100
+                none = np.zeros((0, 1))
                 p = randomise(
-                    np.zeros((0, 1)), means, design,
+                    RoleMeans(none, means, none), design,
                     alpha=ALPHA, flips="auto", seed=index, running=Running(1),
                 )[2].p  # fmt: skip
                 tally[place] += p[0] <= ALPHA
@@ -127,8 +132,6 @@ def test_sign_flips_of_items_alone_are_no_test_of_the_role(level: ModuleType) ->
     population = level.Population("normal", 0.0, 6, 6, 20)
     share = 0.0
     for index in range(20):
-        _, differences, _ = next(
-            level.simulated(population, UNITS, np.random.default_rng([5, index]))
-        )
-        share += (sign_flip_test(differences, flips=500).p <= ALPHA).mean() / 20
+        _, means = next(level.simulated(population, UNITS, np.random.default_rng([5, index])))
+        share += (sign_flip_test(means.items, flips=500).p <= ALPHA).mean() / 20
     assert share > 0.5
