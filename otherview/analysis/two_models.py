@@ -13,7 +13,12 @@ from jaxtyping import Float
 
 from otherview.analysis.comparison import agreement
 from otherview.analysis.shared_design import NotComparableError, SharedContrast, SharedDesign
-from otherview.analysis.tables import UNIT_COLUMNS, null_where_not_finite, place_columns
+from otherview.analysis.tables import (
+    UNIT_COLUMNS,
+    by_strength,
+    null_where_not_finite,
+    place_columns,
+)
 from otherview.disk.progress import Progress, silent
 from otherview.models.sites import Unit
 from otherview.passes.responses import Responses
@@ -25,6 +30,7 @@ from otherview.stats import (
     enough_for_role_test,
     role_test,
 )
+from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.sign_flip import Flips
 from otherview.study import Nulls
 from otherview.study.prompts import PromptSet
@@ -103,7 +109,17 @@ class ComparedUnits:
             summary["level_ratio"] = {
                 "median": float(median), "low": float(low), "high": float(high), "typical": typical,
             }  # fmt: skip
+        summary["strongest"] = self._strongest()
         return summary
+
+    def _strongest(self) -> list[dict[str, Any]]:
+        """The columns that have a heading, for the units whose difference is surest."""
+        table = by_strength(self.table.drop_nulls("t")).head(STRONGEST_UNITS)
+        shown = [each.name for each in COLUMNS if each.heading and each.name in table.columns]
+        return [
+            {name: value for name, value in row.items() if value is not None}
+            for row in table.select(shown).to_dicts()
+        ]
 
     def _level_ratio(self) -> Float[np.ndarray, " units"]:
         """Level in A over that in B, where both are there."""

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
-from otherview.stats.columns import PROBABILITY, STRONGEST_UNITS, Column
+from otherview.stats.columns import PROBABILITY, Column
 from otherview.stats.difference_intervals import DifferenceIntervals, difference_intervals
 from otherview.stats.inputs import real_array
 from otherview.stats.paired import block_means, effects, hedges_g
@@ -104,34 +104,18 @@ class EffectComparison:
             "more_positive_in_b": int((~positive).sum()),
         }
 
-    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+    def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """Return how the test was done, and how many units differ, by direction."""
-        test = self.test.summary()
+        test, intervals = self.test.summary(), self.intervals.summary()
         kept = ("exact", "patterns", "method", "blocks", "alpha", "smallest_p", "note",
                 "familywise", "false_discovery")  # fmt: skip
-        size = np.abs(np.where(self.test.degenerate, 0.0, self.test.t))
-        names = ("effect_a", "effect_b", "effect_difference", "t", "g", "p_stepdown", "larger_in",
-                 "opposite")  # fmt: skip
-        columns = self.columns()
-        intervals = self.intervals.summary()
         return {
             **{name: test[name] for name in kept},
             **({"critical_t": test["critical_t"]} if "critical_t" in test else {}),
             **self.directions(self.test.p_stepdown <= self.test.alpha),
             "degenerate": int(self.test.degenerate.sum()),
             **({"margin": intervals["margin"]} if "margin" in intervals else {}),
-            "strongest": [
-                {"unit": addresses[place]} | {name: plain(columns[name][place]) for name in names}
-                for place in np.argsort(-size, kind="stable")[:STRONGEST_UNITS]
-                if size[place] > 0
-            ],
         }
-
-
-def plain(value: Any) -> Any:
-    """Return a number or text of NumPy as one of Python; None if it is not finite."""
-    value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def compare_effects(

@@ -110,12 +110,16 @@ def directions(found: Content, number: int, names: tuple[str, str]) -> str:
 
 
 def strongest_sentence(comparison: Content, found: Content) -> list[str]:
-    """Return the unit with the largest |t|, with both effects; nothing if no unit has a t."""
+    """Return the first of the strongest units, with both effects; nothing if none has a t."""
     if not found["strongest"]:
         return []
     row, (a, b) = found["strongest"][0], labels(comparison)
     effects = [significant(row[f"effect_{which}"]) for which in "ab"]
-    t = f"t = {decimal(row['t'], 1)}" if row["t"] is not None else "no variance"
+    t = (
+        f"role t = {decimal(row['role_t'], 1)}"
+        if "role_t" in row
+        else f"t = {decimal(row['t'], 1)}"
+    )
     return [
         f"The surest difference is that of {row['unit']}: {effects[0]} in {a}, {effects[1]} in "
         f"{b} ({t})."

@@ -145,6 +145,7 @@ def test_equal_models_give_nothing(base: RunResult) -> None:
     assert not found.units["heads"]["familywise"].any()
     assert "None of 48 heads have an effect" in comparison_answer(found.content)[0]
     assert kinds(found) == {"same_model"}
+    assert found.content["contrasts"][0]["results"]["heads"]["strongest"] == []
 
 
 def test_log_rms_compares_relative_effects(tmp_path: Path, base: RunResult) -> None:
