@@ -14,7 +14,7 @@ from rich.console import Console
 
 from otherview.analysis.analyse import analyse
 from otherview.analysis.summary import summary_of
-from otherview.analysis.tables import COLUMNS, null_table, unit_table
+from otherview.analysis.tables import COLUMNS, LEVEL_COLUMN, null_table, unit_table
 from otherview.models.sites import hook_sites
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import Responses
@@ -197,8 +197,8 @@ def test_the_documentation_names_every_column_with_its_meaning_and_unit() -> Non
 def test_the_table_has_the_columns_that_its_statistics_name() -> None:
     study = kitchen("capture=heads", "templates=nouns", "nulls.wording_splits=1")
     table = unit_table(analyse(made_up(study).responses, study)["heads"])
-    of_one_scene = [column.name for column in COLUMNS if column not in SCENE_COLUMNS]
-    assert table.columns == of_one_scene
+    absent = (*SCENE_COLUMNS, LEVEL_COLUMN)
+    assert table.columns == [column.name for column in COLUMNS if column not in absent]
 
 
 def test_a_response_of_zero_has_no_logarithm() -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from otherview.analysis.statistics import STATISTICS, Question, Report, Result
 from otherview.disk.progress import Progress
-from otherview.models.sites import Unit, units_of
+from otherview.models.sites import Unit, at_steps, units_of
 from otherview.passes.responses import Responses
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.errors import StudyError
@@ -33,6 +33,10 @@ class Analysis:
     control: Float[np.ndarray, "items units"]
     results: dict[str, Result]
     """By name, in the order of STATISTICS; only those that were computed."""
+    noise_levels: tuple[float | None, ...] = (1.0,)
+    """Share of noise at every measured step; `units` are those of the first, then the next."""
+    latents: tuple[str, ...] = ("noise",)
+    """What the target's latents are at every step: a key of `responses.LATENTS`."""
 
     @property
     def differences(self) -> Float[np.ndarray, "items units"]:
@@ -41,7 +45,11 @@ class Analysis:
 
     @property
     def addresses(self) -> list[str]:
-        return [unit.address for unit in self.units]
+        """The names of the units; with several noise levels each says its own."""
+        levels = self.noise_levels
+        if len(levels) == 1:
+            return [unit.address for unit in self.units]
+        return [at_level(unit.address, levels[unit.step]) for unit in self.units]
 
     def find(self, kind: type[R]) -> R | None:
         """Return the result of a class, such as RoleTestResult; None if it was not computed."""
@@ -77,13 +85,18 @@ def analyse(
 def analyse_units(
     responses: Responses, study: Study, unit_set: str, progress: Progress | None = None
 ) -> Analysis:
-    """Compute every statistic that is defined for one set of units."""
-    capture = study.capture
-    units = tuple(
+    """Compute every statistic that is defined for one set of units.
+
+    With several noise levels a column is a unit at a level, so that tests are per level and
+    family-wise over levels and units together.
+    """
+    capture, levels = study.capture, responses.noise_levels
+    seeing = [
         unit
         for unit in units_of(responses.sites, unit_set)
         if capture.tokens == "all" or capture.tokens in unit.site.token_groups
-    )
+    ]
+    units = tuple(at_steps(seeing, len(levels)))
     values = responses.read(units, capture.tokens, capture.response)
     check_finite(values, units)
     test, control = responses.role_means(values)
@@ -105,7 +118,12 @@ def analyse_units(
     )
     asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
     results = {statistic.name: statistic.of(question) for statistic in asked}
-    return Analysis(units, test, control, results)
+    return Analysis(units, test, control, results, levels, responses.latents)
+
+
+def at_level(address: str, level: float | None) -> str:
+    """Return the name of a unit at one of several noise levels."""
+    return f"{address} at {level:.4g}"
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

@@ -13,7 +13,7 @@ from otherview.analysis.analyse import Analysis
 from otherview.analysis.comparison import Selectivity, agreement, selectivity
 from otherview.analysis.controls import TestedContrast
 from otherview.analysis.summary import token_summary
-from otherview.analysis.tables import null_where_not_finite
+from otherview.analysis.tables import level_column, null_where_not_finite
 from otherview.analysis.token_shares import token_shares
 from otherview.stats import DifferenceIntervals, PublishedReading, SignFlipResult
 from otherview.study import TOKEN_GROUPS
@@ -52,7 +52,8 @@ def controls_tables(tested: Sequence[TestedContrast]) -> dict[str, pl.DataFrame]
     placebos = any(one.is_placebo for one in tested)
     tables = {}
     for unit_set, own in tested[0].analyses.items():
-        columns: dict[str, Any] = {"unit": own.addresses}
+        columns: dict[str, Any] = {"unit": [unit.address for unit in own.units]}
+        columns |= level_column(own)
         for one in tested:
             columns[f"t_{one.name}"] = one.analyses[unit_set].of(SignFlipResult).t
         for one in tested:

@@ -36,7 +36,7 @@ def reported_sets(analysis: Analysis) -> list[dict[str, Any]]:
         }
         if np.isfinite(found).any():
             place = int(np.nanargmax(np.where(np.isfinite(found), found, np.nan)))
-            row |= {"max_abs_t": float(found[place]), "unit": analysis.units[place].address}
+            row |= {"max_abs_t": float(found[place]), "unit": analysis.addresses[place]}
         rows.append(row)
     return rows
 

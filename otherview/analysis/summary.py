@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from otherview.analysis.analyse import Analysis
+from otherview.analysis.levels import level_rows
 from otherview.analysis.reported_sets import reported_sets
 from otherview.analysis.tables import COLUMNS, by_strength, rank_correlation
 from otherview.disk.fingerprint import provenance
 from otherview.passes.measure import Measurement
-from otherview.passes.responses import Responses
+from otherview.passes.responses import LATENTS, Responses
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.study import TOKEN_GROUPS, Study, settings_of
 
@@ -48,7 +50,7 @@ def summary_of(
         "seed": study.seed,
         "settings": settings_of(study),
         "reading": reading_summary(study)
-        | first_step(measurement.responses)
+        | step_summary(measurement.responses)
         | batch_sizes(study, measurement.responses),
         "tokens": token_summary(study, measurement),
         "results": {
@@ -77,10 +79,19 @@ def summary_of(
     return summary
 
 
-def first_step(responses: Responses) -> dict[str, float]:
-    """Return timestep and, where it is known, share of noise of the measured step."""
-    level = responses.noise_levels[0]
-    return {"timestep": responses.timesteps[0]} | ({} if level is None else {"noise_level": level})
+def step_summary(responses: Responses) -> dict[str, Any]:
+    """Return timestep and, where it is known, share of noise of the measured step.
+
+    Of several, those of the first, and lists of all with what the latents are at each, in words.
+    """
+    levels, timesteps = responses.noise_levels, responses.timesteps
+    summary: dict[str, Any] = {"timestep": timesteps[0]}
+    if levels[0] is not None:
+        summary["noise_level"] = levels[0]
+    if len(levels) > 1:
+        latents = [LATENTS[each] for each in responses.latents]
+        summary |= {"timesteps": timesteps, "noise_levels": levels, "latents": latents}
+    return summary
 
 
 def reading_summary(study: Study) -> dict[str, Any]:
@@ -135,10 +146,12 @@ def text_axis(measurement: Measurement) -> dict[str, Any]:
 def result_summary(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
     """Return an entry of `results`: the units, then the summary of every statistic."""
     addresses = analysis.addresses
+    levels = level_rows(analysis)
     return {
         "units": len(addresses),
+        **({"levels": levels} if levels else {}),
         "units_by_kind": dict(Counter(unit.channel_kind for unit in analysis.units)),
-        "degenerate": table.filter("degenerate")["unit"].to_list(),
+        "degenerate": list(compress(addresses, table["degenerate"])),
         **{name: found.summary(addresses) for name, found in analysis.results.items()},
         "sets": reported_sets(analysis),
         "strongest": strongest(table),

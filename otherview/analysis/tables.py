@@ -25,6 +25,9 @@ UNIT_COLUMNS = (
     Column("channel_stop", "channel after the last"),
 )
 """Where a unit is."""
+LEVEL_COLUMN = Column(
+    "noise_level", "noise in the latents; only with several levels", "share", "noise level"
+)
 RESPONSE_COLUMNS = (
     Column("mean_test", "mean response under the test role, over items and wordings", "response"),
     Column("mean_control", "the same under the control role", "response"),
@@ -33,6 +36,7 @@ RESPONSE_COLUMNS = (
 )
 COLUMNS = (
     *UNIT_COLUMNS,
+    LEVEL_COLUMN,
     *RESPONSE_COLUMNS,
     *(column for statistic in STATISTICS for column in statistic.columns),
 )
@@ -49,10 +53,14 @@ def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def unit_table(analysis: Analysis) -> pl.DataFrame:
-    """Return one row per unit: address, responses, every test. What was not computed is null."""
+    """Return one row per unit (at each noise level): address, responses, every test.
+
+    What was not computed is null.
+    """
     difference = analysis.differences
     columns: dict[str, object] = {
         **place_columns(analysis.units),
+        **level_column(analysis),
         "mean_test": analysis.test.mean(axis=0),
         "mean_control": analysis.control.mean(axis=0),
         "mean_difference": difference.mean(axis=0),
@@ -76,6 +84,14 @@ def place_columns(units: Sequence[Unit]) -> dict[str, object]:
         "channel_start": [unit.start for unit in units],
         "channel_stop": [unit.stop for unit in units],
     }
+
+
+def level_column(analysis: Analysis) -> dict[str, object]:
+    """Return the noise level of every unit by the name of its column; empty with one level."""
+    levels = analysis.noise_levels
+    if len(levels) == 1:
+        return {}
+    return {LEVEL_COLUMN.name: [levels[unit.step] for unit in analysis.units]}
 
 
 def by_strength(table: pl.DataFrame) -> pl.DataFrame:

@@ -136,7 +136,10 @@ def upper_bounds(
 
 
 def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float | None]]:
-    """Return the statistics of every tested head; None for what is not finite."""
+    """Return the statistics of every tested head at the first noise level.
+
+    None for what is not finite.
+    """
     role, test = analysis.find(RoleTestResult), analysis.of(SignFlipResult)
     differs = role.called if role is not None else test.p_stepdown <= test.alpha
     found = {"t": test.t}
@@ -146,6 +149,7 @@ def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float |
         unit.address: {"differs": bool(differs[place])}
         | {name: float(v[place]) if np.isfinite(v[place]) else None for name, v in found.items()}
         for place, unit in enumerate(analysis.units)
+        if unit.step == 0
     }
 
 

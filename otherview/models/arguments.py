@@ -17,6 +17,7 @@ Arguments = dict[str, Any]
 """Arguments by name: tensors, numbers, strings, None, and lists, tuples and mappings of these."""
 
 SKELETON = "skeleton"
+PERTURBATION_SEED = 2
 
 
 def copied(value: Any) -> Any:
@@ -218,3 +219,16 @@ def masked(arguments: Arguments) -> tuple[tuple[str, int], ...]:
 def text_length(arguments: Arguments, paths: set[str]) -> int:
     """Return the positions of the longest text sequence of a call."""
     return max(tensors(arguments)[path].shape[-2] for path in paths)
+
+
+def noised(arguments: Arguments, paths: set[str]) -> Arguments:
+    """Return arguments with normal noise added to the tensors at `paths`."""
+    generator = torch.Generator().manual_seed(PERTURBATION_SEED)
+
+    def change(path: str, tensor: Tensor) -> Tensor:
+        if path not in paths:
+            return tensor
+        return tensor + torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
+
+    made: Arguments = replaced(arguments, change)
+    return made

@@ -20,11 +20,20 @@ from torch import Tensor
 
 from otherview.models.arguments import tensors
 from otherview.models.encodings import TextEncodings, text_means
-from otherview.models.image_latents import ImageLatents, Latents, decode, draw_noise
+from otherview.models.image_latents import (
+    ImageLatents,
+    Latents,
+    decode,
+    draw_noise,
+    noised_to,
+)
 from otherview.models.offloading import runs_on
 from otherview.models.sites import Site, sites_of
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import TokenPlace
+
+TIMESTEPS = 1000
+"""Timestep of pure noise, as schedulers of flow matching count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +123,20 @@ class Calls(Protocol):
     def unreached(self) -> Sequence[Site]:
         """Sites whose heads no prompt can change: image tokens before they meet the text."""
 
-    @property
-    def start(self) -> tuple[float | None, float]:
-        """Noise level and timestep, as the transformer takes it, of the first step."""
+    def moment(self, level: float) -> tuple[float | None, float]:
+        """Return noise level and timestep, as the transformer takes it, at a level of noise.
+
+        At 1 they are those of the first step; the level is None where the model does not tell.
+        """
 
     def groups(self) -> list[list[int]]:
         """Return the prompts, in groups that may share a batch."""
 
     def first(self, prompts: Sequence[int]) -> Call:
         """Return the call of `prompts` at the first step, with the study's noise."""
+
+    def at_level(self, prompts: Sequence[int], level: float) -> Call:
+        """Return the call of `prompts` with their reference noised to `level`; 1 is `first`."""
 
     def call(
         self, prompts: Sequence[int], latents: Latents, timestep: Any, *, unprompted: bool = False
@@ -153,6 +167,7 @@ class Flux2Calls:
 
     `encodings` and `items` (for the noise) belong to the prompts, in their order; `empty` is the
     encoded empty prompt that guidance needs. `noise` is `same` for all prompts, or `per_item`.
+    `clean` holds every prompt's reference as latents of the target's size, for levels below 1.
     """
 
     decodes = True
@@ -172,10 +187,11 @@ class Flux2Calls:
         seed: int = 0,
         noise: str = "same",
         empty: TextEncodings | None = None,
+        clean: Sequence[Latents] = (),
     ) -> None:
         self.pipeline, self.encodings, self.empty = pipeline, encodings, empty
         self.transformer, self.guided = pipeline.transformer, empty is not None
-        self._items, self._reference = tuple(items), reference
+        self._items, self._reference, self._clean = tuple(items), reference, tuple(clean)
         self._size, self._seed, self._shared = (height, width), seed, noise == "same"
         self._drawn = seed, draw_noise(pipeline, height, width, seed)
         self._ids = self._drawn[1].ids
@@ -188,11 +204,9 @@ class Flux2Calls:
         """Hook sites of the transformer, from its config."""
         return sites_of(self.transformer)
 
-    @property
-    def start(self) -> tuple[float, float]:
-        """Noise level and timestep of the first step; the transformer takes the former."""
-        level = float(self.noise_level(self.scheduler(1).timesteps[0]))
-        return level, level
+    def moment(self, level: float) -> tuple[float, float]:
+        """Return noise level and timestep, which rounds it to the transformer's precision."""
+        return level, float(self.noise_level(self._timestep(level)))
 
     def groups(self) -> list[list[int]]:
         """Return all prompts as one group: they are padded to one length."""
@@ -200,7 +214,19 @@ class Flux2Calls:
 
     def first(self, prompts: Sequence[int]) -> Call:
         """Return the call of `prompts` at the first step."""
-        return self.call(prompts, self.noise(prompts), self.scheduler(1).timesteps[0])
+        return self.at_level(prompts, 1.0)
+
+    def at_level(self, prompts: Sequence[int], level: float) -> Call:
+        """Return the call of `prompts` with their reference noised to `level`."""
+        noise = self.noise(prompts)
+        if level < 1:
+            clean = torch.cat([self._clean[prompt] for prompt in prompts])
+            noise = noised_to(level, clean, noise)
+        return self.call(prompts, noise, self._timestep(level))
+
+    def _timestep(self, level: float) -> Float[Tensor, ""]:
+        timestep: Float[Tensor, ""] = self.scheduler(1).timesteps[0] * level
+        return timestep
 
     def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
         """Return the tokens of every group in the passes of `prompts`."""
@@ -251,7 +277,7 @@ class Flux2Calls:
 
     def noise_level(self, timestep: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Return the noise level of a timestep, as the transformer takes it: 1 is pure noise."""
-        return timestep.to(self.pipeline.transformer.dtype) / 1000
+        return timestep.to(self.pipeline.transformer.dtype) / TIMESTEPS
 
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return the token groups of the call of `prompts`."""

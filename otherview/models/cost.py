@@ -62,11 +62,11 @@ def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageToken
     return blocks * (tokens * per_token + attention) + embedding
 
 
-def responses_bytes(sites: Sequence[Site], prompts: int) -> int:
-    """Return the bytes of the responses of `prompts` passes, as `Responses.save` writes them."""
+def responses_bytes(sites: Sequence[Site], passes: int) -> int:
+    """Return the bytes of the responses of measured passes, as `Responses.save` writes them."""
     all_slices = sum(site.slices for site in sites)
-    per_prompt = all_slices * len(TOKEN_GROUPS) + len(heads(sites)) * (len(TOKEN_GROUPS) + 1)
-    return 4 * prompts * per_prompt
+    per_pass = all_slices * len(TOKEN_GROUPS) + len(heads(sites)) * (len(TOKEN_GROUPS) + 1)
+    return 4 * passes * per_pass
 
 
 def study_flops(
@@ -80,7 +80,7 @@ def study_flops(
     model, scene = study.model, study.scene
     draws = reference is None and scene.prompt is not None
     image = image_tokens(model, model.size if draws else reference)
-    passes = len(study_prompts(study).prompts)
+    passes = len(study_prompts(study).prompts) * study.sampling.passes_per_prompt
     flops = passes * forward_flops(config, model.text_positions, image)
     if draws:
         calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)

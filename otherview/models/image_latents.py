@@ -27,17 +27,24 @@ class ImageLatents:
 
 
 @torch.inference_mode()
-def encode_reference(pipeline: Any, reference: Image) -> ImageLatents:
-    """Return the tokens of a reference image, prepared as in a call of the pipeline."""
+def encode_reference(
+    pipeline: Any, reference: Image, size: tuple[int, int] | None = None
+) -> ImageLatents:
+    """Return the tokens of a reference image, prepared as in a call of the pipeline.
+
+    With `size` (height, width) the picture is scaled and cropped to it, as the pipeline crops
+    pictures to whole tokens.
+    """
     processor = pipeline.image_processor
     processor.check_image_input(reference)
     if reference.width * reference.height > MAX_REFERENCE_PIXELS:
         reference = processor._resize_to_target_area(reference, MAX_REFERENCE_PIXELS)
     multiple = pipeline.vae_scale_factor * 2
+    height, width = size or (reference.height, reference.width)
     pixels = processor.preprocess(
         reference,
-        height=reference.height // multiple * multiple,
-        width=reference.width // multiple * multiple,
+        height=height // multiple * multiple,
+        width=width // multiple * multiple,
         resize_mode="crop",
     )
     latents, ids = pipeline.prepare_image_latents(
@@ -48,6 +55,14 @@ def encode_reference(pipeline: Any, reference: Image) -> ImageLatents:
         dtype=pipeline.vae.dtype,
     )
     return ImageLatents(latents.to(pipeline.transformer.dtype), ids)
+
+
+def noised_to(level: float, clean: Latents, noise: Latents) -> Latents:
+    """Return latents of flow matching between a picture (0) and noise (1), in the noise's dtype.
+
+    x = (1 - level) * clean + level * noise (rectified flow, Liu et al. 2023, eq. 1), in float32.
+    """
+    return ((1 - level) * clean.float() + level * noise.float()).to(noise.dtype)
 
 
 def draw_noise(pipeline: Any, height: int, width: int, seed: int) -> ImageLatents:

@@ -23,6 +23,8 @@ OTHER_NO_GUIDANCE = {"ZImagePipeline": 0.0, "Krea2Pipeline": 0.0}
 """Pipelines in which anything above 0 is guidance."""
 PICTURES = ("image", "control_image")
 """Arguments that take a reference picture."""
+TIMES = ("timestep", "timesteps", "t")
+"""Arguments of a transformer that hold the timestep."""
 MIN_NOISE = 0.5
 """Below this share of noise, the latents of a first step do not count as noise."""
 CANVAS = (127, 127, 127)
@@ -105,7 +107,7 @@ def whole_mask(picture: Image) -> Image:
 
 def timestep_of(arguments: Arguments) -> float | None:
     """Return the timestep of a call, as the transformer takes it."""
-    for name in ("timestep", "timesteps", "t"):
+    for name in TIMES:
         found = tensors({name: arguments.get(name)})
         if found:
             return float(

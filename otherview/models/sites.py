@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -84,6 +84,8 @@ class Unit:
     first_slice: int
     last_slice: int
     is_head: bool
+    step: int = 0
+    """Place among the measured steps (noise levels) at which the response is read."""
 
     @property
     def address(self) -> str:
@@ -172,6 +174,11 @@ def unit_at(site: Site, first: int, start: int, stop: int, *, is_head: bool) -> 
         first + stop // site.slice_width,
         is_head,
     )
+
+
+def at_steps(units: Sequence[Unit], steps: int) -> list[Unit]:
+    """Return `units` at each of a number of steps: all at the first, then all at the next."""
+    return [replace(unit, step=step) for step in range(steps) for unit in units]
 
 
 def units_of(sites: Sequence[Site], unit_set: str) -> list[Unit]:

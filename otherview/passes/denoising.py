@@ -20,6 +20,7 @@ from otherview.models.calls import Calls
 from otherview.models.image_latents import Latents
 from otherview.passes.batches import halving_by_group
 from otherview.passes.editing import Editing, patch, record, scale
+from otherview.passes.steps import Trajectory
 from otherview.passes.transformer import run
 
 MAX_KEPT_BYTES = 1 << 30
@@ -222,19 +223,3 @@ class Denoiser:
                     sums[step, address] = sums.get((step, address), 0) + total
         for (step, address), total in sums.items():
             self._means[step, address, prompts] = total / len(prompts)
-
-
-class Trajectory:
-    """Latents of a batch of prompts between noise and image."""
-
-    def __init__(self, calls: Calls, prompts: Sequence[int], steps: int) -> None:
-        self.prompts = tuple(prompts)
-        self.noise = calls.noise(prompts)
-        self.latents = self.noise
-        self.scheduler = calls.scheduler(steps)
-
-    def advance(self, step: int, velocity: Latents) -> None:
-        """Take one step along `velocity`."""
-        timestep = self.scheduler.timesteps[step]
-        moved = self.scheduler.step(velocity, timestep, self.latents, return_dict=False)[0]
-        self.latents = moved.to(self.noise.dtype)

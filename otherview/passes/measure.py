@@ -54,7 +54,7 @@ def measure(
     pipeline: Any = None,
     check_calls: Callable[[Calls], None] | None = None,
 ) -> Measurement:
-    """Run every prompt of `study` once: each item under each distinct condition.
+    """Run every prompt of `study`, each item under each distinct condition, at every noise level.
 
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
     `session` is a loaded model that several studies share. Every batch is written into the folder
@@ -82,6 +82,7 @@ def measure(
         responses = probe(
             calls,
             prompts,
+            study.sampling,
             batch_size=batch_size,
             compiled=study.model.compile,
             unfinished=Unfinished(unfinished, key) if unfinished else None,

@@ -19,8 +19,8 @@ from otherview.models.arguments import (
     changed_paths,
     collated,
     masked,
+    noised,
     on_device,
-    replaced,
     rows_of,
     signature,
     taken,
@@ -34,14 +34,15 @@ from otherview.models.image_latents import Latents
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
 from otherview.models.text_tokens import text_positions
+from otherview.passes.noised_arguments import Noising, noising
+from otherview.passes.steps import OneStep
 from otherview.passes.traced_sites import check_traced, equal_sites, token_groups, trace
-from otherview.study import TOKEN_GROUPS
+from otherview.study import TOKEN_GROUPS, Sampling
 from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace
 
 DROPS_MASKED_TEXT = ("Lumina2Transformer2DModel", "HunyuanImageTransformer2DModel")
 """Transformers that drop or move masked text: batches need equal numbers of text tokens."""
-PERTURBATION_SEED = 2
 Positions = Bool[np.ndarray, " positions"]
 
 
@@ -154,10 +155,19 @@ class PipelineCalls:
         sites = named_sites(self.transformer)
         return equal_sites(self.transformer, sites, self._placed(base), self._placed(varied))
 
-    @property
-    def start(self) -> tuple[float | None, float]:
-        """Noise level and timestep of the passes."""
-        return self._passes[0].start
+    def moment(self, level: float) -> tuple[float | None, float]:
+        """Return noise level and timestep of the passes at a level; at 1 as the pipeline begins."""
+        start, timestep = self._passes[0].start
+        return (start, timestep) if level == 1 else (level, timestep * level)
+
+    @cached_property
+    def _noising(self) -> Noising:
+        return noising(self._passes[0], self._probes.other_noise, self._probes.other_picture)
+
+    def check_levels(self, sampling: Sampling) -> None:
+        """Raise StudyError for levels whose latents do not follow from the intercepted calls."""
+        if sampling.needs_picture:
+            _ = self._noising
 
     def _remark_on_tokens(self) -> None:
         """Say how many tokens belong to no group."""
@@ -184,7 +194,13 @@ class PipelineCalls:
 
     def first(self, prompts: Sequence[int]) -> Call:
         """Return the call of `prompts`. Raises StudyError if they cannot share a batch."""
+        return self.at_level(prompts, 1.0)
+
+    def at_level(self, prompts: Sequence[int], level: float) -> Call:
+        """Return the call of `prompts` with their reference noised to `level`, as `first`."""
         calls = [self._passes[prompt].arguments for prompt in prompts]
+        if level < 1:
+            calls = [self._noising.at(level, arguments) for arguments in calls]
         if any(signature(call) != signature(calls[0]) for call in calls[1:]):
             raise StudyError(
                 "this model does not pad its prompts, and prompts of different lengths cannot "
@@ -222,7 +238,7 @@ class PipelineCalls:
     def scheduler(self, steps: int) -> OneStep:
         """Return a scheduler of one whole step."""
         assert steps == 1
-        return OneStep(torch.tensor([self.start[1]]))
+        return OneStep(torch.tensor([self._passes[0].start[1]]))
 
     def velocity(self, output: Tensor, latents: Latents) -> Latents:
         """Return the whole output, on the host, `[rows, values, 1]`."""
@@ -343,20 +359,6 @@ class PipelineCalls:
         return placed
 
 
-@dataclass(frozen=True)
-class OneStep:
-    """A scheduler of one step along the whole prediction."""
-
-    timesteps: Tensor
-
-    def step(
-        self, output: Tensor, timestep: Any, latents: Tensor, *, return_dict: bool = False
-    ) -> tuple[Tensor]:
-        """Return `latents` minus the prediction."""
-        del timestep, return_dict
-        return (latents - output,)
-
-
 @contextmanager
 def plain_attention(transformer: Any, name: str) -> Iterator[None]:
     """Have a transformer whose attention is `name` use torch's own, which can be traced."""
@@ -373,19 +375,6 @@ def plain_attention(transformer: Any, name: str) -> Iterator[None]:
 def ranges(addresses: Sequence[str]) -> str:
     """Return the first and the last of some addresses."""
     return addresses[0] if len(addresses) == 1 else f"{addresses[0]} to {addresses[-1]}"
-
-
-def noised(arguments: Arguments, paths: set[str]) -> Arguments:
-    """Return arguments with normal noise added to the tensors at `paths`."""
-    generator = torch.Generator().manual_seed(PERTURBATION_SEED)
-
-    def change(path: str, tensor: Tensor) -> Tensor:
-        if path not in paths:
-            return tensor
-        return tensor + torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
-
-    made: Arguments = replaced(arguments, change)
-    return made
 
 
 def resized(groups: Mapping[str, Positions], text: Positions, length: int) -> dict[str, Positions]:

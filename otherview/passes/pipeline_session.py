@@ -60,6 +60,16 @@ class PipelineSession(Session):
                 f"model.compile=true is for FLUX.2 Klein; this is a {kind}",
                 "model.compile",
             )
+        if study.sampling.trajectory:
+            raise StudyError(
+                f"sampling.trajectory is for FLUX.2 Klein; this is a {kind}: use sampling.levels",
+                "sampling.trajectory",
+            )
+        if study.sampling.needs_picture and not self._any.takes_picture:
+            raise StudyError(
+                f"sampling.levels below 1 need latents of a reference, and a {kind} takes none",
+                "sampling.levels",
+            )
         intervention = study.intervention
         if intervention.kind != "none" and (
             intervention.steps > 1 or intervention.guidance_scale > 1
@@ -73,7 +83,7 @@ class PipelineSession(Session):
 
     def remarks(self, study: Study) -> list[str]:
         """Return what a reader of the result of `study` should know, in sentences."""
-        kind, found = self._any.pipeline_class.__name__, []
+        kind, found = self._any.pipeline_class.__name__, super().remarks(study)
         has_scene = study.scene.image is not None or study.scene.prompt is not None
         if has_scene and not self._any.takes_picture:
             found.append(
@@ -114,6 +124,7 @@ class PipelineSession(Session):
         calls = PipelineCalls(
             lambda: self._any.denoiser, passes, probes, self.model.device, self.model.attention
         )
+        calls.check_levels(study.sampling)
         known = [each.place for each in passes if each.place is not None]
         if len(known) == len(passes):
             check_matched(prompts, known)

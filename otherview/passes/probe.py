@@ -1,4 +1,4 @@
-"""Run every prompt through the transformer once and return the responses."""
+"""Run every prompt through the transformer, once per level of noise; return the responses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from otherview.models.sites import first_slices
 from otherview.passes.batches import halving_by_group
 from otherview.passes.capture import NonFiniteActivationError, capture, compiled_capture
 from otherview.passes.responses import Responses
-from otherview.passes.transformer import run
-from otherview.study import TOKEN_GROUPS
+from otherview.passes.steps import latents_of, moments, run_steps
+from otherview.study import TOKEN_GROUPS, Sampling
 from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet
 
@@ -32,6 +32,7 @@ ROUNDING = 0.01
 def probe(
     calls: Calls,
     prompts: PromptSet,
+    sampling: Sampling | None = None,
     *,
     batch_size: int = 4,
     compiled: bool = False,
@@ -40,15 +41,18 @@ def probe(
 ) -> Responses:
     """Return the responses to `prompts`, which `calls` must have in the same order.
 
-    There is one transformer call per prompt, at the first denoising step and without guidance: the
-    responses equal those of hooks around one pipeline call per prompt. Prompts that cannot share
-    a batch, because the model does not pad them to one length, run in groups. A batch that does
-    not fit into device memory is split in halves, and so are all later ones. With `compiled`, the
-    blocks of the transformer are compiled. Every batch is written into `unfinished`, and those that
-    it already contains are not run again. Raises StudyError for an unknown or compiled
-    transformer, and where an activation is not finite, with its block and prompt.
+    There is one transformer call per prompt and noise level of `sampling` (by default the first
+    denoising step alone), without guidance: the responses equal those of hooks around one pipeline
+    call per prompt. A batch runs at all its levels or steps before the next one. Prompts that
+    cannot share a batch, because the model does not pad them to one length, run in groups. A batch
+    that does not fit into device memory is split in halves, and so are all later ones. With
+    `compiled`, the blocks of the transformer are compiled. Every batch is written into
+    `unfinished`, and those that it already contains are not run again. Raises StudyError for an
+    unknown or compiled transformer, and where an activation is not finite, with its block and
+    prompt.
     """
     transformer, sites, groups = calls.transformer, calls.sites, calls.groups()
+    sampling = sampling or Sampling()
     total, conditions = len(prompts.prompts), len(prompts.conditions)
     order = [prompt for group in groups for prompt in group]
     energies, tokens, sizes = [], [], [batch_size]
@@ -56,7 +60,7 @@ def probe(
     before = 0  # rows of the last call
     with hooked as recorder:
 
-        def measured(rows: range) -> tuple[range, Float[np.ndarray, "rows slices groups"]]:
+        def measured(rows: range) -> tuple[range, Float[np.ndarray, "rows steps slices groups"]]:
             nonlocal before
             kept = unfinished.get(rows.start) if unfinished else None
             if kept is not None:
@@ -66,16 +70,16 @@ def probe(
             before = 0
             # another number of rows needs another compilation
             batch = [order[row] for row in [*rows, *[rows[-1]] * spare]]
-            run(transformer, calls.first(batch), recorder)
             try:
-                energy = recorder.take()[: len(rows)]
+                steps = run_steps(calls, sampling, batch, recorder)
+                taken = [recorder.take()[: len(rows)] for _ in steps]
             except NonFiniteActivationError as error:
                 prompt = prompts.prompts[batch[error.row]]
                 raise StudyError(
                     f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
                     "whether precision is the cause"
                 ) from error
-            before = len(batch)
+            energy, before = np.stack(taken, axis=1), len(batch)
             if unfinished:
                 unfinished.put(rows.start, energy)
             return rows, energy
@@ -89,9 +93,9 @@ def probe(
                 sizes.append(len(rows))
             progress("probing items", rows.stop // conditions, len(prompts.items))
     back = np.argsort(order)
-    level, timestep = calls.start
-    shape = (len(prompts.items), conditions)
-    energy = np.concatenate(energies)[back].reshape(*shape, 1, -1, len(TOKEN_GROUPS))
+    levels, timesteps = zip(*moments(calls, sampling), strict=True)
+    shape, steps = (len(prompts.items), conditions), len(levels)
+    energy = np.concatenate(energies)[back].reshape(*shape, steps, -1, len(TOKEN_GROUPS))
     for site, first in zip(sites, first_slices(sites), strict=True):
         if site in calls.unreached:
             equalise(energy[:, :, :, first : first + site.slices])
@@ -101,9 +105,10 @@ def probe(
         energy,
         np.concatenate(tokens)[back].reshape(*shape, len(TOKEN_GROUPS)),
         text_distances(calls.text_means(), prompts),
-        (level,),
-        (timestep,),
+        levels,
+        timesteps,
         tuple(sizes),
+        latents_of(sampling),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from otherview.models.sites import Site, Unit, heads, slices
+from otherview.models.sites import Site, Unit, at_steps, heads, slices
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import PromptSet
 
@@ -37,8 +37,15 @@ DESCRIPTIONS = {
     "placebo": "role of both sets of a placebo; empty for other contrasts",
     "noise_level": "share of noise in the latents; 1 is pure noise, NaN unknown",
     "timestep": "timestep as the transformer takes it",
+    "latents": "what the latents of the target are at a step",
 }
 """Descriptions of the variables in `responses.nc`."""
+LATENTS = {
+    "noise": "noise",
+    "reference": "the reference, noised to the level: the same for both roles",
+    "own": "the model's own under each prompt: confounded, because trajectories differ by wording",
+}
+"""What the latents of the target are at a step."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class Responses:
     """Timestep of every step, as the transformer takes it."""
     batch_sizes: tuple[int, ...] = ()
     """Prompts per transformer call, then smaller numbers if memory ran out."""
+    latents: tuple[str, ...] = ("noise",)
+    """What the target's latents are at every step, a key of LATENTS."""
 
     @property
     def text_distance(self) -> Float[np.ndarray, " items"]:
@@ -86,9 +95,9 @@ class Responses:
         )
 
     def read(
-        self, units: Sequence[Unit], tokens: str = "all", response: str = "rms", step: int = 0
+        self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
     ) -> Float[np.ndarray, "items conditions units"]:
-        """Return the response of `units` over a token group at a step, float64.
+        """Return the response of `units`, each at its step, over a token group, float64.
 
         `response` is `rms` or `log_rms` (natural logarithm). NaN where a unit's site does not see
         the group: the text stream of a joint block has no target tokens.
@@ -99,8 +108,19 @@ class Responses:
             [[TOKEN_GROUPS[g] in unit.site.token_groups for g in groups] for unit in units]
         )
         channels = np.array([unit.stop - unit.start for unit in units])
-        sums, seen_tokens = slice_sums(self.energy[:, :, step], groups), self.tokens[..., groups]
-        return unit_responses(sums, seen_tokens, edges, seen, channels, response)
+        of_step = np.array([unit.step for unit in units])
+        found = np.empty((*self.energy.shape[:2], len(units)))
+        for step in np.unique(of_step):
+            here = of_step == step
+            found[..., here] = unit_responses(
+                slice_sums(self.energy[:, :, step], groups),
+                self.tokens[..., groups],
+                edges[here],
+                seen[here],
+                channels[here],
+                response,
+            )
+        return found
 
     def differences(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
@@ -137,6 +157,7 @@ class Responses:
 
         prompts, steps = self.prompts, range(len(self.noise_levels))
         every_slice, every_head = slices(self.sites), heads(self.sites)
+        at_every_step = at_steps(every_head, len(steps))
         texts = np.array([prompt.text for prompt in prompts.prompts], dtype=object)
         conditions = range(len(prompts.conditions))
         roles = [[each.role_of(place) or "" for place in conditions] for each in prompts.contrasts]
@@ -146,7 +167,7 @@ class Responses:
             weights[row, each.conditions] = each.weights
             frames[row, each.conditions] = each.frames or ""
         by_group = [
-            np.stack([self.read(every_head, group, step=step) for step in steps], axis=2)
+            self.read(at_every_step, group).reshape(*self.energy.shape[:3], len(every_head))
             for group in (*TOKEN_GROUPS, "all")
         ]
         passes = ("item", "condition")
@@ -176,6 +197,7 @@ class Responses:
                 [np.nan if level is None else level for level in self.noise_levels],
             ),
             "timestep": ("step", list(self.timesteps)),
+            "latents": ("step", [LATENTS[each] for each in self.latents]),
             "token_group": ("token_group", list(TOKEN_GROUPS)),
             "head_tokens": ("head_tokens", [*TOKEN_GROUPS, "all"]),
             **unit_coordinates("head", every_head),
@@ -193,7 +215,7 @@ class Responses:
             coordinates,
             {
                 "title": "Responses of a diffusion transformer to paired prompts",
-                "source": "input of every attention output projection, one transformer call",
+                "source": "input of every attention output projection, one call per step",
             },
         )
         for name, text in DESCRIPTIONS.items():

@@ -24,7 +24,7 @@ from otherview.models.calls import (
 )
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
-from otherview.models.image_latents import ImageLatents, encode_reference
+from otherview.models.image_latents import ImageLatents, Latents, encode_reference
 from otherview.models.input_files import Input, as_input
 from otherview.models.loaded import LoadedModel
 from otherview.models.scene import (
@@ -35,6 +35,7 @@ from otherview.models.scene import (
 )
 from otherview.models.sites import hook_sites
 from otherview.passes.batches import find_batch_size
+from otherview.passes.steps import remarks_on
 from otherview.study import Model, Study
 from otherview.study.prompts import (
     PromptSet,
@@ -109,8 +110,7 @@ class Session:
 
     def remarks(self, study: Study) -> list[str]:
         """Return what a reader of the result of `study` should know, in sentences."""
-        del study
-        return []
+        return remarks_on(study.sampling)
 
     def content(self) -> list[Any]:
         """Return everything in this session that decides the bits of responses, as plain JSON."""
@@ -156,6 +156,10 @@ class Session:
         encodings = self.encodings(study, progress)  # first, before the image side is loaded
         empty = self.empty_prompt(study, progress) if guided else None
         reference = reference or self.reference(study, progress)
+        clean: list[Latents] = []
+        if reference is not None and study.sampling.needs_picture:
+            fitted = self._reference_latents(reference, study.model.size).latents
+            clean = [fitted] * len(encodings.tokens)
         return Flux2Calls(
             self.pipeline,
             encodings,
@@ -166,6 +170,7 @@ class Session:
             seed=study.seed,
             noise=study.sampling.noise,
             empty=empty,
+            clean=clean,
         )
 
     def batch_size(self, study: Study, calls: Any) -> int:
@@ -225,17 +230,20 @@ class Session:
         progress("drawing the reference", 1, 1)
         return drawn
 
-    def _reference_latents(self, image: Image.Image) -> ImageLatents:
-        """Return the tokens of a reference image; each image is encoded once."""
-        pixels = hashlib.sha256(image.tobytes()).hexdigest()
+    def _reference_latents(
+        self, image: Image.Image, size: tuple[int, int] | None = None
+    ) -> ImageLatents:
+        """Return the tokens of a reference image, fitted to `size` if given; encoded once."""
+        pixels = f"{hashlib.sha256(image.tobytes()).hexdigest()} {size}"
         if pixels not in self._latents:
 
             def encode() -> dict[str, Tensor]:
-                made = encode_reference(self.pipeline, image)
+                made = encode_reference(self.pipeline, image, size)
                 return {"latents": made.latents.cpu(), "ids": made.ids.cpu()}
 
-            content = picture_content(image)
-            kept = self.model.cached("reference latents", ["vae"], encode, image=content)
+            content: dict[str, Any] = {"image": picture_content(image)}
+            content |= {} if size is None else {"size": size}
+            kept = self.model.cached("reference latents", ["vae"], encode, **content)
             device = self.model.device
             self._latents[pixels] = ImageLatents(kept["latents"].to(device), kept["ids"].to(device))
         return self._latents[pixels]

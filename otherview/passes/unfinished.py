@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FOLDER = "unfinished"
 """Folder of the batches in the directory of a run, until its result is complete."""
 
-Energy = Float[np.ndarray, "rows slices groups"]
+Energy = Float[np.ndarray, "rows steps slices groups"]
 
 
 class Unfinished:

@@ -38,13 +38,27 @@ class ItemDifferences:
 
     items: tuple[str, ...]
     heads: tuple[str, ...]
+    """Of every column: all heads at the first noise level, then at the next."""
+    noise_levels: tuple[float, ...]
+    """Of every column; NaN where the model does not tell."""
     values: Float[np.ndarray, "items heads"]
     """Means over the wordings of a role are taken first; NaN where a head does not see the token
     group."""
 
-    def of(self, head: str) -> Float[np.ndarray, " items"]:
-        """Return the differences of one head, by its address."""
-        return np.asarray(self.values[:, self.heads.index(head)])
+    def of(self, head: str, noise_level: float | None = None) -> Float[np.ndarray, " items"]:
+        """Return the differences of one head, by its address, at a level or at the first one."""
+        columns = zip(self.heads, self.noise_levels, strict=True)
+        wanted = (
+            place
+            for place, (name, level) in enumerate(columns)
+            if name == head and noise_level in (None, level)
+        )
+        return np.asarray(self.values[:, next(wanted)])
+
+    def of_table(self, table: pl.DataFrame) -> Float[np.ndarray, "items rows"]:
+        """Return the differences of every row of a table of heads."""
+        rows = table.select(pl.col("unit"), pl.col("^noise_level$")).iter_rows()
+        return np.stack([self.of(*row) for row in rows], axis=1)
 
 
 @dataclass(frozen=True)
@@ -239,8 +253,10 @@ def open_responses(path: Path) -> xarray.Dataset:
 def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
     """Return the differences of a contrast; None is the contrast of the study itself."""
     with open_responses(path) as dataset, damage_named(path):
-        rms = dataset["head_rms"].sel(head_tokens=reading["tokens"]).isel(step=0)
-        values = rms.transpose("item", "condition", "head").to_numpy().astype(np.float64)
+        rms = dataset["head_rms"].sel(head_tokens=reading["tokens"])
+        values = rms.transpose("item", "condition", "step", "head").to_numpy().astype(np.float64)
+        values = values.reshape(*values.shape[:2], -1)
+        levels = dataset["noise_level"].to_numpy().astype(np.float64)
         of_all = dataset["contrast_weight"]
         own = of_all.isel(contrast=0) if contrast is None else of_all.sel(contrast=contrast)
         weights = own.to_numpy()
@@ -250,4 +266,6 @@ def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) 
         with np.errstate(divide="ignore"):
             values = np.log(values)
     asked = weights != 0
-    return ItemDifferences(items, heads, np.tensordot(values[:, asked], weights[asked], (1, 0)))
+    differences = np.tensordot(values[:, asked], weights[asked], (1, 0))
+    of_column = tuple(np.repeat(levels, len(heads)).tolist())
+    return ItemDifferences(items, heads * len(levels), of_column, differences)

@@ -41,7 +41,7 @@ class Sampling:
     """How the measured passes run."""
 
     steps: int = 1
-    """Denoising steps of a probe pass. Only 1, as published, is supported."""
+    """Denoising steps of a probe pass. Only 1, as published; see `trajectory`."""
 
     guidance_scale: float = 1.0
     """Above 1, the transformer runs twice per step, with and without the prompt: not supported."""
@@ -49,11 +49,23 @@ class Sampling:
     noise: str = "same"
     """same: one noise for all passes (published). per_item: one per item, shared within a pair."""
 
+    levels: list[float] = field(default_factory=lambda: [1.0])
+    """Noise levels in (0, 1] at which every prompt is measured; 1 is pure noise (published). Below,
+    the latents are the reference's, x = (1 - level) * reference + level * noise (rectified flow,
+    Liu et al. 2023), the same for both roles; all tests are family-wise over levels and units."""
+
+    trajectory: int = 0
+    """Denoising steps of the model's own trajectory under each prompt, in place of `levels`; 0 for
+    none. After the first step, trajectories differ by wording, which confounds the role."""
+
+    at: list[int] = field(default_factory=list)
+    """Steps of the trajectory that are measured, from 0; empty for all of them."""
+
     def __post_init__(self) -> None:
         if self.steps != 1:
             raise StudyError(
                 f"sampling.steps={self.steps}: a response is read from one transformer call; "
-                "use sampling.steps=1",
+                "use sampling.steps=1, or sampling.trajectory for the model's own steps",
                 "sampling.steps",
             )
         if self.guidance_scale != 1.0:
@@ -63,6 +75,69 @@ class Sampling:
                 "sampling.guidance_scale",
             )
         check_choices("sampling", self, noise=("same", "per_item"))
+        self._check_levels()
+        self._check_trajectory()
+
+    @property
+    def measured(self) -> list[int]:
+        """Steps of the trajectory that are measured; empty without a trajectory."""
+        return list(self.at or range(self.trajectory))
+
+    @property
+    def steps_per_prompt(self) -> int:
+        """Noise levels or steps at which a prompt is measured."""
+        return len(self.measured) if self.trajectory else len(self.levels)
+
+    @property
+    def passes_per_prompt(self) -> int:
+        """Transformer calls of a prompt: a trajectory also runs steps that are not measured."""
+        return max(self.measured) + 1 if self.trajectory else len(self.levels)
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether a level has latents of the reference in it."""
+        return any(level < 1 for level in self.levels)
+
+    @property
+    def starts_from_noise(self) -> bool:
+        """Whether the first measured step is that of pure noise."""
+        return self.measured[0] == 0 if self.trajectory else self.levels[0] == 1
+
+    def _check_levels(self) -> None:
+        said, setting = f"sampling.levels={list(self.levels)}", "sampling.levels"
+        if not self.levels:
+            raise StudyError(f"{said} is empty: name at least one, such as 1.0", setting)
+        for level in self.levels:
+            if not 0 < level <= 1:  # NaN is not either
+                raise StudyError(
+                    f"{said}: {level:g} is not above 0 and at most 1; 1 is pure noise", setting
+                )
+        if len(set(self.levels)) < len(self.levels):
+            raise StudyError(f"{said} repeats a level", setting)
+
+    def _check_trajectory(self) -> None:
+        said = f"sampling.at={list(self.at)}"
+        check_least("sampling", self, trajectory=0)
+        if not self.trajectory and self.at:
+            raise StudyError(
+                f"{said} names steps, but sampling.trajectory is 0: set the number of its steps",
+                "sampling.at",
+            )
+        if self.trajectory and self.levels != [1.0]:
+            raise StudyError(
+                f"sampling.trajectory={self.trajectory} and sampling.levels={list(self.levels)}: "
+                "a study measures noise levels of the reference or the model's own steps, not both",
+                "sampling.trajectory",
+            )
+        wrong = [step for step in self.at if not 0 <= step < self.trajectory]
+        if wrong:
+            raise StudyError(
+                f"{said}: a trajectory of {self.trajectory} steps has the steps 0 to "
+                f"{self.trajectory - 1}, not {wrong[0]}",
+                "sampling.at",
+            )
+        if self.at != sorted(set(self.at)):
+            raise StudyError(f"{said}: name each step once, in ascending order", "sampling.at")
 
 
 @dataclass

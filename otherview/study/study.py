@@ -57,6 +57,7 @@ class Study:
                 "templates and other wordings: give it another name",
                 "controls.contrasts",
             )
+        self._check_sampling()
         if not 0 <= self.seed < 2**63:
             raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
         items = len(self.creatures.items)
@@ -65,6 +66,22 @@ class Study:
                 f"nulls.sign_flips=exact with {items} items means 2^{items - 1} sign patterns; "
                 "use auto or a number",
                 "nulls.sign_flips",
+            )
+
+    def _check_sampling(self) -> None:
+        """Raise StudyError for levels without a picture, and edits that start elsewhere."""
+        sampling = self.sampling
+        if sampling.needs_picture and self.scene.prompt is None and self.scene.image is None:
+            raise StudyError(
+                f"sampling.levels={list(sampling.levels)}: a level below 1 needs a reference "
+                f"picture, and scene={self.scene.name} has none",
+                "sampling.levels",
+            )
+        if self.intervention.kind != "none" and not sampling.starts_from_noise:
+            raise StudyError(
+                "intervention: heads are edited from pure noise on, and selected where the study "
+                "measures first: begin sampling.levels with 1.0, or sampling.at with 0",
+                "intervention.kind",
             )
 
     @property

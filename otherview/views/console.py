@@ -15,13 +15,15 @@ from otherview.views.run_sentences import (
     answer,
     control_sentences,
     correlations,
+    level_sentences,
+    main_unit_set,
     named,
     verdict_rows,
 )
 from otherview.views.run_tables import controls_table, counts_table, effects_table, sets_table
 from otherview.views.table_model import print_table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import NOUNS, RESPONSES, notes
+from otherview.views.vocabulary import RESPONSES, notes, rows_noun
 
 Content = Mapping[str, Any]
 MAX_BLOCKS = 5
@@ -57,13 +59,16 @@ def print_summary(
     console.print(first, style="bold")
     for sentence in rest:
         console.print(sentence)
+    unit_set = main_unit_set(summary)
+    for sentence in level_sentences(unit_set, summary["results"][unit_set]):
+        console.print(sentence)
     for note in notes(summary):
         console.print(note, style="yellow")
     console.print()
     print_table(counts_table(summary), console)
     print_table(findings_table(summary), console)
     for unit_set, result in summary["results"].items():
-        noun = NOUNS[unit_set]
+        noun = rows_noun(unit_set, result)
         if unit_set == "heads":
             print_table(strongest_table(f"strongest {noun}", result["strongest"]), console)
         print_table(sets_table(unit_set, result, MAX_BLOCKS), console)

@@ -14,11 +14,11 @@ from otherview.views.vocabulary import (
     CONFIRMED,
     DIFFERS,
     FOLLOWS,
-    NOUNS,
     SPLIT_HALF,
     SYMMETRY,
     familywise,
     patterns,
+    rows_noun,
 )
 
 Entry = Mapping[str, Any]
@@ -128,7 +128,10 @@ def findings_table(summary: Entry) -> Table:
     alpha = next(iter(results.values()))["sign_flip"]["alpha"]
     return Table(
         f"tests of the units, {familywise(alpha)}",
-        ["", *(f"{result['units']:,} {NOUNS[name]}" for name, result in results.items())],
+        [
+            "",
+            *(f"{result['units']:,} {rows_noun(name, result)}" for name, result in results.items()),
+        ],
         [[words, *(row.get(name, DASH) for name in results)] for words, row in cells.items()],
         SYMMETRY,
     )

@@ -92,7 +92,8 @@ def print_plan(study: Study) -> None:
             )
     tokens = image_tokens(study.model, reference)
     flops = forward_flops(config, study.model.text_positions, tokens)
-    calls = len(prompts.prompts)
+    calls, sampling = len(prompts.prompts), study.sampling
+    each = sampling.passes_per_prompt
     console.print(
         f"\ntokens per pass     {study.model.text_positions} text and pad + "
         f"{tokens.target:,} target + {tokens.reference:,} reference"
@@ -103,7 +104,12 @@ def print_plan(study: Study) -> None:
         if isinstance(size, str)
         else (f"{-(-calls // size)} batches of {size}")
     )
-    console.print(f"transformer calls   {calls} prompts, in {batches}")
+    at = ""
+    if sampling.trajectory:
+        at = f", each through {plural(each, 'step')} of a trajectory of {sampling.trajectory}"
+    elif each > 1:
+        at = f", each at {plural(each, 'noise level')}"
+    console.print(f"transformer calls   {calls} prompts{at}, in {batches}")
     if reference is None and has_scene(study):
         console.print(f"reference image     left out: a {kind} takes none")
     elif study.scene.prompt is not None:
@@ -116,11 +122,13 @@ def print_plan(study: Study) -> None:
     else:
         console.print(f"reference image     {study.scene.image or 'none'}")
     console.print(
-        f"transformer FLOPs   {scaled(flops)}FLOP per prompt, {scaled(flops * calls)}FLOP in all"
+        f"transformer FLOPs   {scaled(flops)}FLOP per pass, "
+        f"{scaled(flops * calls * each)}FLOP in all"
     )
-    console.print(f"raw responses       {scaled(responses_bytes(sites, calls))}B")
+    kept = responses_bytes(sites, calls * sampling.steps_per_prompt)
+    console.print(f"raw responses       {scaled(kept)}B")
     draws = reference is not None and study.scene.prompt is not None
-    print_needs(study, flops * calls, console, draws=draws)
+    print_needs(study, flops * calls * each, console, draws=draws)
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
 

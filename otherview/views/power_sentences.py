@@ -12,7 +12,7 @@ from otherview.stats.sign_flip import Flips
 from otherview.study import Study
 from otherview.study.prompts import PromptSet
 from otherview.views.numbers import count, percent, plural, significant
-from otherview.views.vocabulary import NOUNS, familywise
+from otherview.views.vocabulary import familywise, noun_of
 
 
 def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) -> tuple[str, Power]:
@@ -28,7 +28,9 @@ def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) ->
     units = sum(
         tokens == "all" or tokens in unit.site.token_groups for unit in units_of(sites, unit_set)
     )
-    sample = f"{plural(items, 'item')} and {count(units)} {NOUNS[unit_set]}"
+    steps = study.sampling.steps_per_prompt
+    units *= steps
+    sample = f"{plural(items, 'item')} and {count(units)} {noun_of(unit_set, steps)}"
     sample += f" ({familywise(nulls.alpha)})"
     roles, strata = own.roles, own.strata
     if enough_for_role_test(roles, strata=strata):

@@ -16,7 +16,18 @@ from otherview.views.numbers import (
     significant,
     verb,
 )
-from otherview.views.vocabulary import NO_TEST, NOUNS, above, familywise, patterns
+from otherview.views.vocabulary import (
+    DIFFERS,
+    FOLLOWS,
+    NO_TEST,
+    NOUNS,
+    above,
+    familywise,
+    levels_of,
+    patterns,
+    row_name,
+    rows_noun,
+)
 
 Summary = Mapping[str, Any]
 
@@ -62,7 +73,7 @@ def answer(
     found = summary["results"][unit_set]
     test, items = found["sign_flip"], plural(summary["items"], "item")
     reading = found["published_reading"]["counts"][0]
-    of_model = f"of {count(found['units'])} {NOUNS[unit_set]} of {summary['model']}"
+    of_model = f"of {count(found['units'])} {rows_noun(unit_set, found)} of {summary['model']}"
     error = f"family-wise error {percent(test['alpha'])}"
     published = (
         f"{above(reading['threshold'])} alone, as in the published reading, would call "
@@ -117,7 +128,30 @@ def strongest(found: Summary) -> str:
         return ""
     row = found["strongest"][0]
     effect = f", g = {signed(row['g'])}" if "g" in row else ""
-    return f"; the strongest is {row['unit']}, t = {signed(row['t'], 1)}{effect}"
+    return f"; the strongest is {row_name(row)}, t = {signed(row['t'], 1)}{effect}"
+
+
+def alone(result: Summary) -> int:
+    """Return the number of units, however many noise levels each was measured at."""
+    return int(result["units"]) // levels_of(result)
+
+
+def level_sentences(unit_set: str, result: Summary) -> list[str]:
+    """Return in one line what is found at each noise level; nothing where there is one."""
+    rows = result.get("levels", ())
+    if not rows:
+        return []
+    column, verb_ = ("called", FOLLOWS) if "called" in rows[0] else ("familywise", DIFFERS)
+    numbers = [
+        f"{count(row[column])} at {row['noise_level']:.4g}"
+        f"{' (confounded)' if row['confounded'] else ''}"
+        for row in rows
+    ]
+    noun = NOUNS[unit_set].capitalize()
+    return [
+        f"{noun} that {verb_}, by noise level (of {count(rows[0]['units'])}): "
+        f"{', '.join(numbers)}. All {count(result['units'])} are tested together."
+    ]
 
 
 def placebo_clause(controls: Summary | None, unit_set: str) -> str:
@@ -133,19 +167,19 @@ def placebo_clause(controls: Summary | None, unit_set: str) -> str:
 def reasons(summary: Summary) -> list[tuple[str, str]]:
     """Return why the readings differ: the name of each reason, and the numbers of this run."""
     results, unit_set = summary["results"], main_unit_set(summary)
-    found, noun = results[unit_set], NOUNS[unit_set]
+    found, noun = results[unit_set], rows_noun(unit_set, results[unit_set])
     drawn, test = found["published_reading"], found["sign_flip"]
     row, exact = drawn["counts"][0], test["counts"][0]
     given = []
     if "slices16" in results and "heads" in results:
         slices = results["slices16"]
-        mlp = slices["units_by_kind"].get("mlp", 0)
+        mlp = slices["units_by_kind"].get("mlp", 0) // levels_of(slices)
         given.append((
             "What is counted.",
             "The published study counts slices of 16 channels of the image path. Here there are "
-            f"{count(slices['units'])}, of which {of_all(mlp, slices['units'])} are MLP channels "
+            f"{count(alone(slices))}, of which {of_all(mlp, alone(slices))} are MLP channels "
             "that belong to no head. All streams together have "
-            f"{plural(results['heads']['units'], 'true head')}.",
+            f"{plural(alone(results['heads']), 'true head')}.",
         ))  # fmt: skip
     low, high = exact["null_p99_interval"]
     spread = "" if low == high else f" (95% interval {count(low)} to {count(high)})"
@@ -192,7 +226,8 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
 def control_sentences(summary: Summary, controls: Summary) -> list[str]:
     """Return the findings of the controls that were run."""
     unit_set = main_unit_set(summary)
-    found, noun = summary["results"][unit_set], NOUNS[unit_set]
+    found = summary["results"][unit_set]
+    noun = rows_noun(unit_set, found)
     own = controls["contrasts"][0]["results"][unit_set]
     said = []
     for row in controls["contrasts"]:

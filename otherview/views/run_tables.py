@@ -8,7 +8,17 @@ from typing import Any
 
 from otherview.views.numbers import DASH, count, decimal, known, of_all, percent, significant
 from otherview.views.table_model import Table
-from otherview.views.vocabulary import AT_LEAST, DIFFERS, LARGEST, NOUNS, PLACEBO_RATIO, above
+from otherview.views.vocabulary import (
+    AT_LEAST,
+    CONFOUNDED,
+    DIFFERS,
+    FOLLOWS,
+    LARGEST,
+    NOUNS,
+    PLACEBO_RATIO,
+    above,
+    rows_noun,
+)
 
 ROLES = ("test", "control")
 
@@ -25,7 +35,8 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
     confidence = f"true, with {percent(1 - test['alpha'])} confidence"
     rows = []
     for unit_set, result in results.items():
-        title, reading = f"{result['units']:,} {NOUNS[unit_set]}", result["published_reading"]
+        title = f"{result['units']:,} {rows_noun(unit_set, result)}"
+        reading = result["published_reading"]
         for row, exact in zip(reading["counts"], result["sign_flip"]["counts"], strict=True):
             mean = f"{significant(exact['null_mean'])} ± {significant(exact['null_sd'])}"
             rows.append([*published_cells(title, row, result["units"], reading), mean,
@@ -64,7 +75,7 @@ def sets_table(unit_set: str, result: Mapping[str, Any], blocks: int | None = No
 
     `blocks` is their number; None means all.
     """
-    noun = NOUNS[unit_set]
+    noun = rows_noun(unit_set, result)
     names = {"all": f"all {noun}", "threshold": "|t| > {}"}
     rows = sorted(
         result["sets"],
@@ -82,6 +93,30 @@ def sets_table(unit_set: str, result: Mapping[str, Any], blocks: int | None = No
          for row in rows[: None if blocks is None else others + blocks]],
         f"All numbers under “{AT_LEAST}” hold together with {confidence} confidence, over items; "
         "they say nothing of other wordings.",
+        words=["strongest"],
+    )  # fmt: skip
+
+
+def levels_table(unit_set: str, result: Mapping[str, Any]) -> Table:
+    """Return one row per noise level: how many units are over the threshold, and how many differ.
+
+    Corrected numbers hold over all levels and units together.
+    """
+    rows, noun = result["levels"], NOUNS[unit_set]
+    lowest = min(row["threshold"] for row in result["published_reading"]["counts"])
+    called = "called" in rows[0]
+    confounded = any(row["confounded"] for row in rows)
+    return Table(
+        f"{noun} by noise level",
+        ["noise level", noun, above(lowest), DIFFERS, *([FOLLOWS] if called else []), AT_LEAST,
+         LARGEST, "strongest"],
+        [[f"{row['noise_level']:.4g}{' (confounded)' if row['confounded'] else ''}",
+          count(row["units"]), of_all(row["above"], row["units"]),
+          count(row["familywise"]), *([count(row["called"])] if called else []),
+          count(row["true_discoveries"]), known(row.get("max_abs_t"), decimal), row["unit"]]
+         for row in rows],
+        f"Corrected over all {count(result['units'])} {rows_noun(unit_set, result)} together."
+        + (f" {CONFOUNDED}" if confounded else ""),
         words=["strongest"],
     )  # fmt: skip
 

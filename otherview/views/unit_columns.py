@@ -13,6 +13,7 @@ from otherview.stats import Column, RoleTestResult
 from otherview.stats.columns import PROBABILITY
 from otherview.views.numbers import DASH, known, signed, significant
 from otherview.views.table_model import Table
+from otherview.views.vocabulary import row_name
 
 COMBINED = (
     Column(
@@ -22,7 +23,12 @@ COMBINED = (
     ),
 )
 """Columns that only a combined sweep has."""
-FORMS = {PROBABILITY: significant, "variance ratio": significant, "response": significant}
+FORMS = {
+    PROBABILITY: significant,
+    "variance ratio": significant,
+    "response": significant,
+    "share": "{:.4g}".format,
+}
 """Formats by unit of measurement; other numbers have a sign."""
 
 
@@ -67,7 +73,7 @@ class UnitTable:
     words: set[str]
     """Names of the columns of text."""
     rows: list[tuple[str, list[tuple[str, Any]], str]]
-    """Address, (text, sort key) of every cell, and the filters that the unit passes."""
+    """Name, (text, sort key) of every cell, and the filters that the unit passes."""
     filters: list[tuple[str, str, int]]
     """Name, heading and number of units of every filter: the columns of yes and no."""
 
@@ -84,7 +90,7 @@ def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBI
         words,
         [
             (
-                row["unit"],
+                row_name(row),
                 [
                     (text_of(column, row[column.name]), sorted_by(row[column.name]))
                     for column in shown

@@ -5,10 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from otherview.analysis.analyse import at_level
 from otherview.views.numbers import percent, significant
 
 NOUNS = {"heads": "heads", "slices16": "slices"}
 """Units by unit set."""
+
+
+def noun_of(unit_set: str, levels: int) -> str:
+    """Return what the rows of a table of units are: heads, or at several levels heads × levels."""
+    return NOUNS[unit_set] if levels == 1 else f"{NOUNS[unit_set]} × levels"
+
+
+def rows_noun(unit_set: str, result: Mapping[str, Any]) -> str:
+    """Return `noun_of` an entry of `results` in summary.json."""
+    return noun_of(unit_set, levels_of(result))
+
+
+def row_name(row: Mapping[str, Any]) -> str:
+    """Return the address of a unit, with its noise level where there are several."""
+    level = row.get("noise_level")
+    return str(row["unit"]) if level is None else at_level(row["unit"], level)
+
+
+def levels_of(result: Mapping[str, Any]) -> int:
+    """Return the number of noise levels of an entry of `results` in summary.json."""
+    return len(result.get("levels", ())) or 1
+
+
 RESPONSES = {"rms": "RMS", "log_rms": "log RMS"}
 ROLES = {
     "test": "Test: asks for the operation",
@@ -61,6 +85,7 @@ UNEQUAL_TOKENS = (
 UNEQUAL_WORDINGS = 1.5
 """Ratio of the roles' SDs between wordings above which the level of the role test is in doubt: with
 eight wordings per role, 6% instead of 5% for 48 heads (docs/role_test_level.md)."""
+CONFOUNDED = "After the first step the trajectories differ by wording, which confounds the role."
 SHARED_ITEMS = "The maps share their items, so agreement says nothing about new items."
 
 

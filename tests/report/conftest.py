@@ -50,7 +50,7 @@ def controlled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
             "creatures.items=[an adult human,a cat,an owl,an ant]", "intervention.heads=strongest",
             "intervention.text_length=32", "intervention.draws=4", "intervention.curve_draws=2",
-            "intervention.pictures=2",
+            "intervention.pictures=2", "sampling.levels=[1.0,0.5]",
         ]
     )  # fmt: skip
     run_study(study, folder, {})
@@ -90,7 +90,7 @@ def real_size(hostile_run: Path) -> RunResult:
     heads = tuple(tables["heads"]["unit"])
     items = tuple(f"creature number {place} with a long description" for place in range(30))
     values = generator.normal(size=(30, len(heads)))
-    differences = ItemDifferences(items, heads, values)
+    differences = ItemDifferences(items, heads, (1.0,) * len(heads), values)
     changed = replace(result, summary=summary)
     vars(changed).update(units=tables, differences=differences)  # as if they were read
     return changed

@@ -102,7 +102,7 @@ def test_an_unknown_figure_and_an_unknown_ending_are_refused(
     hostile_run: Path, tmp_path: Path
 ) -> None:
     result = read_result(hostile_run)
-    with pytest.raises(ResultError, match="there are: head-map, role-null, nulls"):
+    with pytest.raises(ResultError, match="there are: head-map, levels, role-null"):
         save_figure(result, "headmap", tmp_path / "a.pdf")
     with pytest.raises(ResultError, match=r"end the name in \.pdf, \.svg, \.png"):
         save_figure(result, "head-map", tmp_path / "a.jpg")

@@ -24,6 +24,10 @@ SIGNS = (".hydra", STATUS, SUMMARY)
 """What a folder has one of where a point was begun."""
 VARIED = ("templates", "seed")
 """Settings that may differ between the points of a group."""
+SEVERAL_LEVELS = (
+    "it has several noise levels, and a combined result is of one: see the point's own result, or "
+    "sweep sampling.levels=[1.0],[0.5]"
+)
 HASH = re.compile(r"-([0-9a-f]{8,})$")
 
 
@@ -114,6 +118,8 @@ def find_points(
         report("checking points", number, len(folders))
         if state.changed:
             left_out.append(LeftOut(folder.name, f"outdated: {state.changed}"))
+        elif summary and any("levels" in found for found in summary["results"].values()):
+            left_out.append(LeftOut(folder.name, SEVERAL_LEVELS))
         elif summary:
             points.append(point_of(folder, summary, configs))
         else:

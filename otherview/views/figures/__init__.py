@@ -20,6 +20,7 @@ from otherview.views.figures.comparison_figures import draw_comparison_map, draw
 from otherview.views.figures.controls_figure import draw_controls
 from otherview.views.figures.head_map import draw_head_map
 from otherview.views.figures.intervention_figure import draw_interventions
+from otherview.views.figures.levels_figure import draw_levels
 from otherview.views.figures.null_figures import draw_nulls
 from otherview.views.figures.readings_figure import draw_readings
 from otherview.views.figures.role_figure import draw_role_null
@@ -56,6 +57,7 @@ class Figure:
 FIGURES = (
     Figure("head-map", "effect of every head, block by block", draw_head_map, draw_sweep_map,
            draw_comparison_map),
+    Figure("levels", "difference of the strongest heads by noise level", draw_levels),
     Figure("role-null", "|t| of the role against randomised roles and items", draw_role_null),
     Figure("nulls", "observed counts and largest |t| against sign flips", draw_nulls),
     Figure("readings", "units called by the published and the corrected readings", draw_readings),

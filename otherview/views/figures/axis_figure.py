@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from otherview.analysis.analyse import at_level
 from otherview.analysis.tables import by_strength
 from otherview.results.reader import NotInResultError, RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE
@@ -39,7 +40,9 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
     rows = np.arange(len(items))
     said = []
     for axes, facts in zip(panels, heads.iter_rows(named=True), strict=True):
-        values = result.differences.of(facts["unit"])
+        name, level = facts["unit"], facts.get("noise_level")
+        values = result.differences.of(name, level)
+        name = name if level is None else at_level(name, level)
         colours = np.where(values > 0, ORANGE, BLUE)
         axes.axvline(0, color=MUTED, linewidth=0.6)
         axes.hlines(rows, 0, values, color=colours.tolist(), linewidth=0.9, alpha=0.55)
@@ -48,7 +51,7 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
         if facts.get("trend_p_maxt") is not None:
             note += f"\ntrend p {significant(facts['trend_p_maxt'], 1)}"
         axes.set_title(
-            f"{facts['unit']}\n{note}", fontsize=6 if narrow else 6.5, linespacing=1.3, loc="left"
+            f"{name}\n{note}", fontsize=6 if narrow else 6.5, linespacing=1.3, loc="left"
         )
         axes.xaxis.set_major_locator(MaxNLocator(2, min_n_ticks=2))
         axes.tick_params(axis="x", labelsize=6.5)
@@ -56,7 +59,7 @@ def draw_axis(result: RunResult, width: float) -> Drawing:
         rules(axes, "y")
         axes.tick_params(axis="y", length=0)
         same = int(max((values > 0).sum(), (values < 0).sum()))
-        said.append(f"{facts['unit']}: {same} of {len(values)} items on one side")
+        said.append(f"{name}: {same} of {len(values)} items on one side")
     axis = result.summary.get("axis")
     written = clipped(axis or "", 60)
     if axis is not None and (narrow or height < LETTER * len(written)):

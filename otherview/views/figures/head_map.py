@@ -15,6 +15,7 @@ from matplotlib.colors import ListedColormap, Normalize, SymLogNorm
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
+from otherview.analysis.tables import by_strength
 from otherview.results.reader import RunResult
 from otherview.views.figures.colours import (
     DIVERGING,
@@ -37,11 +38,11 @@ from otherview.views.figures.style import (
 )
 from otherview.views.numbers import percent, plural, signed
 from otherview.views.numbers import tick as written_tick
-from otherview.views.vocabulary import BLOCK_KINDS, DIFFERS, FOLLOWS
+from otherview.views.vocabulary import BLOCK_KINDS, DIFFERS, FOLLOWS, row_name
 from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
 
 UNIT_MARK = "unit:"
-"""Prefix of the id of the SVG group of a cell; the address of the head follows."""
+"""Prefix of the id of the SVG group of a cell; the name of the head follows."""
 LINEAR_TO = 0.5
 """The colour scale is linear up to this effect size and logarithmic beyond."""
 GAP = 0.55
@@ -99,7 +100,18 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
     if "role_called" in result.heads.columns:
         marks.append(CALLED)
         said += " A diamond marks heads that follow the role over wordings and items."
-    return map_of(result.heads, marks, width, CAPTION.format(said))
+    heads = result.heads
+    if "noise_level" in heads.columns:
+        heads = at_strongest_level(heads)
+        said += " Each head is shown at the noise level at which it is strongest."
+    return map_of(heads, marks, width, CAPTION.format(said))
+
+
+def at_strongest_level(heads: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per head, that of its strongest level, in the order of the network."""
+    order = heads.select("unit").unique(maintain_order=True)
+    strongest = by_strength(heads).unique("unit", keep="first", maintain_order=True)
+    return order.join(strongest, on="unit", how="left", maintain_order="left")
 
 
 def map_of(
@@ -215,7 +227,7 @@ def cells(
             edgecolor=PAPER if effect is not None else RULE,
             hatch=None if effect is not None else "////",
         )  # fmt: skip
-        cell.set_gid(f"{UNIT_MARK}{row['unit']}")
+        cell.set_gid(f"{UNIT_MARK}{row_name(row)}")
         axes.add_patch(cell)
 
 
@@ -331,7 +343,7 @@ def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords) -
     said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
     strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True).head(1)
     ends = "".join(
-        f" The largest effect is that of {row['unit']}, g {signed(row['g'])}."
+        f" The largest effect is that of {row_name(row)}, g {signed(row['g'])}."
         for row in strongest.iter_rows(named=True)
     )
     return (

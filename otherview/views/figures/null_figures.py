@@ -14,7 +14,7 @@ from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE
 from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above, rules
 from otherview.views.numbers import count, decimal, percent, plural, power_of_ten, significant
 from otherview.views.run_sentences import main_unit_set
-from otherview.views.vocabulary import LARGEST, NOUNS, patterns
+from otherview.views.vocabulary import LARGEST, patterns, rows_noun
 
 MAX_POINTS = 240
 """Maximal number of points of a curve."""
@@ -28,7 +28,8 @@ def draw_nulls(result: RunResult, width: float) -> Drawing:
     Uses the slices if no heads were captured.
     """
     unit_set = main_unit_set(result.summary)
-    found, noun = result.summary["results"][unit_set], NOUNS[unit_set]
+    found = result.summary["results"][unit_set]
+    noun = rows_noun(unit_set, found)
     test, reading = found["sign_flip"], found["published_reading"]
     counts = test["counts"][:MAX_THRESHOLDS]
     statistics = [f"count_{row['threshold']:g}" for row in counts] + ["max_abs_t"]

@@ -15,7 +15,7 @@ from otherview.views.figures.style import (
     share_axis,
 )
 from otherview.views.numbers import count, percent
-from otherview.views.vocabulary import CONFIRMED, DIFFERS, FOLLOWS, NOUNS
+from otherview.views.vocabulary import CONFIRMED, DIFFERS, FOLLOWS, rows_noun
 
 SHAPES = {"heads": "o", "slices16": "s"}
 CAPTION = "How many units each reading calls, as a share of all units of its kind."
@@ -69,7 +69,7 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
                 bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
         axes.plot([], [], marker=SHAPES[unit_set], color=INK, linewidth=0, markersize=4.2,
-                  markeredgewidth=0.9, label=f"{units:,} {NOUNS[unit_set]}",
+                  markeredgewidth=0.9, label=f"{units:,} {rows_noun(unit_set, results[unit_set])}",
                   markerfacecolor="none" if index else INK)  # fmt: skip
     axes.plot([], [], color=ORANGE, label="published reading")
     axes.plot([], [], color=BLUE, label="corrected")
@@ -80,7 +80,7 @@ def draw_readings(result: RunResult, width: float) -> Drawing:
     axes.set_xlim(-0.012, 1.3 if narrow else 1.18)
     legend_above(figure, 2 if narrow else 4)
     said = [
-        f"{results[unit_set]['units']:,} {NOUNS[unit_set]}: "
+        f"{results[unit_set]['units']:,} {rows_noun(unit_set, results[unit_set])}: "
         + "; ".join(f"{name}: {count(called)}" for _, name, called in rows)
         for unit_set, rows in tables.items()
     ]

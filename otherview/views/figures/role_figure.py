@@ -15,7 +15,7 @@ from otherview.views.figures.null_figures import TICKS, curve, share_of_patterns
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import count, decimal, percent, plural
 from otherview.views.run_sentences import main_unit_set
-from otherview.views.vocabulary import NOUNS
+from otherview.views.vocabulary import rows_noun
 
 MAX_LABELS = 3
 LOWEST = 0.3
@@ -28,7 +28,8 @@ def draw_role_null(result: RunResult, width: float) -> Drawing:
     Raises NotInResultError where the role was not tested.
     """
     unit_set = main_unit_set(result.summary)
-    found, noun = result.summary["results"][unit_set], NOUNS[unit_set]
+    found = result.summary["results"][unit_set]
+    noun = rows_noun(unit_set, found)
     if "role_test" not in found:
         raise NotInResultError("one pair of wordings cannot tell the role from the wording")
     role = found["role_test"]

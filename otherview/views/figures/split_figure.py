@@ -25,10 +25,9 @@ def draw_halves(result: RunResult, width: float) -> Drawing:
     heads = result.heads
     if "confirmed" not in heads.columns:
         raise NotInResultError("selecting on one half and testing on the other needs four items")
-    values = result.differences.values
-    columns = np.array([result.differences.heads.index(unit) for unit in heads["unit"]])
+    values = result.differences.of_table(heads)
     halves = discovery_halves(len(values), result.summary["seed"])
-    x, y = (t_of(values[np.ix_(half, columns)]) for half in halves)
+    x, y = (t_of(values[list(half)]) for half in halves)
     chosen, confirmed = (heads[name].to_numpy() for name in ("discovered", "confirmed"))
     figure = canvas(width if width < 100 else 110.0, min(width, 96.0) * 0.86)
     axes = figure.subplots()

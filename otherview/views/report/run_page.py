@@ -16,13 +16,20 @@ from otherview.views.run_sentences import (
     answer,
     control_sentences,
     correlations,
+    level_sentences,
     main_unit_set,
     reasons,
     verdict_rows,
 )
-from otherview.views.run_tables import controls_table, counts_table, effects_table, sets_table
+from otherview.views.run_tables import (
+    controls_table,
+    counts_table,
+    effects_table,
+    levels_table,
+    sets_table,
+)
 from otherview.views.unit_columns import unit_rows
-from otherview.views.vocabulary import NOUNS, above, notes
+from otherview.views.vocabulary import NOUNS, above, notes, rows_noun
 
 KEY_FINDINGS = (
     "role_test/called",
@@ -42,7 +49,10 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "title": f"{summary['study']} on {summary['model']}",
         "summary": summary,
         "found": found,
-        "noun": NOUNS[unit_set],
+        "unit": NOUNS[unit_set][:-1],
+        "noun": rows_noun(unit_set, found),
+        "levels": levels_table(unit_set, found) if "levels" in found else None,
+        "level_sentences": level_sentences(unit_set, found),
         "answer": answer(summary, controls, result.interventions),
         "notes": notes(summary),
         "key_figures": key_figures(found),
