@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,29 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from PIL import Image
+from rich.console import Console
 
+from otherview.disk.progress import silent
+from otherview.models.cost import study_flops
 from otherview.models.image_latents import encode_reference
 from otherview.models.scene import open_reference
 from otherview.models.sites import at_steps, hook_sites, slices
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.passes.transformer import watched
+from otherview.results.reader import RunResult, read_result
+from otherview.results.run_study import make_result
+from otherview.stats.reference import sign_flip_reference
 from otherview.study import Sampling, Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
+from otherview.sweep.combine import combine
+from otherview.views.console import print_result
+from otherview.views.plan_console import print_plan
+from otherview.views.report.page import report_html
 
 LEVELS = [1.0, 0.5, 0.25]
+POCKET = compose_study(["+experiment=kitchen", "model=pocket"]).model.architecture
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +171,106 @@ def test_a_killed_batch_has_all_its_levels(small_study: Study, tmp_path: Path) -
     assert len(passes) == 2  # one batch at two levels: nothing is taken over
 
 
+@pytest.fixture(scope="module")
+def run_of_levels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The result of a study with three levels and six creatures, and what it printed."""
+    folder = tmp_path_factory.mktemp("levels")
+    study = compose_study(
+        ["+experiment=kitchen_levels", "model=pocket", "sampling.levels=[1.0,0.5,0.25]",
+         "capture=both", "creatures.items=[a cat,an owl,an ant,a fly,a horse,a child]"]
+    )  # fmt: skip
+    make_result(study, folder, silent)
+    text = StringIO()
+    print_result(folder, Console(file=text, width=200, markup=False))
+    return folder, text.getvalue()
+
+
+def test_tests_are_family_wise_over_levels_and_units_together(
+    run_of_levels: tuple[Path, str],
+) -> None:
+    result = read_result(run_of_levels[0])
+    assert isinstance(result, RunResult)
+    table = result.heads
+    assert len(table) == 3 * 48
+    rms = result.responses["head_rms"].sel(head_tokens="all").astype(float)
+    weights = result.responses["contrast_weight"].isel(contrast=0)
+    stacked = (rms * weights).sum("condition").transpose("item", "step", "head")
+    expected = sign_flip_reference(stacked.to_numpy().reshape(6, -1))
+    np.testing.assert_allclose(table["t"], expected.t, rtol=1e-4, atol=1e-5)
+    for column in ("p", "p_maxt", "p_stepdown"):
+        np.testing.assert_allclose(table[column], getattr(expected, column), atol=1e-9)
+    levels = table["noise_level"].unique(maintain_order=True).to_list()
+    assert levels == LEVELS
+    found = result.summary["results"]["heads"]
+    assert [row["familywise"] for row in found["levels"]] == [
+        int((expected.p_stepdown.reshape(3, -1)[step] <= 0.05).sum()) for step in range(3)
+    ]
+    row = table.row(60, named=True)  # of the second level
+    own = result.differences.of(row["unit"], row["noise_level"])
+    assert own.mean() == pytest.approx(row["mean_difference"], rel=1e-4)
+
+
+def test_one_level_says_nothing_of_levels(run_of_levels: tuple[Path, str], tmp_path: Path) -> None:
+    folder, printed = run_of_levels
+    assert "Heads that differ, family-wise, by noise level (of 48):" in printed
+    assert "of 144 heads × levels of pocket respond differently" in printed
+    assert "noised to the level, the same for both roles" in printed
+    with pytest.raises(StudyError, match="it has several noise levels, and a combined result is"):
+        combine(folder.parent, [folder])
+    page = report_html(read_result(folder))
+    assert 'id="figure-levels"' in page
+    study = compose_study(
+        ["+experiment=kitchen_levels", "model=pocket", "sampling.levels=[1.0]",
+         "creatures.items=[a cat,an owl,an ant,a fly]"]
+    )  # fmt: skip
+    make_result(study, tmp_path, silent)
+    one = read_result(tmp_path)
+    assert isinstance(one, RunResult)
+    assert "noise_level" not in one.heads.columns
+    assert "levels" not in one.summary["results"]["heads"]
+    assert one.summary["reading"]["noise_level"] == 1.0
+    assert "figure-levels" not in report_html(one)
+
+
+def test_a_trajectory_is_marked_as_confounded_in_words(tmp_path: Path) -> None:
+    study = compose_study(
+        ["+experiment=kitchen", "model=pocket", "capture=heads", "sampling.trajectory=2",
+         "creatures.items=[a cat,an owl,an ant,a fly]"]
+    )  # fmt: skip
+    make_result(study, tmp_path, silent)
+    text = StringIO()
+    print_result(tmp_path, Console(file=text, width=400, markup=False))
+    assert "Trajectories differ by wording" in text.getvalue()
+    assert "(confounded)" in text.getvalue()
+    result = read_result(tmp_path)
+    assert "Trajectories differ by wording" in report_html(result)
+    assert isinstance(result, RunResult)
+    assert "confounded" in result.summary["reading"]["latents"][1]
+    assert "confounded" in str(result.responses["latents"].to_numpy()[1])
+
+
+def test_a_plan_counts_levels_and_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    def planned(*overrides: str) -> str:
+        print_plan(compose_study(["+experiment=kitchen", "model=pocket", *overrides]))
+        return capsys.readouterr().out
+
+    assert "60 prompts, in" in planned()
+    assert "60 prompts, each at 2 noise levels, in" in planned("sampling.levels=[1.0,0.5]")
+    trajectory = planned("sampling.trajectory=4", "sampling.at=[0,2]")
+    assert "60 prompts, each through 3 steps of a trajectory of 4, in" in trajectory
+    one, many = (
+        study_flops(compose_study(["+experiment=kitchen", "model=pocket", *more]), POCKET, (64, 64))
+        for more in ([], ["sampling.levels=[1.0,0.5,0.25]"])
+    )
+    assert many == 3 * one
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["sampling.levels=[1.0,0.0]"], r"\[1.0, 0.0\]: 0 is not above 0 and at most 1"),
         (["sampling.levels=[1.5]"], r"1.5 is not above 0 and at most 1"),
-        (["sampling.levels=[nan]"], r"nan is not above 0"),
+        (["sampling.levels=[nan]"], r"nan is not a finite number"),
         (["sampling.levels=[0.5,0.5]"], r"\[0.5, 0.5\] repeats a level"),
         (["sampling.levels=[]"], r"is empty"),
         (["sampling.levels=[0.5]", "scene=none"], r"needs a reference picture, and scene=none"),

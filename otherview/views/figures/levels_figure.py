@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from otherview.analysis.tables import by_strength
 from otherview.results.reader import NotInResultError, RunResult
-from otherview.views.figures.colours import BLUE, INK, MUTED, RULE
+from otherview.views.figures.colours import BLUE, INK, MUTED, PAPER, RULE
 from otherview.views.figures.head_map import CALLED, FAMILYWISE
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import percent, signed
@@ -72,7 +72,7 @@ def draw_head(
     axes.plot(levels, differences.T, color=RULE, linewidth=0.6)
     mean, marked = differences.mean(axis=0), table[column].fill_null(value=False).to_numpy()
     axes.plot(levels, mean, color=BLUE, linewidth=1.4)
-    for which, face in ((marked, BLUE), (~marked, "white")):
+    for which, face in ((marked, BLUE), (~marked, PAPER)):
         axes.scatter(levels[which], mean[which], s=20, marker=shape, facecolors=face,
                      edgecolors=BLUE, linewidths=0.9, zorder=3)  # fmt: skip
     axes.set_title(str(table["unit"][0]), fontsize=6.5)
