@@ -18,6 +18,8 @@ from otherview.views.vocabulary import CONFOUNDED, RESPONSES
 PANELS = 6
 NARROW_ROW, WIDE_ROW = 2, 3
 """Panels next to each other."""
+MIN_APART = 0.1
+"""Between two levels whose numbers are written on the axis."""
 
 
 def draw_levels(result: RunResult, width: float) -> Drawing:
@@ -77,7 +79,11 @@ def draw_head(
                      edgecolors=BLUE, linewidths=0.9, zorder=3)  # fmt: skip
     axes.set_title(str(table["unit"][0]), fontsize=6.5)
     axes.set_xlim(1.06, min(levels.min() - 0.06, 0.94))
-    axes.set_xticks(levels, [f"{level:.3g}" for level in levels])
+    named: list[float] = []
+    for level in levels.tolist():
+        if all(abs(level - other) >= MIN_APART for other in named):
+            named.append(level)
+    axes.set_xticks(levels, [f"{level:.3g}" if level in named else "" for level in levels])
     axes.tick_params(axis="x", labelsize=6.5, labelbottom=True)
     axes.tick_params(axis="y", labelsize=6.5)
     axes.yaxis.set_major_locator(MaxNLocator(4))
