@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,8 @@ from otherview.study.prompts import Contrast, Prompt, PromptSet
 Mismatch = dict[str, Any]
 """What differs between two results, as data: its `kind`, and what views need to say it."""
 MIN_ITEMS = 2
+SAME_LEVEL = 1e-3
+"""Noise levels that differ by less are one."""
 
 
 class NotComparableError(UserError):
@@ -43,19 +46,29 @@ class SharedDesign:
     """In the order of A: its own comes first if it is shared."""
     addresses: frozenset[str]
     """Of the sites that agree in kind, block, stream, heads and channels."""
+    steps_a: tuple[int, ...]
+    """Measured steps of A that B has, too: those of one noise level."""
+    steps_b: tuple[int, ...]
     mismatches: list[Mismatch] = field(repr=False)
 
     def units(
         self, a: Sequence[Site], b: Sequence[Site], unit_set: str, tokens: str
     ) -> tuple[list[Unit], list[Unit]]:
-        """Return the units of A and of B, pair by pair, whose sites see the token group."""
+        """Return the units of A and of B, pair by pair, whose sites see the token group.
+
+        With several noise levels every unit at each of them: all at the first, then at the next.
+        """
         by_address = {unit.address: unit for unit in self._seen(b, unit_set, tokens)}
         pairs = [
             (unit, by_address[unit.address])
             for unit in self._seen(a, unit_set, tokens)
             if unit.address in by_address
         ]
-        return [one for one, _ in pairs], [other for _, other in pairs]
+        steps = list(zip(self.steps_a, self.steps_b, strict=True))
+        return (
+            [replace(one, step=step) for step, _ in steps for one, _ in pairs],
+            [replace(other, step=step) for _, step in steps for _, other in pairs],
+        )
 
     def _seen(self, sites: Sequence[Site], unit_set: str, tokens: str) -> list[Unit]:
         return [
@@ -71,18 +84,21 @@ def shared_design(a: Responses, b: Responses) -> SharedDesign:
 
     Contrasts match if they have the same wordings in the same roles, whatever their names; items
     match if they have the same name and the same prompts. Raises NotComparableError if no contrast,
-    no site or fewer than two items are shared.
+    no site, no noise level or fewer than two items are shared.
     """
     mismatches: list[Mismatch] = []
     contrasts = shared_contrasts(a.prompts, b.prompts, mismatches)
     items = shared_items(a.prompts, b.prompts, contrasts, mismatches)
     addresses = shared_sites(a.sites, b.sites, mismatches)
+    steps_a, steps_b = shared_steps(a, b, mismatches)
     return SharedDesign(
         items,
         tuple(a.prompts.items.index(item) for item in items),
         tuple(b.prompts.items.index(item) for item in items),
         tuple(contrasts),
         addresses,
+        steps_a,
+        steps_b,
         mismatches,
     )
 
@@ -214,6 +230,56 @@ def shared_sites(
             }
         )
     return frozenset(alike)
+
+
+def shared_steps(
+    a: Responses, b: Responses, mismatches: list[Mismatch]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the measured steps of A and of B that have one noise level, in the order of A.
+
+    Where both results have one step, these are compared whatever they are, and what differs is
+    said. Raises NotComparableError if no level is shared.
+    """
+    of_a, of_b = levels(a), levels(b)
+    pairs = [
+        (step, other)
+        for step, level in enumerate(of_a)
+        for other, found in enumerate(of_b)
+        if math.isclose(level, found, abs_tol=SAME_LEVEL)
+    ]
+    if len(of_a) == len(of_b) == 1:
+        if not pairs or not math.isclose(a.timesteps[0], b.timesteps[0], rel_tol=SAME_LEVEL):
+            steps = {"a": step_of(a), "b": step_of(b)}
+            mismatches.append({"kind": "step"} | steps)
+        pairs = [(0, 0)]
+    if not pairs:
+        raise NotComparableError(
+            f"the results have no noise level in common: A has {', '.join(map(str, of_a))}; B has "
+            f"{', '.join(map(str, of_b))}"
+        )
+    if len(pairs) < max(len(of_a), len(of_b)):
+        mismatches.append(
+            {
+                "kind": "levels",
+                "only_a": [of_a[step] for step in set(range(len(of_a))) - {s for s, _ in pairs}],
+                "only_b": [of_b[step] for step in set(range(len(of_b))) - {s for _, s in pairs}],
+            }
+        )
+    if any(a.latents[step] == "own" or b.latents[other] == "own" for step, other in pairs):
+        mismatches.append({"kind": "own_latents"})
+    return tuple(step for step, _ in pairs), tuple(step for _, step in pairs)
+
+
+def levels(responses: Responses) -> list[float]:
+    """Return the noise level of every step, or its timestep where the model tells no level."""
+    named = zip(responses.noise_levels, responses.timesteps, strict=True)
+    return [time if level is None else level for level, time in named]
+
+
+def step_of(responses: Responses) -> dict[str, float]:
+    """Return timestep and, where it is known, noise level of the first step."""
+    level = responses.noise_levels[0]
+    return {"timestep": responses.timesteps[0]} | ({} if level is None else {"noise_level": level})
 
 
 def shapes(sites: Sequence[Site]) -> dict[str, Site]:

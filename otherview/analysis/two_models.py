@@ -11,9 +11,16 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from otherview.analysis.analyse import at_level
 from otherview.analysis.comparison import agreement
-from otherview.analysis.shared_design import NotComparableError, SharedContrast, SharedDesign
+from otherview.analysis.shared_design import (
+    NotComparableError,
+    SharedContrast,
+    SharedDesign,
+    levels,
+)
 from otherview.analysis.tables import (
+    LEVEL_COLUMN,
     UNIT_COLUMNS,
     by_strength,
     null_where_not_finite,
@@ -45,6 +52,7 @@ LEVEL_COLUMNS = (
 COLUMNS = (
     Column("contrast", "name of the contrast in A"),
     *UNIT_COLUMNS,
+    LEVEL_COLUMN,
     *RoleTestResult.COLUMNS,
     *EffectComparison.COLUMNS,
     *LEVEL_COLUMNS,
@@ -76,6 +84,8 @@ class ComparedUnits:
     level_b: Float[np.ndarray, " units"]
     response: str
     found: EffectComparison
+    noise_levels: tuple[float, ...]
+    """Of every unit, where several levels were compared; else empty."""
     role: RoleTestResult | None
     """Of A − B, over items and wordings; None where a role has too few wordings."""
 
@@ -85,6 +95,7 @@ class ComparedUnits:
         columns = {
             "contrast": [self.contrast.name] * len(self.units),
             **place_columns(self.units),
+            **({LEVEL_COLUMN.name: self.noise_levels} if self.noise_levels else {}),
             **(self.role.columns() if self.role is not None else {}),
             **self.found.columns(),
             "level_a": self.level_a,
@@ -94,11 +105,15 @@ class ComparedUnits:
 
     def summary(self) -> dict[str, Any]:
         """Return its entry in `comparison.json`."""
-        found, addresses = self.found, [unit.address for unit in self.units]
+        found, addresses = self.found, self._addresses()
         summary = {"units": len(self.units), **found.summary(addresses)}
         if self.role is not None:
             directions = found.directions(self.role.called)
             summary["role_test"] = self.role.summary(addresses) | directions
+        if self.noise_levels:
+            summary["levels"] = [
+                self._at_level(level) for level in dict.fromkeys(self.noise_levels)
+            ]
         agree = agreement(found.g_a, found.g_b)
         if agree is not None:
             summary["agreement"] = agree
@@ -111,6 +126,26 @@ class ComparedUnits:
             }  # fmt: skip
         summary["strongest"] = self._strongest()
         return summary
+
+    def _addresses(self) -> list[str]:
+        """The names of the units; with several noise levels each says its own."""
+        if not self.noise_levels:
+            return [unit.address for unit in self.units]
+        named = zip(self.units, self.noise_levels, strict=True)
+        return [at_level(unit.address, level) for unit, level in named]
+
+    def _at_level(self, level: float) -> dict[str, Any]:
+        """How many units differ at one noise level, corrected for all levels together."""
+        here = np.array(self.noise_levels) == level
+        differs = here & (self.found.test.p_stepdown <= self.found.test.alpha)
+        called = {} if self.role is None else {"called": int((here & self.role.called).sum())}
+        return {
+            "noise_level": level,
+            "units": int(here.sum()),
+            "familywise": int(differs.sum()),
+            **self.found.directions(differs),
+            **called,
+        }
 
     def _strongest(self) -> list[dict[str, Any]]:
         """The columns that have a heading, for the units whose difference is surest."""
@@ -174,6 +209,7 @@ def compare_units(
         "progress": report,
     }
     role_means_a, role_means_b = of_a.role_means(values_a), of_a.role_means(values_b)
+    of_step = levels(a)
     several = enough_for_role_test(prompts.roles, strata=prompts.strata)
     return ComparedUnits(
         contrast,
@@ -182,6 +218,7 @@ def compare_units(
         level(role_means_b),
         reading.response,
         compare_effects(effect(role_means_a), effect(role_means_b), **how),
+        tuple(of_step[unit.step] for unit in units_a) if len(design.steps_a) > 1 else (),
         role_test(values_a - values_b, prompts.roles, strata=prompts.strata, **how)
         if several
         else None,

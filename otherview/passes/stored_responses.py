@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otherview.models.sites import Site
-from otherview.passes.responses import Responses
+from otherview.passes.responses import LATENTS, Responses
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import PromptSet
 
@@ -33,6 +33,7 @@ def stored_responses(path: Path, prompts: PromptSet) -> Responses:
         if dataset["sum_of_squares"].shape[:2] != shape:
             raise ValueError(f"it does not hold {shape[0]} items under {shape[1]} conditions")
         distances = np.full((len(prompts.contrasts), shape[0]), np.nan)
+        kinds = {words: kind for kind, words in LATENTS.items()}
         distances[0] = dataset["text_distance"].to_numpy()
         return Responses(
             prompts,
@@ -42,6 +43,7 @@ def stored_responses(path: Path, prompts: PromptSet) -> Responses:
             distances,
             tuple(None if np.isnan(level) else float(level) for level in dataset["noise_level"]),
             tuple(float(time) for time in dataset["timestep"]),
+            latents=tuple(kinds[str(words)] for words in dataset["latents"].to_numpy()),
         )
 
 

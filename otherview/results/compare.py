@@ -86,9 +86,6 @@ def compare(
     ):
         compared[name].append(found)
     mismatches = design.mismatches + mismatches_of_runs(one, other, response)
-    steps = [len(each.timesteps) for each in (responses_a, responses_b)]
-    if max(steps) > 1:
-        mismatches.append({"kind": "first_step", "a": steps[0], "b": steps[1]})
     for which, result in (("only_a", one), ("only_b", other)):
         if left_out := [name for name in result.summary["results"] if name not in unit_sets]:
             mismatches.append({"kind": f"units_{which}", "units": left_out})

@@ -30,8 +30,7 @@ def mismatches_of_runs(a: RunResult, b: RunResult, response: str | None) -> list
         for name in differing_settings([one, other])
         if decides(name) and not (name == "capture.response" and response is not None)
     ]
-    found += picture_mismatch(a, b) + step_mismatch(a, b)
-    found += same_weights(a, b)
+    found += picture_mismatch(a, b) + same_weights(a, b)
     for name in ("code", "libraries", "device_name"):
         values = [each.summary["provenance"].get(name) for each in (a, b)]
         if values[0] != values[1]:
@@ -74,16 +73,6 @@ def picture_mismatch(a: RunResult, b: RunResult) -> list[Mismatch]:
     if None in hashes:
         return [{"kind": "reference_missing", "result": "A" if hashes[0] is None else "B"}]
     return [{"kind": "reference", "drawn": drawn}]
-
-
-def step_mismatch(a: RunResult, b: RunResult) -> list[Mismatch]:
-    """Return that the measured steps differ in timestep or share of noise."""
-    names = ("timestep", "noise_level")
-    steps = [
-        {name: each.summary["reading"][name] for name in names if name in each.summary["reading"]}
-        for each in (a, b)
-    ]
-    return [] if steps[0] == steps[1] else [{"kind": "step", "a": steps[0], "b": steps[1]}]
 
 
 def same_weights(a: RunResult, b: RunResult) -> list[Mismatch]:

@@ -16,7 +16,7 @@ from otherview.views.numbers import (
     verb,
 )
 from otherview.views.run_sentences import none_or
-from otherview.views.vocabulary import NOUNS, RESPONSES
+from otherview.views.vocabulary import RESPONSES, row_name, rows_noun
 
 Content = Mapping[str, Any]
 """Content of comparison.json, or a part of it."""
@@ -51,7 +51,7 @@ def comparison_answer(comparison: Content) -> list[str]:
     found = contrast["results"][unit_set]
     return [
         headline(comparison, contrast, unit_set),
-        *between_wordings(found, NOUNS[unit_set]),
+        *between_wordings(found, rows_noun(unit_set, found)),
         *strongest_sentence(comparison, found),
         scale_sentence(comparison, found),
     ]
@@ -60,7 +60,7 @@ def comparison_answer(comparison: Content) -> list[str]:
 def headline(comparison: Content, contrast: Content, unit_set: str) -> str:
     """Return how many units have effects that differ, and in which model they are larger."""
     found, (a, b) = contrast["results"][unit_set], labels(comparison)
-    of_units = f"of {count(found['units'])} {NOUNS[unit_set]}"
+    of_units = f"of {count(found['units'])} {rows_noun(unit_set, found)}"
     if found["note"]:
         return (
             f"This comparison cannot show that any {of_units} has another role effect in {a} than "
@@ -121,7 +121,7 @@ def strongest_sentence(comparison: Content, found: Content) -> list[str]:
         else f"t = {decimal(row['t'], 1)}"
     )
     return [
-        f"The surest difference is that of {row['unit']}: {effects[0]} in {a}, {effects[1]} in "
+        f"The surest difference is that of {row_name(row)}: {effects[0]} in {a}, {effects[1]} in "
         f"{b} ({t})."
     ]
 
@@ -172,7 +172,7 @@ def contrast_sentences(comparison: Content) -> list[str]:
             number = found["familywise"]
             said.append(
                 f"Under {contrast['name']}, two sets of wordings of the same role, the effects of "
-                f"{count(number)} of {count(found['units'])} {NOUNS[unit_set]} "
+                f"{count(number)} of {count(found['units'])} {rows_noun(unit_set, found)} "
                 f"{verb(number, 'differs', 'differ')} between the models, too: so many differ "
                 "without any role."
             )
@@ -281,6 +281,15 @@ def of_step(row: Content) -> str:
     return f"The measured steps differ: {steps[0]} in A, {steps[1]} in B."
 
 
+def of_levels(row: Content) -> str:
+    only = "; ".join(
+        f"only in {model}: {listed([significant(level, 4) for level in row[key]])}"
+        for key, model in (("only_a", "A"), ("only_b", "B"))
+        if row[key]
+    )
+    return f"The noise levels differ: those that both have are compared ({only})."
+
+
 def of_libraries(row: Content) -> str:
     versions = [
         ", ".join(f"{name} {version}" for name, version in row[which].items()) for which in "ab"
@@ -324,8 +333,10 @@ SENTENCES: Mapping[str, Callable[[Content], str]] = {
         f"{row['result']} has no reference picture and the other result has one."
     ),
     "step": of_step,
-    "first_step": lambda row: (
-        f"A has {plural(row['a'], 'step')} and B {count(row['b'])}: the first of each is compared."
+    "levels": of_levels,
+    "own_latents": lambda _: (
+        "The steps are those of trajectories: after the first, the latents differ by wording and "
+        "by model, so effects there also differ by where a trajectory went."
     ),
     "same_model": lambda _: "Both results are of one model, with the same weights and settings.",
     "code": lambda _: "The results were measured by different versions of otherview's code.",

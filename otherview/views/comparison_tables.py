@@ -23,7 +23,7 @@ from otherview.views.findings import called
 from otherview.views.numbers import DASH, count, decimal, known, of_all, plural, significant
 from otherview.views.table_model import Table, print_table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import DIFFERS, FOLLOWS, NOUNS, familywise
+from otherview.views.vocabulary import DIFFERS, FOLLOWS, NOUNS, familywise, rows_noun
 
 Content = Mapping[str, Any]
 NOT_CORRECTED = (
@@ -42,7 +42,7 @@ def contrasts_table(comparison: Content) -> Table:
             differs = DASH if found["note"] else of_all(found["familywise"], found["units"])
             directions = ("larger_in_a", "larger_in_b", "opposite")
             rows.append([
-                contrast["name"], f"{count(found['units'])} {NOUNS[unit_set]}", kind,
+                contrast["name"], f"{count(found['units'])} {rows_noun(unit_set, found)}", kind,
                 known(found.get("role_test"), called), differs,
                 *(DASH if found["note"] else count(found[key]) for key in directions),
                 known(found.get("critical_t"), decimal),
@@ -58,6 +58,21 @@ def contrasts_table(comparison: Content) -> Table:
         NOT_CORRECTED,
         keys=2,
         words=["units", "kind"],
+    )  # fmt: skip
+
+
+def comparison_levels_table(found: Content) -> Table | None:
+    """Return one row per noise level of an entry of `results`; None where there is one alone."""
+    if "levels" not in found:
+        return None
+    directions = ("larger_in_a", "larger_in_b", "opposite")
+    return Table(
+        "by noise level",
+        ["noise level", "units", FOLLOWS, DIFFERS, "larger in A", "larger in B", "opposite signs"],
+        [[f"{row['noise_level']:.4g}", count(row["units"]), known(row.get("called"), count),
+          of_all(row["familywise"], row["units"]), *(count(row[key]) for key in directions)]
+         for row in found["levels"]],
+        "Corrected for all levels and units together.",
     )  # fmt: skip
 
 
@@ -100,6 +115,9 @@ def print_comparison(result: ComparisonResult, console: Console) -> None:
     print_table(contrasts_table(comparison), console)
     lead = comparison["contrasts"][0]
     unit_set = main_units(lead)
+    by_level = comparison_levels_table(lead["results"][unit_set])
+    if by_level is not None:
+        print_table(by_level, console)
     strongest = lead["results"][unit_set]["strongest"]
     if strongest:
         title = f"{lead['name']}: {NOUNS[unit_set]} with the surest difference"

@@ -20,6 +20,7 @@ from rich.console import Console
 import otherview
 from otherview.analysis.analyse import analyse
 from otherview.analysis.shared_design import NotComparableError
+from otherview.analysis.tables import LEVEL_COLUMN
 from otherview.analysis.two_models import COLUMNS
 from otherview.models.sites import heads, units_of
 from otherview.passes.measure import Measurement
@@ -196,12 +197,13 @@ def test_wordings_in_another_order_are_matched(tmp_path: Path) -> None:
 
 
 def test_the_documentation_names_every_column(compared: Comparison) -> None:
-    """One pair of wordings has no role test, whose columns are those of a run."""
+    """One pair of wordings at one level has no role test, whose columns are those of a run."""
     text = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
     own = [column for column in COLUMNS if column not in RoleTestResult.COLUMNS]
     rows = [f"| `{column.name}` | {column.meaning} | {column.unit} |" for column in own]
     assert "\n".join(rows) in text.replace(r"\|", "|")
-    assert compared.units["heads"].columns == [column.name for column in own]
+    names = [column.name for column in own if column != LEVEL_COLUMN]
+    assert compared.units["heads"].columns == names
 
 
 def test_items_in_another_order_are_matched_and_others_left_out(
@@ -264,6 +266,53 @@ def test_steps_that_differ_are_said(tmp_path: Path, base: RunResult) -> None:
         "The measured steps differ: timestep 1.000, noise level 1.000 in A, timestep 0.5000" in
         said(compare(base, result))
     )  # fmt: skip
+
+
+def at_levels(levels: list[float], factors: list[float], name: str) -> tuple[Study, Measurement]:
+    """A study at several levels, with the planted head's response to the test role changed at each.
+
+    Apart from that, every level has the same responses.
+    """
+    study = model(small(f"sampling.levels={levels}"), name=name)
+    measured = made_up(study)
+    steps = [scaled(measured, PLANTED, factor).responses.energy for factor in factors]
+    responses = replace(
+        measured.responses,
+        energy=np.concatenate(steps, axis=2),
+        noise_levels=tuple(levels),
+        timesteps=tuple(levels),
+        latents=("noise", *("reference",) * (len(levels) - 1)),
+    )
+    return study, replace(measured, responses=responses)
+
+
+def test_at_several_noise_levels_each_is_compared_with_its_own(tmp_path: Path) -> None:
+    a = written(tmp_path / "a", *at_levels([1.0, 0.5], [1.0, 3.0], "a"))
+    b = written(tmp_path / "b", *at_levels([0.5, 1.0, 0.25], [1.0, 1.0, 9.0], "b"))
+    found = compare(a, b)
+    table = found.units["heads"]
+    assert table.height == 96
+    called = table.filter("familywise").select("unit", "noise_level").rows()
+    assert called == [(PLANTED, 0.5)]
+    summary = found.content["contrasts"][0]["results"]["heads"]
+    assert [row["familywise"] for row in summary["levels"]] == [0, 1]
+    assert "those that both have are compared (only in B: 0.2500)" in said(found)
+    write_comparison(found, tmp_path / "out")
+    html = report_html(read_result(tmp_path / "out"))
+    assert f"{PLANTED} at 0.5" in html
+    assert "By noise level" in html
+    assert Page(html).cells == 2 * 96 + 2 * 48  # every point, and every head at its strongest level
+    joined = table.join(a.units["heads"], on=["unit", "noise_level"], suffix="_of_run")
+    np.testing.assert_allclose(joined["effect_a"], joined["mean_difference"], rtol=1e-12)
+
+
+def test_no_level_in_common_is_refused(tmp_path: Path) -> None:
+    a = written(tmp_path / "a", *at_levels([1.0, 0.5], [1.0, 1.0], "a"))
+    b = written(tmp_path / "b", *at_levels([0.75, 0.25], [1.0, 1.0], "b"))
+    with pytest.raises(
+        NotComparableError, match=r"no noise level in common: A has 1\.0, 0\.5; B h"
+    ):
+        compare(a, b)
 
 
 def test_contrasts_are_matched_by_their_wordings(tmp_path: Path) -> None:

@@ -10,10 +10,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from otherview.results.reader import ComparisonResult, table_of
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
-from otherview.views.figures.head_map import CALLED, FAMILYWISE, UNIT_MARK, EffectWords, map_of
+from otherview.views.figures.head_map import (
+    CALLED,
+    FAMILYWISE,
+    UNIT_MARK,
+    EffectWords,
+    at_strongest_level,
+    map_of,
+)
 from otherview.views.figures.style import NARROW, Drawing, canvas, clipped, legend_above
 from otherview.views.numbers import percent, plural, tick
-from otherview.views.vocabulary import FOLLOWS, RESPONSES
+from otherview.views.vocabulary import FOLLOWS, RESPONSES, row_name
 
 ABOVE, BELOW = "A above B", "B above A"
 MAP_WORDS = EffectWords(ABOVE, BELOW, "the effect in A minus that in B")
@@ -24,7 +31,7 @@ MAP_CAPTION = (
     "to 0.5 and logarithmic beyond. A dot marks heads whose effects differ family-wise at {}."
 )
 EFFECTS_CAPTION = (
-    "Each point is a head: its mean effect over items, response under the test wordings minus that "
+    "Each point is a head{}: its mean effect over items, response under test wordings minus that "
     "under the control wordings, in A and in B. On the diagonal both effects are equal; both axes "
     "have one scale, linear around 0 and logarithmic beyond."
 )
@@ -48,7 +55,11 @@ def draw_comparison_map(result: ComparisonResult, width: float) -> Drawing:
     if "role_test" in found:
         marks.append(CALLED)
         caption += " A diamond marks those whose difference follows the role over wordings, too."
-    return map_of(lead_heads(result), marks, width, caption, MAP_WORDS)
+    heads = lead_heads(result)
+    if "noise_level" in heads.columns:
+        heads = at_strongest_level(heads)
+        caption += " Each head is shown at the noise level at which it is strongest."
+    return map_of(heads, marks, width, caption, MAP_WORDS)
 
 
 def draw_effects(result: ComparisonResult, width: float) -> Drawing:
@@ -84,7 +95,7 @@ def draw_effects(result: ComparisonResult, width: float) -> Drawing:
             shape = "D" if called[place] else "o"
             (point,) = axes.plot(a[place], b[place], shape, color=edge, markerfacecolor=face,
                                  markersize=3.6, markeredgewidth=0.8, zorder=3)  # fmt: skip
-            point.set_gid(f"{UNIT_MARK}{heads['unit'][int(place)]}")
+            point.set_gid(f"{UNIT_MARK}{row_name(heads.row(int(place), named=True))}")
     if called.any():
         said.append(f"{FOLLOWS}: {int(called.sum())}")
         axes.plot([], [], "D", color=MUTED, markersize=3.6, linewidth=0, label=said[-1])
@@ -102,7 +113,8 @@ def draw_effects(result: ComparisonResult, width: float) -> Drawing:
         f"Effect of {plural(len(heads), 'head')} in A against that in B, with the diagonal where "
         f"both are equal. {'; '.join(said)}."
     )
-    return Drawing(figure, alt, EFFECTS_CAPTION)
+    leveled = " at one noise level" if "noise_level" in heads.columns else ""
+    return Drawing(figure, alt, EFFECTS_CAPTION.format(leveled))
 
 
 def one_scale(axes: Axes, values: Float[np.ndarray, " effects"]) -> None:

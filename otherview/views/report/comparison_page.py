@@ -21,12 +21,12 @@ from otherview.views.comparison_sentences import (
     reading_words,
     scope,
 )
-from otherview.views.comparison_tables import contrasts_table, models_table
+from otherview.views.comparison_tables import comparison_levels_table, contrasts_table, models_table
 from otherview.views.findings import called
 from otherview.views.numbers import count, decimal, significant
 from otherview.views.report.pictures import image_data
 from otherview.views.unit_columns import unit_rows
-from otherview.views.vocabulary import DIFFERS, FOLLOWS, NOUNS
+from otherview.views.vocabulary import DIFFERS, FOLLOWS, rows_noun
 
 
 def comparison_page(result: ComparisonResult) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
         "labels": (a, b),
         "lead": lead,
         "found": lead["results"][unit_set],
-        "noun": NOUNS[unit_set],
+        "noun": rows_noun(unit_set, lead["results"][unit_set]),
         "answer": [sentence for sentence in comparison_answer(comparison) if sentence],
         "key_figures": key_figures(lead["results"][unit_set], a, b),
         "placebos": contrast_sentences(comparison),
@@ -51,6 +51,7 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
         "pictures": pictures(result),
         "models": models_table(comparison),
         "contrasts": contrasts_table(comparison),
+        "levels": comparison_levels_table(lead["results"][unit_set]),
         "units": None
         if heads is None
         else unit_rows(heads.filter(pl.col("contrast") == lead["name"]), COLUMNS),
