@@ -19,6 +19,7 @@ from otherview.models.pipeline_inputs import TIMES
 from otherview.study.errors import StudyError
 
 SETTING = "sampling.levels"
+OTHER_SIZE = "target and reference have other sizes: use one picture of the size that is drawn"
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,17 @@ class Noising:
 
     path: str
     """Of the tokens, `[1, tokens, channels]`."""
+    tokens: int
     target: slice
     reference: slice
     time: str
     """Path of the timestep, which is proportional to the noise level."""
+
+    def check(self, arguments: Arguments) -> None:
+        """Raise StudyError for a prompt whose picture has another size than its target."""
+        tokens = tensors(arguments)[self.path].shape[1]
+        if tokens != self.tokens or not same_grid(arguments, self.target, self.reference):
+            raise refused(OTHER_SIZE)
 
     def at(self, level: float, arguments: Arguments) -> Arguments:
         """Return the arguments of one prompt with the target's latents and timestep at a level."""
@@ -71,11 +79,9 @@ def noising(first: PassInput, other_noise: Arguments, other_picture: Arguments |
     reference = changed_tokens(own[path], pictured)
     if target is None or reference is None or not apart(target, reference):
         raise refused("its reference's tokens are not next to the target's, as tokens of their own")
-    if length(target) != length(reference) or not same_grid(base, target, reference):
-        raise refused(
-            "its target and its reference have other sizes: use a picture of the size that is drawn"
-        )
-    return Noising(path, target, reference, times[0])
+    if length(target) != length(reference):
+        raise refused(OTHER_SIZE)
+    return Noising(path, own[path].shape[1], target, reference, times[0])
 
 
 def refused(why: str) -> StudyError:

@@ -167,7 +167,8 @@ class PipelineCalls:
     def check_levels(self, sampling: Sampling) -> None:
         """Raise StudyError for levels whose latents do not follow from the intercepted calls."""
         if sampling.needs_picture:
-            _ = self._noising
+            for each in self._passes:
+                self._noising.check(each.arguments)
 
     def _remark_on_tokens(self) -> None:
         """Say how many tokens belong to no group."""

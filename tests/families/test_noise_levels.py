@@ -49,3 +49,11 @@ def test_other_pipelines_are_refused_in_one_line(name: str) -> None:
     with pytest.raises(StudyError, match=r"^sampling.levels below 1 are not known for") as error:
         calls.check_levels(Sampling(levels=[LEVEL]))
     assert "\n" not in str(error.value)
+
+
+def test_a_picture_of_another_shape_is_refused() -> None:
+    tiny = make("flux2_dev")
+    model = model_of(tiny)
+    model.height, model.width = WIDTH, HEIGHT  # as many tokens, in another grid
+    with pytest.raises(StudyError, match="target and reference have other sizes"):
+        calls_of(tiny, model).check_levels(Sampling(levels=[LEVEL]))
