@@ -6,6 +6,7 @@ responses are averaged over the wordings before its sign is flipped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -15,7 +16,8 @@ from jaxtyping import Float
 
 from otherview.analysis.statistics import STATISTICS, Question, Report, Result
 from otherview.disk.progress import Progress
-from otherview.models.sites import Unit, at_steps, units_of
+from otherview.models.sites import Unit, at_steps, heads, units_of
+from otherview.passes.predicted_changes import PredictedChanges
 from otherview.passes.responses import Responses
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.errors import StudyError
@@ -64,9 +66,14 @@ class Analysis:
 
 
 def analyse(
-    responses: Responses, study: Study, progress: Progress | None = None
+    responses: Responses,
+    study: Study,
+    progress: Progress | None = None,
+    attribution: PredictedChanges | None = None,
 ) -> dict[str, Analysis]:
     """Test the first contrast of `responses`: an analysis per entry of `study.capture.units`.
+
+    `attribution` holds the predicted changes of that contrast, which are tested for heads.
 
     Units whose site does not see the token group of the study are omitted. Raises StudyError if a
     response of 0 has no logarithm.
@@ -74,7 +81,7 @@ def analyse(
     responses = responses.of()
     check_tokens(responses, study)
     try:
-        return {name: analyse_units(responses, study, name, progress)
+        return {name: analyse_units(responses, study, name, progress, attribution)
                 for name in study.capture.units}  # fmt: skip
     except StudyError:
         raise
@@ -83,7 +90,11 @@ def analyse(
 
 
 def analyse_units(
-    responses: Responses, study: Study, unit_set: str, progress: Progress | None = None
+    responses: Responses,
+    study: Study,
+    unit_set: str,
+    progress: Progress | None = None,
+    attribution: PredictedChanges | None = None,
 ) -> Analysis:
     """Compute every statistic that is defined for one set of units.
 
@@ -115,6 +126,8 @@ def analyse_units(
         study.nulls,
         study.seed,
         report,
+        predicted_of(attribution, units) if unit_set == "heads" else None,
+        study.attribution.floor,
     )
     asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
     results = {statistic.name: statistic.of(question) for statistic in asked}
@@ -124,6 +137,16 @@ def analyse_units(
 def at_level(address: str, level: float | None) -> str:
     """Return the name of a unit at one of several noise levels."""
     return f"{address} at {level:.4g}"
+
+
+def predicted_of(
+    attribution: PredictedChanges | None, units: Sequence[Unit]
+) -> Float[np.ndarray, "items conditions units"] | None:
+    """Return the predicted changes of heads; None without an attribution."""
+    if attribution is None:
+        return None
+    places = {unit.address: place for place, unit in enumerate(heads(attribution.sites))}
+    return attribution.zeroed()[..., [places[unit.address] for unit in units]]
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

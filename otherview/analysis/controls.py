@@ -36,7 +36,7 @@ def analyse_contrasts(
     for number, name in enumerate(study.contrasts):
         report = named(progress, name) if progress and number else progress
         asked, measured = study.asking(name), measurement.of(name)
-        analyses = analyse(measured.responses, asked, report)
+        analyses = analyse(measured.responses, asked, report, measured.attribution)
         tested.append(TestedContrast(name, asked, measured, analyses))
     return tested
 

@@ -58,6 +58,10 @@ class Question:
     seed: int
     report: Callable[[str], Report | None]
     """Returns the progress callback of a stage."""
+    predicted: Float[np.ndarray, "items wordings units"] | None = None
+    """Predicted change by zeroing each unit; None without an attribution."""
+    floor: float = 0.0
+    """Difference of predicted changes up to which no unit is called."""
 
     @property
     def flips(self) -> Flips:
@@ -79,6 +83,21 @@ class Question:
     def has_several_wordings(self) -> bool:
         """Return whether the wordings of a role, or frames, show how much wordings differ."""
         return stats.enough_for_role_test(self.roles, strata=self.strata)
+
+    def has_predictions(self) -> bool:
+        return self.predicted is not None
+
+    def of_predictions(self) -> stats.PredictedChangeResult:
+        assert self.predicted is not None
+        return stats.predicted_change_test(
+            self.predicted,
+            self.roles,
+            strata=self.strata,
+            floor=self.floor,
+            alpha=self.nulls.alpha,
+            flips=self.flips,
+            seed=self.seed,
+        )
 
     def wants_shuffles(self) -> bool:
         return self.nulls.label_shuffle > 0
@@ -185,5 +204,7 @@ STATISTICS = (
               lambda q: stats.wording_split(q.values, q.roles, q.nulls.wording_splits,
                                             strata=q.strata, alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("splitting wordings,"))),
+    Statistic("predicted_change", stats.PredictedChangeResult, Question.has_predictions,
+              Question.of_predictions),
 )  # fmt: skip
 """In the order in which they are computed and written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from otherview.models.library_messages import quiet
@@ -22,6 +23,31 @@ def set_attention(transformer: Any, name: str) -> None:
         reason = " ".join(str(error).split())
         raise StudyError(
             f"model.attention={name} does not run on this machine: {reason}; use "
+            "model.attention=native",
+            "model.attention",
+        ) from error
+
+
+def check_backward(name: str, device: str) -> None:
+    """Raise StudyError if the attention that diffusers calls `name` has no backward pass.
+
+    Some kernels would drop the gradient without an error.
+    """
+    if name == "native":
+        return
+    import torch
+    from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
+
+    made = torch.randn(3, 1, 16, 2, 64, device=device, dtype=torch.bfloat16)
+    inputs = [each.requires_grad_() for each in made]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of an operation whose gradient would be dropped
+            output = dispatch_attention_fn(*inputs, backend=AttentionBackendName(name))
+            torch.autograd.grad(output.float().sum(), inputs)
+    except (RuntimeError, TypeError, ValueError, UserWarning) as error:
+        raise StudyError(
+            f"model.attention={name} has no backward pass, which attribution needs; use "
             "model.attention=native",
             "model.attention",
         ) from error

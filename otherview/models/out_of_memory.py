@@ -19,6 +19,9 @@ STAGES = {
     "model.loading.offload=group",
     "passes": "in the passes, also with one prompt per batch: set model.loading.offload=group or "
     f"{QUANTISATION}.transformer=bitsandbytes_4bit, or use a smaller model.height and model.width",
+    "attribution": "in the passes with gradients, also with one pair of prompts per batch: use a "
+    "smaller model.height and model.width, or set "
+    f"{QUANTISATION}.transformer=bitsandbytes_4bit",
     "interventions": "while heads are edited: use a smaller model.batch_size, or set "
     "model.loading.offload=group",
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from otherview.models.calls import Calls
     from otherview.models.input_files import Input
+    from otherview.passes.predicted_changes import PredictedChanges
     from otherview.passes.session import Session
 
 
@@ -37,13 +38,18 @@ class Measurement:
     """The user's own files that decided it, by their setting."""
     remarks: tuple[str, ...] = ()
     """What a reader should know about the passes, in sentences."""
+    attribution: PredictedChanges | None = None
+    """Of the study's own contrast; None without `attribution=`."""
 
     def of(self, name: str | None = None) -> Measurement:
         """Return the passes of one contrast; None means the study's own."""
         prompts = self.responses.prompts
-        places = prompts.places(prompts.contrast(name))
+        contrast = prompts.contrast(name)
+        places = prompts.places(contrast)
         kept = tuple(self.places[place] for place in places) if self.places else ()
-        return replace(self, responses=self.responses.of(name), places=kept)
+        own = self.attribution if contrast == prompts.contrasts[0] else None
+        responses = self.responses.of(name)
+        return replace(self, responses=responses, places=kept, attribution=own)
 
 
 def measure(
@@ -59,17 +65,22 @@ def measure(
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
     `session` is a loaded model that several studies share. Every batch is written into the folder
     `unfinished`; batches of the same study that it already contains are not run again, and the
-    responses are bit-identical. Everything that can be checked without weights is checked first;
+    responses are bit-identical. The passes with gradients of an attribution follow. Everything
+    that can be checked without weights is checked first;
     `check_calls` is called with the calls before the first pass, and may raise StudyError.
     Raises StudyError, also if the device runs out of memory.
     """
+    from otherview.models.attention import check_backward
     from otherview.models.out_of_memory import memory_errors
+    from otherview.passes.attribution import attribution_of
     from otherview.passes.probe import probe
     from otherview.passes.sessions import open_session
     from otherview.passes.unfinished import Unfinished
 
     session, progress = session or open_session(study, pipeline), progress or silent
     prompts, places = session.check(study)
+    if study.attribution.kind != "none":
+        check_backward(study.model.attention, session.model.device)
     inputs = session.inputs(study)  # before the image is read, so that no later change is missed
 
     with memory_errors("passes"):
@@ -88,11 +99,23 @@ def measure(
             unfinished=Unfinished(unfinished, key) if unfinished else None,
             progress=progress,
         )
+    attribution = None
+    if study.attribution.kind != "none":
+        kept = Unfinished(unfinished / "attribution", key) if unfinished else None
+        with memory_errors("attribution"):
+            attribution = attribution_of(study, calls, prompts, batch_size, progress, kept)
     model = session.model
     remarks = (*session.remarks(study), *calls.remarks)
     known = calls.places if places is None else places
     return Measurement(
-        responses, reference, tuple(known), model.device, model.revision, inputs, remarks
+        responses,
+        reference,
+        tuple(known),
+        model.device,
+        model.revision,
+        inputs,
+        remarks,
+        attribution,
     )
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from otherview.models import hub
+from otherview.models.interception import denoiser_name
 from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.scene import open_reference
 from otherview.passes.pipeline_session import PipelineSession
 from otherview.passes.session import Session
+from otherview.passes.transformer import check_uncompiled
 from otherview.study import Model, Study
 
 
@@ -33,4 +35,5 @@ def session_of(model: Model, references: Path | None = None, pipeline: Any = Non
         name = pipeline_class_name(hub.settings_folder(model))
     else:
         name = type(pipeline).__name__
+        check_uncompiled(getattr(pipeline, denoiser_name(pipeline)))  # before anything is encoded
     return (Session if name == KLEIN else PipelineSession)(model, references, pipeline)

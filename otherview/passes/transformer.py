@@ -78,13 +78,7 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
     number of input channels, for an attention out-projection that no site names, and for a
     compiled transformer, which would silently ignore hooks.
     """
-    if isinstance(transformer, torch._dynamo.OptimizedModule) or any(
-        module._compiled_call_impl is not None for module in transformer.modules()
-    ):
-        raise StudyError(
-            "the transformer is compiled, and hooks registered after torch.compile are ignored: "
-            "probe it before compiling, or let model.compile=true compile it"
-        )
+    check_uncompiled(transformer)
     modules = dict(transformer.named_modules())
     for site in sites:
         linear: Any = modules.get(site.module)
@@ -99,3 +93,14 @@ def check_sites(transformer: nn.Module, sites: Sequence[Site]) -> None:
     for name, module in modules.items():
         if name.endswith(OUT_PROJECTIONS) and is_linear(module) and name not in named:
             raise StudyError(f"{name} is an attention out-projection without a hook site")
+
+
+def check_uncompiled(transformer: nn.Module) -> None:
+    """Raise StudyError for a compiled transformer, which would silently ignore hooks."""
+    if isinstance(transformer, torch._dynamo.OptimizedModule) or any(
+        module._compiled_call_impl is not None for module in transformer.modules()
+    ):
+        raise StudyError(
+            "the transformer is compiled, and hooks registered after torch.compile are ignored: "
+            "probe it before compiling, or let model.compile=true compile it"
+        )

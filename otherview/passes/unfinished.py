@@ -1,28 +1,24 @@
-"""Responses of an unfinished run, one file per batch: a kill loses only the current one."""
+"""What an unfinished run has measured, one file per batch: a kill loses only the current one."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from otherview.disk.tensor_files import read_tensors, write_tensors
 
-if TYPE_CHECKING:
-    import torch
-
 FOLDER = "unfinished"
 """Folder of the batches in the directory of a run, until its result is complete."""
 
-Energy = Float[np.ndarray, "rows steps slices groups"]
+Batch = Float[np.ndarray, "rows ..."]
 
 
 class Unfinished:
-    """Batches of one measurement in `folder`, by the prompt at which they start.
+    """Batches of one measurement in `folder`, by the row at which they start.
 
     `key` identifies the measurement: damaged files and those of another key count as absent.
     Processes that run the same measurement write the same bits under the same names.
@@ -33,20 +29,19 @@ class Unfinished:
         self._key = key
         self._full = False
 
-    def get(self, start: int) -> Energy | None:
-        """Return the sums of squares of the batch that starts at prompt `start`, or None."""
+    def get(self, start: int) -> Batch | None:
+        """Return the batch that starts at `start`, or None."""
         tensors = read_tensors(self._path(start), self._key)
-        return None if tensors is None else np.asarray(tensors["energy"].numpy())
+        return None if tensors is None else np.asarray(tensors["values"].numpy())
 
-    def put(self, start: int, energy: Energy) -> None:
+    def put(self, start: int, values: Batch) -> None:
         """Write a batch; if that fails, warn once and continue without."""
         import torch
 
         if self._full:
             return
-        values: torch.Tensor = torch.from_numpy(energy)
         try:
-            write_tensors(self._path(start), self._key, {"energy": values})
+            write_tensors(self._path(start), self._key, {"values": torch.from_numpy(values)})
         except OSError as error:
             self._full = True
             warnings.warn(

@@ -115,6 +115,13 @@ class RunResult:
         return open_responses(self.measured / "responses.nc")
 
     @cached_property
+    def attribution(self) -> xarray.Dataset | None:
+        """attribution.nc with its labels; None if nothing was predicted."""
+        if "attribution.nc" not in self.summary["files"]:
+            return None
+        return open_responses(self.folder / "attribution.nc")
+
+    @cached_property
     def differences(self) -> ItemDifferences:
         """The items' differences of every head, over the tokens that the study reads."""
         contrast = None if self.measured == self.folder else self.folder.resolve().name

@@ -22,20 +22,22 @@ from otherview.study import Study
 
 TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
 REFERENCE = "reference.png"
+ATTRIBUTION = "attribution.nc"
 CONTROLS = "controls"
 """Folder of the results of controls, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
-FILES = (REFERENCE, "responses.nc", *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
+FILES = (REFERENCE, "responses.nc", ATTRIBUTION, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
 VIEWS = ("report.html", "examples.png")
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
-    """Write `reference.png` and `responses.nc`; remove tables and views of an earlier run.
+    """Write `reference.png`, `responses.nc` and `attribution.nc`.
 
-    Those would be of other responses; `summary.json` goes first, as it is written last.
+    Tables and views of an earlier run are removed: they would be of other responses. `summary.json`
+    goes first, as it is written last.
     """
     shutil.rmtree(folder / CONTROLS, ignore_errors=True)
-    for name in (SUMMARY, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
+    for name in (SUMMARY, ATTRIBUTION, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
     (folder / REFERENCE).unlink(missing_ok=True)
     if measurement.reference is not None:
@@ -43,6 +45,9 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
             measurement.reference.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
         measurement.responses.save(temporary, origin(study, measurement))
+    if measurement.attribution is not None:
+        with replacing(folder / ATTRIBUTION) as temporary:
+            measurement.attribution.save(temporary, origin(study, measurement))
 
 
 def write_analyses(

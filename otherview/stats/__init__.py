@@ -12,6 +12,7 @@ from otherview.stats.effect_comparison import EffectComparison, compare_effects
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.power import Power, role_power, sign_flip_power
+from otherview.stats.predicted_change import PredictedChangeResult, predicted_change_test
 from otherview.stats.published_reading import PublishedReading, published_reading
 from otherview.stats.role import enough_for_role_test, role_test
 from otherview.stats.role_result import RoleTestResult
@@ -39,6 +40,7 @@ __all__ = [
     "MaxNull",
     "PairCorrelations",
     "Power",
+    "PredictedChangeResult",
     "PublishedReading",
     "RoleTestResult",
     "RoleVariance",
@@ -55,6 +57,7 @@ __all__ = [
     "enough_to_split",
     "label_shuffle",
     "map_agreement",
+    "predicted_change_test",
     "published_reading",
     "role_power",
     "role_test",

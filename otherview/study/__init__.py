@@ -4,6 +4,7 @@ These are plain dataclasses: a notebook can build a study without Hydra. Each ch
 raises StudyError, whose message names the value and whose `setting` names the field.
 """
 
+from otherview.study.attribution import Attribution
 from otherview.study.contrast import ROLES, Controls, Creatures, Role, Templates
 from otherview.study.intervention import Intervention
 from otherview.study.model import DTYPES, Model, Scene
@@ -18,6 +19,7 @@ __all__ = [
     "ROLES",
     "TOKEN_GROUPS",
     "UNIT_SETS",
+    "Attribution",
     "Capture",
     "Controls",
     "Creatures",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
+from otherview.study.attribution import Attribution
 from otherview.study.contrast import Controls, Creatures, Templates
 from otherview.study.errors import StudyError
 from otherview.study.intervention import Intervention
@@ -38,6 +39,7 @@ class Study:
     controls: Controls | None = None
     """Contrasts and placebos in addition to the study's own."""
 
+    attribution: Attribution = field(default_factory=Attribution)
     intervention: Intervention = field(default_factory=Intervention)
 
     published: Published | None = None
@@ -60,6 +62,7 @@ class Study:
         self._check_sampling()
         if not 0 <= self.seed < 2**63:
             raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
+        self._check_attribution()
         items = len(self.creatures.items)
         if self.nulls.sign_flips == "exact" and items > MAX_ITEMS_EXACT:
             raise StudyError(
@@ -82,6 +85,27 @@ class Study:
                 "intervention: heads are edited from pure noise on, and selected where the study "
                 "measures first: begin sampling.levels with 1.0, or sampling.at with 0",
                 "intervention.kind",
+            )
+
+    def _check_attribution(self) -> None:
+        if self.attribution.kind == "none":
+            return
+        if "heads" not in self.capture.units:
+            raise StudyError(
+                "attribution predicts what edits of heads change: use capture=heads or both",
+                "capture.units",
+            )
+        if self.sampling.steps_per_prompt > 1 or not self.sampling.starts_from_noise:
+            raise StudyError(
+                "attribution is about one pass from pure noise: use sampling.levels=[1.0]",
+                "sampling.levels",
+            )
+        offload = self.model.loading.offload
+        if offload in ("group", "cpu"):
+            raise StudyError(
+                f"attribution needs the weights again in the backward pass, when "
+                f"model.loading.offload={offload} has moved them away: use none or model",
+                "model.loading.offload",
             )
 
     @property

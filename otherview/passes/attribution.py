@@ -1,0 +1,231 @@
+"""Predict for every prompt of a contrast what editing each head would change.
+
+Rows come in pairs, the same item under a wording of either role, so that each is the donor of the
+other's patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from otherview.disk.progress import Progress, silent
+from otherview.models.calls import Calls
+from otherview.models.sites import Site, heads
+from otherview.passes.batches import halving_by_group, within_memory
+from otherview.passes.gradients import (
+    EDITS,
+    READ_GROUPS,
+    checkpointing,
+    differentiable,
+    mean_outputs,
+    taps,
+)
+from otherview.passes.predicted_changes import PredictedChanges
+from otherview.passes.transformer import run
+from otherview.study import Study
+from otherview.study.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from otherview.passes.unfinished import Unfinished
+
+Block = tuple[int, ...]
+"""Prompts that run in one batch: a pair, or one prompt whose partner has another length."""
+
+
+def attribution_of(
+    study: Study,
+    calls: Calls,
+    prompts: PromptSet,
+    batch_size: int,
+    progress: Progress,
+    unfinished: Unfinished | None,
+) -> PredictedChanges:
+    """Return the predicted changes that `study` asks for, of its own contrast."""
+    return attribute(
+        calls,
+        prompts,
+        cotangents=study.attribution.cotangents,
+        seed=study.seed,
+        batch_size=batch_size,
+        progress=progress,
+        unfinished=unfinished,
+    )
+
+
+def attribute(
+    calls: Calls,
+    prompts: PromptSet,
+    *,
+    cotangents: int = 8,
+    seed: int = 0,
+    batch_size: int = 4,
+    progress: Progress = silent,
+    unfinished: Unfinished | None = None,
+) -> PredictedChanges:
+    """Return the predicted changes for the first contrast of `prompts`, which `calls` has.
+
+    Each prompt takes one pass for the mean outputs, one with gradients, and a backward pass per
+    cotangent, which all wordings of an item share. Where memory runs out, blocks keep only their
+    inputs (gradient checkpointing); where it still does, batches are halved. Batches are written
+    into `unfinished`, and those that it already contains are not run again. Raises StudyError for a
+    compiled transformer, and where the attention has no backward pass.
+    """
+    attributing = Attributing(calls, prompts, cotangents, seed, batch_size)
+    blocks = attributing.blocks
+    keys = [attributing.key(block) for block in blocks]
+    lengths = [len(list(alike)) for _, alike in groupby(keys)]
+    found: dict[int, Float[np.ndarray, " values"]] = {}
+
+    def attributed(rows: range) -> tuple[range, None]:
+        kept = unfinished.get(rows.start) if unfinished else None
+        width = len(blocks[rows.start])
+        if kept is None:
+            kept = attributing.within_memory([blocks[row] for row in rows])
+            if unfinished:
+                unfinished.put(rows.start, kept)
+        rows = range(rows.start, rows.start + len(kept) // width)
+        done = [prompt for row in rows for prompt in blocks[row]]
+        for prompt, values in zip(done, kept, strict=True):
+            found.setdefault(prompt, values)
+        return rows, None
+
+    for rows, _ in halving_by_group(lengths, max(1, batch_size // 2), attributed):
+        progress("attributing prompts", rows.stop, len(blocks))
+    places = prompts.places(prompts.contrasts[0])
+    return attributing.result(np.stack([found[place] for place in places]))
+
+
+class Attributing:
+    """The passes of an attribution."""
+
+    def __init__(
+        self, calls: Calls, prompts: PromptSet, cotangents: int, seed: int, batch_size: int
+    ) -> None:
+        self._calls, self._transformer, self._sites = calls, calls.transformer, calls.sites
+        self._prompts, self._cotangents, self._seed = prompts, cotangents, seed
+        self._batch_size = batch_size
+        self._group = {p: n for n, group in enumerate(calls.groups()) for p in group}
+        self._own = prompts.places(prompts.contrasts[0])
+        self._means: dict[str, Tensor] | None = None
+        self._saves_memory = False
+        """Whether blocks keep only their inputs for the backward pass."""
+        self.passes = 0
+        self.blocks = sorted(self._pairs(), key=self.key)
+
+    def _pairs(self) -> list[Block]:
+        """Return the prompts of every item under a wording of either role, paired in order."""
+        contrast, every = self._prompts.contrasts[0], len(self._prompts.conditions)
+        many = max(len(contrast.test), len(contrast.control))
+        pairs = [
+            tuple(item * every + side[n % len(side)] for side in (contrast.test, contrast.control))
+            for item in range(len(self._prompts.items))
+            for n in range(many)
+        ]
+        blocks: list[Block] = []
+        for pair in pairs:
+            alike = len({self._group[prompt] for prompt in pair}) == 1
+            blocks += [pair] if alike else [(prompt,) for prompt in pair]
+        return list(dict.fromkeys(blocks))
+
+    def key(self, block: Block) -> tuple[int, int]:
+        """Return what blocks that share a batch have in common."""
+        return self._group[block[0]], len(block)
+
+    def within_memory(self, blocks: Sequence[Block]) -> Float[np.ndarray, "rows values"]:
+        """Return the values of all prompts of `blocks`, with checkpointing if memory needs it."""
+        can_save = bool(getattr(self._transformer, "_supports_gradient_checkpointing", False))
+        if can_save and not self._saves_memory:
+            done = within_memory(self._attribute, blocks)
+            if done is not None:
+                return done
+            self._saves_memory = True
+        with checkpointing(self._transformer) if self._saves_memory else nullcontext():
+            return self._attribute(blocks)
+
+    def _attribute(self, blocks: Sequence[Block]) -> Float[np.ndarray, "rows values"]:
+        """Return by prompt the squared changes: of heads, groups and edits, then of whole sites."""
+        means = self._mean_outputs()
+        prompts = [prompt for block in blocks for prompt in block]
+        call = differentiable(self._calls.first(prompts))
+        noise, zero = self._calls.noise(prompts), EDITS.index("zero")
+        squares: Any = 0.0
+        site_squares: Any = 0.0
+        with taps(self._transformer, self._sites) as reader:
+            reader.means = means
+            if len(blocks[0]) == 2:
+                reader.donors = np.arange(len(prompts)) ^ 1
+            velocity = self._calls.velocity(run(self._transformer, call, reader), noise)
+            for number in range(self._cotangents):
+                last = number + 1 == self._cotangents
+                cotangent = self._cotangent(prompts, velocity.shape[1:], number)
+                products = reader.products(velocity, cotangent, keep_graph=not last)
+                squares += products.astype(np.float64) ** 2
+                whole = products[:, :, READ_GROUPS.index("all"), zero]
+                site_squares += by_site(whole, self._sites) ** 2
+        self.passes += (1 + 2 * self._cotangents) * len(prompts)
+        norm = velocity.detach().float().square().flatten(1).sum(1).cpu().numpy()
+        scale = np.sqrt(1 / (self._cotangents * norm.astype(np.float64)))[:, None]
+        both = np.concatenate([squares.reshape(len(prompts), -1), site_squares], axis=1)
+        return np.asarray(np.sqrt(both) * scale, dtype=np.float32)
+
+    def _cotangent(self, prompts: Sequence[int], shape: Sequence[int], number: int) -> Tensor:
+        """Return independent random ±1, the same for all wordings of an item."""
+        conditions = len(self._prompts.conditions)
+        rows = []
+        for prompt in prompts:
+            seed = [self._seed, prompt // conditions, number]
+            signs = np.random.default_rng(seed).integers(0, 2, shape, dtype=np.int8) * 2 - 1
+            rows.append(torch.from_numpy(signs.astype(np.float32)))
+        return torch.stack(rows)
+
+    def _mean_outputs(self) -> dict[str, Tensor]:
+        """Return the mean outputs over all prompts; none if these have several lengths."""
+        if self._means is None:
+            self._means = {}
+            own = list(dict.fromkeys(self._own))
+            if len({self._group[prompt] for prompt in own}) == 1:
+                self._means = self._averaged(own)
+        return self._means
+
+    @torch.inference_mode()
+    def _averaged(self, prompts: Sequence[int]) -> dict[str, Tensor]:
+        with mean_outputs(self._transformer, self._sites) as reader:
+
+            def added(rows: range) -> tuple[range, None]:
+                run(self._transformer, self._calls.first([prompts[row] for row in rows]), reader)
+                return rows, None
+
+            for rows, _ in halving_by_group([len(prompts)], self._batch_size, added):
+                self.passes += len(rows)
+            return reader.means()
+
+    def result(self, values: Float[np.ndarray, "prompts values"]) -> PredictedChanges:
+        """Return the values of the contrast's prompts, by item and condition."""
+        own = self._prompts.of(self._prompts.contrasts[0])
+        shape = len(own.items), len(own.conditions)
+        units = len(heads(self._sites))
+        split = units * len(READ_GROUPS) * len(EDITS)
+        return PredictedChanges(
+            own,
+            tuple(self._sites),
+            values[:, :split].reshape(*shape, units, len(READ_GROUPS), len(EDITS)),
+            values[:, split:].reshape(*shape, len(self._sites)),
+            self._cotangents,
+            self.passes,
+        )
+
+
+def by_site(
+    of_heads: Float[np.ndarray, "rows heads"], sites: Sequence[Site]
+) -> Float[np.ndarray, "rows sites"]:
+    """Return sums over the heads of every site, float64."""
+    starts = np.cumsum([0, *(site.heads for site in sites)])[:-1]
+    return np.asarray(np.add.reduceat(of_heads.astype(np.float64), starts, axis=1))

@@ -1,0 +1,251 @@
+"""Predict what edits of heads would do to the output, to first order, from one backward pass.
+
+    with taps(transformer, sites, donors) as reader:
+        output = run(transformer, call, reader)
+        products = reader.products(output, cotangent)
+
+An edit Δz of the output z of a head moves the prediction v by JΔz, to first order. A tap at the
+input of an out-projection multiplies Δz with the gradient of uᵀv, for every edit at once: uᵀJΔz.
+Over random u of independent ±1, E(uᵀJΔz)² = ‖JΔz‖² (Hutchinson 1989), so that the squared products
+estimate how far each edit moves the prediction.
+
+A tap keeps its input as a tensor saved for backward. So it works under gradient checkpointing,
+which frees such tensors and computes them again: each backward pass reaches a tap once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from otherview.models.arguments import replaced
+from otherview.models.calls import Call, TokenLayout
+from otherview.models.sites import Site
+from otherview.passes.transformer import hooked
+from otherview.study import TOKEN_GROUPS
+from otherview.study.errors import StudyError
+
+EDITS = ("zero", "mean", "patch")
+"""What the output of a head is replaced by: zero, its mean over prompts, that of the other role."""
+READ_GROUPS = (*TOKEN_GROUPS, "all")
+"""Groups of tokens in which heads are edited, one at a time; `all` includes tokens of no group."""
+
+NO_BACKWARD = ("not implemented", "not registered to the Autograd", "does not require grad")
+"""What torch says of an operation without a backward pass."""
+
+Products = Float[np.ndarray, "rows heads groups edits"]
+
+
+class Tap(torch.autograd.Function):
+    """Passes activations on; in the backward pass, gives them and their gradient to a reader."""
+
+    @staticmethod
+    def forward(
+        context: Any, inputs: Tensor, anchor: Tensor, reader: TapReader, index: int
+    ) -> Tensor:
+        """Return `inputs`; `anchor` makes the result need a gradient."""
+        site = reader.sites[index]
+        context.save_for_backward(inputs[..., : site.heads * site.head_dim])
+        context.reader, context.index = reader, index
+        context.anchor_shape = anchor.shape
+        return inputs.view_as(inputs)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
+        """Read the gradient and pass it on."""
+        (gradient,) = gradients
+        (written,) = context.saved_tensors
+        context.reader.add(context.index, written, gradient)
+        anchor = torch.zeros(context.anchor_shape, device=gradient.device)
+        return (gradient if context.needs_input_grad[0] else None), anchor, None, None
+
+
+class TapReader:
+    """Collects the products of edits and gradients at every site; made by `taps`.
+
+    `means` are the mean outputs of all heads of a site by its module, `[positions, channels]`;
+    `donors` is for every row the row whose outputs a patch takes. An edit without them is NaN.
+    """
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self.sites = list(sites)
+        self.anchor = torch.zeros((), requires_grad=True)
+        self.means: Mapping[str, Tensor] = {}
+        self.donors: Int[np.ndarray, " rows"] | None = None
+        self._layout = TokenLayout({})
+        self._masks: dict[str, Float[Tensor, "rows groups positions"]] = {}
+        self._products: dict[int, Float[Tensor, "rows heads groups edits"]] = {}
+
+    def expect(self, layout: TokenLayout, device: torch.device) -> None:
+        """Take the layout of the next call."""
+        self._layout = layout
+        self._masks = {}
+        for sequence in {layout.sequence(site) for site in self.sites}:
+            groups = layout.masks[sequence]
+            every = np.ones_like(groups[:, :1])
+            both = np.concatenate([groups, every], axis=1)
+            self._masks[sequence] = torch.from_numpy(both).to(device, torch.float32)
+        self.anchor = torch.zeros((), device=device, requires_grad=True)
+
+    def products(self, output: Tensor, cotangent: Tensor, *, keep_graph: bool = False) -> Products:
+        """Return uᵀJΔz of every edit, in float32, for the cotangent u of `output`, which it made.
+
+        NaN where a head sees no tokens of a group, 0 where the output does not depend on a head.
+        With `keep_graph`, products with another cotangent can follow. Raises RuntimeError if a
+        site ran twice in one pass, StudyError for an operation without a backward pass.
+        """
+        self._products.clear()
+        gradient = cotangent.to(output)
+        try:
+            torch.autograd.grad(
+                output, self.anchor, gradient, retain_graph=keep_graph, allow_unused=True
+            )
+        except RuntimeError as error:
+            told = any(text in str(error) for text in NO_BACKWARD)
+            if not (told or isinstance(error, NotImplementedError)):
+                raise
+            raise StudyError(
+                f"attribution needs gradients, which this transformer does not have: {error}"
+            ) from error
+        rows = len(next(iter(self._masks.values())))
+        found = []
+        for index, site in enumerate(self.sites):
+            shape = (rows, site.heads, len(READ_GROUPS), len(EDITS))
+            one = self._products.get(index)
+            made = np.zeros(shape, np.float32) if one is None else one.cpu().numpy()
+            unseen = [group not in (*site.token_groups, "all") for group in READ_GROUPS]
+            made[:, :, unseen] = np.nan
+            if self.donors is None:
+                made[..., EDITS.index("patch")] = np.nan
+            if site.module not in self.means:
+                made[..., EDITS.index("mean")] = np.nan
+            found.append(made)
+        self._products.clear()
+        return np.concatenate(found, axis=1)
+
+    def tap(self, index: int, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Put a tap on the input of site `index`; its forward pre-hook."""
+        if not self._masks:
+            raise RuntimeError("call TapReader.expect before a transformer call")
+        put: Any = Tap.apply
+        anchor = self.anchor.to(inputs[0].device)
+        return (put(inputs[0], anchor, self, index), *inputs[1:])
+
+    def add(self, index: int, written: Tensor, gradient: Tensor) -> None:
+        """Take the outputs of the heads of site `index` and the gradient of its input."""
+        site = self.sites[index]
+        if index in self._products:
+            raise RuntimeError(f"{site.address} ran twice in one pass")
+        masks = self._masks[self._layout.sequence(site)].to(written.device)
+        rows, width = len(masks), site.heads * site.head_dim
+        written = written.reshape(rows, -1, width)
+        slope = gradient[..., :width].reshape(written.shape)
+        if masks.shape[2] != written.shape[1]:
+            raise RuntimeError(
+                f"{site.address} sees {written.shape[1]} tokens, expected {masks.shape[2]}"
+            )
+        edited: list[Tensor | None] = [torch.zeros_like(written[:1]), None, None]
+        if site.module in self.means:
+            edited[1] = self.means[site.module].to(written)
+        if self.donors is not None:
+            edited[2] = written[torch.from_numpy(self.donors).to(written.device)]
+        found = torch.zeros(rows, site.heads, masks.shape[1], len(EDITS), device=written.device)
+        for place, new in enumerate(edited):
+            if new is not None:
+                change = (new.float() - written.float()) * slope.float()
+                by_head = change.reshape(*change.shape[:2], site.heads, -1).sum(3)
+                found[..., place] = torch.bmm(masks, by_head).transpose(1, 2)
+        self._products[index] = found
+
+
+@contextmanager
+def taps(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[TapReader]:
+    """Tap every site of `transformer`, whose parameters need no gradient while this lasts.
+
+    The graph of a pass starts at its first sites. Raises StudyError as `check_sites` does.
+    """
+    reader = TapReader(sites)
+    hooks = {site.module: partial(reader.tap, index) for index, site in enumerate(sites)}
+    learned = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
+    with hooked(transformer, sites, hooks), torch.enable_grad():
+        try:
+            for parameter in learned:
+                parameter.requires_grad_(False)
+            yield reader
+        finally:
+            for parameter in learned:
+                parameter.requires_grad_(True)
+
+
+def differentiable(call: Call) -> Call:
+    """Return `call` with copies of tensors that were made under inference mode.
+
+    Autograd cannot save those for a backward pass.
+    """
+
+    def change(_: str, tensor: Tensor) -> Tensor:
+        return tensor.clone() if tensor.is_inference() else tensor
+
+    return Call(replaced(call.arguments, change), call.layout)
+
+
+class MeanReader:
+    """Sums over all rows that run what the heads of every site write; made by `mean_outputs`.
+
+    All calls must have the same positions.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Float[Tensor, "positions channels"]] = {}
+        self._dtypes: dict[str, torch.dtype] = {}
+        self._rows, self._total = 0, 0
+
+    def expect(self, layout: TokenLayout, device: torch.device) -> None:
+        """Take the layout of the next call."""
+        del device
+        self._rows = len(next(iter(layout.masks.values())))
+        self._total += self._rows
+
+    def means(self) -> dict[str, Float[Tensor, "positions channels"]]:
+        """Return the means by module of a site, in the precision of the activations."""
+        return {m: (s / self._total).to(self._dtypes[m]) for m, s in self._sums.items()}
+
+    def add(self, site: Site, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Add what the heads of a site write, in float32; its forward pre-hook."""
+        width = site.heads * site.head_dim
+        written = inputs[0][..., :width]
+        total = written.reshape(self._rows, -1, width).sum(0, dtype=torch.float32)
+        known = self._sums.get(site.module)
+        self._sums[site.module] = total if known is None else known.add_(total)
+        self._dtypes[site.module] = written.dtype
+
+
+@contextmanager
+def mean_outputs(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[MeanReader]:
+    """Average what the heads of every site write over the rows of all calls.
+
+    Raises StudyError as `check_sites` does.
+    """
+    reader = MeanReader()
+    hooks = {site.module: partial(reader.add, site) for site in sites}
+    with hooked(transformer, sites, hooks):
+        yield reader
+
+
+@contextmanager
+def checkpointing(transformer: Any) -> Iterator[None]:
+    """Have the blocks of a transformer of diffusers keep only their inputs for backward."""
+    before = transformer.is_gradient_checkpointing
+    transformer.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if not before:
+            transformer.disable_gradient_checkpointing()

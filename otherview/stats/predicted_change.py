@@ -1,0 +1,152 @@
+"""Which heads a role needs, by what zeroing them is predicted to change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from otherview.stats.columns import Column
+from otherview.stats.role import enough_for_role_test, role_means, role_test
+from otherview.stats.sign_flip import Flips, sign_flip_test
+from otherview.stats.wordings import wording_design
+
+SHARE = "of the prediction"
+"""Unit of a change."""
+
+
+class PredictedEffect(StrEnum):
+    """What zeroing a head is predicted to do, in the columns of a result."""
+
+    TEST = "needed more by the test role"
+    CONTROL = "needed more by the other role"
+    BOTH = "needed, not called for either role"
+    SMALL = "below the floor for both roles"
+    UNKNOWN = "first order does not hold"
+
+
+@dataclass(frozen=True)
+class PredictedChangeResult:
+    """What `predicted_change_test` found; arrays have one entry per unit."""
+
+    test: Float[np.ndarray, " units"]
+    """Predicted change of the test role, mean over items and wordings."""
+    control: Float[np.ndarray, " units"]
+    called: Bool[np.ndarray, " units"]
+    """The test calls the unit, and the difference of the roles exceeds the floor."""
+    tested: int
+    """Units that the test calls, whatever their difference."""
+    rule: str
+    """role test, or family-wise with one wording per role."""
+    holds: Bool[np.ndarray, " units"] | None
+    """Whether first order holds at the unit's site; None if that was not checked."""
+    floor: float
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("predicted_change_test", "change of the test role’s prediction if the head is "
+               "zeroed, predicted to first order", SHARE, "predicted change"),
+        Column("predicted_change_control", "the same of the control role", SHARE,
+               "of the other role"),
+        Column("predicted_called", "the predicted changes of the roles differ by the study’s test, "
+               "and by more than the floor"),
+        Column("predicted_verdict", "what zeroing the head is predicted to do",
+               heading="predicted"),
+        Column("first_order_holds", "zeroing all heads of its site changes as much as predicted, "
+               "within a factor of two; null if not checked"),
+    )  # fmt: skip
+
+    @property
+    def difference(self) -> Float[np.ndarray, " units"]:
+        """Predicted change of the test role less that of the control role."""
+        return np.asarray(self.test - self.control)
+
+    def effects(self) -> list[PredictedEffect]:
+        """Return the verdict on every unit.
+
+        Units of a site where first order does not hold are never said to be below the floor.
+        """
+        holds = np.ones(len(self.test), bool) if self.holds is None else self.holds
+        found = []
+        for unit, difference in enumerate(self.difference):
+            if self.called[unit]:
+                effect = PredictedEffect.TEST if difference > 0 else PredictedEffect.CONTROL
+            elif not holds[unit]:
+                effect = PredictedEffect.UNKNOWN
+            elif max(self.test[unit], self.control[unit]) >= self.floor:
+                effect = PredictedEffect.BOTH
+            else:
+                effect = PredictedEffect.SMALL
+            found.append(effect)
+        return found
+
+    def columns(self) -> dict[str, Any]:
+        """By name of COLUMNS: one value per unit."""
+        holds = [None] * len(self.test) if self.holds is None else self.holds.tolist()
+        return {
+            "predicted_change_test": self.test,
+            "predicted_change_control": self.control,
+            "predicted_called": self.called,
+            "predicted_verdict": [str(effect) for effect in self.effects()],
+            "first_order_holds": holds,
+        }
+
+    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """Its entry in `summary.json`; `addresses` name the units."""
+        order = np.argsort(-np.abs(self.difference), kind="stable")
+        found: dict[str, Any] = {
+            "called": int(self.called.sum()),
+            "called_units": [addresses[unit] for unit in order if self.called[unit]],
+            "rule": self.rule,
+            "tested": self.tested,
+            "floor": self.floor,
+        }
+        if self.holds is not None:
+            found["first_order_fails"] = int((~self.holds).sum())
+        return found
+
+
+def predicted_change_test(
+    changes: Float[np.ndarray, "items wordings units"],
+    roles: Sequence[str],
+    *,
+    strata: Sequence[str] | None = None,
+    holds: Bool[np.ndarray, " units"] | None = None,
+    floor: float = 0.05,
+    alpha: float = 0.05,
+    flips: Flips = "auto",
+    seed: int = 0,
+) -> PredictedChangeResult:
+    """Test each unit for a predicted change that depends on the role, and is not small.
+
+    `changes` are those of zeroing a unit, one per item and wording, with cotangents that the
+    wordings of an item share. A unit is called if the role test over items and wordings calls it
+    (with one wording per role: the sign-flip test over items, family-wise), and its roles differ by
+    more than `floor`. A test without a floor is free of scale: it also calls heads whose changes
+    are far too small to matter.
+
+    Flipping the sign of a pair would be no null: a predicted change is not odd under an exchange of
+    roles. So wordings are dealt to the roles again, as for any other response.
+    """
+    design = wording_design(np.array([role == "test" for role in roles]), strata)
+    weights = np.abs(design.contrast / design.information)
+    test, control = (
+        np.average(changes.mean(0), axis=0, weights=weights * side)
+        for side in (design.is_test, ~design.is_test)
+    )
+    if enough_for_role_test(roles, strata=strata):
+        rule = "role test"
+        passes = role_test(
+            changes, roles, strata=strata, alpha=alpha, flips=flips, seed=seed
+        ).called
+    else:
+        rule = "family-wise"
+        differences, _ = role_means(changes, design)
+        passes = (
+            sign_flip_test(differences, alpha=alpha, flips=flips, seed=seed).p_stepdown <= alpha
+        )
+    called = passes & (np.abs(test - control) > floor)
+    return PredictedChangeResult(test, control, called, int(passes.sum()), rule, holds, floor)
