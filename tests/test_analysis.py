@@ -15,8 +15,9 @@ from rich.console import Console
 from otherview.analysis.analyse import analyse
 from otherview.analysis.summary import summary_of
 from otherview.analysis.tables import COLUMNS, LEVEL_COLUMN, null_table, unit_table
-from otherview.models.sites import hook_sites
+from otherview.models.sites import heads, hook_sites
 from otherview.passes.measure import Measurement
+from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.passes.responses import Responses
 from otherview.stats.role_result import SCENE_COLUMNS
 from otherview.study import TOKEN_GROUPS, Study
@@ -196,7 +197,12 @@ def test_the_documentation_names_every_column_with_its_meaning_and_unit() -> Non
 
 def test_the_table_has_the_columns_that_its_statistics_name() -> None:
     study = kitchen("capture=heads", "templates=nouns", "nulls.wording_splits=1")
-    table = unit_table(analyse(made_up(study).responses, study)["heads"])
+    responses = made_up(study).responses
+    prompts, sites, units = responses.prompts, responses.sites, len(heads(responses.sites))
+    passes = len(prompts.items), len(prompts.conditions)
+    change = np.random.default_rng(0).random((*passes, units, len(READ_GROUPS), len(EDITS)))
+    predicted = PredictedChanges(prompts, sites, change, change[:, :, : len(sites), 0, 0], 1, 1)
+    table = unit_table(analyse(responses, study, attribution=predicted)["heads"])
     absent = (*SCENE_COLUMNS, LEVEL_COLUMN)
     assert table.columns == [column.name for column in COLUMNS if column not in absent]
 

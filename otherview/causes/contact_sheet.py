@@ -32,7 +32,7 @@ def draw_sheet(
     items: Sequence[str],
     rendered: Mapping[str, Mapping[str, Pictures]],
 ) -> list[dict[str, Any]]:
-    """Write the sheet and return one row per image, as docs/interventions.md says.
+    """Write the sheet and return one row per image, as docs/causes.md says.
 
     `rendered` holds the images of `items`, in [0, 1], by role and then by set (intact, selected,
     random), in the order of the rows.

@@ -49,7 +49,7 @@ def single_table(
     seed: int,
     progress: Progress,
 ) -> pl.DataFrame:
-    """Return one row per head of `edited`, with the columns that docs/interventions.md describes.
+    """Return one row per head of `edited`, with the columns that docs/causes.md describes.
 
     `chosen` are the selected heads, and `analysis` holds the statistics of the study. `seed` draws
     items for the bounds on the changes.

@@ -55,7 +55,7 @@ def verdict(
     median: tuple[float, float],
     alpha: float,
 ) -> Verdict:
-    """Return the verdict on one head; docs/interventions.md has the rule.
+    """Return the verdict on one head; docs/causes.md has the rule.
 
     `p`, `change` and the `median` change of matching heads are of the test and of the control role.
     """

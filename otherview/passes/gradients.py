@@ -28,14 +28,9 @@ from torch import Tensor, nn
 from otherview.models.arguments import replaced
 from otherview.models.calls import Call, TokenLayout
 from otherview.models.sites import Site
+from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.transformer import hooked
-from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
-
-EDITS = ("zero", "mean", "patch")
-"""What the output of a head is replaced by: zero, its mean over prompts, that of the other role."""
-READ_GROUPS = (*TOKEN_GROUPS, "all")
-"""Groups of tokens in which heads are edited, one at a time; `all` includes tokens of no group."""
 
 NO_BACKWARD = ("not implemented", "not registered to the Autograd", "does not require grad")
 """What torch says of an operation without a backward pass."""

@@ -72,7 +72,7 @@ def measure(
     """
     from otherview.models.attention import check_backward
     from otherview.models.out_of_memory import memory_errors
-    from otherview.passes.attribution import attribution_of
+    from otherview.passes.head_attribution import attribution_of
     from otherview.passes.probe import probe
     from otherview.passes.sessions import open_session
     from otherview.passes.unfinished import Unfinished

@@ -11,13 +11,17 @@ import numpy as np
 from jaxtyping import Float
 
 from otherview.models.sites import Site, heads
-from otherview.passes.gradients import EDITS, READ_GROUPS
 from otherview.passes.responses import unit_coordinates
+from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import PromptSet
 
 if TYPE_CHECKING:
     import xarray
 
+EDITS = ("zero", "mean", "patch")
+"""What the output of a head is replaced by: zero, its mean over prompts, that of the other role."""
+READ_GROUPS = (*TOKEN_GROUPS, "all")
+"""Groups of tokens in which heads are edited, one at a time; `all` includes tokens of no group."""
 DESCRIPTIONS = {
     "predicted_change": "change of the prediction over its norm if the output of a head is "
     "replaced at the tokens of a group: first order, root mean square over random cotangents",

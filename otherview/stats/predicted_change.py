@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from otherview.stats.columns import Column
-from otherview.stats.role import enough_for_role_test, role_means, role_test
-from otherview.stats.sign_flip import Flips, sign_flip_test
+from otherview.stats.difference_intervals import difference_intervals
+from otherview.stats.role import enough_for_role_test, role_test
+from otherview.stats.sign_flip import Flips
 from otherview.stats.wordings import wording_design
 
 SHARE = "of the prediction"
@@ -37,9 +38,10 @@ class PredictedChangeResult:
     """Predicted change of the test role, mean over items and wordings."""
     control: Float[np.ndarray, " units"]
     called: Bool[np.ndarray, " units"]
-    """The test calls the unit, and the difference of the roles exceeds the floor."""
-    tested: int
-    """Units that the test calls, whatever their difference."""
+    """The difference of the roles exceeds the floor with family-wise confidence."""
+    bound: Float[np.ndarray, " units"]
+    """What the absolute difference exceeds with that confidence; negative where it is not told
+    from 0, NaN for a unit without a t."""
     rule: str
     """role test, or family-wise with one wording per role."""
     holds: Bool[np.ndarray, " units"] | None
@@ -51,8 +53,8 @@ class PredictedChangeResult:
                "zeroed, predicted to first order", SHARE, "predicted change"),
         Column("predicted_change_control", "the same of the control role", SHARE,
                "of the other role"),
-        Column("predicted_called", "the predicted changes of the roles differ by the study’s test, "
-               "and by more than the floor"),
+        Column("predicted_called", "the predicted changes of the roles differ by more than the "
+               "floor, by the study’s test"),
         Column("predicted_verdict", "what zeroing the head is predicted to do",
                heading="predicted"),
         Column("first_order_holds", "zeroing all heads of its site changes as much as predicted, "
@@ -101,7 +103,7 @@ class PredictedChangeResult:
             "called": int(self.called.sum()),
             "called_units": [addresses[unit] for unit in order if self.called[unit]],
             "rule": self.rule,
-            "tested": self.tested,
+            "tested": int((self.bound > 0).sum()),
             "floor": self.floor,
         }
         if self.holds is not None:
@@ -123,30 +125,33 @@ def predicted_change_test(
     """Test each unit for a predicted change that depends on the role, and is not small.
 
     `changes` are those of zeroing a unit, one per item and wording, with cotangents that the
-    wordings of an item share. A unit is called if the role test over items and wordings calls it
-    (with one wording per role: the sign-flip test over items, family-wise), and its roles differ by
-    more than `floor`. A test without a floor is free of scale: it also calls heads whose changes
-    are far too small to matter.
+    wordings of an item share. A unit is called if its roles differ by more than `floor`, by the
+    role test over items and wordings: |difference| - critical t * standard error, which bounds the
+    differences of all units together with confidence 1 - `alpha`, is above `floor` (with one
+    wording per role: the simultaneous intervals over items). With a floor of 0 these are the heads
+    that the role test calls, among them heads whose changes are far too small to matter: a test is
+    free of scale.
 
     Flipping the sign of a pair would be no null: a predicted change is not odd under an exchange of
     roles. So wordings are dealt to the roles again, as for any other response.
     """
     design = wording_design(np.array([role == "test" for role in roles]), strata)
-    weights = np.abs(design.contrast / design.information)
+    contrast = design.contrast / design.information
+    weights = np.abs(contrast)
     test, control = (
         np.average(changes.mean(0), axis=0, weights=weights * side)
         for side in (design.is_test, ~design.is_test)
     )
     if enough_for_role_test(roles, strata=strata):
         rule = "role test"
-        passes = role_test(
-            changes, roles, strata=strata, alpha=alpha, flips=flips, seed=seed
-        ).called
+        tested = role_test(changes, roles, strata=strata, alpha=alpha, flips=flips, seed=seed)
+        size = np.abs(tested.difference)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = size / np.abs(tested.t)
+            bound = size - tested.critical_t * tested.width * error
     else:
         rule = "family-wise"
-        differences, _ = role_means(changes, design)
-        passes = (
-            sign_flip_test(differences, alpha=alpha, flips=flips, seed=seed).p_stepdown <= alpha
-        )
-    called = passes & (np.abs(test - control) > floor)
-    return PredictedChangeResult(test, control, called, int(passes.sum()), rule, holds, floor)
+        differences = np.tensordot(changes, contrast, axes=(1, 0))
+        interval = difference_intervals(differences, alpha=alpha, seed=seed)
+        bound = np.maximum(interval.low, -interval.high)
+    return PredictedChangeResult(test, control, bound > floor, bound, rule, holds, floor)

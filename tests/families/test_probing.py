@@ -24,7 +24,8 @@ from otherview.models.named_sites import named_sites, on_meta
 from otherview.models.pipeline_inputs import pass_inputs, picture_argument
 from otherview.models.sites import heads
 from otherview.passes.capture import capture
-from otherview.passes.editing import ablate
+from otherview.passes.editing import ablate, scale
+from otherview.passes.gradients import differentiable, taps
 from otherview.passes.pipeline_calls import PipelineCalls, Probes
 from otherview.passes.pipeline_session import another_picture
 from otherview.passes.transformer import run, watched
@@ -206,3 +207,26 @@ def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
     assert signature(call(1.0)) != signature(call(1.0, length=4))
     with pytest.raises(ValueError, match="ids differs between prompts"):
         collated([call(1.0), call(1.0) | {"ids": torch.ones(3, 2, dtype=torch.int64)}])
+
+
+@pytest.mark.parametrize("name", ["flux1", "sd3", "qwen_image", "sana", "hunyuan_dit", "sdxl"])
+def test_gradients_predict_edits_on_every_kind_of_block(name: str) -> None:
+    """The probing passes before may leave tensors of inference mode in the transformer."""
+    tiny = make(name)
+    calls = calls_of(tiny, model_of(tiny))
+    transformer, every = calls.transformer, heads(calls.sites)
+    with torch.inference_mode():
+        run(transformer, calls.first([0]))
+    call, shift = differentiable(calls.first([0])), 0.05
+    with taps(transformer, calls.sites) as reader:
+        output = calls.velocity(run(transformer, call, reader), torch.empty(0))
+        cotangent = torch.randn(output.shape)
+        products = reader.products(output, cotangent)[0, :, -1, 0]
+    for place in np.linspace(0, len(every) - 1, 5).astype(int):
+        moved = []
+        for factor in (1 - shift, 1 + shift):
+            with torch.no_grad(), scale(transformer, [every[place].address], factor):
+                moved.append(calls.velocity(run(transformer, call), torch.empty(0)))
+        expected = ((moved[0] - moved[1]).double() * cotangent).sum() / (2 * shift)
+        largest = np.abs(products).max()
+        np.testing.assert_allclose(products[place], expected, rtol=0.02, atol=2e-3 * largest)

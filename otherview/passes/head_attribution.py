@@ -21,14 +21,12 @@ from otherview.models.calls import Calls
 from otherview.models.sites import Site, heads
 from otherview.passes.batches import halving_by_group, within_memory
 from otherview.passes.gradients import (
-    EDITS,
-    READ_GROUPS,
     checkpointing,
     differentiable,
     mean_outputs,
     taps,
 )
-from otherview.passes.predicted_changes import PredictedChanges
+from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.passes.transformer import run
 from otherview.study import Study
 from otherview.study.prompts import PromptSet

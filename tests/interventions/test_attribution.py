@@ -1,0 +1,182 @@
+"""Predicted changes against finite differences; what they need of memory, disk and attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import xarray
+
+import otherview
+from otherview.models.attention import check_backward
+from otherview.models.calls import Calls
+from otherview.models.sites import heads
+from otherview.passes.editing import patch, record, scale
+from otherview.passes.gradients import differentiable, taps
+from otherview.passes.head_attribution import attribute
+from otherview.passes.predicted_changes import EDITS, READ_GROUPS
+from otherview.passes.session import Session
+from otherview.passes.transformer import run
+from otherview.passes.unfinished import Unfinished
+from otherview.study import Study
+from otherview.study.errors import StudyError
+from otherview.study.prompts import PromptSet
+
+SHIFT = 0.02
+"""Share of an edit that is made, on both sides, for a finite difference."""
+
+
+@pytest.fixture(scope="module")
+def calls(short_study: Study, short_session: Session) -> Calls:
+    return short_session.calls(short_study)
+
+
+@pytest.mark.parametrize("address", ["single.1.2", "joint.1.image.3", "joint.0.text.4"])
+def test_products_equal_finite_differences_for_every_edit_and_token_group(
+    calls: Calls, address: str
+) -> None:
+    transformer, rows = calls.transformer, [0, 1]
+    call, noise = differentiable(calls.first(rows)), calls.noise(rows)
+    every = [unit.address for unit in heads(calls.sites)]
+    with torch.no_grad(), record(transformer, every) as kept:
+        run(transformer, call)
+    outputs, site = dict(kept), next(u.site for u in heads(calls.sites) if u.address == address)
+    cotangent = torch.randn(calls.velocity(run(transformer, call), noise).shape)
+    with taps(transformer, calls.sites) as reader:
+        reader.donors = np.array([1, 0])
+        whole = [outputs[u.address] for u in heads(calls.sites) if u.site == site]
+        reader.means = {site.module: torch.cat(whole, dim=2).mean(0)}
+        velocity = calls.velocity(run(transformer, call, reader), noise)
+        products = reader.products(velocity, cotangent)[:, every.index(address)]
+    own = outputs[address]
+    new = {"zero": torch.zeros_like(own), "mean": own.mean(0, keepdim=True).expand_as(own)}
+    new["patch"] = own.flip(0)
+    for edit, group in ((e, g) for e in EDITS for g in READ_GROUPS):
+        found = products[:, READ_GROUPS.index(group), EDITS.index(edit)]
+        if group not in (*site.token_groups, "all"):
+            assert np.isnan(found).all()
+            continue
+        moved = []
+        for share in (SHIFT, -SHIFT):
+            mixed = {address: own + share * (new[edit] - own)}
+            tokens = None if group == "all" else [group]
+            with torch.no_grad(), patch(transformer, [address], mixed, tokens) as editing:
+                output = calls.velocity(run(transformer, call, editing), noise)
+            moved.append((output.double() * cotangent).sum((1, 2)).numpy())
+        expected = (moved[0] - moved[1]) / (2 * SHIFT)
+        np.testing.assert_allclose(
+            found, expected, rtol=0.02, atol=0.02 * np.nanmax(np.abs(products))
+        )
+
+
+def test_cotangents_predict_the_size_of_a_small_edit(
+    calls: Calls, short_prompts: PromptSet
+) -> None:
+    found = attribute(calls, short_prompts, cotangents=40)
+    every = [unit.address for unit in heads(calls.sites)]
+    prompts = range(len(short_prompts.prompts))
+    with torch.no_grad():
+        intact = calls.velocity(run(calls.transformer, calls.first(prompts)), calls.noise(prompts))
+        for address in ("single.1.2", "joint.1.image.1"):
+            with scale(calls.transformer, [address], 1 - SHIFT):
+                output = run(calls.transformer, calls.first(prompts))
+            moved = calls.velocity(output, calls.noise(prompts)) - intact
+            change = moved.flatten(1).norm(dim=1) / intact.flatten(1).norm(dim=1) / SHIFT
+            predicted = found.zeroed()[..., every.index(address)].ravel()
+            assert np.median(np.abs(np.log(predicted / change.numpy()))) < 0.2
+    assert found.passes == len(short_prompts.prompts) * (1 + 1 + 2 * 40)
+    assert not np.isnan(found.change[..., READ_GROUPS.index("all"), :]).any()
+
+
+@contextmanager
+def memory_for(calls: Calls, rows: int, *, checkpointed_rows: int) -> Iterator[list[int]]:
+    """Have passes with gradients run out of memory above a number of rows; yield their rows."""
+    transformer, seen = calls.transformer, list[int]()
+
+    def limit(module: Any, _: Any, inputs: dict[str, Any]) -> None:
+        if not torch.is_grad_enabled():
+            return
+        there = len(inputs["hidden_states"])
+        if there > (checkpointed_rows if module.is_gradient_checkpointing else rows):
+            raise torch.OutOfMemoryError
+        seen.append(there)
+
+    handle = transformer.register_forward_pre_hook(limit, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def test_where_memory_asks_for_it_blocks_are_run_again_and_nothing_counts_twice(
+    calls: Calls, short_prompts: PromptSet
+) -> None:
+    plain = attribute(calls, short_prompts, cotangents=2, batch_size=8)
+    with memory_for(calls, rows=0, checkpointed_rows=4) as rows:
+        saved = attribute(calls, short_prompts, cotangents=2, batch_size=8)
+    assert rows == [4, 4]  # batches are halved only after blocks keep their inputs alone
+    np.testing.assert_allclose(saved.change, plain.change, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(saved.site_change, plain.site_change, rtol=2e-3, atol=1e-6)
+    assert not calls.transformer.is_gradient_checkpointing
+    with memory_for(calls, 0, checkpointed_rows=0), pytest.raises(torch.OutOfMemoryError):
+        attribute(calls, short_prompts, cotangents=1)
+
+
+def test_finished_batches_are_not_run_again(
+    calls: Calls, short_prompts: PromptSet, tmp_path: Path
+) -> None:
+    kept = Unfinished(tmp_path, "key")
+    first = attribute(calls, short_prompts, cotangents=1, batch_size=2, unfinished=kept)
+    with memory_for(calls, rows=0, checkpointed_rows=0):
+        again = attribute(calls, short_prompts, cotangents=1, batch_size=2, unfinished=kept)
+    np.testing.assert_array_equal(first.change, again.change)
+    assert again.passes == 0
+
+
+def test_a_run_writes_predictions_for_every_head(short_study: Study, tmp_path: Path) -> None:
+    asked = replace(short_study.attribution, kind="change", cotangents=2)
+    result = otherview.run(replace(short_study, attribution=asked), tmp_path / "run")
+    assert result.heads["predicted_verdict"].null_count() == 0
+    gate = result.heads.filter(pl.col("unit") == "single.1.2").row(0, named=True)
+    assert gate["predicted_change_test"] > 3 * gate["predicted_change_control"] > 0
+    assert result.summary["results"]["heads"]["predicted_change"]["rule"] == "family-wise"
+    assert isinstance(result.attribution, xarray.Dataset)
+    change = result.attribution["predicted_change"]
+    assert change.dims == ("item", "condition", "head", "group", "edit")
+    means = change.sel(group="all", edit="zero").mean("item").groupby("role").mean("condition")
+    np.testing.assert_allclose(
+        means.sel(role="test").to_numpy(), result.heads["predicted_change_test"], rtol=1e-6
+    )
+
+
+# torch's compiler still imports its own deprecated torch.jit
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_what_has_no_gradient_is_refused(
+    short_study: Study, monkeypatch: pytest.MonkeyPatch, pocket_pipeline: Any
+) -> None:
+    asked = replace(short_study, attribution=replace(short_study.attribution, kind="change"))
+    offloaded = replace(short_study.model.loading, offload="group")
+    with pytest.raises(StudyError, match="offload=group has moved them away"):
+        replace(asked, model=replace(asked.model, loading=offloaded))
+    slices = replace(short_study.capture, units=["slices16"])
+    with pytest.raises(StudyError, match="use capture=heads or both"):
+        replace(asked, capture=slices)
+
+    def without_backward(query: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return query.detach()
+
+    dispatch = "diffusers.models.attention_dispatch.dispatch_attention_fn"
+    check_backward("_native_math", "cpu")
+    monkeypatch.setattr(dispatch, without_backward)
+    with pytest.raises(StudyError, match="attention=sage has no backward pass"):
+        check_backward("sage", "cpu")
+    pocket_pipeline.transformer.compile_repeated_blocks()
+    with pytest.raises(StudyError, match="the transformer is compiled"):
+        otherview.measure(short_study, pipeline=pocket_pipeline)
