@@ -214,7 +214,7 @@ def test_one_level_says_nothing_of_levels(run_of_levels: tuple[Path, str], tmp_p
     folder, printed = run_of_levels
     assert "Heads that differ, family-wise, by noise level (of 48):" in printed
     assert "of 144 heads × levels of pocket respond differently" in printed
-    assert "noised to the level, the same for both roles" in printed
+    assert "the same for both roles if the picture is" in printed
     with pytest.raises(StudyError, match="it has several noise levels, and a combined result is"):
         combine(folder.parent, [folder])
     page = report_html(read_result(folder))

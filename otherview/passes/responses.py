@@ -42,7 +42,7 @@ DESCRIPTIONS = {
 """Descriptions of the variables in `responses.nc`."""
 LATENTS = {
     "noise": "noise",
-    "reference": "the reference, noised to the level: the same for both roles",
+    "reference": "the prompt's reference, noised to the level",
     "own": "the model's own under each prompt: confounded, because trajectories differ by wording",
 }
 """What the latents of the target are at a step."""

@@ -75,8 +75,9 @@ def remarks_on(sampling: Sampling) -> list[str]:
         return []
     levels = ", ".join(f"{level:.4g}" for level in sampling.levels)
     return [
-        f"Noise levels {levels} (1 is pure noise): below 1, the latents of the target are the "
-        "reference picture’s, noised to the level, the same for both roles."
+        f"Noise levels {levels} (1 is pure noise): below 1, the latents of the target are those of "
+        "the prompt’s reference picture, noised to the level: the same for both roles if the "
+        "picture is."
     ]
 
 
