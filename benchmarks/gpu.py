@@ -53,7 +53,7 @@ def gpu_figures(small: bool, rounds: int, items: int) -> list[Figure]:
         free_memory()
         for side in (64, 128) if small else (512, 1024):
             study = study_of(size, folder, side, dtype, items, *drawn(side))
-            image = image_tokens(study.model, (side, side))
+            image = image_tokens(study.model, [(side, side)])
             label = f"{size} at {side}"
             transformer = random_transformer(size, device, dtype)
             batches = (1, 2, 4, 8)

@@ -24,7 +24,7 @@ from otherview.models.attention import set_attention
 from otherview.models.calls import Call, Flux2Calls, random_call
 from otherview.models.cost import ImageTokens, forward_flops, image_tokens
 from otherview.models.encodings import TextEncodings, encode_texts
-from otherview.models.image_latents import encode_reference
+from otherview.models.image_latents import encode_references
 from otherview.models.loaded import free_memory
 from otherview.models.sites import heads, hook_sites
 from otherview.passes.capture import capture, compiled_capture
@@ -169,9 +169,8 @@ def study_figures(
     prompts = study_prompts(study)
     texts = [prompt.text for prompt in prompts.prompts]
     items = [prompt.item for prompt in prompts.prompts]
-    reference = session.reference(study)
-    assert reference is not None
-    image = image_tokens(model, (reference.height, reference.width))
+    (reference,) = session.references(study).values()
+    image = image_tokens(model, [(reference.height, reference.width)])
     size = model.text_batch_size
     encoder = weights.load_text_encoder(folder, device, model.dtype)
     stock = weights.load_text_encoder(folder, device, model.dtype)
@@ -188,7 +187,7 @@ def study_figures(
             tuple(row for batch in made for row in batch.embeddings),
             tuple(count for batch in made for count in batch.tokens),
         )
-        latents = encode_reference(pipeline, reference)
+        latents = [encode_references(pipeline, [reference])] * len(items)
         high, wide = model.size
         calls = Flux2Calls(pipeline, encodings, items, latents, height=high, width=wide)
         probe(calls, prompts, batch_size=size)

@@ -83,7 +83,7 @@ def main(seed: int, output: Path) -> None:
     study = compose_study(["+experiment=kitchen", "model=pocket", f"seed={seed}"])
     texts = [prompt.text for prompt in study_prompts(study).prompts]
     pipeline = whole_pipeline(hub.weights_folder(study.model))
-    responses = plain_script(pipeline, texts, open_reference(study.scene), study.model, seed)
+    responses = plain_script(pipeline, texts, open_reference(study.scenery[0]), study.model, seed)
     differences = responses[::2] - responses[1::2]
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (FLIPS, len(differences), 1))
     null = np.stack([paired_t(differences * flips) for flips in signs])

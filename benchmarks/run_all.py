@@ -82,7 +82,7 @@ def pocket_figures(rounds: int) -> list[Figure]:
     model = study.model
     folder = hub.weights_folder(model)
     transformer = weights.load_image_side(folder, "cpu", "float32").transformer
-    image = image_tokens(model, (64, 64))
+    image = image_tokens(model, [(64, 64)])
     found = hook_figures("pocket", transformer, image, model.text_positions, 6, 30 * rounds)
     found += study_figures("pocket", study, (3, 6, 12), rounds, 2.0)
     return found + precision_figures("pocket", study)
@@ -95,7 +95,7 @@ def middle_figures(rounds: int) -> list[Figure]:
         write_random_pipeline("middle", folder, "cpu", "float32")
         drawn = ("scene=kitchen", "scene.steps=1", "scene.guidance_scale=1", "model.device=cpu")
         study = study_of("middle", folder, 256, "float32", 2, *drawn)
-        image = image_tokens(study.model, (256, 256))
+        image = image_tokens(study.model, [(256, 256)])
         transformer = random_transformer("middle", "cpu", "float32")
         found = hook_figures("middle", transformer, image, 512, 2, 6 * rounds)
         del transformer

@@ -149,8 +149,8 @@ def loading_and_forwards(study: Study) -> tuple[float, float]:
     pipeline = weights.load_image_side(folder, device, model.dtype)
     loading = time.perf_counter() - start
     del encoder
-    size = open_reference(study.scene).size
-    image = image_tokens(model, (size[1], size[0]))
+    size = open_reference(study.scenery[0]).size
+    image = image_tokens(model, [(size[1], size[0])])
     prompts, batch = len(study.creatures.items) * 2, model.text_batch_size
     forwards = bare_forwards(pipeline.transformer, prompts, batch, model.text_positions, image)
     times = []

@@ -196,7 +196,7 @@ def result_seconds(values: np.ndarray) -> dict[str, float]:
     wordings = values.shape[1] // 2
     question = Question(
         unit_set="heads" if values.shape[2] == HEADS else "slices16",
-        values=values,
+        by_scene=values[:, :, None],
         differences=values[:, :wordings].mean(axis=1) - values[:, wordings:].mean(axis=1),
         roles=["test"] * wordings + ["control"] * wordings,
         strata=None,

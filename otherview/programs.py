@@ -15,10 +15,10 @@ from hydra.types import RunMode
 from otherview.study import Study
 from otherview.study.compose import (
     check_run_settings,
+    completed,
     register_resolvers,
     run_settings,
     study_from,
-    with_any_model,
 )
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
@@ -94,10 +94,10 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
             raise SystemExit(f"error: {line}") from error  # else Hydra adds lines of its own
 
     register_resolvers()
-    sys.argv[1:] = with_any_model(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
     folder = str(configuration_folder())
     try:
+        sys.argv[1:] = completed(sys.argv[1:])
         hydra.main(config_path=folder, config_name=config_name, version_base="1.3")(guarded)()
     except USER_ERRORS as error:
         line = one_line(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from otherview.passes.measure import Measurement
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.passes.responses import Responses
 from otherview.stats.role_result import SCENE_COLUMNS
+from otherview.stats.strata import StrataResult
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
@@ -61,7 +63,7 @@ def made_up(study: Study, role_effect: float = 0.0, seed: int = 0) -> Measuremen
     responses = Responses(
         prompts, tuple(sites), energy, tokens, np.arange(len(prompts.items), dtype=float)[None]
     )
-    return Measurement(responses, Image.new("RGB", (64, 64)), places, "cpu", "made up")
+    return Measurement(responses, {"kitchen": Image.new("RGB", (64, 64))}, places, "cpu", "made up")
 
 
 def summary(study: Study, measurement: Measurement) -> dict[str, Any]:
@@ -203,8 +205,15 @@ def test_the_table_has_the_columns_that_its_statistics_name() -> None:
     change = np.random.default_rng(0).random((*passes, units, len(READ_GROUPS), len(EDITS)))
     predicted = PredictedChanges(prompts, sites, change, change[:, :, : len(sites), 0, 0], 1, 1)
     table = unit_table(analyse(responses, study, attribution=predicted)["heads"])
-    absent = (*SCENE_COLUMNS, LEVEL_COLUMN)
+    absent = (*SCENE_COLUMNS, *StrataResult.COLUMNS, LEVEL_COLUMN)
     assert table.columns == [column.name for column in COLUMNS if column not in absent]
+    rows = [
+        {"name": name, "creature": name, "of": str(place % 2)}
+        for place, name in enumerate(study.creatures.names)
+    ]
+    grouped = replace(study, creatures=replace(study.creatures, items=rows, strata="of"))
+    several = unit_table(analyse(made_up(grouped).responses, grouped)["heads"])
+    assert {c.name for c in StrataResult.COLUMNS} == {*several.columns} - {*table.columns}
 
 
 def test_a_response_of_zero_has_no_logarithm() -> None:

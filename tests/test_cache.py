@@ -44,7 +44,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_bits(
     assert len(entries) == 3  # a batch a wording, and the reference latents
     monkeypatch.setattr(weights, "load_text_encoder", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(
-        "otherview.passes.session.encode_reference", lambda *_: pytest.fail("encoded")
+        "otherview.passes.session.encode_references", lambda *_: pytest.fail("encoded")
     )
     warm = measure(small_study).responses
     for responses in (cold, warm):

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from otherview.disk.progress import silent
 from otherview.models.cost import study_flops
-from otherview.models.image_latents import encode_reference
+from otherview.models.image_latents import encode_references
 from otherview.models.scene import open_reference
 from otherview.models.sites import at_steps, hook_sites, slices
 from otherview.passes.measure import Measurement, measure
@@ -147,14 +147,14 @@ def test_a_picture_of_another_size_is_fitted_to_the_target(
     small_study: Study, tmp_path: Path
 ) -> None:
     wide = Image.new("RGB", (128, 64))
-    wide.paste(open_reference(small_study.scene), (32, 0))  # the middle is what a crop keeps
+    wide.paste(open_reference(small_study.scenery[0]), (32, 0))  # the middle is what a crop keeps
     wide.save(tmp_path / "wide.png")
-    scene = replace(small_study.scene, image=str(tmp_path / "wide.png"))
+    scene = replace(small_study.scenery[0], image=str(tmp_path / "wide.png"))
     study = replace(small_study, scene=scene, sampling=Sampling(levels=[0.5]))
     session = Session(study.model)
     calls = session.calls(study)
     latents = calls.at_level([0], 0.5).arguments["hidden_states"][:, : calls.noise([0]).shape[1]]
-    middle = encode_reference(session.pipeline, open_reference(small_study.scene)).latents
+    middle = encode_references(session.pipeline, [open_reference(small_study.scenery[0])]).latents
     torch.testing.assert_close(latents, 0.5 * middle + 0.5 * calls.noise([0]))
 
 
@@ -259,7 +259,9 @@ def test_a_plan_counts_levels_and_steps(capsys: pytest.CaptureFixture[str]) -> N
     trajectory = planned("sampling.trajectory=4", "sampling.at=[0,2]")
     assert "60 prompts, each through 3 steps of a trajectory of 4, in" in trajectory
     one, many = (
-        study_flops(compose_study(["+experiment=kitchen", "model=pocket", *more]), POCKET, (64, 64))
+        study_flops(
+            compose_study(["+experiment=kitchen", "model=pocket", *more]), POCKET, [[(64, 64)]] * 60
+        )
         for more in ([], ["sampling.levels=[1.0,0.5,0.25]"])
     )
     assert many == 3 * one

@@ -13,7 +13,7 @@ import torch
 
 from otherview.models.calls import Flux2Calls
 from otherview.models.encodings import TextEncodings, encode_texts
-from otherview.models.image_latents import encode_reference
+from otherview.models.image_latents import encode_references
 from otherview.models.sites import heads, hook_sites, slices
 from otherview.models.weights import load_text_encoder, load_tokenizer
 from otherview.passes.measure import Measurement, measure
@@ -135,8 +135,8 @@ def test_a_non_finite_activation_names_block_and_prompt(
     encodings.embeddings[3][5, 7] = torch.nan
     items = [prompt.item for prompt in prompts.prompts]
     assert small_measurement.reference is not None
-    reference = encode_reference(pocket_pipeline, small_measurement.reference)
-    calls = Flux2Calls(pocket_pipeline, encodings, items, reference, height=64, width=64)
+    reference = encode_references(pocket_pipeline, [small_measurement.reference])
+    calls = Flux2Calls(pocket_pipeline, encodings, items, [reference] * length, height=64, width=64)
     not_finite = r"joint\.0\.image\) is not finite for the prompt"
     with pytest.raises(StudyError, match=not_finite) as error:
         probe(calls, prompts, batch_size=2)

@@ -31,7 +31,7 @@ def test_a_scene_prompt_is_drawn_as_the_pipeline_draws_it(
     )
     pipeline.set_progress_bar_config(disable=True)
     expected = pipeline(
-        prompt=study.scene.prompt,
+        prompt=study.scenery[0].prompt,
         height=64,
         width=64,
         num_inference_steps=3,

@@ -93,15 +93,17 @@ def test_a_reference_is_drawn_once_a_seed_and_shared_through_its_folder(
 ) -> None:
     study, matched = drawn_study(), drawn_study("templates=matched")
     session = Session(study.model, tmp_path)
-    first = session.reference(study)
-    assert session.reference(matched) is first
-    assert session.reference(drawn_study("seed=1")) is not first
+    (first,) = session.references(study).values()
+    assert next(iter(session.references(matched).values())) is first
+    assert next(iter(session.references(drawn_study("seed=1")).values())) is not first
     monkeypatch.setattr(
         "otherview.passes.session.draw_reference",
         lambda *_: pytest.fail("drawn a second time"),
     )
-    np.testing.assert_array_equal(Session(study.model, tmp_path).reference(matched), first)
-    np.testing.assert_array_equal(Session(study.model).reference(matched), first)  # the cache's
+    (shared,) = Session(study.model, tmp_path).references(matched).values()
+    (cached,) = Session(study.model).references(matched).values()
+    np.testing.assert_array_equal(shared, first)
+    np.testing.assert_array_equal(cached, first)
 
 
 def test_a_session_refuses_a_study_of_another_model(small_study: Study) -> None:
@@ -114,5 +116,8 @@ def test_a_drawn_reference_belongs_to_how_the_weights_are_loaded(small_study: St
     model = small_study.model
     loading = replace(model.loading, offload="group")
     others = [model, replace(model, loading=loading), replace(model, call={"guidance_scale": 2.0})]
-    names = {reference_name(replace(small_study, model=each), "revision") for each in others}
+    names = {
+        reference_name(replace(small_study, model=each), small_study.scenery[0], "revision")
+        for each in others
+    }
     assert len(names) == 3

@@ -117,17 +117,19 @@ def analyse_units(
 
     question = Question(
         unit_set,
-        values,
+        responses.by_scene(values),
         test - control,
-        responses.prompts.roles,
-        responses.prompts.strata,
+        responses.prompts.wording_roles,
+        responses.prompts.wording_strata,
         responses.prompts.ranks,
         responses.text_distance,
         study.nulls,
         study.seed,
         report,
-        predicted_of(attribution, units) if unit_set == "heads" else None,
+        predicted_of(attribution, units, responses) if unit_set == "heads" else None,
         study.attribution.floor,
+        responses.prompts.item_strata,
+        study.scenes_are == "sample",
     )
     asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
     results = {statistic.name: statistic.of(question) for statistic in asked}
@@ -140,13 +142,14 @@ def at_level(address: str, level: float | None) -> str:
 
 
 def predicted_of(
-    attribution: PredictedChanges | None, units: Sequence[Unit]
-) -> Float[np.ndarray, "items conditions units"] | None:
-    """Return the predicted changes of heads; None without an attribution."""
+    attribution: PredictedChanges | None, units: Sequence[Unit], responses: Responses
+) -> Float[np.ndarray, "items wordings units"] | None:
+    """Return the predicted changes of heads, mean over scenes; None without an attribution."""
     if attribution is None:
         return None
     places = {unit.address: place for place, unit in enumerate(heads(attribution.sites))}
-    return attribution.zeroed()[..., [places[unit.address] for unit in units]]
+    changes = attribution.zeroed()[..., [places[unit.address] for unit in units]]
+    return np.asarray(responses.by_scene(changes).mean(axis=2))
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

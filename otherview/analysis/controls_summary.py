@@ -70,8 +70,8 @@ def contrast(one: TestedContrast, *, is_own: bool) -> dict[str, Any]:
         "name": one.name,
         "kind": "placebo" if one.is_placebo else "contrast",
         "folder": "." if is_own else f"controls/{one.name}",
-        "test": templates.prompts("test"),
-        "control": templates.prompts("control"),
+        "test": templates.texts("test"),
+        "control": templates.texts("control"),
         **{name: tokens[name] for name in ("equal_count", "equal_item_position") if name in tokens},
         "results": {name: reading(analysis) for name, analysis in one.analyses.items()},
     }

@@ -135,11 +135,15 @@ def shared_contrasts(
 def wordings(prompts: PromptSet, contrast: Contrast) -> frozenset[Any]:
     """Return what makes two contrasts one question: their conditions with role and weight."""
     frames = contrast.frames or ("",) * len(contrast.conditions)
+    several = len(prompts.scenes) > 1  # of one, the name is but a name
+    conditions = [
+        replace(each, name="", scene=each.scene if several else "") for each in prompts.conditions
+    ]
     return frozenset(
         (
             contrast.placebo,
             contrast.role_of(place),
-            replace(prompts.conditions[place], name=""),
+            conditions[place],
             frame,
             weight,
         )

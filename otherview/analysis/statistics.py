@@ -46,7 +46,7 @@ class Question:
     """One set of units of a study, and what can be computed for it."""
 
     unit_set: str
-    values: Float[np.ndarray, "items wordings units"]
+    by_scene: Float[np.ndarray, "items wordings scenes units"]
     differences: Float[np.ndarray, "items units"]
     roles: Sequence[str]
     strata: Sequence[str] | None
@@ -62,6 +62,15 @@ class Question:
     """Predicted change by zeroing each unit; None without an attribution."""
     floor: float = 0.0
     """Difference of predicted changes up to which no unit is called."""
+    item_strata: Sequence[str] | None = None
+    """Group of every item; None without any."""
+    scenes_are_sample: bool = True
+    """Whether the role test holds over scenes like these, or is about exactly these."""
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, "items wordings units"]:
+        """Mean over scenes."""
+        return np.asarray(self.by_scene.mean(axis=2))
 
     @property
     def flips(self) -> Flips:
@@ -76,6 +85,9 @@ class Question:
 
     def has_axis(self) -> bool:
         return self.ranks is not None and len(self.differences) >= MIN_ITEMS_FOR_TREND
+
+    def has_strata(self) -> bool:
+        return self.item_strata is not None and 1 < len({*self.item_strata}) < len(self.item_strata)
 
     def has_text_axis(self) -> bool:
         return self.has_axis() and bool(np.ptp(self.text_distance))
@@ -99,6 +111,10 @@ class Question:
             seed=self.seed,
         )
 
+    def has_several_scenes(self) -> bool:
+        """Return whether scenes are a sample, over which the role test should hold, too."""
+        return self.scenes_are_sample and self.by_scene.shape[2] > 1
+
     def wants_shuffles(self) -> bool:
         return self.nulls.label_shuffle > 0
 
@@ -109,7 +125,7 @@ class Question:
     @cached_property
     def by_role(self) -> RoleTestResult:
         return stats.role_test(
-            self.values,
+            self.by_scene if self.has_several_scenes() else self.values,
             self.roles,
             strata=self.strata,
             thresholds=tuple(self.nulls.thresholds),
@@ -192,6 +208,9 @@ STATISTICS = (
               lambda q: stats.discover_confirm(q.differences, flips=q.flips,
                                                alpha=q.nulls.alpha, seed=q.seed)),
     Statistic("trend", TrendResult, Question.has_axis, lambda q: q.along_axis),
+    Statistic("strata", stats.StrataResult, Question.has_strata,
+              lambda q: stats.strata_test(q.differences, q.item_strata or (), alpha=q.nulls.alpha,
+                                          seed=q.seed)),
     Statistic("role_test", RoleTestResult, Question.has_several_wordings, lambda q: q.by_role),
     Statistic("text_distance", TextDistance, Question.has_text_axis,
               lambda q: TextDistance(q.along(q.text_distance), q.along_axis)),

@@ -16,6 +16,7 @@ from otherview.analysis.levels import level_rows
 from otherview.analysis.reported_sets import reported_sets
 from otherview.analysis.tables import COLUMNS, by_strength, rank_correlation
 from otherview.disk.fingerprint import provenance
+from otherview.models.picture_files import picture_figures
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import LATENTS, Responses
 from otherview.stats.columns import STRONGEST_UNITS
@@ -24,6 +25,10 @@ from otherview.study import TOKEN_GROUPS, Study, settings_of
 ONE_PAIR = (
     "One pair of wordings cannot tell the role from the wording, because any two wordings differ: "
     "templates={} takes eight wordings per role and tests the role."
+)
+ONE_PICTURE = (
+    "One picture per item and role cannot tell the role from the picture, because any two pictures "
+    "differ: write several wordings per role, each with its own picture of the item."
 )
 
 
@@ -43,8 +48,8 @@ def summary_of(
         "model": study.model.name,
         "contrast": {
             "templates": study.templates.name,
-            "test": study.templates.prompts("test"),
-            "control": study.templates.prompts("control"),
+            "test": study.templates.texts("test"),
+            "control": study.templates.texts("control"),
         },
         "items": len(study.creatures.items),
         "seed": study.seed,
@@ -61,6 +66,11 @@ def summary_of(
             "inputs": measurement.inputs,
         },
     }
+    if study.scenes:
+        summary["scenes"] = {"names": list(study.scenes), "are": study.scenes_are}
+    pictures = picture_figures(measurement.responses.prompts, study.seed)
+    if pictures is not None:
+        summary["pictures"] = pictures
     if measurement.remarks:
         summary["remarks"] = list(measurement.remarks)
     if study.templates.frames is not None:
@@ -68,8 +78,7 @@ def summary_of(
     if study.templates.placebo is not None:
         summary["contrast"]["placebo"] = study.templates.placebo
     if not any("role_test" in result for result in summary["results"].values()):
-        in_words = study.scene.prompt is None and study.scene.image is None
-        summary["role_note"] = ONE_PAIR.format("scene_nouns" if in_words else "nouns")
+        summary["role_note"] = role_note(study)
     if study.creatures.axis is not None:
         summary["axis"] = study.creatures.axis
         summary["text_axis"] = text_axis(measurement)
@@ -77,6 +86,13 @@ def summary_of(
         assert study.published is not None
         summary["published_figures"] = asdict(study.published)
     return summary
+
+
+def role_note(study: Study) -> str:
+    """Return why the role is not tested: there is one wording per role."""
+    if study.templates.has_pictures:
+        return ONE_PICTURE
+    return ONE_PAIR.format("nouns" if study.has_scene else "scene_nouns")
 
 
 def step_summary(responses: Responses) -> dict[str, Any]:

@@ -133,6 +133,7 @@ class HeadEdits:
     ) -> None:
         self.study, self.settings, self.progress = study, study.intervention, progress
         self.reference, responses = measurement.reference, measurement.responses
+        references = dict(measurement.references)
         self.prompts = responses.prompts
         self.choice = choose_heads(responses, study)
         self.pool = editable_heads(responses.sites, self.settings)
@@ -140,7 +141,7 @@ class HeadEdits:
             random_sets, pool=self.pool, alpha=study.nulls.alpha, seed=self.settings.seed
         )
         measured, guidance = measured_study(study), self.settings.guidance_scale
-        calls = session.calls(measured, progress, self.reference, guided=guidance > 1)
+        calls = session.calls(measured, progress, references, guided=guidance > 1)
         batch_size = session.batch_size(measured, calls)
         self.denoiser = Denoiser(calls, batch_size, self.settings.steps, guidance)
         self.effects, self.variants = self._effects(self.choice.measured)
@@ -195,7 +196,7 @@ class HeadEdits:
 
     def pictures(self, path: Path) -> Rows:
         """Draw renderings.png; return one row per image."""
-        if not self.denoiser.decodes:
+        if not self.denoiser.decodes or self.reference is None:
             return []
         measured, chosen = np.array(self.choice.measured), self.choice.heads
         few = min(self.settings.pictures, len(measured))
@@ -214,7 +215,6 @@ class HeadEdits:
             rendered[role] = {
                 name: self.denoiser.pictures(latents, prompts) for name, latents in moved.items()
             }
-        assert self.reference is not None
         return draw_sheet(path, self.reference, [self.prompts.items[i] for i in items], rendered)
 
     def settings_and_choice(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ transformer is loaded: a card needs room for the larger part only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,7 @@ class AnyModel:
         A pipeline that only edits pictures draws on an empty grey one.
         """
         names = accepted(self.pipeline_class)
-        inputs = pass_inputs(self.pipeline_class, model, scene.prompt or "", seed, None)
+        inputs = pass_inputs(self.pipeline_class, model, scene.prompt or "", seed, [])
         inputs["num_inference_steps"] = scene.steps
         for name in ("guidance_scale", "true_cfg_scale"):
             if name in names:
@@ -165,13 +165,13 @@ class AnyModel:
             inputs["negative_prompt"] = " "  # without one, Qwen's true guidance stays off
         if self.needs_picture:
             height, width = model.size
-            inputs |= picture_inputs(self.pipeline_class, empty_picture(height, width))
+            inputs |= picture_inputs(self.pipeline_class, [empty_picture(height, width)])
         with torch.inference_mode(), quieter():
             drawn = self.whole(**inputs)[0]
         return first_picture(drawn)
 
     def pass_input(
-        self, model: Model, prompt: Prompt, seed: int, picture: Image | None
+        self, model: Model, prompt: Prompt, seed: int, pictures: Sequence[Image]
     ) -> PassInput:
         """Return what a prompt's pass gives the transformer, from the cache if it was ever made.
 
@@ -182,7 +182,7 @@ class AnyModel:
         def make() -> dict[str, Tensor]:
             conditioning = self.conditioning
             with quieter():
-                made = prepare(conditioning, model, prompt, seed, picture)
+                made = prepare(conditioning, model, prompt, seed, pictures)
             place = made.place and [made.place.count, made.place.item_position]
             return as_tensors(
                 {
@@ -200,7 +200,7 @@ class AnyModel:
             "size": [model.height, model.width, model.text_length],
             "call": model.call,
             "denoiser": self._loaded.transformer_config(self._model),
-            "picture": picture and picture_content(picture),
+            "pictures": [picture_content(picture) for picture in pictures],
         }
         parts = () if self._given is not None else self._conditioning_parts
         kept = from_tensors(self._loaded.cached("transformer call", parts, make, **content))
@@ -211,14 +211,14 @@ class AnyModel:
 
 
 def prepare(
-    pipeline: Any, model: Model, prompt: Prompt, seed: int, picture: Image | None
+    pipeline: Any, model: Model, prompt: Prompt, seed: int, pictures: Sequence[Image]
 ) -> PassInput:
     """Return what a prompt's pass gives the transformer, and where its item is.
 
     Raises StudyError for a pipeline whose first step takes its noise for a clean picture, and for a
     prompt that is truncated.
     """
-    found = intercept(pipeline, pass_inputs(type(pipeline), model, prompt.text, seed, picture))
+    found = intercept(pipeline, pass_inputs(type(pipeline), model, prompt.text, seed, pictures))
     timestep, level = timestep_of(found.arguments), noise_level(pipeline)
     if timestep is None:
         raise StudyError(f"{type(pipeline).__name__} gives its transformer no timestep")

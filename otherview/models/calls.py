@@ -165,9 +165,10 @@ class Calls(Protocol):
 class Flux2Calls:
     """Makes the calls of a study's prompts to FLUX.2 Klein.
 
-    `encodings` and `items` (for the noise) belong to the prompts, in their order; `empty` is the
-    encoded empty prompt that guidance needs. `noise` is `same` for all prompts, or `per_item`.
-    `clean` holds every prompt's reference as latents of the target's size, for levels below 1.
+    `encodings`, `items` (for the noise) and `references` belong to the prompts, in their order;
+    `empty` is the encoded empty prompt that guidance needs. `noise` is `same` for all prompts, or
+    `per_item`. `clean` holds every prompt's reference as latents of the target's size, for levels
+    below 1.
     """
 
     decodes = True
@@ -180,7 +181,7 @@ class Flux2Calls:
         pipeline: Any,
         encodings: TextEncodings,
         items: Sequence[int],
-        reference: ImageLatents | None,
+        references: Sequence[ImageLatents | None],
         *,
         height: int,
         width: int,
@@ -191,13 +192,14 @@ class Flux2Calls:
     ) -> None:
         self.pipeline, self.encodings, self.empty = pipeline, encodings, empty
         self.transformer, self.guided = pipeline.transformer, empty is not None
-        self._items, self._reference, self._clean = tuple(items), reference, tuple(clean)
+        self._items, self._references = tuple(items), tuple(references)
+        self._clean = tuple(clean)
         self._size, self._seed, self._shared = (height, width), seed, noise == "same"
         self._drawn = seed, draw_noise(pipeline, height, width, seed)
         self._ids = self._drawn[1].ids
         self.target = self._ids.shape[1]
-        self.reference = 0 if reference is None else reference.latents.shape[1]
-        """Tokens of the target and of the reference."""
+        self.reference = max(map(token_count, self._references))
+        """Tokens of the target, and of the largest reference."""
 
     @property
     def sites(self) -> list[Site]:
@@ -209,8 +211,12 @@ class Flux2Calls:
         return level, float(self.noise_level(self._timestep(level)))
 
     def groups(self) -> list[list[int]]:
-        """Return all prompts as one group: they are padded to one length."""
-        return [list(range(len(self.encodings.tokens)))]
+        """Return the prompts in groups whose references have one size; texts are padded to one."""
+        shapes: dict[bytes | None, list[int]] = {}
+        for prompt, reference in enumerate(self._references):
+            ids = None if reference is None else reference.ids.cpu().numpy().tobytes()
+            shapes.setdefault(ids, []).append(prompt)
+        return list(shapes.values())
 
     def first(self, prompts: Sequence[int]) -> Call:
         """Return the call of `prompts` at the first step."""
@@ -273,7 +279,7 @@ class Flux2Calls:
             texts = self.empty.take([0] * len(prompts))
         embeddings = torch.stack(texts.embeddings).to(latents)
         image, level = ImageLatents(latents, self._ids), self.noise_level(timestep)
-        return flux2_call(image, self._reference, embeddings, texts.tokens, level)
+        return flux2_call(image, self._reference(prompts), embeddings, texts.tokens, level)
 
     def noise_level(self, timestep: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Return the noise level of a timestep, as the transformer takes it: 1 is pure noise."""
@@ -283,17 +289,30 @@ class Flux2Calls:
         """Return the token groups of the call of `prompts`."""
         texts = self.encodings.take(prompts)
         length = len(texts.embeddings[0])
-        return flux2_layout(texts.tokens, length, self.target, self.reference)
+        reference = token_count(self._references[prompts[0]])
+        return flux2_layout(texts.tokens, length, self.target, reference)
 
     def pictures(self, latents: Latents) -> Float[np.ndarray, "rows height width 3"]:
         """Return the images of latents, in [0, 1]."""
         return decode(self.pipeline, latents, self._ids, *self._size)
+
+    def _reference(self, prompts: Sequence[int]) -> ImageLatents | None:
+        """Return the references of prompts of one group; one row where they share it."""
+        found = [self._references[prompt] for prompt in prompts]
+        if found[0] is None or all(each is found[0] for each in found):
+            return found[0]
+        return ImageLatents(torch.cat([each.latents for each in found if each]), found[0].ids)
 
     def _noise(self, item: int) -> Latents:
         seed = self._seed if self._shared else (self._seed * 100_003 + item) % 2**63
         if self._drawn[0] != seed:
             self._drawn = seed, draw_noise(self.pipeline, *self._size, seed)
         return self._drawn[1].latents
+
+
+def token_count(image: ImageLatents | None) -> int:
+    """Return the tokens of an image, or of none."""
+    return 0 if image is None else image.latents.shape[1]
 
 
 def flux2_call(

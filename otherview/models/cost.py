@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from otherview.models.sites import KNOWN, Site, heads
-from otherview.study import TOKEN_GROUPS, Model, Study
-from otherview.study.prompts import study_prompts
+from otherview.study import TOKEN_GROUPS, Model, Scene, Study
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,18 @@ class ImageTokens:
     reference: int
 
 
-def image_tokens(model: Model, reference: tuple[int, int] | None) -> ImageTokens:
-    """Return the tokens of the target and of a reference of `(height, width)` pixels, or of none.
+def image_tokens(model: Model, references: Sequence[tuple[int, int]]) -> ImageTokens:
+    """Return the tokens of the target and of its references of `(height, width)` pixels.
 
     A larger reference is reduced to one megapixel.
     """
     pixels = model.token_pixels
-    if reference is None:
-        return ImageTokens((model.size[0] // pixels) * (model.size[1] // pixels), 0)
-    height, width = reference
-    scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
-    shrunk = int(height * scale), int(width * scale)
-    return ImageTokens(
-        (model.size[0] // pixels) * (model.size[1] // pixels),
-        (shrunk[0] // pixels) * (shrunk[1] // pixels),
-    )
+    target = (model.size[0] // pixels) * (model.size[1] // pixels)
+    tokens = 0
+    for height, width in references:
+        scale = min(1.0, (1024 * 1024 / (height * width)) ** 0.5)
+        tokens += (int(height * scale) // pixels) * (int(width * scale) // pixels)
+    return ImageTokens(target, tokens)
 
 
 def forward_flops(config: Mapping[str, Any], text_length: int, image: ImageTokens) -> float:
@@ -70,19 +67,27 @@ def responses_bytes(sites: Sequence[Site], passes: int) -> int:
 
 
 def study_flops(
-    study: Study, config: Mapping[str, Any], reference: tuple[int, int] | None
+    study: Study, config: Mapping[str, Any], references: Sequence[Sequence[tuple[int, int]]]
 ) -> float:
     """Return the floating-point operations of the transformer calls of a study.
 
-    `reference` is the `(height, width)` of its image file, if it has one. The calls that draw a
-    reference count too. `config` is the transformer's.
+    `references` are the `(height, width)` of the pictures of every prompt. The calls that draw
+    scenes count too. `config` is the transformer's.
     """
-    model, scene = study.model, study.scene
-    draws = reference is None and scene.prompt is not None
-    image = image_tokens(model, model.size if draws else reference)
-    passes = len(study_prompts(study).prompts) * study.sampling.passes_per_prompt
-    flops = passes * forward_flops(config, model.text_positions, image)
-    if draws:
-        calls = scene.steps * (2 if scene.guidance_scale > 1 else 1)
-        flops += calls * forward_flops(config, model.text_positions, ImageTokens(image.target, 0))
+    model = study.model
+    length = model.text_positions
+    flops = 0.0
+    for images, prompts in Counter(image_tokens(model, each) for each in references).items():
+        passes = prompts * study.sampling.passes_per_prompt
+        flops += passes * forward_flops(config, length, images)
+    drawn = [scene for scene in study.scenery if scene.prompt is not None and study.needs_scene]
+    if any(references):
+        target = ImageTokens(image_tokens(model, []).target, 0)
+        calls = sum(drawing_calls(scene) for scene in drawn)
+        flops += calls * forward_flops(config, length, target)
     return flops
+
+
+def drawing_calls(scene: Scene) -> int:
+    """Return the transformer calls that draw a scene from its prompt."""
+    return scene.steps * (2 if scene.guidance_scale > 1 else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,28 +28,27 @@ class ImageLatents:
 
 
 @torch.inference_mode()
-def encode_reference(
-    pipeline: Any, reference: Image, size: tuple[int, int] | None = None
+def encode_references(
+    pipeline: Any, references: Sequence[Image], size: tuple[int, int] | None = None
 ) -> ImageLatents:
-    """Return the tokens of a reference image, prepared as in a call of the pipeline.
+    """Return the tokens of the reference images of a pass, as a call of the pipeline makes them.
 
-    With `size` (height, width) the picture is scaled and cropped to it, as the pipeline crops
+    With `size` (height, width) pictures are scaled and cropped to it, as the pipeline crops
     pictures to whole tokens.
     """
-    processor = pipeline.image_processor
-    processor.check_image_input(reference)
-    if reference.width * reference.height > MAX_REFERENCE_PIXELS:
-        reference = processor._resize_to_target_area(reference, MAX_REFERENCE_PIXELS)
-    multiple = pipeline.vae_scale_factor * 2
-    height, width = size or (reference.height, reference.width)
-    pixels = processor.preprocess(
-        reference,
-        height=height // multiple * multiple,
-        width=width // multiple * multiple,
-        resize_mode="crop",
-    )
+    processor, multiple = pipeline.image_processor, pipeline.vae_scale_factor * 2
+    pixels = []
+    for reference in references:
+        processor.check_image_input(reference)
+        if reference.width * reference.height > MAX_REFERENCE_PIXELS:
+            reference = processor._resize_to_target_area(reference, MAX_REFERENCE_PIXELS)
+        sides = size or (reference.height, reference.width)
+        height, width = (side // multiple * multiple for side in sides)
+        pixels.append(
+            processor.preprocess(reference, height=height, width=width, resize_mode="crop")
+        )
     latents, ids = pipeline.prepare_image_latents(
-        images=[pixels],
+        images=pixels,
         batch_size=1,
         generator=None,
         device=pipeline._execution_device,

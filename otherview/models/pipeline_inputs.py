@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,7 +50,7 @@ def needs_picture(pipeline_class: type[Any]) -> bool:
 
 
 def pass_inputs(
-    pipeline_class: type[Any], model: Model, prompt: str, seed: int, picture: Image | None
+    pipeline_class: type[Any], model: Model, prompt: str, seed: int, pictures: Sequence[Image]
 ) -> dict[str, Any]:
     """Return the arguments of the call whose first step is measured.
 
@@ -70,17 +70,19 @@ def pass_inputs(
     inputs = {k: v for k, v in offered.items() if k in names and v is not None}
     inputs |= known_arguments(pipeline_class, model.call)
     inputs |= {"prompt": prompt, "generator": torch.Generator("cpu").manual_seed(seed)}
-    if picture is not None:
-        inputs |= picture_inputs(pipeline_class, picture)
+    if pictures:
+        inputs |= picture_inputs(pipeline_class, pictures)
     return inputs
 
 
-def picture_inputs(pipeline_class: type[Any], picture: Image) -> dict[str, Any]:
-    """Return the arguments that give a pipeline its reference picture, all of it to be painted."""
+def picture_inputs(pipeline_class: type[Any], pictures: Sequence[Image]) -> dict[str, Any]:
+    """Return the arguments that give a pipeline its reference pictures, all to be painted."""
     names, own = accepted(pipeline_class), picture_argument(pipeline_class)
-    inputs: dict[str, Any] = {} if own is None else {own: picture}
-    if own is not None and "mask_image" in names:
-        inputs["mask_image"] = whole_mask(picture)
+    if own is None:
+        return {}
+    inputs: dict[str, Any] = {own: pictures[0] if len(pictures) == 1 else list(pictures)}
+    if "mask_image" in names:
+        inputs["mask_image"] = whole_mask(pictures[0])
     return inputs
 
 

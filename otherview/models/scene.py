@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otherview.models.weights import shipped_or_own
-from otherview.study import Model, Scene
+from otherview.study import Model, Scene, Study
 from otherview.study.errors import StudyError
 
 if TYPE_CHECKING:
@@ -21,33 +21,40 @@ MAX_ASPECT = 8
 
 
 def open_reference(scene: Scene) -> Image:
-    """Return the scene's image file as RGB.
+    """Return the scene's image file as RGB. Raises StudyError as `open_picture` does."""
+    assert scene.image is not None
+    return open_picture(scene.image, "scene.image")
 
-    Raises StudyError if it does not exist, is no image, or is under 64 pixels on a side.
+
+def open_picture(path: str, setting: str) -> Image:
+    """Return an image file as RGB.
+
+    Raises StudyError, which names `setting`, if it does not exist, is no image, is under 64 pixels
+    on a side or is very long.
     """
     from PIL import Image, UnidentifiedImageError
 
-    assert scene.image is not None
-    path: Path = shipped_or_own(scene.image)
-    if not path.is_file():
-        raise StudyError(f"scene.image={scene.image} does not exist", "scene.image")
+    file: Path = shipped_or_own(path)
+    named = f"{setting}={path}" if setting.endswith("image") else f"{setting}: {path}"
+    if not file.is_file():
+        raise StudyError(f"{named} does not exist", setting)
     try:
-        with Image.open(path) as opened:
+        with Image.open(file) as opened:
             image = opened.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
-        raise StudyError(f"scene.image={scene.image} is not an image", "scene.image") from error
+        raise StudyError(f"{named} is not an image", setting) from error
     if min(image.size) < MIN_SIDE:
         raise StudyError(
-            f"scene.image={scene.image} has {image.width} x {image.height} pixels; "
-            f"each side needs at least {MIN_SIDE}",
-            "scene.image",
+            f"{named} has {image.width} x {image.height} pixels; each side needs at least "
+            f"{MIN_SIDE}",
+            setting,
         )
     longest = max(image.size) / min(image.size)
     if longest > MAX_ASPECT:
         raise StudyError(
-            f"scene.image={scene.image} has {image.width} x {image.height} pixels; one side may "
-            f"be at most {MAX_ASPECT} times the other",
-            "scene.image",
+            f"{named} has {image.width} x {image.height} pixels; one side may be at most "
+            f"{MAX_ASPECT} times the other",
+            setting,
         )
     return image
 
@@ -57,8 +64,13 @@ def picture_content(picture: Image) -> list[Any]:
     return [picture.mode, picture.size, hashlib.sha256(picture.tobytes()).hexdigest()]
 
 
-def scene_texts(scene: Scene) -> list[str]:
-    """Return the texts from which the reference is drawn: the prompt of the scene and none."""
+def scene_texts(study: Study) -> list[str]:
+    """Return the texts from which the references of a study are drawn."""
+    return [text for scene in study.scenery for text in drawing_texts(scene)]
+
+
+def drawing_texts(scene: Scene) -> list[str]:
+    """Return the texts from which a scene is drawn: its prompt and none."""
     return [] if scene.prompt is None else [scene.prompt, ""]
 
 

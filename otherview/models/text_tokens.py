@@ -102,13 +102,15 @@ def token_place(
         return None
     given, tokenizer, _ = readers[0]
     count = int(real_tokens(given, tokenizer).sum())
-    return TokenPlace(count, item_position(tokenizer, given.ids, prompt))
+    start = prompt.item_start
+    position = None if start is None else item_position(tokenizer, given.ids, prompt.text, start)
+    return TokenPlace(count, position)
 
 
-def item_position(tokenizer: Any, ids: Sequence[int], prompt: Prompt) -> int:
-    """Return the index of the first token that holds characters of the item."""
+def item_position(tokenizer: Any, ids: Sequence[int], text: str, item_start: int) -> int:
+    """Return the index of the first token that holds characters from `item_start` of a prompt."""
     whole = plain(tokenizer.decode(ids))
-    start = whole.rindex(plain(prompt.text)) + len(plain(prompt.text[: prompt.item_start]))
+    start = whole.rindex(plain(text)) + len(plain(text[:item_start]))
 
     def characters(tokens: int) -> int:
         return len(plain(tokenizer.decode(ids[: tokens + 1])))

@@ -12,7 +12,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.disk.tensor_files import content_key
 from otherview.passes.responses import Responses
 from otherview.study import Study
-from otherview.study.prompts import TokenPlace
+from otherview.study.prompts import TokenPlace, study_prompts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,8 +28,8 @@ class Measurement:
     """The passes of a study."""
 
     responses: Responses
-    reference: Image | None
-    """The image that every pass is conditioned on; None in a study without any."""
+    references: Mapping[str, Image]
+    """The image of every scene, by its name; empty in a study without any."""
     places: tuple[TokenPlace, ...]
     """Token count and item position of every prompt; empty where the model does not tell."""
     device: str
@@ -40,6 +40,12 @@ class Measurement:
     """What a reader should know about the passes, in sentences."""
     attribution: PredictedChanges | None = None
     """Of the study's own contrast; None without `attribution=`."""
+
+    @property
+    def reference(self) -> Image | None:
+        """The image that every pass is conditioned on; None where there is none, or several."""
+        (only,) = self.references.values() if len(self.references) == 1 else (None,)
+        return only
 
     def of(self, name: str | None = None) -> Measurement:
         """Return the passes of one contrast; None means the study's own."""
@@ -87,9 +93,9 @@ def measure(
         calls = session.calls(study, progress)
         if check_calls is not None:
             check_calls(calls)
-        reference = session.reference(study, progress)
+        references = session.references(study, progress)
         batch_size = session.batch_size(study, calls)
-        key = measurement_key(study, session, reference, batch_size)
+        key = measurement_key(study, session, references, batch_size)
         responses = probe(
             calls,
             prompts,
@@ -109,7 +115,7 @@ def measure(
     known = calls.places if places is None else places
     return Measurement(
         responses,
-        reference,
+        references,
         tuple(known),
         model.device,
         model.revision,
@@ -120,17 +126,21 @@ def measure(
 
 
 def measurement_key(
-    study: Study, session: Session, reference: Image | None, batch_size: int
+    study: Study, session: Session, references: Mapping[str, Image], batch_size: int
 ) -> str:
     """Return a key of everything that decides the bits of the responses, batch by batch."""
+    from otherview.models.picture_files import open_pictures
     from otherview.models.scene import picture_content
 
     settings = asdict(study)
     del settings["model"]["device"]
+    prompts = study_prompts(study).prompts
+    pictures = [open_pictures(prompt, study.seed) for prompt in prompts]
     return content_key(
         study=settings,
         session=session.content(),
         batch_size=batch_size,
         code=code_version(),
-        reference=reference and picture_content(reference),
+        references={name: picture_content(image) for name, image in references.items()},
+        pictures=[[picture_content(image) for image in images] for images in pictures],
     )

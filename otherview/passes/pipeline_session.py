@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from otherview.disk.progress import Progress, silent
 from otherview.models.any_model import AnyModel, PassInput
 from otherview.models.arguments import Arguments, signature
 from otherview.models.calls import Calls
-from otherview.models.scene import open_reference
+from otherview.models.picture_files import check_images
 from otherview.passes.batches import find_batch_size
 from otherview.passes.pipeline_calls import PipelineCalls, Probes
-from otherview.passes.session import Session
-from otherview.study import Model, Study
+from otherview.passes.session import References, Session
+from otherview.study import Model, Scene, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, PromptSet, check_matched, study_prompts
 
@@ -26,6 +27,8 @@ PLACES_UNKNOWN = (
 )
 OTHER_SEED = 1
 """Added to the seed for the noise that tells the target's tokens from the others."""
+OTHER_WORDS = "again"
+"""Added to the only prompt of a study, to tell text tokens from the others."""
 
 
 class PipelineSession(Session):
@@ -46,14 +49,22 @@ class PipelineSession(Session):
         Raises StudyError for errors that need no weights.
         """
         self.check_source(study)
-        if study.scene.image is not None:
-            open_reference(study.scene)
+        prompts = study_prompts(study)
+        check_images(study, prompts)
         kind = self._any.pipeline_class.__name__
-        if self._any.needs_picture and study.scene.image is None and study.scene.prompt is None:
+        if self._any.needs_picture and study.needs_scene and not study.has_scene:
             raise StudyError(
-                f"a {kind} edits a picture, and scene={study.scene.name} has none: choose a scene "
-                "with a prompt or an image",
+                f"a {kind} edits a picture, and scene={study.scenery[0].name} has none: choose a "
+                "scene with a prompt or an image",
                 "scene",
+            )
+        if not self._any.takes_picture and (study.scenes or has_pictures(prompts)):
+            given = "scenes" if study.scenes else "templates"
+            what = "scenes differ" if study.scenes else "wordings differ"
+            raise StudyError(
+                f"a {kind} takes no reference picture, and {what} in pictures: choose a model that "
+                "takes one",
+                given,
             )
         if study.model.compile:
             raise StudyError(
@@ -79,15 +90,14 @@ class PipelineSession(Session):
                 f"{kind} set intervention.steps=1 and intervention.guidance_scale=1",
                 "intervention.steps",
             )
-        return study_prompts(study), None
+        return prompts, None
 
     def remarks(self, study: Study) -> list[str]:
         """Return what a reader of the result of `study` should know, in sentences."""
         kind, found = self._any.pipeline_class.__name__, super().remarks(study)
-        has_scene = study.scene.image is not None or study.scene.prompt is not None
-        if has_scene and not self._any.takes_picture:
+        if study.has_scene and not self._any.takes_picture:
             found.append(
-                f"A {kind} takes no reference image: the scene {study.scene.name} is left out."
+                f"A {kind} takes no reference image: the scene {study.scenery[0].name} is left out."
             )
         if self._any.has_guider:
             found.append(
@@ -107,20 +117,20 @@ class PipelineSession(Session):
         self,
         study: Study,
         progress: Progress = silent,
-        reference: Image.Image | None = None,
+        references: References | None = None,
         *,
         guided: bool = False,
     ) -> Calls:
-        """Return the transformer calls of `study`, conditioned on its reference or on another."""
+        """Return the transformer calls of `study`, conditioned on its references or on others."""
         assert not guided
         expected, self._expected = self._expected, []
         for other in expected:
-            self.reference(other, progress)
+            self.references(other, progress)
         for other in expected:
-            self._inputs(other, self.reference(other), progress)
-        reference = reference or self.reference(study, progress)
+            self._inputs(other, self.references(other), progress)
+        references = references or self.references(study, progress)
         prompts = study_prompts(study)
-        passes, probes = self._inputs(study, reference, progress)
+        passes, probes = self._inputs(study, references, progress)
         calls = PipelineCalls(
             lambda: self._any.denoiser, passes, probes, self.model.device, self.model.attention
         )
@@ -141,29 +151,30 @@ class PipelineSession(Session):
         return calls
 
     def _inputs(
-        self, study: Study, reference: Image.Image | None, progress: Progress
+        self, study: Study, references: References, progress: Progress
     ) -> tuple[list[PassInput], Probes]:
         """Return what the passes of a study give the transformer, from the cache if possible.
 
         The probes are those of its first prompt with another text, noise and picture.
         """
         prompts, shared = study_prompts(study).prompts, study.sampling.noise == "same"
+        pictures = self.pictures(study, references)
         passes: list[PassInput] = []
-        for prompt in prompts:
+        for prompt, images in zip(prompts, pictures, strict=True):
             seed = study.seed if shared else (study.seed * 100_003 + prompt.item) % 2**63
-            passes.append(self._any.pass_input(study.model, prompt, seed, reference))
+            passes.append(self._any.pass_input(study.model, prompt, seed, images))
             progress("encoding prompts", len(passes), len(prompts))
-        first, seed = prompts[0], study.seed
-        differs = next((each for each in prompts if each.text != first.text), first)
-        other = None if reference is None else another_picture(reference)
+        first, seed, images = prompts[0], study.seed, pictures[0]
+        differs = next((each for each in prompts if each.text != first.text), None)
+        other_text = differs or replace(first, text=f"{first.text} {OTHER_WORDS}")
 
-        def made(prompt: Prompt, seed: int, picture: Image.Image | None) -> Arguments:
-            return self._any.pass_input(study.model, prompt, seed, picture).arguments
+        def made(prompt: Prompt, seed: int, pictures: list[Image.Image]) -> Arguments:
+            return self._any.pass_input(study.model, prompt, seed, pictures).arguments
 
         return passes, Probes(
-            made(differs, seed, reference),
-            made(first, seed + OTHER_SEED, reference),
-            None if other is None else made(first, seed, other),
+            made(other_text, seed, images),
+            made(first, seed + OTHER_SEED, images),
+            made(first, seed, [another_picture(each) for each in images]) if images else None,
         )
 
     def batch_size(self, study: Study, calls: Any) -> int:
@@ -176,16 +187,21 @@ class PipelineSession(Session):
             calls.transformer, lambda rows: calls.first([0] * rows), shape, settings
         )
 
-    def reference(self, study: Study, progress: Progress = silent) -> Image.Image | None:
-        """Return the reference image of `study`; None for a model that takes none."""
-        return super().reference(study, progress) if self._any.takes_picture else None
+    def references(self, study: Study, progress: Progress = silent) -> References:
+        """Return the reference images of `study`; none for a model that takes none."""
+        return super().references(study, progress) if self._any.takes_picture else {}
 
-    def draw(self, study: Study, progress: Progress) -> Image.Image:
-        """Return the image that the pipeline draws from the scene's prompt."""
+    def draw(self, study: Study, scene: Scene, progress: Progress) -> Image.Image:
+        """Return the image that the pipeline draws from a scene's prompt."""
         progress("drawing the reference", 0, 1)
-        drawn = self._any.draw(study.model, study.scene, study.seed)
+        drawn = self._any.draw(study.model, scene, study.seed)
         progress("drawing the reference", 1, 1)
         return drawn
+
+
+def has_pictures(prompts: PromptSet) -> bool:
+    """Return whether a wording brings pictures of its own."""
+    return any(condition.pictures for condition in prompts.conditions)
 
 
 def another_picture(picture: Image.Image) -> Image.Image:

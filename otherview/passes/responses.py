@@ -30,6 +30,7 @@ DESCRIPTIONS = {
     "tokens": "tokens of a group in a pass",
     "text_distance": "RMS distance of the item's encoded prompts from the first item's, in the "
     "study's own contrast",
+    "scene": "scene that a condition is measured on",
     "role": "role of a condition in the study's own contrast; empty if it has none",
     "contrast_role": "role of a condition in a contrast; empty if it has none",
     "contrast_weight": "weight of a condition in a contrast's difference; 0 if it has no role",
@@ -122,6 +123,13 @@ class Responses:
             )
         return found
 
+    def by_scene(
+        self, values: Float[np.ndarray, "items conditions units"]
+    ) -> Float[np.ndarray, "items wordings scenes units"]:
+        """Return what `read` gave for one contrast with wordings and scenes told apart."""
+        items, _, units = values.shape
+        return values.reshape(items, -1, len(self.prompts.scenes), units)
+
     def differences(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
     ) -> Float[np.ndarray, "pairs units"]:
@@ -184,7 +192,8 @@ class Responses:
             "item": ("item", list(prompts.items)),
             "text_distance": ("item", self.text_distance),
             "condition": ("condition", [each.name for each in prompts.conditions]),
-            "template": ("condition", [each.template for each in prompts.conditions]),
+            "template": ("condition", [str(each) for each in prompts.conditions]),
+            "scene": ("condition", [each.scene for each in prompts.conditions]),
             "role": ("condition", roles[0]),
             "contrast": ("contrast", [each.name for each in prompts.contrasts]),
             "contrast_role": (("contrast", "condition"), np.array(roles, dtype=object)),
@@ -210,6 +219,8 @@ class Responses:
         }
         if prompts.ranks is not None:
             coordinates["rank"] = ("item", list(prompts.ranks))
+        if prompts.item_strata is not None:
+            coordinates["stratum"] = ("item", list(prompts.item_strata))
         dataset = xarray.Dataset(
             variables,
             coordinates,

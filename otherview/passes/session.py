@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from otherview.models.calls import (
 )
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.given import GivenModel
-from otherview.models.image_latents import ImageLatents, Latents, encode_reference
-from otherview.models.input_files import Input, as_input
+from otherview.models.image_latents import ImageLatents, Latents, encode_references
+from otherview.models.input_files import Input
 from otherview.models.loaded import LoadedModel
+from otherview.models.picture_files import check_images, image_inputs, open_pictures
 from otherview.models.scene import (
     draw_reference,
+    drawing_texts,
     open_reference,
     picture_content,
     scene_texts,
@@ -36,7 +38,7 @@ from otherview.models.scene import (
 from otherview.models.sites import hook_sites
 from otherview.passes.batches import find_batch_size
 from otherview.passes.steps import remarks_on
-from otherview.study import Model, Study
+from otherview.study import Model, Scene, Study
 from otherview.study.prompts import (
     PromptSet,
     TokenPlace,
@@ -45,6 +47,9 @@ from otherview.study.prompts import (
     study_prompts,
     token_places,
 )
+
+References = dict[str, Image.Image]
+"""Reference images by the name of their scene."""
 
 
 class Session:
@@ -97,15 +102,14 @@ class Session:
         """
         self.check_source(study)
         prompts, tokenizer = study_prompts(study), self.model.tokenizer
-        if study.scene.image is not None:
-            open_reference(study.scene)
+        check_images(study, prompts)
         hook_sites(self.model.transformer_config(study.model))
         text_length = study.model.text_positions
         key = prompts, text_length
         if key not in self._places:  # shared by points of a sweep that differ only in the seed
             self._places[key] = token_places(tokenizer, prompts.prompts, text_length)
         check_matched(prompts, self._places[key])
-        check_lengths(tokenizer, scene_texts(study.scene), text_length)
+        check_lengths(tokenizer, scene_texts(study), text_length)
         return prompts, self._places[key]
 
     def remarks(self, study: Study) -> list[str]:
@@ -119,10 +123,9 @@ class Session:
     def inputs(self, study: Study) -> dict[str, Input]:
         """Return the user's own files that decide the result of `study`, by their setting.
 
-        The image is as it is now, the weights are as they were when the session was opened.
+        Images are as they are now, the weights are as they were when the session was opened.
         """
-        image = as_input(study.scene.image)
-        return self.model.inputs | ({} if image is None else {"scene.image": image})
+        return {**self.model.inputs, **image_inputs(study)}
 
     def expect(self, studies: Iterable[Study]) -> None:
         """Announce `studies`, in the order of measurement."""
@@ -145,26 +148,26 @@ class Session:
         self,
         study: Study,
         progress: Progress = silent,
-        reference: Image.Image | None = None,
+        references: References | None = None,
         *,
         guided: bool = False,
     ) -> Calls:
-        """Return the transformer calls of `study`, conditioned on its reference or on another.
+        """Return the transformer calls of `study`, conditioned on its references or on others.
 
         With `guided`, they include the empty prompt.
         """
         encodings = self.encodings(study, progress)  # first, before the image side is loaded
         empty = self.empty_prompt(study, progress) if guided else None
-        reference = reference or self.reference(study, progress)
+        pictures = self.pictures(study, references or self.references(study, progress))
         clean: list[Latents] = []
-        if reference is not None and study.sampling.needs_picture:
-            fitted = self._reference_latents(reference, study.model.size).latents
-            clean = [fitted] * len(encodings.tokens)
+        if study.sampling.needs_picture:
+            size = study.model.size
+            clean = [self._reference_latents(images[:1], size).latents for images in pictures]
         return Flux2Calls(
             self.pipeline,
             encodings,
             [prompt.item for prompt in study_prompts(study).prompts],
-            None if reference is None else self._reference_latents(reference),
+            [self._reference_latents(images) if images else None for images in pictures],
             height=study.model.size[0],
             width=study.model.size[1],
             seed=study.seed,
@@ -187,21 +190,36 @@ class Session:
             transformer, random, [calls.target, calls.reference, length], settings
         )
 
-    def reference(self, study: Study, progress: Progress = silent) -> Image.Image | None:
-        """Return the reference image of `study`: its file, or drawn once per scene and seed.
+    def references(self, study: Study, progress: Progress = silent) -> References:
+        """Return the reference image of every scene of `study`, by name: its file, or drawn once.
 
-        None for a scene without any.
+        Without those of scenes that have no picture or that no wording needs.
         """
-        if study.scene.image is not None:
-            return open_reference(study.scene)
-        if study.scene.prompt is None:
-            return None
-        name = reference_name(study, self.model.revision)
-        if name not in self._drawn:
-            self._drawn[name] = self._shared_reference(study, name, progress)
-        return self._drawn[name]
+        found: References = {}
+        for scene in study.scenery if study.needs_scene else ():
+            if scene.image is not None:
+                found[scene.name] = open_reference(scene)
+            elif scene.prompt is not None:
+                name = reference_name(study, scene, self.model.revision)
+                if name not in self._drawn:
+                    self._drawn[name] = self._shared_reference(study, scene, name, progress)
+                found[scene.name] = self._drawn[name]
+        return found
 
-    def _shared_reference(self, study: Study, name: str, progress: Progress) -> Image.Image:
+    def pictures(self, study: Study, references: References) -> list[list[Image.Image]]:
+        """Return the pictures that every prompt of `study` is conditioned on."""
+        prompts = study_prompts(study)
+        scenes = [references.get(condition.scene) for condition in prompts.conditions]
+        found = []
+        for prompt in prompts.prompts:
+            scene = scenes[prompt.condition]
+            of_scene = [] if scene is None else [scene]
+            found.append(open_pictures(prompt, study.seed) or of_scene)
+        return found
+
+    def _shared_reference(
+        self, study: Study, scene: Scene, name: str, progress: Progress
+    ) -> Image.Image:
         """Return a drawn image, shared with other processes of a sweep through the folder."""
         file = None if self._folder is None else self._folder / f"{name}.png"
         if file is not None and file.is_file():
@@ -209,7 +227,7 @@ class Session:
                 return opened.convert("RGB")
 
         def draw() -> dict[str, Tensor]:
-            drawn = self.draw(study, progress)
+            drawn = self.draw(study, scene, progress)
             return {"pixels": torch.from_numpy(np.array(drawn.convert("RGB")))}
 
         kept = self.model.cached("reference image", (), draw, name=name)
@@ -220,33 +238,36 @@ class Session:
                 image.save(temporary)
         return image
 
-    def draw(self, study: Study, progress: Progress) -> Image.Image:
-        """Return the image that the model draws from the scene's prompt."""
-        group = text_group(study, scene_texts(study.scene))
+    def draw(self, study: Study, scene: Scene, progress: Progress) -> Image.Image:
+        """Return the image that the model draws from a scene's prompt."""
+        group = text_group(study, drawing_texts(scene))
         prompt, negative = self._texts.take([group], progress)[0].embeddings
         progress("drawing the reference", 0, 1)
         texts = prompt[None], negative[None]
-        drawn = draw_reference(self.pipeline, study.scene, study.model, study.seed, *texts)
+        drawn = draw_reference(self.pipeline, scene, study.model, study.seed, *texts)
         progress("drawing the reference", 1, 1)
         return drawn
 
     def _reference_latents(
-        self, image: Image.Image, size: tuple[int, int] | None = None
+        self, images: Sequence[Image.Image], size: tuple[int, int] | None = None
     ) -> ImageLatents:
-        """Return the tokens of a reference image, fitted to `size` if given; encoded once."""
-        pixels = f"{hashlib.sha256(image.tobytes()).hexdigest()} {size}"
-        if pixels not in self._latents:
+        """Return the tokens of the pictures of a pass, fitted to `size` if given; encoded once."""
+        contents = [picture_content(image) for image in images]
+        key = f"{contents} {size}"
+        if key not in self._latents:
 
             def encode() -> dict[str, Tensor]:
-                made = encode_reference(self.pipeline, image, size)
+                made = encode_references(self.pipeline, images, size)
                 return {"latents": made.latents.cpu(), "ids": made.ids.cpu()}
 
-            content: dict[str, Any] = {"image": picture_content(image)}
+            content: dict[str, Any] = (
+                {"image": contents[0]} if len(contents) == 1 else {"images": contents}
+            )
             content |= {} if size is None else {"size": size}
             kept = self.model.cached("reference latents", ["vae"], encode, **content)
             device = self.model.device
-            self._latents[pixels] = ImageLatents(kept["latents"].to(device), kept["ids"].to(device))
-        return self._latents[pixels]
+            self._latents[key] = ImageLatents(kept["latents"].to(device), kept["ids"].to(device))
+        return self._latents[key]
 
 
 def text_group(study: Study, texts: Iterable[str]) -> TextGroup:
@@ -255,19 +276,19 @@ def text_group(study: Study, texts: Iterable[str]) -> TextGroup:
 
 
 def text_groups(study: Study) -> list[TextGroup]:
-    """Return the texts that `study` needs: its conditions in order, then its scene."""
+    """Return the texts that `study` needs: its conditions in order, then its scenes."""
     prompts = study_prompts(study)
     texts: list[list[str]] = [[] for _ in prompts.conditions]
     for prompt in prompts.prompts:
         texts[prompt.condition].append(prompt.text)
-    scene = scene_texts(study.scene)
-    return [text_group(study, group) for group in [*texts, *([scene] if scene else [])]]
+    drawn = [drawing_texts(scene) for scene in study.scenery if study.needs_scene]
+    return [text_group(study, group) for group in [*texts, *filter(None, drawn)]]
 
 
-def reference_name(study: Study, revision: str) -> str:
+def reference_name(study: Study, scene: Scene, revision: str) -> str:
     """Return the name of a drawn reference image: a hash of everything that decides it."""
     settings = asdict(study.model) | {"text_batch_size": study.model.text_batch_size}
     decide = ("dtype", "height", "width", "text_length", "text_batch_size", "attention", "call")
     model = {name: settings[name] for name in (*decide, "loading")}
-    content = [asdict(study.scene), model, study.seed, revision]
+    content = [asdict(scene), model, study.seed, revision]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

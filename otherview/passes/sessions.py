@@ -7,21 +7,21 @@ from typing import Any
 
 from otherview.models import hub
 from otherview.models.interception import denoiser_name
+from otherview.models.picture_files import check_images
 from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
-from otherview.models.scene import open_reference
 from otherview.passes.pipeline_session import PipelineSession
 from otherview.passes.session import Session
 from otherview.passes.transformer import check_uncompiled
 from otherview.study import Model, Study
+from otherview.study.prompts import study_prompts
 
 
 def open_session(study: Study, pipeline: Any = None) -> Session:
-    """Return a session for `study`; its reference image is checked before any download.
+    """Return a session for `study`; its images are checked before any download.
 
     `pipeline` is a loaded pipeline to use instead of the weights that the study names.
     """
-    if study.scene.image is not None:
-        open_reference(study.scene)
+    check_images(study, study_prompts(study))
     return session_of(study.model, pipeline=pipeline)
 
 

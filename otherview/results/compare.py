@@ -132,8 +132,8 @@ def content_of(
                 "name": contrast.name,
                 **({"placebo": contrast.placebo} if contrast.placebo else {}),
                 **({"name_b": contrast.name_b} if contrast.name_b != contrast.name else {}),
-                "test": templates.prompts("test"),
-                "control": templates.prompts("control"),
+                "test": templates.texts("test"),
+                "control": templates.texts("control"),
                 "results": {name: found[number].summary() for name, found in compared.items()},
             }
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from otherview.analysis.shared_design import Mismatch
 from otherview.results.reader import RunResult
-from otherview.results.writing import REFERENCE
+from otherview.results.writing import PICTURES, REFERENCE, SCENES
 from otherview.study.differing_settings import differing_settings, flat
 
 COMPARED = ("model", "templates", "controls", "creatures", "capture.units")
@@ -66,12 +66,14 @@ def model_settings(a: RunResult, b: RunResult) -> list[dict[str, Any]]:
 
 def picture_mismatch(a: RunResult, b: RunResult) -> list[Mismatch]:
     """Return that the reference pictures differ, or that one result has none."""
-    hashes = [each.summary["files"].get(REFERENCE, {}).get("sha256") for each in (a, b)]
+    pictures = (REFERENCE, SCENES, PICTURES)
+    files = [each.summary["files"] for each in (a, b)]
+    hashes = [[each[name]["sha256"] for name in pictures if name in each] for each in files]
     if hashes[0] == hashes[1]:
         return []
-    drawn = all(each.settings["scene"].get("image") is None for each in (a, b))
-    if None in hashes:
-        return [{"kind": "reference_missing", "result": "A" if hashes[0] is None else "B"}]
+    drawn = all(scene.image is None for each in (a, b) for scene in each.study.scenery)
+    if [] in hashes:
+        return [{"kind": "reference_missing", "result": "B" if hashes[0] else "A"}]
     return [{"kind": "reference", "drawn": drawn}]
 
 

@@ -17,21 +17,25 @@ from otherview.causes import FILES as INTERVENTION_FILES
 from otherview.disk.atomic import replacing, write_json
 from otherview.passes.measure import Measurement
 from otherview.results.integrity import sealed
+from otherview.results.picture_sheets import sheet, sheet_of_pairs
 from otherview.results.state import SUMMARY
 from otherview.study import Study
 
 TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
 REFERENCE = "reference.png"
 ATTRIBUTION = "attribution.nc"
+SCENES, PICTURES = "scenes.png", "pictures.png"
+"""Sheets of several scenes, and of the pictures of wordings."""
 CONTROLS = "controls"
 """Folder of the results of controls, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
-FILES = (REFERENCE, "responses.nc", ATTRIBUTION, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
+MEASURED = (REFERENCE, SCENES, PICTURES, "responses.nc", ATTRIBUTION)
+FILES = (*MEASURED, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
 VIEWS = ("report.html", "examples.png")
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
-    """Write `reference.png`, `responses.nc` and `attribution.nc`.
+    """Write pictures, `responses.nc` and `attribution.nc`.
 
     Tables and views of an earlier run are removed: they would be of other responses. `summary.json`
     goes first, as it is written last.
@@ -39,10 +43,17 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
     shutil.rmtree(folder / CONTROLS, ignore_errors=True)
     for name in (SUMMARY, ATTRIBUTION, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
         (folder / name).unlink(missing_ok=True)
-    (folder / REFERENCE).unlink(missing_ok=True)
-    if measurement.reference is not None:
-        with replacing(folder / REFERENCE) as temporary:
-            measurement.reference.save(temporary)
+    own = measurement.of()
+    pictures = {
+        REFERENCE: measurement.reference,
+        SCENES: sheet([list(measurement.references.values())]) if study.scenes else None,
+        PICTURES: sheet_of_pairs(own.responses.prompts, study.seed),
+    }
+    for name, picture in pictures.items():
+        (folder / name).unlink(missing_ok=True)
+        if picture is not None:
+            with replacing(folder / name) as temporary:
+                picture.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
         measurement.responses.save(temporary, origin(study, measurement))
     if measurement.attribution is not None:
@@ -105,7 +116,7 @@ def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
         "batch_size": batch_sizes(study, measurement.responses)["batch_size"],
         "seed": study.seed,
         "noise": study.sampling.noise,
-        "scene": study.scene.name,
+        "scene": ", ".join(scene.name for scene in study.scenery),
         "axis": study.creatures.axis or "",
         "otherview": otherview.__version__,
     }

@@ -24,6 +24,7 @@ from otherview.stats.stability import (
     discover_confirm,
     split_half,
 )
+from otherview.stats.strata import StrataResult, strata_test
 from otherview.stats.trend import TrendResult, trend
 from otherview.stats.variance import VarianceComponents, variance_components
 from otherview.stats.wording_split import WordingSplitResult, enough_to_split, wording_split
@@ -46,6 +47,7 @@ __all__ = [
     "RoleVariance",
     "SignFlipResult",
     "SplitHalfResult",
+    "StrataResult",
     "TrendResult",
     "VarianceComponents",
     "WordingSplitResult",
@@ -64,6 +66,7 @@ __all__ = [
     "sign_flip_power",
     "sign_flip_test",
     "split_half",
+    "strata_test",
     "trend",
     "variance_components",
     "wording_split",

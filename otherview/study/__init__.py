@@ -5,8 +5,9 @@ raises StudyError, whose message names the value and whose `setting` names the f
 """
 
 from otherview.study.attribution import Attribution
-from otherview.study.contrast import ROLES, Controls, Creatures, Role, Templates
+from otherview.study.contrast import ROLES, Controls, Role, Templates
 from otherview.study.intervention import Intervention
+from otherview.study.items import Creatures
 from otherview.study.model import DTYPES, Model, Scene
 from otherview.study.published import Published, PublishedCount
 from otherview.study.reading import RESPONSES, TOKEN_GROUPS, UNIT_SETS, Capture, Nulls, Sampling

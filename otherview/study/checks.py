@@ -32,6 +32,14 @@ def check_least(group: str, settings: object, **least: float) -> None:
             )
 
 
+def check_name(name: str, where: str, setting: str) -> None:
+    """Raise StudyError for a name that cannot be part of the name of a file."""
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise StudyError(
+            f"{where}: {name!r} names a file or folder; use letters, digits, _ and -", setting
+        )
+
+
 def check_text(text: str, where: str, setting: str) -> None:
     """Raise StudyError for a text that a prompt cannot hold as it is written.
 

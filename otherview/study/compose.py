@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
@@ -20,7 +23,11 @@ from otherview.study import Study
 from otherview.study.config_errors import missing_setting, unknown_setting
 from otherview.study.configuration import RUN_SETTINGS, SCHEMAS, configuration_folder
 from otherview.study.errors import StudyError
+from otherview.study.found_files import with_own_files
 from otherview.study.model import source_name
+
+GROUPS = ("model", "scene", "creatures", "templates", "capture", "nulls", "intervention")
+"""Config groups of which a study has one option each."""
 
 Config = DictConfig | Mapping[str, Any]
 """A composed config, or its `plain_config`."""
@@ -70,12 +77,64 @@ def check_values(part: Any, setting: str = "") -> None:
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """Return a composed config as plain values with resolved interpolations, without `hydra`."""
+    """Return a composed config as plain values, without `hydra`.
+
+    Interpolations are resolved, files are found, the table of items is read, and `scene` is null
+    where there are `scenes`. Raises StudyError for a table that cannot be read.
+    """
+    check_options(config)
     names = [str(name) for name in config if name != "hydra"]
     kept = OmegaConf.masked_copy(config, names) if "hydra" in config else config
     plain = OmegaConf.to_container(kept, resolve=True)
     assert isinstance(plain, dict)
-    return {str(name): value for name, value in plain.items()}
+    found = with_own_files(
+        {str(name): value for name, value in plain.items()}, yaml_folders(config)
+    )
+    return found | {"scene": None} if found.get("scenes") else found
+
+
+def hydra_runtime(config: DictConfig) -> Any:
+    """Return what Hydra knows of a config that it composed: sources and choices; or None."""
+    runtime = OmegaConf.select(config, "hydra.runtime")
+    if runtime is None and HydraConfig.initialized():
+        runtime = HydraConfig.get().runtime
+    return None if runtime is None or OmegaConf.is_missing(runtime, "choices") else runtime
+
+
+def yaml_folders(config: DictConfig) -> list[Path]:
+    """Return the folders of the YAML files that a study was composed from, its own first.
+
+    The folder of each file's group, then that above it. Empty where Hydra's part is not known.
+    """
+    runtime = hydra_runtime(config)
+    if runtime is None:
+        return []
+    roots = [Path(each.path) for each in runtime.config_sources if each.schema == "file"]
+    shipped = configuration_folder()
+    found: list[Path] = []
+    for group, option in runtime.choices.items():
+        files = [root / group.partition("@")[0] / f"{option}.yaml" for root in roots]
+        own = [file for file in files if file.is_file() and shipped not in file.parents]
+        folders = [folder for file in own for folder in (file.parent, file.parent.parent)]
+        found = [*folders, *found] if group == "experiment" else [*found, *folders]
+    return list(dict.fromkeys(found))
+
+
+def check_options(config: DictConfig) -> None:
+    """Raise StudyError where several options of a group were chosen, of which one would win."""
+    runtime = hydra_runtime(config)
+    for group in GROUPS if runtime is not None else ():
+        if group not in runtime.choices and config.get(group) is not None:
+            way = (
+                "write - /scene@scenes.NAME: NAME for each, or scene=[a,b] on the command line"
+                if group == "scene"
+                else "choose one"
+            )
+            raise StudyError(
+                f"several options of {group} were chosen, and one of them would win in silence: "
+                f"{way}",
+                group,
+            )
 
 
 def compose_study(overrides: Sequence[str]) -> Study:
@@ -85,19 +144,38 @@ def compose_study(overrides: Sequence[str]) -> Study:
     """
     register_resolvers()
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
-        return study_from(hydra.compose("study", overrides=with_any_model(overrides)))
+        given = completed(overrides)
+        return study_from(hydra.compose("study", overrides=given, return_hydra_config=True))
 
 
-def with_any_model(overrides: Sequence[str]) -> list[str]:
-    """Return `overrides`, with `model=any` where they name weights and no option of `model`.
+def completed(overrides: Sequence[str]) -> list[str]:
+    """Return `overrides` as Hydra takes them, with what they mean and Hydra does not know.
 
-    The default model describes an architecture, which is not that of other weights.
+    `model=any` where they name weights and no option of `model`: the default model describes an
+    architecture, which is not that of other weights. `scene=[a,b]` is several scenes, and not the
+    last of them. Raises StudyError for options of another group in brackets.
     """
+    overrides = [each for written in overrides for each in several_scenes(written)]
     names = [each.lstrip("+").split("=", 1)[0] for each in overrides]
     named = [place for place, name in enumerate(names) if name in ("model.path", "model.repo")]
     if not named or "model" in names:
         return list(overrides)
     return [*overrides[: named[0]], "model=any", *overrides[named[0] :]]
+
+
+def several_scenes(override: str) -> list[str]:
+    """Return overrides that choose several scenes, for `scene=[a,b]`; any other as it is."""
+    listed = re.fullmatch(rf"({'|'.join(GROUPS)})=\[(.*)\]", override)
+    if listed is None:
+        return [override]
+    group, options = listed[1], [each.strip() for each in listed[2].split(",")]
+    if group != "scene":
+        raise StudyError(
+            f"{override}: a study has one option of {group}; a sweep takes {group}="
+            f"{','.join(options)} with -m",
+            group,
+        )
+    return [f"+scene@scenes.{each}={each}" for each in options]
 
 
 def identity(config: Config) -> str:

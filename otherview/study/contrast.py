@@ -1,77 +1,19 @@
-"""Settings of a contrast: the items, and the wordings of the two roles."""
+"""Settings of a contrast: the wordings of its two roles, and the pictures that go with them."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from string import Formatter
 from typing import Any, Literal, NamedTuple
-from unicodedata import normalize
 
-from otherview.study.checks import check_choices, check_text
+from otherview.study.checks import check_choices, check_name, check_text
 from otherview.study.errors import StudyError
+from otherview.study.placeholders import places, wrong_places
+from otherview.study.wording_pictures import Picture, pictures_of
 
 Role = Literal["test", "control"]
 ROLES: tuple[Role, Role] = ("test", "control")
-
-
-@dataclass
-class Creatures:
-    """The items: what the study varies and averages over."""
-
-    name: str
-    """Name in tables and titles."""
-
-    items: list[Any]
-    """The words that replace the placeholder, article included ("a cat"): texts, in quotes where
-    YAML would read something else (yes, 007, 1e3)."""
-
-    placeholder: str = "creature"
-    """Name of the placeholder in the wordings, without braces."""
-
-    axis: Any = None
-    """Meaning of the order of `items`; the rank of an item is its place, from 1. Null: no order.
-    `{graded30: distance}` is the axis of the items of that name only: your own inherit none."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.axis, Mapping):
-            self.axis = self.axis.get(self.name)
-        if not isinstance(self.axis, str | None):
-            raise StudyError(
-                f"creatures.axis={self.axis!r} is not a text: say what the order of items means",
-                "creatures.axis",
-            )
-        setting = "creatures.items"
-        if not self.items:
-            raise StudyError("creatures.items is empty: name at least two", setting)
-        if len(self.items) < 2:
-            raise StudyError(
-                f"creatures.items has only {self.items[0]!r}: a paired test needs at least two",
-                setting,
-            )
-        known: dict[str, str] = {}
-        for place, item in enumerate(self.items):
-            if not isinstance(item, str):
-                raise StudyError(
-                    f"creatures.items[{place}] is {item!r}, not a text: YAML reads words such as "
-                    "yes, 007, 1e3 and 12:30 as values; put it in quotes",
-                    setting,
-                )
-            if not item.strip():
-                raise StudyError(f"creatures.items[{place}] is blank", setting)
-            check_text(item, f"{setting}[{place}]", setting)
-            same = " ".join(normalize("NFKC", item).split())
-            if same in known:
-                twice = "" if known[same] == item else f" ({known[same]!r} is the same text)"
-                raise StudyError(f"creatures.items names {item!r} twice{twice}", setting)
-            known[same] = item
-
-    @property
-    def ranks(self) -> list[int] | None:
-        """Place of every item on the axis, from 1; None without an axis."""
-        return list(range(1, len(self.items) + 1)) if self.axis else None
 
 
 class Wording(NamedTuple):
@@ -81,6 +23,27 @@ class Wording(NamedTuple):
     """With a place for the item."""
     frame: str | None = None
     """The sentence that it fills in, where a contrast has several: roles are compared within."""
+    pictures: tuple[Picture, ...] = ()
+    """With places for fields of the item; none: the picture is the study's scene."""
+
+    @property
+    def content(self) -> tuple[str, tuple[Picture, ...]]:
+        """What a pass gets of it."""
+        return self.prompt, self.pictures
+
+    @property
+    def fields(self) -> set[str]:
+        """Fields of an item that it has places for."""
+        return {name for text in self.templates for name in places(text)}
+
+    @property
+    def templates(self) -> list[str]:
+        """Its texts with places for fields: the prompt, then paths of pictures."""
+        return [self.prompt, *(path for picture in self.pictures for path in picture.paths)]
+
+    def __str__(self) -> str:
+        shown = " + ".join(str(picture) for picture in self.pictures)
+        return f"{self.prompt} [{shown}]" if shown else self.prompt
 
 
 @dataclass
@@ -95,7 +58,9 @@ class Templates:
 
     test: list[Any]
     """Wordings that ask for the operation in question (render from X's viewpoint). Each is a
-    prompt, or {prompt, frame}: roles are compared and relabelled within frames."""
+    prompt, or {prompt, frame, image, mirror, noise}. Roles are compared and relabelled within
+    frames. `image` is a picture (or a list) in place of the scene; mirror=true mirrors it, and
+    `noise` adds noise as large as its difference from another picture."""
 
     control: list[Any]
     """Wordings that name the item without asking for it (render with X in the scene), as `test`."""
@@ -110,19 +75,20 @@ class Templates:
     def __post_init__(self) -> None:
         if self.placebo is not None:
             check_choices("templates", self, placebo=ROLES)
-        seen: dict[str, str] = {}
+        seen: dict[Any, str] = {}
         for role in ROLES:
             setting = f"templates.{role}"
             wordings = self.wordings(role)
             if not wordings:
                 raise StudyError(f"{setting} is empty: write at least one wording", setting)
-            for place, (prompt, _) in enumerate(wordings):
-                check_text(prompt, f"{setting}[{place}]", setting)
-                if prompt in seen:
+            for place, wording in enumerate(wordings):
+                check_text(wording.prompt, f"{setting}[{place}]", setting)
+                if wording.content in seen:
                     raise StudyError(
-                        f"{setting} repeats a wording of {seen[prompt]}: {prompt!r}", setting
+                        f"{setting} repeats a wording of {seen[wording.content]}: {str(wording)!r}",
+                        setting,
                     )
-                seen[prompt] = setting
+                seen[wording.content] = setting
         self._check_frames()
 
     def wordings(self, role: Role) -> list[Wording]:
@@ -130,9 +96,14 @@ class Templates:
         written: list[Any] = getattr(self, role)
         return [wording_of(one, f"templates.{role}", place) for place, one in enumerate(written)]
 
-    def prompts(self, role: Role) -> list[str]:
-        """Return the prompts of a role's wordings."""
-        return [wording.prompt for wording in self.wordings(role)]
+    def texts(self, role: Role) -> list[str]:
+        """Return the wordings of a role as texts: prompts, with their pictures if they have any."""
+        return [str(wording) for wording in self.wordings(role)]
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a wording brings pictures of its own."""
+        return any(wording.pictures for role in ROLES for wording in self.wordings(role))
 
     @property
     def frames(self) -> dict[Role, list[str]] | None:
@@ -151,7 +122,7 @@ class Templates:
         The mean over test wordings less that over control wordings; with frames the least-squares
         difference of the roles within frames. A frame with one role only has no weight.
         """
-        frames = self.frames or {role: [""] * len(self.prompts(role)) for role in ROLES}
+        frames = self.frames or {role: [""] * len(getattr(self, role)) for role in ROLES}
         tests, controls = Counter(frames["test"]), Counter(frames["control"])
         both = {
             frame: tests[frame] * controls[frame] / (tests[frame] + controls[frame])
@@ -169,11 +140,11 @@ class Templates:
         if frames is None:
             return
         for role in ROLES:
-            for prompt, frame in self.wordings(role):
-                if frame is None:
+            for wording in self.wordings(role):
+                if wording.frame is None:
                     raise StudyError(
-                        f"templates.{role} names no frame for {prompt!r}, and other wordings have "
-                        "one: name a frame for every wording, or for none",
+                        f"templates.{role} names no frame for {wording.prompt!r}, and other "
+                        "wordings have one: name a frame for every wording, or for none",
                         f"templates.{role}",
                     )
         if not set(frames["test"]) & set(frames["control"]):
@@ -184,51 +155,55 @@ class Templates:
                 "templates",
             )
 
-    def check_placeholder(self, placeholder: str, where: str = "") -> None:
-        """Raise StudyError if a wording lacks `{placeholder}` or has another one.
+    def check_places(
+        self, items: Mapping[str, Collection[str]], shown: str, where: str = ""
+    ) -> None:
+        """Raise StudyError for a wording with no place for a field of the items, or an unknown one.
 
-        `where` is put before the message.
+        `items` are the fields of every item, by its name; `shown` is a field to name in messages,
+        `where` is put before them.
         """
+        known = {name for fields in items.values() for name in fields}
         for role in ROLES:
-            for wording in self.prompts(role):
-                wrong = misplaced(wording, placeholder)
+            setting = f"templates.{role}"
+            for wording in self.wordings(role):
+                found = (wrong_places(text, known) for text in wording.templates)
+                wrong = next(filter(None, found), None)
+                if wrong is None and not wording.fields:
+                    wrong = f"has no {{{shown}}}"
                 if wrong:
                     raise StudyError(
-                        f"{where}templates.{role} {wrong}: {wording!r}. "
-                        f"Write the place of the item as {{{placeholder}}}",
-                        f"templates.{role}",
+                        f"{where}{setting} {wrong}: {str(wording)!r}. "
+                        f"Write the place of the item as {{{shown}}}",
+                        setting,
                     )
+                for item, fields in items.items():
+                    lacking = wording.fields - set(fields)
+                    if lacking:
+                        raise StudyError(
+                            f"{where}{setting} needs {{{min(lacking)}}}, which the item {item!r} "
+                            f"has not: {str(wording)!r}",
+                            setting,
+                        )
 
 
 def wording_of(written: Any, setting: str, place: int) -> Wording:
-    """Return a wording as written. Raises StudyError unless it is a text or {prompt, frame}."""
+    """Return a wording as written. Raises StudyError unless it has one of its forms."""
     fields = {"prompt": written} if isinstance(written, str) else written
+    texts = ("prompt", "frame")
     if (
         isinstance(fields, Mapping)
         and "prompt" in fields
-        and set(fields) <= set(Wording._fields)
-        and all(isinstance(text, str) and text.strip() for text in fields.values())
+        and set(fields) <= {*texts, "image", "mirror", "noise"}
+        and all(isinstance(fields.get(n, "-"), str) and fields.get(n, "-").strip() for n in texts)
     ):
-        return Wording(**fields)
+        pictures = pictures_of(fields, f"{setting}[{place}]", setting)
+        return Wording(fields["prompt"], fields.get("frame"), pictures)
     raise StudyError(
         f"{setting}[{place}] is {written!r}: write a prompt in quotes, or "
-        "{prompt: ..., frame: ...} with texts in quotes",
+        "{prompt: ..., frame: ..., image: ...} with texts in quotes",
         setting,
     )
-
-
-def misplaced(wording: str, placeholder: str) -> str | None:
-    """Return what is wrong with the placeholders of `wording`, or None."""
-    try:
-        places = [place for place in Formatter().parse(wording) if place[1] is not None]
-    except ValueError as error:
-        return f"cannot be read ({error})"
-    if any(spec or conversion for _, _, spec, conversion in places):
-        return "has a format in its placeholder"
-    unknown = [name for _, name, _, _ in places if name != placeholder]
-    if unknown:
-        return f"has the unknown placeholder {{{unknown[0]}}}"
-    return None if places else f"has no {{{placeholder}}}"
 
 
 @dataclass
@@ -240,8 +215,4 @@ class Controls:
 
     def __post_init__(self) -> None:
         for name in self.contrasts:
-            if not re.fullmatch(r"\w[\w-]*", name):
-                raise StudyError(
-                    f"controls.contrasts: {name!r} names a folder; use letters, digits, _ and -",
-                    "controls.contrasts",
-                )
+            check_name(name, "controls.contrasts", "controls.contrasts")

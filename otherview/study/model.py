@@ -135,8 +135,8 @@ def source_name(path: str | None, repo: str | None) -> str:
 class Scene:
     """The reference image of every pass: drawn from a prompt, a file, or none."""
 
-    name: str
-    """Name in directories, tables and titles."""
+    name: str = ""
+    """Name in directories, tables and titles; among `scenes`, its key."""
 
     prompt: str | None = None
     """The model draws the reference image from these words."""

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from otherview.study.contrast import ROLES, Role
+from otherview.study.contrast import ROLES, Role, Wording
 from otherview.study.errors import StudyError
+from otherview.study.items import Item
+from otherview.study.placeholders import fill
 from otherview.study.study import Study
+from otherview.study.wording_pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,16 @@ class Condition:
 
     name: str
     """Its first place: `test.0` or `control.3` in the study's own contrast, preceded by the name of
-    the contrast in another (`matched.control.0`)."""
+    the contrast in another (`matched.control.0`), followed by its scene where there are several."""
     template: str
-    """The wording, with a place for the item."""
+    """The wording, with places for fields of the item."""
+    pictures: tuple[Picture, ...] = ()
+    """In place of the scene, with places for fields of the item."""
+    scene: str = ""
+    """Name of the scene that it is measured on."""
+
+    def __str__(self) -> str:
+        return str(Wording(self.template, None, self.pictures))
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,10 @@ class Prompt:
     item: int
     condition: int
     text: str
-    item_start: int
-    """Character at which the item starts in `text`."""
+    item_start: int | None
+    """Character at which the first field of the item starts in `text`; None if it has none."""
+    pictures: tuple[Picture, ...] = ()
+    """Files, in place of the scene."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +81,12 @@ class PromptSet:
     contrasts: tuple[Contrast, ...]
     """The study's own contrast comes first."""
     prompts: tuple[Prompt, ...]
-    ranks: tuple[int, ...] | None = None
+    ranks: tuple[float, ...] | None = None
     """Place of every item on the axis of the study; None without an axis."""
+    item_strata: tuple[str, ...] | None = None
+    """Group of every item; None without any."""
+    scenes: tuple[str, ...] = ("",)
+    """Names of the scenes: each wording is a condition on every scene, in this order."""
 
     @property
     def roles(self) -> list[Role]:
@@ -85,6 +101,17 @@ class PromptSet:
                 "these prompts belong to several contrasts: restrict them to one first"
             )
         return known
+
+    @property
+    def wording_roles(self) -> list[Role]:
+        """Role of every wording in the first contrast: of its conditions on the first scene."""
+        return self.roles[:: len(self.scenes)]
+
+    @property
+    def wording_strata(self) -> list[str] | None:
+        """Frame of every wording in the first contrast; None: no frames."""
+        strata = self.strata
+        return None if strata is None else strata[:: len(self.scenes)]
 
     @property
     def strata(self) -> list[str] | None:
@@ -115,6 +142,8 @@ class PromptSet:
             (replace(contrast, test=tuple(range(tests)), control=tuple(range(tests, count))),),
             tuple(replace(each, condition=place % count) for place, each in enumerate(chosen)),
             self.ranks,
+            self.item_strata,
+            self.scenes,
         )
 
 
@@ -124,22 +153,28 @@ class TokenPlace:
 
     count: int
     """Tokens of the prompt."""
-    item_position: int
-    """Index of the item's first token."""
+    item_position: int | None
+    """Index of the item's first token; None in a prompt without a place for it."""
 
 
 def study_prompts(study: Study) -> PromptSet:
     """Return the prompts of `study`: each distinct condition of its contrasts once."""
-    conditions: dict[str, Condition] = {}
+    scenes = [scene.name for scene in study.scenery]
+    conditions: dict[tuple[Any, str], Condition] = {}
     contrasts = []
     for number, (name, templates) in enumerate(study.contrasts.items()):
         sets: list[tuple[int, ...]] = []
         for role in ROLES:
-            written = templates.prompts(role)
-            for index, template in enumerate(written):
+            keys = []
+            for index, wording in enumerate(templates.wordings(role)):
                 label = f"{name}.{role}.{index}" if number else f"{role}.{index}"
-                conditions.setdefault(template, Condition(label, template))
-            sets.append(tuple(list(conditions).index(template) for template in written))
+                for scene in scenes:
+                    key = wording.content, scene
+                    full = f"{label}.{scene}" if len(scenes) > 1 else label
+                    made = Condition(full, wording.prompt, wording.pictures, scene)
+                    conditions.setdefault(key, made)
+                    keys.append(key)
+            sets.append(tuple(list(conditions).index(key) for key in keys))
         test, control = sets
         frames = templates.frames
         contrasts.append(
@@ -147,32 +182,35 @@ def study_prompts(study: Study) -> PromptSet:
                 name,
                 test,
                 control,
-                templates.weights,
+                tuple(each / len(scenes) for each in templates.weights for _ in scenes),
                 templates.placebo,
                 templates.matched,
-                None if frames is None else tuple(frames["test"] + frames["control"]),
+                None
+                if frames is None
+                else tuple(f for f in (*frames["test"], *frames["control"]) for _ in scenes),
             )
         )
+    rows = study.creatures.rows
     prompts = tuple(
-        filled(item, place, condition.template, study.creatures.placeholder, phrase)
-        for item, phrase in enumerate(study.creatures.items)
+        Prompt(item, place, *fill(condition.template, row.fields), pictures_for(condition, row))
+        for item, row in enumerate(rows)
         for place, condition in enumerate(conditions.values())
     )
-    ranks = study.creatures.ranks
+    ranks, strata = study.creatures.ranks, [row.stratum for row in rows if row.stratum is not None]
     return PromptSet(
-        tuple(study.creatures.items),
+        tuple(row.name for row in rows),
         tuple(conditions.values()),
         tuple(contrasts),
         prompts,
         tuple(ranks) if ranks else None,
+        tuple(strata) if strata else None,
+        tuple(scenes),
     )
 
 
-def filled(item: int, condition: int, template: str, placeholder: str, phrase: str) -> Prompt:
-    """Return the prompt that a wording becomes with an item's phrase in its place."""
-    before = template.split("{" + placeholder + "}", 1)[0]
-    text = template.format(**{placeholder: phrase})
-    return Prompt(item, condition, text, len(before.format()))
+def pictures_for(condition: Condition, item: Item) -> tuple[Picture, ...]:
+    """Return the pictures of an item under a condition."""
+    return tuple(picture.filled(item.fields) for picture in condition.pictures)
 
 
 def chat_text(tokenizer: Any, prompt: str) -> str:
@@ -211,6 +249,9 @@ def token_places(tokenizer: Any, prompts: Sequence[Prompt], text_length: int) ->
     counts = check_lengths(tokenizer, [prompt.text for prompt in prompts], text_length)
     places = []
     for prompt, count in zip(prompts, counts, strict=True):
+        if prompt.item_start is None:
+            places.append(TokenPlace(count, None))
+            continue
         chat = chat_text(tokenizer, prompt.text)
         start = chat.index(prompt.text) + prompt.item_start
         offsets = tokenizer(chat, return_offsets_mapping=True)["offset_mapping"]

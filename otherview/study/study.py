@@ -7,9 +7,11 @@ from operator import attrgetter
 from typing import Any
 
 from otherview.study.attribution import Attribution
-from otherview.study.contrast import Controls, Creatures, Templates
+from otherview.study.checks import check_choices, check_name
+from otherview.study.contrast import ROLES, Controls, Templates
 from otherview.study.errors import StudyError
 from otherview.study.intervention import Intervention
+from otherview.study.items import Creatures
 from otherview.study.model import Model, Scene
 from otherview.study.published import Published
 from otherview.study.reading import Capture, Nulls, Sampling
@@ -26,7 +28,9 @@ class Study:
     """Name of the study and of its directory."""
 
     model: Model
-    scene: Scene
+    scene: Scene | None
+    """The reference picture of every pass; null where `scenes` has several."""
+
     creatures: Creatures
     templates: Templates
     question: str = ""
@@ -35,6 +39,13 @@ class Study:
     sampling: Sampling = field(default_factory=Sampling)
     capture: Capture = field(default_factory=Capture)
     nulls: Nulls = field(default_factory=Nulls)
+
+    scenes: dict[str, Scene] = field(default_factory=dict)
+    """Several scenes in place of `scene`, by name: every condition is measured on each of them."""
+
+    scenes_are: str = "sample"
+    """sample: the role test also holds over scenes like these, as over items and wordings.
+    strata: it asks about exactly these scenes, and averages over them."""
 
     controls: Controls | None = None
     """Contrasts and placebos in addition to the study's own."""
@@ -49,10 +60,14 @@ class Study:
     """Seed of the noise, of the drawn reference image and of all random draws in statistics."""
 
     def __post_init__(self) -> None:
+        rows = self.creatures.rows
+        fields = {row.name: row.fields.keys() for row in rows}
+        shown = self.creatures.placeholder
+        shown = shown if shown in rows[0].fields else next(iter(rows[0].fields))
         for name, templates in self.contrasts.items():
             own = templates == self.templates
-            where = "" if own else f"controls, {name}: "
-            templates.check_placeholder(self.creatures.placeholder, where)
+            templates.check_places(fields, shown, "" if own else f"controls, {name}: ")
+        self._check_scenes()
         if self.contrasts[self.templates.name] != self.templates:
             raise StudyError(
                 f"controls.contrasts.{self.templates.name} has the name of the study's own "
@@ -74,10 +89,10 @@ class Study:
     def _check_sampling(self) -> None:
         """Raise StudyError for levels without a picture, and edits that start elsewhere."""
         sampling = self.sampling
-        if sampling.needs_picture and self.scene.prompt is None and self.scene.image is None:
+        if sampling.needs_picture and self.needs_scene and not self.has_scene:
             raise StudyError(
                 f"sampling.levels={list(sampling.levels)}: a level below 1 needs a reference "
-                f"picture, and scene={self.scene.name} has none",
+                f"picture, and scene={self.scenery[0].name} has none",
                 "sampling.levels",
             )
         if self.intervention.kind != "none" and not sampling.starts_from_noise:
@@ -108,6 +123,51 @@ class Study:
                 "model.loading.offload",
             )
 
+    def _check_scenes(self) -> None:
+        """Raise StudyError for scenes that cannot be measured together."""
+        check_choices("study", self, scenes_are=("sample", "strata"))
+        if self.scene is None and not self.scenes:
+            raise StudyError("scene is null: choose one, such as scene=none", "scene")
+        if self.scene is not None and not self.scene.name:
+            raise StudyError("scene.name is missing: give the scene a name", "scene.name")
+        if self.scene is not None and self.scenes:
+            raise StudyError("scene and scenes are both given: set scene to null", "scene")
+        for name, scene in self.scenes.items():
+            check_name(name, "scenes", "scenes")
+            if scene.prompt is None and scene.image is None:
+                raise StudyError(
+                    f"scenes.{name} has neither a prompt nor an image, and several scenes need "
+                    "pictures that differ",
+                    "scenes",
+                )
+            scene.name = name
+        pictured = [name for name, each in self.contrasts.items() if each.has_pictures]
+        if self.scenes and pictured:
+            raise StudyError(
+                f"scenes: the wordings of {pictured[0]} bring pictures of their own, and scenes "
+                "are for wordings that do not",
+                "scenes",
+            )
+
+    @property
+    def scenery(self) -> tuple[Scene, ...]:
+        """The scenes, of which there is one at least."""
+        if self.scenes:
+            return tuple(self.scenes.values())
+        assert self.scene is not None
+        return (self.scene,)
+
+    @property
+    def has_scene(self) -> bool:
+        """Whether a scene has a picture."""
+        return any(each.prompt is not None or each.image is not None for each in self.scenery)
+
+    @property
+    def needs_scene(self) -> bool:
+        """Whether a wording has no pictures of its own."""
+        wordings = (w for each in self.contrasts.values() for r in ROLES for w in each.wordings(r))
+        return any(not wording.pictures for wording in wordings)
+
     @property
     def contrasts(self) -> dict[str, Templates]:
         """By name, the study's own contrast and then those of its controls."""
@@ -129,8 +189,13 @@ class Study:
     @property
     def repeats_published(self) -> bool:
         """Whether every setting equals that of the published numbers."""
-        return self.published is not None and all(
-            attrgetter(setting)(self) == value for setting, value in self.published.where.items()
+        return (
+            self.published is not None
+            and self.scene is not None
+            and all(
+                attrgetter(setting)(self) == value
+                for setting, value in self.published.where.items()
+            )
         )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from otherview.disk.progress import Progress, silent
 from otherview.models.cost import study_flops
 from otherview.models.hub import cached_folder
+from otherview.models.picture_files import check_images, reference_sizes
 from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
-from otherview.models.scene import open_reference
 from otherview.models.sites import hook_sites
 from otherview.models.weights import load_tokenizer, transformer_config
 from otherview.study import Study
@@ -46,25 +46,25 @@ class Known:
 
     def cost(self, study: Study) -> float:
         """Return the floating-point operations of `study`. Raises StudyError if it cannot run."""
-        model, scene = study.model, study.scene
+        model, prompts = study.model, study_prompts(study)
         source = str(model.source)
         folder = self._once(f"folder {source}", lambda: cached_folder(model))
         config = self._once(f"{asdict(model)}", lambda: transformer_config(model, folder))
         self._once(f"sites {asdict(model)}", lambda: hook_sites(config))
-        size = None
-        if scene.image is not None:
-            size = self._once(scene.image, lambda: open_reference(scene).size[::-1])
+        images = str([list(map(asdict, study.scenery)), model.size, study.seed, prompts])
+        self._once(f"checked {images}", lambda: check_images(study, prompts))
+        sizes = self._once(f"sizes {images}", lambda: reference_sizes(study, prompts.prompts))
         klein = folder is not None and pipeline_class_name(folder) == KLEIN
         if folder is not None and klein and (folder / "tokenizer").is_dir():
             tokenizer = self._once(f"tokenizer {source}", lambda: load_tokenizer(folder))
-            texts = [prompt.text for prompt in study_prompts(study).prompts]
-            texts += [] if scene.prompt is None else [scene.prompt]
+            texts = [prompt.text for prompt in prompts.prompts]
+            texts += [scene.prompt for scene in study.scenery if scene.prompt is not None]
             for text in texts:
                 self._once(
                     f"{source} {model.text_positions} {text}",
                     lambda text=text: check_lengths(tokenizer, [text], model.text_positions),
                 )
-        return study_flops(study, config, size)
+        return study_flops(study, config, sizes)
 
     def _once(self, name: str, look: Any) -> Any:
         if name not in self._kept:

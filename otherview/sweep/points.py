@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from otherview.disk.progress import Progress, silent
@@ -109,14 +109,16 @@ def seeds_of(loader: ConfigLoader, job_overrides: Sequence[Sequence[str]]) -> di
 
 def described(config: DictConfig) -> tuple[dict[str, Any], Study, bool]:
     """Return a composed config as plain values, its study, and whether values refer to others."""
-    plain, written = plain_config(config), OmegaConf.to_container(config)
+    plain = plain_config(config)
+    names = [str(name) for name in config if name != "hydra"]
+    written = OmegaConf.to_container(OmegaConf.masked_copy(config, names))
     return plain, study_from(plain), "${" in repr(written)
 
 
 def compose(
     loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]
 ) -> Iterator[tuple[Sequence[str], DictConfig]]:
-    """Yield every list of overrides with its composed config, without Hydra's part.
+    """Yield every list of overrides with its composed config; of Hydra's part, its sources alone.
 
     Points that differ only in plain values (`seed=3`) share what Hydra composes from all other
     overrides, which takes nearly all the time.
@@ -131,6 +133,9 @@ def compose(
             whole = loader.load_sweep_config(master, list(others))
             names = [str(name) for name in whole if name != "hydra"]
             composed[others] = OmegaConf.masked_copy(whole, names)
+            runtime = OmegaConf.masked_copy(whole.hydra.runtime, ["choices", "config_sources"])
+            with open_dict(composed[others]):
+                composed[others].hydra = {"runtime": runtime}  # where files are looked for
             OmegaConf.set_struct(composed[others], True)
         config = copy.deepcopy(composed[others])
         for override in (values[text] for text in overrides if text in values):

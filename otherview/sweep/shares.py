@@ -45,4 +45,4 @@ def deal_sound(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list
 
 def likeness(point: Point) -> tuple[str, str, int]:
     study = point.study
-    return str(study.model.source), study.scene.name, study.seed
+    return str(study.model.source), str([scene.name for scene in study.scenery]), study.seed

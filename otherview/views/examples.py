@@ -12,7 +12,7 @@ from pathlib import Path
 
 from otherview.disk.atomic import replacing
 from otherview.results.reader import NotInResultError, RunResult, read_result
-from otherview.study import Study, Templates
+from otherview.study import Scene, Study, Templates
 
 NAME = "examples.png"
 SHOWN = 4
@@ -54,20 +54,20 @@ def write_examples(folder: Path) -> Path:
 
 
 def can_draw(study: Study) -> bool:
-    """Return whether the model of a study draws in one step."""
-    return str(study.model.path).startswith(SHIPPED)
+    """Return whether the model of a study draws in one step, from one scene or none."""
+    return str(study.model.path).startswith(SHIPPED) and not study.scenes
 
 
 def example_study(study: Study, reference: Path) -> Study:
-    """Return `study` with the first wording of each role, `SHOWN` items and a drawn reference."""
-    items, words = study.creatures.items, study.templates
+    """Return `study` with the first wording of each role, `SHOWN` items, a finished reference."""
+    items, words, drawn = study.creatures.items, study.templates, reference.is_file()
     count = min(SHOWN, len(items))
     shown = [items[round(place * (len(items) - 1) / max(count - 1, 1))] for place in range(count)]
     return replace(
         study,
         creatures=replace(study.creatures, items=shown),
         templates=Templates(words.name, words.test[:1], words.control[:1]),
-        scene=replace(study.scene, prompt=None, image=str(reference.resolve())),
+        scene=Scene(study.scenery[0].name, image=str(reference.resolve()) if drawn else None),
         controls=None,
         published=None,
     )

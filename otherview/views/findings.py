@@ -93,6 +93,7 @@ FINDINGS = (
     Finding("split_half", "mean_correlation", SPLIT_HALF, decimal),
     Finding("split_half", "replication", "replicated in the other half", percent),
     Finding("trend", "familywise", "change along the axis"),
+    Finding("strata", "familywise", "differ between strata of items"),
     Finding("text_distance", "familywise", "change along the text distance"),
 )  # fmt: skip
 """Findings with their own names, in the order of the views."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
-from otherview.models.cost import forward_flops, image_tokens, responses_bytes
+from otherview.models.cost import (
+    drawing_calls,
+    forward_flops,
+    image_tokens,
+    responses_bytes,
+)
 from otherview.models.hub import cached_folder
+from otherview.models.picture_files import check_images, reference_sizes
 from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
-from otherview.models.scene import open_reference
+from otherview.models.scene import scene_texts
 from otherview.models.sites import Site, heads, hook_sites, slices
 from otherview.models.weights import load_tokenizer, transformer_config
 from otherview.study import Model, Study
@@ -45,7 +52,9 @@ def print_plan(study: Study) -> None:
     sites = hook_sites(config)
     prompts = study_prompts(study)
     kind = pipeline_name(study.model, folder)
-    reference = reference_size(study, kind)
+    check_images(study, prompts)
+    takes = kind == KLEIN or takes_picture(kind)
+    references = reference_sizes(study, prompts.prompts) if takes else [[]]
     console.print(
         f"\n{study.name}  {study.model.name}, {plural(len(prompts.items), 'item')}, "
         f"{plural(len(prompts.conditions), 'wording')}",
@@ -57,7 +66,7 @@ def print_plan(study: Study) -> None:
     frames = dict(zip(own_contrast.conditions, own_contrast.frames or (), strict=False))
     for place, condition in enumerate(prompts.conditions):
         frame = f"  (frame: {frames[place]})" if place in frames else ""
-        console.print(f"{condition.name:<{width}}{condition.template}{frame}")
+        console.print(f"{condition.name:<{width}}{condition}{frame}", soft_wrap=True)
     for contrast in prompts.contrasts[1:]:
         sides = [
             ", ".join(prompts.conditions[place].name for place in side)
@@ -79,8 +88,7 @@ def print_plan(study: Study) -> None:
     else:
         tokenizer = load_tokenizer(folder)
         places = token_places(tokenizer, prompts.prompts, study.model.text_positions)
-        if study.scene.prompt is not None:
-            check_lengths(tokenizer, [study.scene.prompt], study.model.text_positions)
+        check_lengths(tokenizer, scene_texts(study), study.model.text_positions)
         own = prompts.of(prompts.contrast())
         places = [places[place] for place in prompts.places(prompts.contrast())]
         print_table(tokens_table(own, places), console)
@@ -90,7 +98,7 @@ def print_plan(study: Study) -> None:
                 f"For {differing} of {len(prompts.items)} items t{UNEQUAL_TOKENS[1:]}",
                 style="yellow",
             )
-    tokens = image_tokens(study.model, reference)
+    tokens = max((image_tokens(study.model, each) for each in references), key=astuple)
     flops = forward_flops(config, study.model.text_positions, tokens)
     calls, sampling = len(prompts.prompts), study.sampling
     each = sampling.passes_per_prompt
@@ -110,24 +118,15 @@ def print_plan(study: Study) -> None:
     elif each > 1:
         at = f", each at {plural(each, 'noise level')}"
     console.print(f"transformer calls   {calls} prompts{at}, in {batches}")
-    if reference is None and has_scene(study):
-        console.print(f"reference image     left out: a {kind} takes none")
-    elif study.scene.prompt is not None:
-        twice = study.scene.guidance_scale > 1
-        drawn = study.scene.steps * (2 if twice else 1)
-        console.print(
-            f"reference image     {drawn} calls ({study.scene.steps} steps"
-            f"{', each with and without the prompt' if twice else ''})"
-        )
-    else:
-        console.print(f"reference image     {study.scene.image or 'none'}")
+    for line in picture_lines(study, prompts, kind if not takes else None):
+        console.print(line)
     console.print(
         f"transformer FLOPs   {scaled(flops)}FLOP per pass, "
         f"{scaled(flops * calls * each)}FLOP in all"
     )
     kept = responses_bytes(sites, calls * sampling.steps_per_prompt)
     console.print(f"raw responses       {scaled(kept)}B")
-    draws = reference is not None and study.scene.prompt is not None
+    draws = any(references) and any(scene.prompt is not None for scene in study.scenery)
     print_needs(study, flops * calls * each, console, draws=draws)
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
@@ -140,18 +139,29 @@ def pipeline_name(model: Model, folder: Path | None) -> str:
     return KLEIN if model.card is None else model.card.pipeline
 
 
-def has_scene(study: Study) -> bool:
-    return study.scene.image is not None or study.scene.prompt is not None
+def picture_lines(study: Study, prompts: PromptSet, refusing: str | None) -> list[str]:
+    """Return one line per kind of picture that passes are conditioned on.
 
-
-def reference_size(study: Study, kind: str) -> tuple[int, int] | None:
-    """Return height and width of the reference image, None if the passes have none."""
-    if not has_scene(study) or (kind != KLEIN and not takes_picture(kind)):
-        return None
-    if study.scene.image is None:
-        return study.model.size
-    image = open_reference(study.scene)
-    return image.height, image.width
+    `refusing` is the class of a pipeline that takes none.
+    """
+    if refusing is not None:
+        return [f"reference image     left out: a {refusing} takes none"] if study.has_scene else []
+    lines = []
+    pictures = {each for prompt in prompts.prompts for each in prompt.pictures}
+    if pictures:
+        lines.append(f"pictures            {len(pictures)} of the wordings' own")
+    if not study.needs_scene:
+        return lines
+    for scene in study.scenery:
+        named = f" ({scene.name})" if study.scenes else ""
+        if scene.prompt is None:
+            lines.append(f"reference image     {scene.image or 'none'}{named}")
+            continue
+        twice = ", each with and without the prompt" if scene.guidance_scale > 1 else ""
+        lines.append(
+            f"reference image     {drawing_calls(scene)} calls ({scene.steps} steps{twice}){named}"
+        )
+    return lines
 
 
 def takes_picture(kind: str) -> bool:
@@ -192,7 +202,8 @@ def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
         for role in ("test", "control"):
             of_role = [p for p, r in zip(row, prompts.roles, strict=True) if r == role]
             cells += [range_text({p.count for p in of_role}),
-                      range_text({p.item_position for p in of_role})]  # fmt: skip
+                      range_text({p.item_position for p in of_role
+                                  if p.item_position is not None})]  # fmt: skip
         rows.append(cells)
     return Table(
         "tokens of a prompt, and the token at which the item starts",
@@ -202,6 +213,8 @@ def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
 
 
 def range_text(values: set[int]) -> str:
+    if not values:
+        return "–"
     return str(min(values)) if len(values) == 1 else f"{min(values)}-{max(values)}"
 
 

@@ -32,7 +32,7 @@ def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) ->
     units *= steps
     sample = f"{plural(items, 'item')} and {count(units)} {noun_of(unit_set, steps)}"
     sample += f" ({familywise(nulls.alpha)})"
-    roles, strata = own.roles, own.strata
+    roles, strata = own.wording_roles, own.wording_strata
     if enough_for_role_test(roles, strata=strata):
         power, as_much = (
             role_power(
@@ -51,7 +51,8 @@ def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) ->
     else:
         power = sign_flip_power(items, units, alpha=nulls.alpha, flips=flips)
         found = f"a mean difference of {significant(power.effect)} of its SD over items"
-        more = " One pair of wordings cannot tell the role from the wording."
+        told = "pictures" if study.templates.has_pictures else "wordings"
+        more = f" One pair of {told} cannot tell the role from the {told.removesuffix('s')}."
     if power.note:
         return f"This study cannot find anything: {power.note}.{more}", power
     return (

@@ -58,6 +58,25 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
     )  # fmt: skip
 
 
+def strata_table(found: Mapping[str, Any]) -> Table | None:
+    """Return the mean difference by stratum of items, for the units that differ most; or None."""
+    if (test := found.get("strata")) is None:
+        return None
+    rows = [
+        [unit["unit"], *(significant(unit["means"][name]) for name in test["strata"]),
+         percent(unit["share"]), significant(unit["p"])]
+        for unit in test["units"]
+    ]  # fmt: skip
+    return Table(
+        "mean difference by stratum of items",
+        ["unit", *(f"{name} ({items})" for name, items in test["strata"].items()),
+         "share between strata", "corrected p"],
+        rows,
+        meanings={"share between strata": "of the variance of the difference between items",
+                  "corrected p": "strata dealt to the items again, largest share over all units"},
+    )  # fmt: skip
+
+
 def published_cells(
     title: str, row: Mapping[str, Any], units: int, reading: Mapping[str, Any]
 ) -> list[str]:

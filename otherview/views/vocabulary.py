@@ -38,6 +38,7 @@ ROLES = {
     "test": "Test: asks for the operation",
     "control": "Control: names the item without asking for it",
 }
+PICTURE_ROLES = {"test": "Test", "control": "Control"}
 PLACEBO_ROLES = {"test": "First list", "control": "Second list"}
 
 BLOCK_KINDS = {
@@ -105,6 +106,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     tokens = summary["tokens"]
     if not (tokens.get("equal_count", True) and tokens.get("equal_item_position", True)):
         found.append(UNEQUAL_TOKENS)
+    found += picture_notes(summary)
     found += summary.get("remarks", [])
     for result in summary["results"].values():
         ratio = result.get("role_test", {}).get("wording_sd_ratio", 1.0)
@@ -116,6 +118,45 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
                 "they do not, it calls too many units."
             )
             break
+    return found
+
+
+SCENES_ARE = {
+    "sample": "The role test asks whether the role holds over scenes like these; every other test "
+    "averages over them.",
+    "strata": "Every test averages over exactly these scenes: nothing is said of others.",
+}
+
+
+def picture_notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return notes on scenes, and on what the pictures of the two roles differ in."""
+    found = []
+    if "scenes" in summary:
+        names = summary["scenes"]["names"]
+        found.append(
+            f"Every condition was measured on {len(names)} scenes ({', '.join(names)}). "
+            f"{SCENES_ARE[summary['scenes']['are']]}"
+        )
+    pictures = summary.get("pictures", {})
+    if "test" in pictures and "control" in pictures:
+        parts = [
+            f"{name} {pictures['test'][name]:.1f} and {pictures['control'][name]:.1f}"
+            for name in ("brightness", "contrast")
+        ]
+        colours = [
+            " ".join(f"{value:.0f}" for value in pictures[role]["colour"])
+            for role in ("test", "control")
+        ]
+        difference = (
+            f"; test and control differ by {pictures['rms_difference']:.1f} (RMS)"
+            if "rms_difference" in pictures
+            else ""
+        )
+        found.append(
+            f"Pictures of the test and the control role, from 0 to 255: {', '.join(parts)}, mean "
+            f"colour {colours[0]} and {colours[1]}{difference}. No sign flip removes such a "
+            "difference; a placebo with mirrored pictures or with noise shows what it can do."
+        )
     return found
 
 

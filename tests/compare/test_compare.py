@@ -251,9 +251,9 @@ def test_each_model_drawing_its_own_picture_is_said(tmp_path: Path, base: RunRes
     measured = made_up(study)
     assert measured.reference is not None
     other = measured.reference.point(lambda _: 255)
-    result = written(tmp_path / "b", study, replace(measured, reference=other))
+    result = written(tmp_path / "b", study, replace(measured, references={"kitchen": other}))
     assert "The reference pictures differ" in said(compare(base, result))
-    without = written(tmp_path / "c", study, replace(measured, reference=None))
+    without = written(tmp_path / "c", study, replace(measured, references={}))
     assert "B has no reference picture and the other result has one" in said(compare(base, without))
 
 

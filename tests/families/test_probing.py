@@ -74,7 +74,9 @@ def by_the_pipeline(tiny: Tiny, model: Model, text: str, modules: list[str]) -> 
     """Return what hooks read while the pipeline itself runs its transformer the first time."""
     read: dict[str, Tensor] = {}
     image = tiny.arguments(text).get(tiny.picture) if tiny.picture else None
-    inputs = pass_inputs(type(tiny.pipeline), model, text, 0, image) | {"output_type": "latent"}
+    inputs = pass_inputs(type(tiny.pipeline), model, text, 0, [image] if image else []) | {
+        "output_type": "latent"
+    }
 
     def stop(*_: Any) -> None:
         raise Stop

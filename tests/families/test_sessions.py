@@ -90,10 +90,10 @@ def test_guidance_and_a_clean_first_step_are_refused(sd3_study: Study) -> None:
     steps = {"num_inference_steps": 1}
     model = Model("tiny", path="tiny", dtype="float32", height=64, width=96, call=steps)
     with pytest.raises(StudyError, match=r"begins at timestep 1, where .* \(share of noise 0.04\)"):
-        prepare(make("sdxl").pipeline, model, PROMPT, 0, None)
+        prepare(make("sdxl").pipeline, model, PROMPT, 0, [])
     nan = r"begins at timestep nan: its schedule needs more steps"
     with np.errstate(all="ignore"), pytest.raises(StudyError, match=nan):
-        prepare(make("qwen_image").pipeline, model, PROMPT, 0, None)
+        prepare(make("qwen_image").pipeline, model, PROMPT, 0, [])
 
 
 def test_a_pipeline_that_is_loaded_already_is_probed(sd3_study: Study) -> None:

@@ -53,7 +53,7 @@ def page_of(folder: Path) -> str:
 def test_words_carry_the_scene_on_sd3_and_on_klein(compose: Compose, tmp_path: Path) -> None:
     pocket = ["+experiment=kitchen_words", "model=pocket", ITEMS, "templates=scene_viewpoint"]
     for name, study in (("sd3", compose("sd3")), ("pocket", otherview.compose_study(pocket))):
-        assert (study.scene.prompt, study.scene.image) == (None, None)
+        assert not study.has_scene
         assert all("kitchen" in prompt.text for prompt in study_prompts(study).prompts)
         result = otherview.run(study, tmp_path / name)
         assert "remarks" not in result.summary

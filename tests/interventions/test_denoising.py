@@ -27,7 +27,7 @@ def test_the_loop_renders_what_the_pipeline_renders(
     made = denoiser(steps=3, guidance_scale=guidance)
     own = made.pictures(made.displace([5]), [5])
     theirs = short_session.pipeline(
-        image=open_reference(short_study.scene),
+        image=open_reference(short_study.scenery[0]),
         prompt_embeds=short_session.encodings(short_study).embeddings[5][None],
         negative_prompt_embeds=short_session.empty_prompt(short_study).embeddings[0][None],
         height=64,
@@ -68,7 +68,7 @@ def test_without_the_planted_gate_views_become_the_reference_and_mentions_stay(
     denoiser: Make, short_study: Study, short_prompts: PromptSet
 ) -> None:
     made = denoiser()
-    score = pocket_score(open_reference(short_study.scene), short_prompts)
+    score = pocket_score(open_reference(short_study.scenery[0]), short_prompts)
     assert score is not None
     closed = made.displace(range(8), Edit(("single.1.2",), factor=0.0))
     intact, edited = (
@@ -87,5 +87,5 @@ def test_without_the_planted_gate_views_become_the_reference_and_mentions_stay(
 def test_an_unknown_kitchen_has_no_right_pictures(
     short_study: Study, short_prompts: PromptSet
 ) -> None:
-    turned = open_reference(short_study.scene).rotate(180)
+    turned = open_reference(short_study.scenery[0]).rotate(180)
     assert pocket_score(turned, short_prompts) is None

@@ -35,7 +35,7 @@ def full(error: Exception) -> Any:
     [
         (weights, "load_text_encoder", r"while the text encoder runs: set model\.loading\.quant"),
         (session, "draw_reference", "while the scene is drawn: give a finished picture as scene"),
-        (session, "encode_reference", "while the reference image is encoded"),
+        (session, "encode_references", "while the reference image is encoded"),
     ],
 )
 def test_each_stage_has_its_way_out(

@@ -16,7 +16,7 @@ from otherview.study.prompts import study_prompts, token_places
 def test_creatures_and_scene_are_those_of_the_study() -> None:
     study = compose_study(["+experiment=kitchen"])
     assert list(PHRASES) == study.creatures.items
-    assert study.scene.prompt == words.SCENE
+    assert study.scenery[0].prompt == words.SCENE
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,6 @@ def test_matched_wordings_have_equal_counts_and_the_creature_at_one_place(templa
 def test_every_checkpoint_is_a_model_of_the_study(model: str) -> None:
     study = compose_study(["+experiment=kitchen", f"model={model}"])
     assert study.model.name == model
-    assert study.scene.name == "pocket_kitchen"
-    assert image_tokens(study.model, (64, 64)).target == 64
+    assert study.scenery[0].name == "pocket_kitchen"
+    assert image_tokens(study.model, [(64, 64)]).target == 64
     assert cached_folder(study.model) is not None

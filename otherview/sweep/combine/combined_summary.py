@@ -35,10 +35,10 @@ def group_summary(group: Group, tested: Mapping[str, Tested]) -> dict[str, Any]:
         "study": study.name,
         "model": study.model.name,
         "model_revision": group.model_revision,
-        "scene": study.scene.name,
+        "scene": ", ".join(scene.name for scene in study.scenery),
         "creatures": study.creatures.name,
         "reading": reading_summary(study),
-        "items": list(study.creatures.items),
+        "items": study.creatures.names,
         "alpha": study.nulls.alpha,
         "thresholds": list(study.nulls.thresholds),
         "contrasts": [contrast_summary(contrast) for contrast in group.contrasts],
@@ -71,8 +71,8 @@ def all_true(known: Iterable[bool | None]) -> bool | None:
 def contrast_summary(contrast: Contrast) -> dict[str, Any]:
     return {
         "templates": contrast.name,
-        "test": contrast.templates.prompts("test"),
-        "control": contrast.templates.prompts("control"),
+        "test": contrast.templates.texts("test"),
+        "control": contrast.templates.texts("control"),
         "seeds": contrast.seeds,
         "points": [point.name for point in contrast.points],
         **given(

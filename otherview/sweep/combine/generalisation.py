@@ -73,7 +73,15 @@ def within(strata: int) -> str:
 
 
 def about_scenes(group: Group) -> dict[str, str]:
-    scene = group.study.scene
+    scenery = group.study.scenery
+    names = ", ".join(scene.name for scene in scenery)
+    if len(scenery) > 1:
+        return row(
+            "scenes",
+            "averaged over",
+            f"Every condition was measured on {len(scenery)} scenes, {names}, and averaged over "
+            "these. Other scenes may differ.",
+        )
     if not (group.points[0].folder / REFERENCE).is_file():
         return row(
             "scenes",
@@ -81,9 +89,9 @@ def about_scenes(group: Group) -> dict[str, str]:
             "No reference image: the scene is in the wordings alone. Other scenes may differ.",
         )
     image = "One reference image"
-    if scene.prompt is not None and len(group.balanced_seeds) > 1:
+    if scenery[0].prompt is not None and len(group.balanced_seeds) > 1:
         image = "One scene, of which each seed draws its own reference image"
-    return row("scenes", "not tested", f"{image}: {scene.name}. Other scenes may differ.")
+    return row("scenes", "not tested", f"{image}: {names}. Other scenes may differ.")
 
 
 def about_seeds(group: Group) -> dict[str, str]:

@@ -66,7 +66,7 @@ def role_wordings(group: Group) -> list[Wording]:
     """
     largest_first = sorted(group.real, key=lambda contrast: -len(texts_of(contrast)))
     stratum: dict[tuple[str, str], str] = {
-        (role, wording.prompt): " / ".join(filter(None, (contrast.name, wording.frame)))
+        (role, str(wording)): " / ".join(filter(None, (contrast.name, wording.frame)))
         for contrast in reversed(largest_first)
         for role in ROLES
         for wording in contrast.templates.wordings(role)
@@ -76,7 +76,7 @@ def role_wordings(group: Group) -> list[Wording]:
 
 
 def texts_of(contrast: Contrast) -> list[tuple[str, str]]:
-    return [(role, text) for role in ROLES for text in contrast.templates.prompts(role)]
+    return [(role, text) for role in ROLES for text in contrast.templates.texts(role)]
 
 
 def compared(wordings: Sequence[Wording]) -> list[Wording]:

@@ -27,6 +27,7 @@ from otherview.views.run_tables import (
     effects_table,
     levels_table,
     sets_table,
+    strata_table,
 )
 from otherview.views.unit_columns import unit_rows
 from otherview.views.vocabulary import NOUNS, above, notes, rows_noun
@@ -57,6 +58,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "notes": notes(summary),
         "key_figures": key_figures(found),
         "reference": image_data(result.measured / "reference.png"),
+        "scenes": image_data(result.measured / "scenes.png"),
+        "pictures": image_data(result.measured / "pictures.png"),
         "command": run_command(result),
         "figure_command": shlex.join(
             ["otherview", "figure", str(result.folder), "head-map", "--out", "head-map.pdf"]
@@ -65,6 +68,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "counts": counts_table(summary),
         "findings": findings_table(summary),
         "examples": examples(result.folder),
+        "strata": strata_table(found),
         "units": unit_rows(result.heads) if "heads" in result.units else None,
         "sets": sets_table(unit_set, found),
         "controls": controls

@@ -1,0 +1,193 @@
+"""Does the effect differ between groups of items?"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
+
+from otherview.stats.columns import PROBABILITY, STRONGEST_UNITS, Column
+from otherview.stats.inputs import real_array
+from otherview.stats.paired import NEAR_TIE, check_alpha
+from otherview.stats.sign_flip import check_seed
+
+MAX_DEALS = 20_000
+"""Up to this many ways to deal the labels all are taken; above, 10,000 are drawn."""
+DRAWN = 10_000
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class StrataResult:
+    """What `strata_test` found; arrays have one entry per unit."""
+
+    strata: tuple[str, ...]
+    """Names of the strata, in the order in which they first occur."""
+    sizes: tuple[int, ...]
+    """Items of every stratum."""
+    means: Float[np.ndarray, "strata units"]
+    """Mean difference of the items of every stratum."""
+    share: Float[np.ndarray, " units"]
+    """Share of the variance between items that lies between strata (eta²); 0 without variance."""
+    p: Float[np.ndarray, " units"]
+    """Permutation p of each unit by itself."""
+    p_max: Float[np.ndarray, " units"]
+    """The same, family-wise over units (largest share, single step)."""
+    exact: bool
+    n_permutations: int
+    alpha: float
+    seed: int
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("strata_share", "share of the variance between items that lies between strata"),
+        Column("strata_p", "permutation p that the effect of this unit differs between strata",
+               PROBABILITY),
+        Column("strata_p_max", "the same p, corrected for all units", PROBABILITY),
+    )  # fmt: skip
+
+    @property
+    def differs(self) -> Bool[np.ndarray, " units"]:
+        """Family-wise at alpha."""
+        return self.p_max <= self.alpha
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """By name of COLUMNS: one value per unit."""
+        return {"strata_share": self.share, "strata_p": self.p, "strata_p_max": self.p_max}
+
+    def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """Its entry in `summary.json`, with the means of the units that differ most."""
+        order = np.argsort(-self.share, kind="stable")[:STRONGEST_UNITS]
+        return {
+            "strata": dict(zip(self.strata, self.sizes, strict=True)),
+            "familywise": int(self.differs.sum()),
+            "smallest_p_max": float(self.p_max.min()),
+            "permutations": self.n_permutations,
+            "exact": self.exact,
+            "units": [
+                {
+                    "unit": addresses[place],
+                    "share": float(self.share[place]),
+                    "p": float(self.p_max[place]),
+                    "means": dict(zip(self.strata, self.means[:, place].tolist(), strict=True)),
+                }
+                for place in order
+            ],
+        }
+
+
+def strata_test(
+    differences: ArrayLike, strata: ArrayLike, *, alpha: float = 0.05, seed: int = 0
+) -> StrataResult:
+    """Test each unit for a difference of effect between strata of items.
+
+    `differences` is `[items, units]`, `strata` `[items]` names the stratum of each item. The
+    statistic is the share of the variance between items that lies between strata, which orders
+    permutations as the F of a one-way analysis of variance does; its null deals the labels again,
+    in all ways where these are at most 20,000, else in 10,000 random ones with p = (b+1)/(m+1)
+    (Anderson 2001). Assumes that items are exchangeable if strata do not differ; a mean effect,
+    however large, is none of its business.
+
+    Raises ValueError on wrong shapes, NaN, fewer than two strata, and strata of one item each.
+    """
+    check_alpha(alpha)
+    check_seed(seed)
+    values = real_array(differences, "differences")
+    if values.ndim != 2:
+        raise ValueError(f"differences has shape {values.shape}; give [items, units]")
+    names, labels = numbered(strata, len(values))
+    vectors = standardised(values)
+    sizes = np.bincount(labels)
+
+    def shares(rows: Int[np.ndarray, "rows items"]) -> Float[np.ndarray, "rows units"]:
+        total = np.zeros((len(rows), vectors.shape[1]))
+        for stratum, size in enumerate(sizes):
+            total += ((rows == stratum) @ vectors) ** 2 / size
+        return total
+
+    observed = shares(labels[None])[0]
+    reached = np.zeros(len(observed), np.int64)
+    by_any = np.zeros(len(observed), np.int64)
+    number = 0
+    every, exact = deals(labels, sizes, seed)
+    for rows in every:
+        found = shares(rows)
+        number += len(rows)
+        reached += (found >= observed - NEAR_TIE).sum(axis=0)
+        by_any += (found.max(axis=1)[:, None] >= observed - NEAR_TIE).sum(axis=0)
+    extra = 0 if exact else 1
+    means = np.stack([values[labels == stratum].mean(axis=0) for stratum in range(len(sizes))])
+    return StrataResult(
+        names,
+        tuple(sizes.tolist()),
+        means,
+        observed,
+        (reached + extra) / (number + extra),
+        (by_any + extra) / (number + extra),
+        exact,
+        number,
+        alpha,
+        seed,
+    )
+
+
+def numbered(strata: ArrayLike, items: int) -> tuple[tuple[str, ...], Int[np.ndarray, " items"]]:
+    """Return the names of the strata, and the place of each item's. Raises ValueError."""
+    names = [str(name) for name in np.asarray(strata).ravel()]
+    if len(names) != items:
+        raise ValueError(f"strata holds {len(names)} names for {items} items; give one each")
+    known = tuple(dict.fromkeys(names))
+    if len(known) < 2:
+        raise ValueError(f"strata has only {known[0]!r}; give two or more")
+    if len(known) == items:
+        raise ValueError("strata has one item in each stratum; one must have two or more")
+    return known, np.array([known.index(name) for name in names])
+
+
+def standardised(values: Float[np.ndarray, "items units"]) -> Float[np.ndarray, "items units"]:
+    """Columns less their mean, over their length; a column of equal values becomes zeros."""
+    scale = np.abs(values).max(axis=0)
+    scaled = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+    centred = scaled - scaled.mean(axis=0)
+    centred[:, np.ptp(scaled, axis=0) <= NEAR_TIE] = 0.0
+    length = np.sqrt((centred**2).sum(axis=0))
+    length[length == 0] = 1.0
+    return np.asarray(centred / length)
+
+
+def deals(
+    labels: Int[np.ndarray, " items"], sizes: Int[np.ndarray, " strata"], seed: int
+) -> tuple[Iterator[Int[np.ndarray, "rows items"]], bool]:
+    """Return batches of dealt labels, and whether they are all there are."""
+    number = math.factorial(len(labels)) // math.prod(math.factorial(size) for size in sizes)
+    if number <= MAX_DEALS:
+        return batches(all_deals(tuple(sizes.tolist()), len(labels))), True
+    generator = np.random.default_rng(seed)
+    starts = range(0, DRAWN, BATCH)
+    drawn = (np.tile(labels, (min(BATCH, DRAWN - start), 1)) for start in starts)
+    return (generator.permuted(rows, axis=1) for rows in drawn), False
+
+
+def all_deals(sizes: tuple[int, ...], items: int) -> Iterator[Int[np.ndarray, " items"]]:
+    """Yield every way to give `items` labels of these numbers."""
+
+    def deal(stratum: int, free: tuple[int, ...], row: Int[np.ndarray, " items"]) -> Any:
+        if stratum == len(sizes) - 1:
+            done = row.copy()
+            done[list(free)] = stratum
+            yield done
+            return
+        for chosen in itertools.combinations(free, sizes[stratum]):
+            dealt = row.copy()
+            dealt[list(chosen)] = stratum
+            yield from deal(stratum + 1, tuple(f for f in free if f not in chosen), dealt)
+
+    yield from deal(0, tuple(range(items)), np.zeros(items, np.int64))
+
+
+def batches(rows: Iterator[Int[np.ndarray, " items"]]) -> Iterator[Int[np.ndarray, "rows items"]]:
+    while some := list(itertools.islice(rows, BATCH)):
+        yield np.stack(some)
