@@ -21,6 +21,7 @@ from otherview.stats.role_null import RoleMeans
 from otherview.stats.wordings import WordingDesign, all_contrasts, wording_design
 
 ALPHA = 0.05
+HEADS, GROUP = 720, 48
 RESIDUAL = 0.3
 RATIOS = (0.0, 0.1, 0.25, 1.0, 4.0, np.inf)
 """What items add to the variance of the role's difference, over what wordings add; in populations
@@ -84,6 +85,8 @@ OVER_SCENES = [
         SCENE_KINDS, CORRELATIONS, SCENES, OF_ITEMS
     )
 ]
+IGNORED = " | ignored"
+"""A cell of these in which scenes are averaged and then ignored."""
 
 
 def effects(

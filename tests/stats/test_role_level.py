@@ -56,6 +56,27 @@ def test_it_keeps_its_level_whatever_varies(
         assert stats.binom.sf(by_two[3] - 1, sets, ALPHA) < 1e-4
 
 
+@pytest.mark.parametrize(("kind", "scenes"), [("normal", 6), ("skewed", 3)])
+def test_with_few_scenes_it_keeps_its_level(level: ModuleType, kind: str, scenes: int) -> None:
+    population = level.Population(kind, 0.0, 8, 8, 30, scenes=scenes)
+    sets, called, alone, ignored = 60, np.zeros(6), np.zeros(6), 0
+    for index in range(sets):
+        draws = np.random.default_rng([scenes, index])
+        for place, (_, means) in enumerate(level.simulated(population, UNITS, draws)):
+            how: dict[str, Any] = {"alpha": ALPHA, "flips": 199, "seed": index}
+            scaled = RoleMeans(*(part / 50 for part in means))
+            found = randomise(scaled, population.design, running=Running(1), **how)[2]
+            called[place] += (found.p_maxt <= ALPHA).any()
+            alone[place] += (found.p <= ALPHA).mean()
+            if place == 4:
+                averaged = scaled._replace(scenes=scaled.scenes[:0])
+                found = randomise(averaged, population.design, running=Running(1), **how)[2]
+                ignored += bool((found.p_maxt <= ALPHA).any())
+    assert stats.binom.sf(called.max() - 1, sets, ALPHA) > 1e-4
+    assert alone.max() / sets < 1.1 * ALPHA
+    assert ignored > 0.8 * sets  # averaging over the scenes does not keep it: the cell can fail
+
+
 def test_it_finds_what_is_there_as_often_as_two_tests_did(level: ModuleType) -> None:
     population = level.Population("normal", 0.0, 8, 8, 30)
     found = np.zeros(2)
