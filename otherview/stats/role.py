@@ -56,7 +56,9 @@ def role_test(
     t = D / √(se_items² + se_wordings² + se_scenes²), the root of min F', and its null randomises
     all: roles are dealt again to the wordings, items and scenes are drawn again around their mean,
     the three are added and studentised as the data are, and the largest |t| over units gives the
-    family-wise p. One scene is no sample: then there are items and wordings only.
+    family-wise p. One scene is no sample: then there are items and wordings only. A few scenes say
+    little of how much scenes differ, so the null is stretched for them (`Stretch`), and a
+    family-wise p is never below p.
 
     It is the relabelling test of wordings where items and scenes respond alike to the role (exact
     if wordings are exchangeable without one), and the studentised bootstrap where wordings of one
@@ -130,7 +132,8 @@ def role_test(
 def enough_for_role_test(roles: ArrayLike, *, strata: ArrayLike | None = None) -> bool:
     """Whether wordings tell the role from the words: two wordings of a role, or two frames.
 
-    `roles` and `strata` are those of `role_test`, which raises ValueError otherwise.
+    `roles` and `strata` are those of `role_test`, which raises ValueError otherwise. Scenes decide
+    nothing here: a wording is the same wording on all of them.
     """
     names = np.asarray(roles)
     return wording_design(check_roles(names, names.size), strata).degrees > 0

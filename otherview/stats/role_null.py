@@ -77,7 +77,7 @@ class RoleUnits:
     """Units, ready to be randomised; each scaled so that its largest number is about 1."""
 
     difference: Float[np.ndarray, " units"]
-    """In the caller's scale, as the next three are squared."""
+    """In the scale of the responses, as the next three are in its square."""
     error_items: Float[np.ndarray, " units"]
     """Squared standard error over items."""
     error_wordings: Float[np.ndarray, " units"]

@@ -321,6 +321,7 @@ def test_variance_is_split_between_wordings_and_items() -> None:
     [
         ((3, 4), roles(2, 2), None, r"^responses has shape \(3, 4\); give \[items, wordings"),
         ((1, 4, 2), roles(2, 2), None, "^responses holds 1 item"),
+        ((3, 4, 0, 2), roles(2, 2), None, r"^responses has shape \(3, 4, 0, 2\); give \[items, wo"),
         ((3, 4, 2), roles(2, 1), None, "^roles holds 3 roles for 4 wordings"),
         ((3, 4, 2), roles(4, 0), None, '^roles has no "control" wording'),
         ((3, 3, 2), ["test", "mention", "control"], None, r'^roles\[1\] is "mention"'),
@@ -464,6 +465,23 @@ def test_a_scene_does_not_pass_for_the_role(scenes: int) -> None:
     assert summary["scenes"] == scenes
     assert summary["scene_variance_ratio"] < 0.3
     assert result.variance.scene_ratio[1:3].min() > 10
+
+
+def test_with_scenes_units_without_variance() -> None:
+    responses = scene_study(19, 6, 12, 4, 5)
+    responses[..., 0] = 7.0
+    responses[..., 1] = np.where(np.arange(12) < 6, 0.3, 0.1)[:, None]
+    responses[..., 2] = responses[:, :, :1, 2]  # scenes do not differ
+    responses[..., 3] *= 1e-200
+    responses[..., 4] *= 1e200
+    result = role_test(responses, roles(6, 6))
+    assert np.isnan(result.t[0])
+    assert result.p[0] == result.p_maxt[0] == 1
+    assert np.isinf([result.t[1], result.t_scenes[1], result.t_scenes[2]]).all()
+    assert_array_equal(result.called[:2], [False, True])
+    assert result.variance.scenes_by_role[2] == 0
+    assert np.isfinite(result.t[2:]).all()
+    json.dumps(result.summary(list("abcde")), allow_nan=False)
 
 
 def test_variance_between_scenes_is_that_of_the_role_alone() -> None:
