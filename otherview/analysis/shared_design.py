@@ -10,7 +10,8 @@ from typing import Any
 from otherview.models.sites import Site, Unit, units_of
 from otherview.passes.responses import Responses
 from otherview.study.errors import UserError
-from otherview.study.prompts import Contrast, Prompt, PromptSet
+from otherview.study.prompts import Condition, Contrast, Prompt, PromptSet
+from otherview.study.wording_pictures import Picture
 
 Mismatch = dict[str, Any]
 """What differs between two results, as data: its `kind`, and what views need to say it."""
@@ -108,6 +109,11 @@ def shared_contrasts(
 ) -> list[SharedContrast]:
     """Return the contrasts of A that B has too. Raises NotComparableError if there is none."""
     of_b = {wordings(b, each): each for each in reversed(b.contrasts)}
+    if (len(a.scenes) > 1 or len(b.scenes) > 1) and {*a.scenes} != {*b.scenes}:
+        raise NotComparableError(
+            f"the scenes of the results differ: A has {', '.join(a.scenes)}; B has "
+            f"{', '.join(b.scenes)}; measure both on the same scenes"
+        )
     shared, left_out = [], []
     for contrast in a.contrasts:
         other = of_b.get(wordings(a, contrast))
@@ -135,19 +141,37 @@ def shared_contrasts(
 def wordings(prompts: PromptSet, contrast: Contrast) -> frozenset[Any]:
     """Return what makes two contrasts one question: their conditions with role and weight."""
     frames = contrast.frames or ("",) * len(contrast.conditions)
-    several = len(prompts.scenes) > 1  # of one, the name is but a name
-    conditions = [
-        replace(each, name="", scene=each.scene if several else "") for each in prompts.conditions
-    ]
     return frozenset(
         (
             contrast.placebo,
             contrast.role_of(place),
-            conditions[place],
+            condition_key(prompts, prompts.conditions[place]),
             frame,
             weight,
         )
         for place, frame, weight in zip(contrast.conditions, frames, contrast.weights, strict=True)
+    )
+
+
+def condition_key(prompts: PromptSet, condition: Condition) -> Condition:
+    """Return a condition as it can be compared between studies.
+
+    Its own name and the folders of its pictures do not count; the name of a scene only where there
+    are several.
+    """
+    scene = condition.scene if len(prompts.scenes) > 1 else ""
+    return replace(condition, name="", scene=scene, pictures=without_folders(condition.pictures))
+
+
+def without_folders(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Return pictures by the names of their files: two results may have been made elsewhere."""
+    return tuple(
+        replace(
+            picture,
+            path=picture.path.rpartition("/")[2],
+            noise=None if picture.noise is None else picture.noise.rpartition("/")[2],
+        )
+        for picture in pictures
     )
 
 
@@ -195,9 +219,10 @@ def item_prompts(prompts: PromptSet, item: str, contrast: str) -> frozenset[Prom
     """Return the prompts of an item under a contrast."""
     count = len(prompts.conditions)
     first = prompts.items.index(item) * count
+    asked = [prompts.prompts[first + place] for place in prompts.contrast(contrast).conditions]
     return frozenset(
-        replace(prompts.prompts[first + place], item=0, condition=0)
-        for place in prompts.contrast(contrast).conditions
+        replace(each, item=0, condition=0, pictures=without_folders(each.pictures))
+        for each in asked
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from otherview.analysis.shared_design import (
     NotComparableError,
     SharedContrast,
     SharedDesign,
+    condition_key,
     levels,
 )
 from otherview.analysis.tables import (
@@ -70,6 +71,8 @@ class Reading:
     response: str
     nulls: Nulls
     seed: int
+    scenes_are_sample: bool = True
+    """Whether the role test holds over scenes like these, or is about exactly these."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,8 @@ def compare_units(
     values_a = values_of(of_a, units_a, design.places_a, reading, "A")
     values_b = values_of(of_b, units_b, design.places_b, reading, "B")
     values_b = values_b[:, places_of_conditions(of_a.prompts, of_b.prompts)]
-    nulls, prompts = reading.nulls, of_a.prompts
+    nulls = reading.nulls
+    roles, strata = of_a.prompts.wording_roles, of_a.prompts.wording_strata
     how: dict[str, Any] = {
         "thresholds": tuple(nulls.thresholds),
         "flips": cast(Flips, nulls.sign_flips),
@@ -210,7 +214,10 @@ def compare_units(
     }
     role_means_a, role_means_b = of_a.role_means(values_a), of_a.role_means(values_b)
     of_step = levels(a)
-    several = enough_for_role_test(prompts.roles, strata=prompts.strata)
+    by_scene = of_a.by_scene(values_a - values_b)
+    if not reading.scenes_are_sample:
+        by_scene = by_scene.mean(axis=2)
+    several = enough_for_role_test(roles, strata=strata)
     return ComparedUnits(
         contrast,
         tuple(units_a),
@@ -219,9 +226,7 @@ def compare_units(
         reading.response,
         compare_effects(effect(role_means_a), effect(role_means_b), **how),
         tuple(of_step[unit.step] for unit in units_a) if len(design.steps_a) > 1 else (),
-        role_test(values_a - values_b, prompts.roles, strata=prompts.strata, **how)
-        if several
-        else None,
+        role_test(by_scene, roles, strata=strata, **how) if several else None,
     )
 
 
@@ -247,8 +252,8 @@ def values_of(
 
 def places_of_conditions(a: PromptSet, b: PromptSet) -> list[int]:
     """Return where in B the conditions of A are, of one contrast; they may be in another order."""
-    in_b = [replace(condition, name="") for condition in b.conditions]
-    return [in_b.index(replace(condition, name="")) for condition in a.conditions]
+    in_b = [condition_key(b, condition) for condition in b.conditions]
+    return [in_b.index(condition_key(a, condition)) for condition in a.conditions]
 
 
 def effect(role_means: RoleMeans) -> Float[np.ndarray, "items units"]:

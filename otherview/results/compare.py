@@ -27,11 +27,12 @@ from otherview.results.mismatches import mismatches_of_runs, model_settings
 from otherview.results.reader import Result, RunResult, damage_named
 from otherview.results.state import COMBINED, COMPARISON, SUMMARY
 from otherview.results.status import STATUS
-from otherview.results.writing import REFERENCE
+from otherview.results.writing import PICTURES, REFERENCE, SCENES
 from otherview.study.prompts import study_prompts
 from otherview.study.reading import RESPONSES, UNIT_SETS
 
-REFERENCES = ("reference_a.png", "reference_b.png")
+SHEETS = (REFERENCE, SCENES, PICTURES)
+"""What passes were conditioned on, as a run writes it."""
 PAGE = "report.html"
 
 
@@ -78,7 +79,11 @@ def compare(
         )
     capture = one.study.capture
     reading = Reading(
-        capture.tokens, response or capture.response, one.study.nulls, one.summary["seed"]
+        capture.tokens,
+        response or capture.response,
+        one.study.nulls,
+        one.summary["seed"],
+        one.study.scenes_are == "sample",
     )
     compared: dict[str, list[ComparedUnits]] = defaultdict(list)
     for name, found in compare_responses(
@@ -177,7 +182,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
             raise NotComparableError(f"{folder} holds another result: name another folder, --out")
     folder.mkdir(parents=True, exist_ok=True)
     tables = [f"comparison_{unit_set}.parquet" for unit_set in UNIT_SETS]
-    for name in (COMPARISON, PAGE, *tables, *REFERENCES):
+    pictures = [picture_name(name, which) for name in SHEETS for which in "ab"]
+    for name in (COMPARISON, PAGE, *tables, *pictures):
         (folder / name).unlink(missing_ok=True)
     written = []
     for unit_set, table in comparison.units.items():
@@ -185,10 +191,15 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         with replacing(path) as temporary:
             table.write_parquet(temporary)
         written.append(path.name)
-    for name, result in zip(REFERENCES, (comparison.a, comparison.b), strict=True):
-        picture = result.folder / REFERENCE
-        if picture.is_file():
-            with replacing(folder / name) as temporary:
-                shutil.copyfile(picture, temporary)
-            written.append(name)
+    for which, result in (("a", comparison.a), ("b", comparison.b)):
+        for name in SHEETS:
+            if (result.folder / name).is_file():
+                with replacing(folder / picture_name(name, which)) as temporary:
+                    shutil.copyfile(result.folder / name, temporary)
+                written.append(picture_name(name, which))
     write_json(folder / COMPARISON, sealed(comparison.content, folder, written))
+
+
+def picture_name(name: str, which: str) -> str:
+    """Return what a picture of A or B is called in a comparison: reference_a.png."""
+    return f"{Path(name).stem}_{which}.png"

@@ -81,6 +81,7 @@ def role_headline(comparison: Content, found: Content, of_units: str, items: str
     """Return how many units follow the role differently, over items and over wordings."""
     role, (a, b) = found["role_test"], labels(comparison)
     wordings, number = role["wordings"], role["called"]
+    scenes = f", over {count(role['scenes'])} scenes" if "scenes" in role else ""
     if role["note"]:
         return (
             f"This comparison cannot show that any {of_units} follows the role differently in {a} "
@@ -88,8 +89,8 @@ def role_headline(comparison: Content, found: Content, of_units: str, items: str
         )
     return (
         f"{none_or(number)} {of_units} {verb(number, 'follows', 'follow')} the role differently in "
-        f"{a} and {b}, over {wordings['test']} test and {wordings['control']} control wordings "
-        f"and over {items} (family-wise error {percent(role['alpha'])})."
+        f"{a} and {b}, over {wordings['test']} test and {wordings['control']} control wordings"
+        f"{scenes} and over {items} (family-wise error {percent(role['alpha'])})."
         f"{directions(role, number, (a, b))}"
     )
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 import otherview
 from otherview.analysis.analyse import analyse
-from otherview.analysis.shared_design import NotComparableError
+from otherview.analysis.shared_design import NotComparableError, shared_design
 from otherview.analysis.tables import LEVEL_COLUMN
 from otherview.analysis.two_models import COLUMNS
 from otherview.models.sites import heads, units_of
@@ -32,6 +32,7 @@ from otherview.stats import RoleTestResult
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.prompts import study_prompts
+from otherview.study.wording_pictures import Picture
 from otherview.views.comparison_sentences import comparison_answer, mismatch_sentences
 from otherview.views.comparison_tables import print_comparison
 from otherview.views.figures import draw
@@ -266,6 +267,59 @@ def test_steps_that_differ_are_said(tmp_path: Path, base: RunResult) -> None:
         "The measured steps differ: timestep 1.000, noise level 1.000 in A, timestep 0.5000" in
         said(compare(base, result))
     )  # fmt: skip
+
+
+def scenes(*overrides: str) -> Study:
+    few = ["nulls.sign_flips=2000", "nulls.label_shuffle=0", *overrides]
+    return compose_study(["+experiment=kitchen_scenes", "model=pocket", *few])
+
+
+def test_scenes_are_a_sample_of_the_role_test_unless_the_study_says_so(tmp_path: Path) -> None:
+    study = scenes("capture.response=log_rms")
+    measured = scaled(made_up(study), PLANTED, 5.0)
+    a = written(tmp_path / "a", study, measured)
+    b = written(tmp_path / "b", model(study, name="other"), made_up(study, seed=1))
+    found = compare(a, b)
+    role = found.content["contrasts"][0]["results"]["heads"]["role_test"]
+    assert role["called_units"] == [PLANTED]
+    assert role["scenes"] == 3
+    write_comparison(found, tmp_path / "out")
+    assert "3 scenes" in report_html(read_result(tmp_path / "out"))
+    fixed = scenes("capture.response=log_rms", "+scenes_are=strata")
+    other = compare(written(tmp_path / "c", fixed, measured), b)
+    assert "scenes" not in other.content["contrasts"][0]["results"]["heads"]["role_test"]
+
+
+def test_other_scenes_are_refused(tmp_path: Path) -> None:
+    one, other = scenes(), scenes("~scenes.teal")
+    a, b = (written(tmp_path / name, s, made_up(s)) for name, s in (("a", one), ("b", other)))
+    with pytest.raises(
+        NotComparableError, match="the scenes of the results differ: A has beige, c"
+    ):
+        compare(a, b)
+
+
+def test_pictures_are_matched_by_their_files_wherever_they_are() -> None:
+    study = compose_study(["+experiment=kitchen_falls", "model=pocket"])
+    responses = made_up(study.asking(study.templates.name)).responses
+    text = repr(responses.prompts)
+    assert "otherview:pocket/pictures/" in text
+
+    def moved(pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+        return tuple(
+            replace(each, path=each.path.replace("otherview:pocket/", "/elsewhere/"))
+            for each in pictures
+        )
+
+    prompts = responses.prompts
+    there = replace(
+        prompts,
+        conditions=tuple(replace(c, pictures=moved(c.pictures)) for c in prompts.conditions),
+        prompts=tuple(replace(p, pictures=moved(p.pictures)) for p in prompts.prompts),
+    )
+    design = shared_design(responses, replace(responses, prompts=there))
+    assert design.items == prompts.items
+    assert design.mismatches == []
 
 
 def at_levels(levels: list[float], factors: list[float], name: str) -> tuple[Study, Measurement]:

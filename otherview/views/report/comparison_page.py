@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from otherview.analysis.two_models import COLUMNS
-from otherview.results.compare import REFERENCES
+from otherview.results.compare import SHEETS, picture_name
 from otherview.results.reader import ComparisonResult
+from otherview.results.writing import PICTURES, REFERENCE
 from otherview.views.comparison_sentences import (
     NO_MISMATCH,
     comparison_answer,
@@ -26,7 +27,14 @@ from otherview.views.findings import called
 from otherview.views.numbers import count, decimal, significant
 from otherview.views.report.pictures import image_data
 from otherview.views.unit_columns import unit_rows
-from otherview.views.vocabulary import DIFFERS, FOLLOWS, rows_noun
+from otherview.views.vocabulary import (
+    DIFFERS,
+    FOLLOWS,
+    PICTURE_ROLES,
+    PLACEBO_ROLES,
+    ROLES,
+    rows_noun,
+)
 
 
 def comparison_page(result: ComparisonResult) -> dict[str, Any]:
@@ -41,6 +49,7 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
         "comparison": comparison,
         "labels": (a, b),
         "lead": lead,
+        "roles": roles(result, lead),
         "found": lead["results"][unit_set],
         "noun": rows_noun(unit_set, lead["results"][unit_set]),
         "answer": [sentence for sentence in comparison_answer(comparison) if sentence],
@@ -63,15 +72,29 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
     }
 
 
-def pictures(result: ComparisonResult) -> list[tuple[str, str]]:
-    """Return the reference pictures as data URLs, each with its caption; one if both are equal."""
-    found = [image_data(result.folder / name) for name in REFERENCES]
-    if found[0] == found[1]:
-        captions = ["A and B: one picture"]
-    else:
-        names = labels(result.comparison)
-        captions = [f"{which}: {name}" for which, name in zip("AB", names, strict=True)]
-    return [(data, said) for data, said in zip(found, captions, strict=False) if data is not None]
+def roles(result: ComparisonResult, lead: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what the two lists of wordings are."""
+    if "placebo" in lead:
+        return PLACEBO_ROLES
+    has_pictures = (result.folder / picture_name(PICTURES, "a")).is_file()
+    return PICTURE_ROLES if has_pictures else ROLES
+
+
+def pictures(result: ComparisonResult) -> list[tuple[str, str, bool]]:
+    """Return what passes were conditioned on: data URL, caption, and whether it is a wide sheet.
+
+    One each where both results have the same.
+    """
+    found = []
+    names = labels(result.comparison)
+    for sheet in SHEETS:
+        a, b = (image_data(result.folder / picture_name(sheet, which)) for which in "ab")
+        both = [("A and B: the same", a)] if a == b else [("A", a), ("B", b)]
+        for said, data in both:
+            if data is not None:
+                name = "" if len(both) == 1 else f": {names['AB'.index(said)]}"
+                found.append((data, f"{said}{name}", sheet != REFERENCE))
+    return found
 
 
 def key_figures(found: Mapping[str, Any], a: str, b: str) -> list[tuple[str, str]]:
