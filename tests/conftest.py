@@ -6,14 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
+from otherview.cli import main
 from otherview.models import hub, weights
 from otherview.passes.measure import Measurement, measure
 from otherview.study import Study
@@ -50,8 +55,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def program() -> Program:
-    """Runs `python -m otherview.<name> <arguments>` in a folder, as a user would."""
+def process() -> Program:
+    """Run `python -m otherview <name> <arguments>` in a folder, as a shell would."""
 
     def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         checkout = Path(__file__).resolve().parent.parent
@@ -68,12 +73,44 @@ def program() -> Program:
 
 
 @pytest.fixture(scope="session")
+def program() -> Program:
+    """Run `otherview <name> <arguments>` in a folder, in this process.
+
+    A process of its own takes 5 CPU seconds to load torch and diffusers; use `process` where it is
+    what a test is about.
+    """
+
+    def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        out, err = StringIO(), StringIO()
+        with pytest.MonkeyPatch.context() as patch, chdir(cwd), mock.patch.dict(os.environ):
+            patch.setenv("COLUMNS", "100")
+            patch.setattr(sys, "argv", [*sys.argv])
+            patch.setattr(HydraConfig.instance(), "cfg", None)
+            with redirect_stdout(out), redirect_stderr(err):
+                try:
+                    code = main([name, *arguments])
+                except SystemExit as end:
+                    code = exit_code(end)
+        return subprocess.CompletedProcess([name, *arguments], code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+def exit_code(end: SystemExit) -> int:
+    """Do what Python does at the end of a process: a text is written to stderr and means 1."""
+    if isinstance(end.code, str):
+        print(end.code, file=sys.stderr)
+        return 1
+    return end.code or 0
+
+
+@pytest.fixture(scope="session")
 def kitchen_run(
-    program: Program, tmp_path_factory: pytest.TempPathFactory
+    process: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The result directory of the whole kitchen study on pocket, and what was printed."""
     cwd = tmp_path_factory.mktemp("kitchen")
-    done = program("run", "+experiment=kitchen", "model=pocket", cwd=cwd)
+    done = process("run", "+experiment=kitchen", "model=pocket", cwd=cwd)
     assert done.returncode == 0, done.stderr
     (folder,) = (cwd / "outputs" / "kitchen").iterdir()
     return folder, done

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.conftest import THREE_CREATURES, Program
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 Run = tuple[Path, subprocess.CompletedProcess[str]]
 
 
@@ -120,53 +121,87 @@ def test_the_plan_checks_tokens_with_a_tokenizer_that_is_here(
     assert "For 3 of 3 items the wordings differ" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("overrides", "answer"),
-    [
-        (["model=poket"], "no model is called poket; did you mean pocket? There are: any, "),
-        (["model=zzz"], "no model is called zzz; there are: any, "),
-        (["sed=3"], "no setting is called sed; did you mean seed?"),
-        (["+sed=3"], "no setting is called sed; did you mean seed?"),
-        (["++sed=3"], "no setting is called sed; did you mean seed?"),
-        (["+model.hight=3"], "no setting is called model.hight; did you mean model.height?"),
-        (["creatures.items=[a cat]"], "creatures.items has only 'a cat'"),
-        (["creatures.items=[]"], "creatures.items is empty"),
-        (["creatures.items=[a cat,a cat]"], "creatures.items names 'a cat' twice"),
-        (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
-        (["templates.test=['as {cat}']"], "templates.test has the unknown placeholder {cat}"),
-        (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
-        (["templates.test=[true]"], "templates.test[0] is True: write a prompt in quotes"),
-        (
-            ["templates.test=[{prompt: '{creature}', frame: a}]"],
-            "templates.control names no frame for 'Render this kitchen with {creature} in it'",
-        ),
-        (
-            [
-                "templates.test=[{prompt: '{creature}', frame: a}]",
-                "templates.control=[{prompt: 'no {creature}', frame: b}]",
-            ],
-            "templates: no frame has wordings of both roles (test: a; control: b)",
-        ),
-        (["+templates.placebo=mention"], "templates.placebo=mention: choose one of test, control"),
-        (["+model.null_of=pocket"], "model.null_of=pocket is the model itself"),
-        (["sampling.guidance_scale=4"], "sampling.guidance_scale=4.0: guidance runs the transform"),
-        (["sampling.steps=2"], "sampling.steps=2"),
-        (["seed=x"], "seed: Value 'x'"),
-        (["seed=99999999999999999999"], "seed=99999999999999999999 is not between"),
-        (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
-        (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
-        (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
-    ],
-)
+BAD_SETTINGS: list[tuple[list[str], str]] = [
+    (["model=poket"], "no model is called poket; did you mean pocket? There are: any, "),
+    (["model=zzz"], "no model is called zzz; there are: any, "),
+    (["sed=3"], "no setting is called sed; did you mean seed?"),
+    (["+sed=3"], "no setting is called sed; did you mean seed?"),
+    (["++sed=3"], "no setting is called sed; did you mean seed?"),
+    (["+model.hight=3"], "no setting is called model.hight; did you mean model.height?"),
+    (["creatures.items=[a cat]"], "creatures.items has only 'a cat'"),
+    (["creatures.items=[]"], "creatures.items is empty"),
+    (["creatures.items=[a cat,a cat]"], "creatures.items names 'a cat' twice"),
+    (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
+    (["templates.test=['as {cat}']"], "templates.test has the unknown placeholder {cat}"),
+    (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
+    (["templates.test=[true]"], "templates.test[0] is True: write a prompt in quotes"),
+    (
+        ["templates.test=[{prompt: '{creature}', frame: a}]"],
+        "templates.control names no frame for 'Render this kitchen with {creature} in it'",
+    ),
+    (
+        [
+            "templates.test=[{prompt: '{creature}', frame: a}]",
+            "templates.control=[{prompt: 'no {creature}', frame: b}]",
+        ],
+        "templates: no frame has wordings of both roles (test: a; control: b)",
+    ),
+    (["+templates.placebo=mention"], "templates.placebo=mention: choose one of test, control"),
+    (["+model.null_of=pocket"], "model.null_of=pocket is the model itself"),
+    (["sampling.guidance_scale=4"], "sampling.guidance_scale=4.0: guidance runs the transform"),
+    (["sampling.steps=2"], "sampling.steps=2"),
+    (["seed=x"], "seed: Value 'x'"),
+    (["seed=99999999999999999999"], "seed=99999999999999999999 is not between"),
+    (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
+    (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
+    (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
+]
+"""What is added to the kitchen study on pocket, and how the answer begins."""
+RUN_EACH = """
+import contextlib, io, json, os, sys
+from otherview.cli import main
+ends = {}
+for words in json.loads(sys.argv[1]):
+    error = io.StringIO()
+    os.environ.pop("HYDRA_FULL_ERROR", None)  # as a run leaves it
+    with contextlib.redirect_stderr(error):
+        try:
+            code = main(["run", "+experiment=kitchen", "model=pocket", *words])
+        except SystemExit as end:
+            code = 1
+            print(end.code, file=sys.stderr)
+    ends[str(words)] = (code, error.getvalue())
+print(json.dumps(ends))
+"""
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Exit code and errors of a run with each of BAD_SETTINGS, in one process without torch."""
+    cwd = tmp_path_factory.mktemp("bad")
+    (cwd / "torch.py").write_text("raise SystemExit('torch was imported')")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_EACH, json.dumps([words for words, _ in BAD_SETTINGS])],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": f"{cwd}:{CHECKOUT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (cwd / "outputs").exists()
+    found: dict[str, tuple[int, str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("overrides", "answer"), BAD_SETTINGS)
 def test_bad_settings_are_answered_in_one_line_before_torch_is_imported(
-    program: Program, tmp_path: Path, overrides: list[str], answer: str
+    ends: dict[str, tuple[int, str]], overrides: list[str], answer: str
 ) -> None:
-    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
-    done = program("run", "+experiment=kitchen", "model=pocket", *overrides, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {answer}"), done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "outputs").exists()
+    code, error = ends[str(overrides)]
+    assert code == 1
+    assert error.startswith(f"error: {answer}"), error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -227,10 +262,10 @@ def test_an_error_in_a_user_s_file_names_the_file(program: Program, tmp_path: Pa
 
 
 def test_tracebacks_are_shown_to_those_who_ask(
-    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    done = program("run", "+experiment=kitchen", "model=pocket", "scene.image=no.png", cwd=tmp_path)
+    done = process("run", "+experiment=kitchen", "model=pocket", "scene.image=no.png", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "StudyError: scene.image=no.png does not exist" in done.stderr
@@ -267,7 +302,6 @@ def test_brackets_in_a_name_are_printed_as_they_are(program: Program, tmp_path: 
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
-    checkout = Path(__file__).resolve().parent.parent
     interrupt_while_probing = (
         "import os, signal, sys, runpy\n"
         "import otherview.passes.capture as c\n"
@@ -283,7 +317,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", interrupt_while_probing],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(checkout)},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         text=True,
         check=False,

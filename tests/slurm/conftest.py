@@ -24,7 +24,7 @@ from otherview.sweep.points import Point
 from tests.conftest import THREE_CREATURES
 from tests.slurm.cluster import SEARCH_PATH, Cluster, missing_programs, until
 
-SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES)
+SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES, "tracking=off")
 SMALLEST_NULLS = ("nulls.flips=1", "nulls.splits=1")
 
 

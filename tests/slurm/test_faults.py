@@ -252,12 +252,12 @@ def test_more_points_than_an_array_may_have_run_in_fewer_tasks(
 
 
 def test_hydra_s_own_launcher_still_works_and_its_points_are_taken_over(
-    sweep: Sweep, program: Program, tmp_path: Path
+    sweep: Sweep, process: Program, tmp_path: Path
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     point = (*SMALL, *SMALLEST_NULLS, "seed=0")
     stock = ("hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=1", "hydra.sweep.dir=sweep")
-    done = program("run", "-m", *point, *stock, cwd=tmp_path)
+    done = process("run", "-m", *point, *stock, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = sweep.directory.glob("pocket-*")
     assert "1 of 1 points are done already" in sweep.start(seeds=1)

@@ -20,7 +20,13 @@ from otherview.sweep.viewing import make_pages
 from tests.conftest import THREE_CREATURES, Program
 from tests.slurm.cluster import until
 
-SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES, "nulls.splits=1")
+TRACKED = (
+    "+experiment=kitchen",
+    "model=pocket",
+    "capture=heads",
+    THREE_CREATURES,
+    "nulls.splits=1",
+)
 HELD = """import os, sys, time
 while "submitit.local._local" in sys.orig_argv and not os.path.exists({go!r}):
     time.sleep(0.05)
@@ -66,7 +72,7 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
             "otherview",
             "run",
             "-m",
-            *SMALL,
+            *TRACKED,
             *local,
             "hydra.sweep.dir=my sweep",
         ],
@@ -84,6 +90,7 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
     until(lambda: look(directory).of("done"), "the point", 300)
     (submission,) = look(directory).submissions
     until(lambda: not processes_of(submission), "the end of all that writes", 300)
+    assert len(list(directory.glob("pocket-*/wandb/offline-run-*"))) == 1
     with read_only(directory):
         assert main(["collect", str(directory)]) == 1
     assert capsys.readouterr().err == f"error: Read-only file system: {directory}/combined.json\n"
@@ -105,12 +112,12 @@ def read_only(directory: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("launcher", ["sequential", "basic"])
 def test_a_sweeper_that_optimises_is_told_that_there_is_nothing_to(
-    program: Program, tmp_path: Path, launcher: str
+    process: Program, tmp_path: Path, launcher: str
 ) -> None:
     (tmp_path / "hydra_plugins").mkdir()
     (tmp_path / "hydra_plugins" / "optimiser.py").write_text(OPTIMISER)
     chosen = ("hydra/sweeper=optimiser", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep")
-    done = program("run", "-m", *SMALL, *chosen, cwd=tmp_path)
+    done = process("run", "-m", *TRACKED, *chosen, cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: hydra/sweeper=optimiser optimises one number per point")

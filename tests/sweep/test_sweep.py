@@ -14,13 +14,20 @@ from tests.conftest import THREE_CREATURES, Program
 from tests.damages import overwrite, reseal
 from tests.slurm.cluster import until
 
-SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES, "nulls.splits=1")
+TRACKED = (
+    "+experiment=kitchen",
+    "model=pocket",
+    "capture=heads",
+    THREE_CREATURES,
+    "nulls.splits=1",
+)
+SMALL = (*TRACKED, "tracking=off")
 HERE = "hydra.sweep.dir=sweep"
 
 
-def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Path) -> None:
+def test_a_failing_point_does_not_stop_the_others(process: Program, tmp_path: Path) -> None:
     no_pads = ("model.text_length=23", "capture.tokens=pad,all", "seed=0,1")
-    done = program("run", "-m", *SMALL, *no_pads, cwd=tmp_path)
+    done = process("run", "-m", *SMALL, *no_pads, cwd=tmp_path)
     assert done.returncode == 1
     directory = tmp_path / "multirun" / "kitchen"
     assert "2 of 4 points failed" in done.stdout
@@ -30,16 +37,17 @@ def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Pa
     for point in standing.of("failed"):
         assert "has no such tokens" in (directory / point.folder / "traceback.txt").read_text()
         assert re.fullmatch(r"pocket-viewpoint-seed[01]-tokens=pad-[0-9a-f]{8}", point.folder)
-    told = program("sweep", "status", str(directory), cwd=tmp_path)
+    told = process("sweep", "status", str(directory), cwd=tmp_path)
     assert told.returncode == 0
     assert "4 points: 2 done, 0 running, 2 failed, 0 missing" in told.stdout
     assert "has no such tokens" in told.stdout
 
 
 def test_the_same_command_again_runs_only_what_is_missing(program: Program, tmp_path: Path) -> None:
-    first = program("run", "-m", *SMALL, "seed=0", HERE, cwd=tmp_path)
+    first = program("run", "-m", *TRACKED, "seed=0", HERE, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     (folder,) = (tmp_path / "sweep").glob("pocket-*")
+    assert len(list(folder.glob("wandb/offline-run-*"))) == 1
     written = (folder / "summary.json").stat().st_mtime_ns
     again = program("run", "-m", *SMALL, "seed=0,1", HERE, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -49,7 +57,7 @@ def test_the_same_command_again_runs_only_what_is_missing(program: Program, tmp_
 
 
 def test_points_get_their_pages_when_asked(program: Program, tmp_path: Path) -> None:
-    ran = program("run", "-m", *SMALL, "seed=0,1", "tracking=off", HERE, cwd=tmp_path)
+    ran = program("run", "-m", *SMALL, "seed=0,1", HERE, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     directory = tmp_path / "sweep"
     assert f"pages:   otherview sweep pages {directory}" in ran.stdout
@@ -63,7 +71,7 @@ def test_points_get_their_pages_when_asked(program: Program, tmp_path: Path) -> 
     assert "pages made: 1; finished points: 2" in made.stdout
     assert "</html>" in (whole / "report.html").read_text()
     drawn = (whole / "report.html").stat().st_mtime_ns
-    again = ("seed=0,1,2", "tracking=off", "hydra.launcher.pages=true", HERE)
+    again = ("seed=0,1,2", "hydra.launcher.pages=true", HERE)
     assert program("run", "-m", *SMALL, *again, cwd=tmp_path).returncode == 0
     drawn_again = list(directory.glob("*/report.html"))
     assert len(drawn_again) == 3  # of the new point too, and of the one that was made again
@@ -78,7 +86,7 @@ def test_a_file_overwritten_in_place_is_refused_everywhere_and_made_again(
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         return program(words[0], *words[1:], cwd=tmp_path)
 
-    assert call("run", "-m", *SMALL, "seed=0,1", "tracking=off", HERE).returncode == 0
+    assert call("run", "-m", *SMALL, "seed=0,1", HERE).returncode == 0
     damaged, whole = sorted(directory.glob("pocket-*"))
     overwrite(damaged / "responses.nc", 400)
     said = "responses.nc is damaged: it was changed after it was written"
