@@ -2,6 +2,7 @@
 
     python benchmarks/run_all.py
     python benchmarks/run_all.py --only start,cache,disk
+    python benchmarks/run_all.py --only pocket --rounds 1 --items 4    # a look, in 30 s
 
 What needs a GPU says "not run" where there is none.
 """
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -62,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help=f"parts, with commas between: {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of whole studies (2)")
+    parser.add_argument("--items", type=int, default=30, help="items of the pocket study (30)")
     given = parser.parse_args()
     chosen = given.only.split(",") if given.only else list(PARTS)
     unknown = [part for part in chosen if part not in PARTS]
@@ -70,20 +73,21 @@ def main() -> None:
     os.environ["OTHERVIEW_CACHE"] = environment()["OTHERVIEW_CACHE"]
     quiet()
     found = []
+    parts = PARTS | {"pocket": partial(pocket_figures, items=given.items)}
     for part in chosen:
-        found += PARTS[part](given.rounds)
+        found += parts[part](given.rounds)
         free_memory()
     print_figures("otherview at the limit of the hardware", found)
 
 
-def pocket_figures(rounds: int) -> list[Figure]:
-    """The pocket model on the CPU: the whole kitchen study."""
-    study = study_of("pocket", None, 64, "float32", 30, "model.device=cpu")
+def pocket_figures(rounds: int, items: int = 30) -> list[Figure]:
+    """The pocket model on the CPU: the kitchen study, whole with its 30 items."""
+    study = study_of("pocket", None, 64, "float32", items, "model.device=cpu")
     model = study.model
     folder = hub.weights_folder(model)
     transformer = weights.load_image_side(folder, "cpu", "float32").transformer
     image = image_tokens(model, [(64, 64)])
-    found = hook_figures("pocket", transformer, image, model.text_positions, 6, 30 * rounds)
+    found = hook_figures("pocket", transformer, image, model.text_positions, 6, items * rounds)
     found += study_figures("pocket", study, (3, 6, 12), rounds, 2.0)
     return found + precision_figures("pocket", study)
 

@@ -23,10 +23,10 @@ GOLDEN = Path(__file__).parent / "golden"
     [([], "workspace.json"), (["--report", "kitchen"], "report.json")],
 )
 def test_show_prints_the_kept_bytes_without_network(
-    program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], golden: str
+    process: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], golden: str
 ) -> None:
     """After a wanted change: otherview dashboard show [--report kitchen] > golden."""
-    shown = program("dashboard", "show", *arguments, cwd=tmp_path)
+    shown = process("dashboard", "show", *arguments, cwd=tmp_path)
     assert shown.stdout == (GOLDEN / golden).read_text(encoding="utf-8")
     assert loopback.requests == []
 
@@ -35,24 +35,28 @@ def test_show_prints_the_kept_bytes_without_network(
     ("arguments", "kind"), [([], "project-view"), (["--report", "kitchen"], "runs")]
 )
 def test_push_saves_what_show_prints_and_pushing_again_replaces_it(
-    program: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], kind: str
+    process: Program, tmp_path: Path, loopback: Loopback, arguments: list[str], kind: str
 ) -> None:
     for _ in range(2):
-        done = program("dashboard", "push", *arguments, cwd=tmp_path)
+        done = process("dashboard", "push", *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{loopback.url}/loop/otherview")
     first, again = loopback.views
     assert first["name"] == again["name"]
     assert first["type"] == kind
-    shown = program("dashboard", "show", "--entity", "loop", *arguments, cwd=tmp_path)
+    shown = process("dashboard", "show", "--entity", "loop", *arguments, cwd=tmp_path)
     assert json.loads(again["spec"]) == json.loads(shown.stdout)
 
 
 def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
-    result: Path, kitchen_run: tuple[Path, Any], sweep_folder: Path
+    result: Path, program: Program, tmp_path: Path, sweep_folder: Path
 ) -> None:
     """Four creatures cannot replicate, and one pair of wordings has no role: two runs are asked."""
-    records = [run_record(result), run_record(kitchen_run[0]), sweep_record(sweep_folder)]
+    eight = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
+    pair = ("+experiment=kitchen", "model=pocket", "tracking=off", "hydra.run.dir=pair", eight)
+    done = program("run", *pair, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = [run_record(result), run_record(tmp_path / "pair"), sweep_record(sweep_folder)]
     logged: set[str] = set()
     for record in records:
         logged |= {*record.values, *record.tables, *record.images}
@@ -61,10 +65,10 @@ def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
 
 
 def test_a_push_without_a_key_is_one_line(
-    program: Program, tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+    process: Program, tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
-    done = program("dashboard", "push", cwd=tmp_path)
+    done = process("dashboard", "push", cwd=tmp_path)
     assert done.returncode == 1
     assert re.fullmatch(r"error: not pushed: .*API key.*\n", done.stderr)
     assert loopback.views == []
