@@ -1,6 +1,7 @@
 """The cache of compiled kernels: it is used, and its files may be damaged."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,11 @@ from otherview.stats.sign_flip_p import sign_flip_p
 from otherview.stats.chunks import Running
 print(sign_flip_p(np.arange(1.0, 7.0)[:, None] - 2, Running(1)).p[0])
 """
+WHOLE = f"""{PROGRAM}
+from otherview.stats import sign_flip_test
+values = np.random.default_rng(0).normal(size=(130, 4))
+print([sign_flip_test(part, flips=64).critical_t for part in (values, values[:9])])
+"""
 
 
 def run(cache: Path, program: str = PROGRAM) -> str:
@@ -23,32 +29,35 @@ def run(cache: Path, program: str = PROGRAM) -> str:
     return done.stdout
 
 
-def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
-    program = """
-import numpy as np
-from otherview.stats import sign_flip_test
-values = np.random.default_rng(0).normal(size=(130, 4))
-print([sign_flip_test(part, flips=64).critical_t for part in (values, values[:9])])
-"""
-    first = run(tmp_path, program)
-    files = {file: file.read_bytes() for file in tmp_path.rglob("*.nb?")}
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A cache that one process filled with all kernels, and what that printed."""
+    folder = tmp_path_factory.mktemp("compiled")
+    return folder, run(folder, WHOLE)
+
+
+def test_a_second_process_compiles_nothing(compiled: tuple[Path, str]) -> None:
+    cache, printed = compiled
+    files = {file: file.read_bytes() for file in cache.rglob("*.nb?")}
     assert any("tally" in file.name for file in files)
-    assert run(tmp_path, program) == first
-    assert {file: file.read_bytes() for file in tmp_path.rglob("*.nb?")} == files
+    assert run(cache, WHOLE) == printed
+    assert {file: file.read_bytes() for file in cache.rglob("*.nb?")} == files
 
 
 @pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
-def test_a_damaged_file_is_compiled_again_and_replaced(tmp_path: Path, suffix: str) -> None:
-    expected = run(tmp_path)
-    files = sorted(tmp_path.rglob(f"*{suffix}"))
+def test_a_damaged_file_is_compiled_again_and_replaced(
+    compiled: tuple[Path, str], tmp_path: Path, suffix: str
+) -> None:
+    cache = shutil.copytree(compiled[0], tmp_path / "cache")
+    files = sorted(cache.rglob(f"*{suffix}"))
     assert len(files) > 3
     for place, file in enumerate(files):
         content = file.read_bytes()
         file.write_bytes([b"", content[: len(content) // 2], b"no kernel"][place % 3])
     damaged = {file: file.read_bytes() for file in files}
-    assert run(tmp_path) == expected
+    assert run(cache) == "0.1875\n"
     assert any(file.exists() and file.read_bytes() != damaged[file] for file in files)
-    assert run(tmp_path) == expected
+    assert run(cache) == "0.1875\n"
 
 
 def test_a_cache_that_cannot_be_written_any_more_costs_time_alone(tmp_path: Path) -> None:

@@ -172,13 +172,16 @@ def test_an_extra_that_is_not_installed_leaves_nothing_that_blocks_the_folder(
 
 def test_a_damaged_file_of_the_sweep_costs_one_warning_that_names_it(sweep: Sweep) -> None:
     sweep.start(seeds=1, kind="sequential")
+    whole = {file: file.read_bytes() for file in sweep.directory.glob(".sweep/*T*.json")}
     damaged = sweep.directory / ".sweep" / "20200101T000000-abcdef.json"
     for content in (b"", b"{", b"null", b'{"points": 3}'):
+        for file in whole:
+            file.write_bytes(whole[file])
         damaged.write_bytes(content)
         for command in ("status", "resume", "cancel", "pages"):
             code, told = sweep.call(command)
             assert (code, told.count(str(damaged))) == (0, 1), told
-        for file in sweep.directory.glob(".sweep/*T*.json"):
+        for file in whole:
             file.write_bytes(content)
         code, told = sweep.call("status")
         assert code == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from otherview.study.compose import compose_study
 from otherview.views import dashboard
 from otherview.views.tracking.record import run_record
 from otherview.views.tracking.sweep_record import sweep_record
@@ -52,8 +53,9 @@ def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
     result: Path, program: Program, tmp_path: Path, sweep_folder: Path
 ) -> None:
     """Four creatures cannot replicate, and one pair of wordings has no role: two runs are asked."""
-    eight = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
-    pair = ("+experiment=kitchen", "model=pocket", "tracking=off", "hydra.run.dir=pair", eight)
+    graded = compose_study(["+experiment=kitchen", "model=pocket"]).creatures.items
+    items = f"creatures.items={graded[::2]}"
+    pair = ("+experiment=kitchen", "model=pocket", "tracking=off", "hydra.run.dir=pair", items)
     done = program("run", *pair, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     records = [run_record(result), run_record(tmp_path / "pair"), sweep_record(sweep_folder)]
