@@ -160,10 +160,10 @@ def test_what_is_wrong_with_any_point_is_one_line_before_anything_starts(
     assert not (tmp_path / "sweep").exists()
 
 
-def test_processes_of_their_own_share_the_points(program: Program, tmp_path: Path) -> None:
+def test_processes_of_their_own_share_the_points(process: Program, tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     local = ("hydra/launcher=local", "hydra.launcher.workers=2")
-    started = program("run", "-m", *SMALL, "seed=0,1", *local, HERE, cwd=tmp_path)
+    started = process("run", "-m", *SMALL, "seed=0,1", *local, HERE, cwd=tmp_path)
     assert started.returncode == 0, started.stderr
     assert "2 points in 2 tasks" in started.stdout
     directory = tmp_path / "sweep"
