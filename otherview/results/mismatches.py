@@ -11,7 +11,7 @@ from otherview.study.differing_settings import differing_settings, flat
 
 COMPARED = ("model", "templates", "controls", "creatures", "capture.units")
 """Settings whose differences are found in the responses, or are what is compared."""
-INDIFFERENT = ("name", "question", "published", "intervention")
+INDIFFERENT = ("name", "question", "published", "intervention", "attribution")
 """Settings on which no response and no test of the comparison depends."""
 NULLS = ("nulls.alpha", "nulls.thresholds", "nulls.sign_flips")
 """Settings of the nulls that the comparison takes from A."""

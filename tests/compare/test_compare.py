@@ -247,6 +247,12 @@ def test_settings_that_differ_are_said(
     assert message in said(compare(base, result))
 
 
+def test_what_decides_no_response_is_not_said(tmp_path: Path, base: RunResult) -> None:
+    study = small("intervention=ablate", "nulls.splits=7", "question=Another?")
+    result = written(tmp_path / "b", model(study, name="other"), made_up(study))
+    assert compare(base, result).content["mismatches"] == []
+
+
 def test_each_model_drawing_its_own_picture_is_said(tmp_path: Path, base: RunResult) -> None:
     study = model(small(), name="other")
     measured = made_up(study)
