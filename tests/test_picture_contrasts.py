@@ -109,7 +109,7 @@ def test_each_scene_is_measured_as_it_is_alone() -> None:
     every = heads(together.sites)
     mean = np.mean([each.differences(every) for each in alone], axis=0)
     np.testing.assert_allclose(together.differences(every), mean, rtol=1e-3, atol=1e-6)
-    by_scene = together.by_scene(together.read(every))
+    by_scene = together.prompts.by_scene(together.read(every))
     np.testing.assert_array_equal(by_scene[:, 1, 2], together.read(every)[:, 5])
 
 

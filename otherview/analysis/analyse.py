@@ -117,7 +117,7 @@ def analyse_units(
 
     question = Question(
         unit_set,
-        responses.by_scene(values),
+        responses.prompts.by_scene(values),
         test - control,
         responses.prompts.wording_roles,
         responses.prompts.wording_strata,
@@ -149,7 +149,7 @@ def predicted_of(
         return None
     places = {unit.address: place for place, unit in enumerate(heads(attribution.sites))}
     changes = attribution.zeroed()[..., [places[unit.address] for unit in units]]
-    return np.asarray(responses.by_scene(changes).mean(axis=2))
+    return np.asarray(responses.prompts.by_scene(changes).mean(axis=2))
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

@@ -214,7 +214,7 @@ def compare_units(
     }
     role_means_a, role_means_b = of_a.role_means(values_a), of_a.role_means(values_b)
     of_step = levels(a)
-    by_scene = of_a.by_scene(values_a - values_b)
+    by_scene = of_a.prompts.by_scene(values_a - values_b)
     if not reading.scenes_are_sample:
         by_scene = by_scene.mean(axis=2)
     several = enough_for_role_test(roles, strata=strata)

@@ -104,7 +104,7 @@ def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int,
 
 
 def strength_of_heads(
-    values: Float[np.ndarray, "items wordings heads"], prompts: PromptSet, study: Study
+    values: Float[np.ndarray, "items conditions heads"], prompts: PromptSet, study: Study
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"], str]:
     """Return what ranks heads, which of them pass, and by which test.
 
@@ -112,10 +112,13 @@ def strength_of_heads(
     positive where a head writes more under the test role.
     """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
-    roles, strata = prompts.roles, prompts.strata
+    roles, strata = prompts.wording_roles, prompts.wording_strata
+    by_scene = prompts.by_scene(values)
+    values = by_scene.mean(axis=2)
     if enough_for_role_test(roles, strata=strata):
+        of_scenes = by_scene if study.scenes_are == "sample" else values
         by_role = role_test(
-            values, roles, strata=strata, alpha=nulls.alpha, flips=flips, seed=study.seed
+            of_scenes, roles, strata=strata, alpha=nulls.alpha, flips=flips, seed=study.seed
         )
         return by_role.t, by_role.called, "role test"
     is_test = np.array([role == "test" for role in roles])

@@ -123,13 +123,6 @@ class Responses:
             )
         return found
 
-    def by_scene(
-        self, values: Float[np.ndarray, "items conditions units"]
-    ) -> Float[np.ndarray, "items wordings scenes units"]:
-        """Return what `read` gave for one contrast with wordings and scenes told apart."""
-        items, _, units = values.shape
-        return values.reshape(items, -1, len(self.prompts.scenes), units)
-
     def differences(
         self, units: Sequence[Unit], tokens: str = "all", response: str = "rms"
     ) -> Float[np.ndarray, "pairs units"]:

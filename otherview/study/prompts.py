@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otherview.study.contrast import ROLES, Role, Wording
 from otherview.study.errors import StudyError
@@ -12,6 +12,10 @@ from otherview.study.items import Item
 from otherview.study.placeholders import fill
 from otherview.study.study import Study
 from otherview.study.wording_pictures import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,13 @@ class PromptSet:
                 "these prompts belong to several contrasts: restrict them to one first"
             )
         return known
+
+    def by_scene(
+        self, values: Float[np.ndarray, "items conditions units"]
+    ) -> Float[np.ndarray, "items wordings scenes units"]:
+        """Return values under the first contrast's conditions with wordings and scenes apart."""
+        items, _, units = values.shape
+        return values.reshape(items, -1, len(self.scenes), units)
 
     @property
     def wording_roles(self) -> list[Role]:

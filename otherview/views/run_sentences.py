@@ -87,10 +87,11 @@ def answer(
     elif "role_test" in found:
         role = found["role_test"]
         wordings = role["wordings"]
+        scenes = f", {plural(role['scenes'], 'scene')}" if "scenes" in role else ""
         first = (
             f"{none_or(role['called'])} {of_model} {verb(role['called'], 'follows', 'follow')} "
             f"the role rather than the wording, over {wordings['test']} test and "
-            f"{wordings['control']} control wordings and over {items} ({error})."
+            f"{wordings['control']} control wordings{scenes} and over {items} ({error})."
         )
         if role["note"]:
             first = f"This study cannot show that any {of_model} follows the role: {role['note']}."
@@ -101,7 +102,8 @@ def answer(
         if test["note"]:
             last = f"{published}."
     else:
-        first = differing(found, of_model, "the two wordings")
+        differ = "the two roles’ pictures" if "pictures" in summary else "the two wordings"
+        first = differing(found, of_model, differ)
         first += f" over {items} ({error}{strongest(found)})." if not test["note"] else "."
         last = f"{summary['role_note']} {published[0].upper()}{published[1:]}."
     return [first, *([headline(interventions)] if interventions is not None else []), last]

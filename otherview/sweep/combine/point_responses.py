@@ -142,15 +142,16 @@ def read_points(
 def read(
     point: Point, layouts: Sequence[Layout]
 ) -> list[Float[np.ndarray, "items wordings units"]]:
-    """Return the responses under the study's own contrast, one array per layout."""
-    study, wordings = point.study, len(point.is_test)
+    """Return the responses under the study's own contrast, mean over scenes, by layout."""
+    study, wordings, scenes = point.study, len(point.is_test), len(point.study.scenery)
+    conditions = wordings * scenes  # the study's own come first
     first = min(int(layout.edges.min()) for layout in layouts)
     last = max(int(layout.edges.max()) for layout in layouts)
     columns = token_columns(study.capture.tokens)
     with h5py.File(point.folder / "responses.nc") as file:
         slices = file["sum_of_squares"].shape[3]
-        energy = file["sum_of_squares"][:, :wordings, 0, first:last, :]  # own conditions come first
-        tokens = file["tokens"][:, :wordings][..., columns]
+        energy = file["sum_of_squares"][:, :conditions, 0, first:last, :]
+        tokens = file["tokens"][:, :conditions][..., columns]
     if slices != layouts[0].slices:
         raise ValueError("it holds other units than the other points of the group")
     sums = slice_sums(energy, columns)
@@ -164,7 +165,7 @@ def read(
         if not finite.all():
             unit = layout.units["unit"][int(finite.argmin())]
             raise ValueError(f"the response of {unit} is no number")
-        found.append(values)
+        found.append(values.reshape(len(values), wordings, scenes, -1).mean(axis=2))
     return found
 
 
