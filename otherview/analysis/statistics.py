@@ -73,6 +73,12 @@ class Question:
         return np.asarray(self.by_scene.mean(axis=2))
 
     @property
+    def sampled(self) -> Float[np.ndarray, "items wordings *scenes units"]:
+        """What the role test is about: with scenes apart where they are a sample of several."""
+        several = self.scenes_are_sample and self.by_scene.shape[2] > 1
+        return self.by_scene if several else self.values
+
+    @property
     def flips(self) -> Flips:
         return cast(Flips, self.nulls.sign_flips)
 
@@ -111,10 +117,6 @@ class Question:
             seed=self.seed,
         )
 
-    def has_several_scenes(self) -> bool:
-        """Return whether scenes are a sample, over which the role test should hold, too."""
-        return self.scenes_are_sample and self.by_scene.shape[2] > 1
-
     def wants_shuffles(self) -> bool:
         return self.nulls.label_shuffle > 0
 
@@ -125,7 +127,7 @@ class Question:
     @cached_property
     def by_role(self) -> RoleTestResult:
         return stats.role_test(
-            self.by_scene if self.has_several_scenes() else self.values,
+            self.sampled,
             self.roles,
             strata=self.strata,
             thresholds=tuple(self.nulls.thresholds),
@@ -215,12 +217,12 @@ STATISTICS = (
     Statistic("text_distance", TextDistance, Question.has_text_axis,
               lambda q: TextDistance(q.along(q.text_distance), q.along_axis)),
     Statistic("label_shuffle", stats.LabelShuffleResult, Question.wants_shuffles,
-              lambda q: stats.label_shuffle(q.values, q.roles, q.nulls.label_shuffle,
+              lambda q: stats.label_shuffle(q.sampled, q.roles, q.nulls.label_shuffle,
                                             strata=q.strata, threshold=min(q.nulls.thresholds),
                                             alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("shuffling labels,"))),
     Statistic("wording_split", stats.WordingSplitResult, Question.can_halve_wordings,
-              lambda q: stats.wording_split(q.values, q.roles, q.nulls.wording_splits,
+              lambda q: stats.wording_split(q.sampled, q.roles, q.nulls.wording_splits,
                                             strata=q.strata, alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("splitting wordings,"))),
     Statistic("predicted_change", stats.PredictedChangeResult, Question.has_predictions,
