@@ -48,6 +48,12 @@ def one_line(error: BaseException) -> str | None:
         if "Sweeping over Hydra's configuration" in str(cause):
             given = str(cause).partition(" : ")[2].strip("'")
             return f"{given}: give one value, and quote it if it has commas: \"'a,b'\""
+        listed = re.match(r"In '([^']+)'.*Cannot merge DictConfig with ListConfig", plain(cause))
+        if listed:
+            return (
+                f"{listed[1]}.yaml has a list where a group of settings belongs: a study has one "
+                "scene, one list of creatures, ...; several scenes go into scenes: {NAME: {...}}"
+            )
         refused = re.match(r"Could not override '([^']+)'", str(cause))
         if refused and isinstance(cause, ConfigCompositionException):
             return str(unknown_setting(refused[1]))
@@ -55,10 +61,15 @@ def one_line(error: BaseException) -> str | None:
         return None
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
-    line = " ".join(str(error).split())
+    line = plain(error)
     if isinstance(error, OverrideParseException):
         return f"{line}. Quote values that hold braces, brackets or commas: a.b='\"x {{y}}\"'"
     return line
+
+
+def plain(error: BaseException) -> str:
+    """Return the message of an error as one line."""
+    return " ".join(str(error).split())
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

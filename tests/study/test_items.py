@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from otherview.programs import plan
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
@@ -97,6 +98,12 @@ def test_a_wording_that_cannot_be_filled_is_answered(
         written(tmp_path, "{name: pets, items: [a cat, an owl]}", more)
 
 
+def test_an_item_may_begin_its_wording() -> None:
+    study = compose("templates.test=['{creature} looks']", "templates.control=['by {creature}']")
+    starts = [prompt.item_start for prompt in study_prompts(study).prompts[:2]]
+    assert starts == [0, 3]
+
+
 def test_files_are_found_from_the_yaml_and_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,3 +138,15 @@ def test_several_options_of_a_group_do_not_win_in_silence(tmp_path: Path) -> Non
     assert study.scene is None
     with pytest.raises(StudyError, match="has neither a prompt nor an image"):
         compose("scene=[pocket_kitchen,none]")
+
+
+def test_a_list_where_settings_belong_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nname: mine\nscene: [{name: a, prompt: b}]\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    arguments = ["otherview", "--config-dir", str(tmp_path), "+experiment=mine"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit, match=r"experiment/mine.yaml has a list where a group"):
+        plan()
