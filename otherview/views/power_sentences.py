@@ -14,6 +14,9 @@ from otherview.study.prompts import PromptSet
 from otherview.views.numbers import count, percent, plural, significant
 from otherview.views.vocabulary import familywise, noun_of
 
+ENOUGH_SCENES = 6
+"""With fewer, the role test finds only what is nearly the same on all of them."""
+
 
 def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) -> tuple[str, Power]:
     """Return what the study's own contrast can find, and the figures behind the sentences.
@@ -47,7 +50,7 @@ def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) ->
             f"alike to the role, and of {significant(as_much.effect)} SDs if they add as much "
             "variance as the wordings"
         )
-        more = ""
+        more = scenes_clause(study)
     else:
         power = sign_flip_power(items, units, alpha=nulls.alpha, flips=flips)
         found = f"a mean difference of {significant(power.effect)} of its SD over items"
@@ -59,4 +62,16 @@ def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) ->
         f"With {sample}, this study finds {found}, with {percent(POWER)} power. The smallest p is "
         f"{significant(power.smallest_p)}.{more}",
         power,
+    )
+
+
+def scenes_clause(study: Study) -> str:
+    """Return what several scenes change about the power of the role test, if they are a sample."""
+    if len(study.scenery) == 1 or study.scenes_are != "sample":
+        return ""
+    few = len(study.scenery) < ENOUGH_SCENES
+    better = f" Use {ENOUGH_SCENES} or more where scenes matter." if few else ""
+    return (
+        f" This is without what {len(study.scenery)} scenes add: the more the role’s difference "
+        f"varies between them, the less is found.{better}"
     )
