@@ -1,16 +1,15 @@
-"""The calls of any pipeline of diffusers: intercepted, collated, and their tokens told apart."""
+"""The calls of any pipeline of diffusers: intercepted, and collated into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from otherview.models.any_model import PassInput
@@ -18,14 +17,12 @@ from otherview.models.arguments import (
     Arguments,
     changed_paths,
     collated,
-    masked,
     noised,
     on_device,
     rows_of,
     signature,
     taken,
     tensors,
-    text_length,
     text_paths,
 )
 from otherview.models.attention import set_attention
@@ -34,25 +31,13 @@ from otherview.models.image_latents import Latents
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
 from otherview.models.text_tokens import text_positions
+from otherview.passes.call_tokens import CallTokens, Probes, batch_key
 from otherview.passes.noised_arguments import Noising, noising
 from otherview.passes.steps import OneStep
-from otherview.passes.traced_sites import check_traced, equal_sites, token_groups, trace
-from otherview.study import TOKEN_GROUPS, Sampling
+from otherview.passes.traced_sites import check_traced, equal_sites, trace
+from otherview.study import Sampling
 from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace
-
-DROPS_MASKED_TEXT = ("Lumina2Transformer2DModel", "HunyuanImageTransformer2DModel")
-"""Transformers that drop or move masked text: batches need equal numbers of text tokens."""
-Positions = Bool[np.ndarray, " positions"]
-
-
-@dataclass(frozen=True)
-class Probes:
-    """Calls of the first prompt in which one thing differs, to find the tokens of each group."""
-
-    other_text: Arguments
-    other_noise: Arguments
-    other_picture: Arguments | None
 
 
 class PipelineCalls:
@@ -80,7 +65,6 @@ class PipelineCalls:
         self._text = text_paths(passes[0].arguments, probes.other_text)
         self.remarks: list[str] = []
         """What a reader should know, complete once `sites` were found."""
-        self._traced: dict[Any, dict[str, dict[str, Positions]]] = {}
         for each in passes:
             rows = rows_of(each.arguments)
             if rows != 1:
@@ -102,18 +86,23 @@ class PipelineCalls:
         """The transformer."""
         return self._load()
 
-    @property
+    @cached_property
     def sites(self) -> list[Site]:
         """Hook sites by name, compared with what flows in a traced pass of the first prompt.
 
         Raises StudyError for the first difference.
         """
-        if not self._traced:  # now, before anybody hooks the transformer
-            with plain_attention(self.transformer, self._attention):
-                for group in self.groups():
-                    self._groups_of(group[0])
-            self._remark_on_tokens()
+        with plain_attention(self.transformer, self._attention):  # before anybody hooks it
+            for group in self.groups():
+                self._tokens.positions(group[0])
+        self._remark_on_tokens()
         return self._sites
+
+    @cached_property
+    def _tokens(self) -> CallTokens:
+        return CallTokens(
+            self.transformer, self._sites, self._passes, self._probes, self._text, self._device
+        )
 
     @cached_property
     def _sites(self) -> list[Site]:
@@ -184,14 +173,9 @@ class PipelineCalls:
         """Return the prompts in groups of equal shapes, which may share a batch."""
         by_key: dict[Any, list[int]] = {}
         for prompt in range(len(self._passes)):
-            by_key.setdefault(self._key(prompt), []).append(prompt)
+            key = batch_key(self.transformer, self._passes[prompt].arguments)
+            by_key.setdefault(key, []).append(prompt)
         return list(by_key.values())
-
-    def _key(self, prompt: int) -> Any:
-        """Return what prompts that share a batch have in common."""
-        arguments = self._passes[prompt].arguments
-        drops = type(self.transformer).__name__ in DROPS_MASKED_TEXT
-        return signature(arguments), masked(arguments) if drops else None
 
     def first(self, prompts: Sequence[int]) -> Call:
         """Return the call of `prompts`. Raises StudyError if they cannot share a batch."""
@@ -224,9 +208,7 @@ class PipelineCalls:
 
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return the token groups of the call of `prompts`."""
-        found = [self._layout_of(prompt) for prompt in prompts]
-        masks = {sequence: np.stack([each[sequence] for each in found]) for sequence in found[0]}
-        return TokenLayout(masks, self._sequences)
+        return self._tokens.layout(prompts)
 
     def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
         """Return the tokens of every group in the passes of `prompts`."""
@@ -265,96 +247,6 @@ class PipelineCalls:
             means.append((rows if is_text is None else rows[torch.from_numpy(is_text)]).mean(0))
         return torch.stack(means)
 
-    @cached_property
-    def _sequences(self) -> dict[str, str]:
-        """By module of a site, the name of its token sequence: sites of equal groups share one."""
-        names: dict[Any, str] = {}
-        sequences = {}
-        for site in self._sites:
-            groups = self._groups_of(0)[site.module]
-            bits = tuple((group, places.tobytes()) for group, places in groups.items())
-            key = site.block_kind, site.stream, bits
-            sequences[site.module] = names.setdefault(key, f"sequence {len(names)}")
-        return sequences
-
-    def _groups_of(self, prompt: int) -> dict[str, dict[str, Positions]]:
-        """Return the positions of the token groups, by module of a site and by group.
-
-        Found once per group of prompts; where only the length of one run of text differs from that
-        of the first prompt, they follow from its.
-        """
-        key = self._key(prompt)
-        if key not in self._traced:
-            first = self._traced.get(self._key(0))
-            length = text_length(self._passes[prompt].arguments, self._text)
-            lengthened = first and self._with_length(first, length)
-            self._traced[key] = lengthened or self._found(prompt)
-        return self._traced[key]
-
-    def _with_length(
-        self, first: dict[str, dict[str, Positions]], length: int
-    ) -> dict[str, dict[str, Positions]] | None:
-        """Return the groups of the first prompt with another length of text.
-
-        None where that does not follow: a site that sees text has registers or pads of its own, or
-        not the whole text.
-        """
-        own = text_length(self._passes[0].arguments, self._text)
-        made = {}
-        for module, groups in first.items():
-            text = groups["text"]
-            for group, places in groups.items():
-                text = text & ~places if group != "text" else text
-            if text.any() and (
-                int(text.sum()) != own or not np.any(list(groups.values()), 0).all()
-            ):
-                return None
-            made[module] = resized(groups, text, length) if text.any() else groups
-        return made
-
-    def _found(self, prompt: int) -> dict[str, dict[str, Positions]]:
-        """Return the groups that a prompt's passes with one thing changed tell apart."""
-        base, first = self._passes[prompt].arguments, self._passes[0].arguments
-        noise = changed_paths(first, self._probes.other_noise)
-        varied = {
-            "text": noised(base, self._text),
-            "target": taken(base, self._probes.other_noise, noise),
-        }
-        if self._probes.other_picture is not None:
-            pictured = changed_paths(first, self._probes.other_picture)
-            # A picture that a text encoder sees, too, changes the text; its latents do not.
-            latents = (pictured & noise) or (pictured - self._text)
-            varied["reference"] = taken(base, self._probes.other_picture, latents)
-        placed = {group: self._placed(arguments) for group, arguments in varied.items()}
-        return token_groups(self.transformer, self._sites, self._placed(base), placed)
-
-    def _layout_of(self, prompt: int) -> dict[str, Bool[np.ndarray, "groups positions"]]:
-        """Return the masks of a prompt's token groups, by sequence."""
-        masks: dict[str, Bool[np.ndarray, "groups positions"]] = {}
-        for module, sequence in self._sequences.items():
-            if sequence not in masks:
-                masks[sequence] = self._mask(self._groups_of(prompt)[module], prompt)
-        return masks
-
-    def _mask(
-        self, groups: Mapping[str, Positions], prompt: int
-    ) -> Bool[np.ndarray, "groups positions"]:
-        """Return the masks of a site's token groups for a prompt."""
-        here, target = self._passes[prompt], groups["target"]
-        reference = groups.get("reference", np.zeros_like(target)) & ~target
-        text = groups["text"] & ~target & ~reference
-        is_text = text.copy()
-        real = text_positions(int(text.sum()), here.arguments, here.real) if text.any() else None
-        if real is not None:
-            is_text[np.flatnonzero(text)] = real
-        by_name = {
-            "text": is_text,
-            "pad": text & ~is_text,
-            "target": target,
-            "reference": reference,
-        }
-        return np.stack([by_name[group] for group in TOKEN_GROUPS])
-
     def _placed(self, arguments: Arguments) -> Arguments:
         placed: Arguments = on_device(arguments, self._device)
         return placed
@@ -376,13 +268,3 @@ def plain_attention(transformer: Any, name: str) -> Iterator[None]:
 def ranges(addresses: Sequence[str]) -> str:
     """Return the first and the last of some addresses."""
     return addresses[0] if len(addresses) == 1 else f"{addresses[0]} to {addresses[-1]}"
-
-
-def resized(groups: Mapping[str, Positions], text: Positions, length: int) -> dict[str, Positions]:
-    """Return groups of positions in which the one run of `text` has another length."""
-    first = int(np.flatnonzero(text)[0])
-    last = first + int(text.sum())
-    return {
-        group: np.concatenate([mask[:first], np.full(length, group == "text"), mask[last:]])
-        for group, mask in groups.items()
-    }

@@ -15,7 +15,8 @@ from otherview.models.arguments import Arguments, signature
 from otherview.models.calls import Calls
 from otherview.models.picture_files import check_images
 from otherview.passes.batches import find_batch_size
-from otherview.passes.pipeline_calls import PipelineCalls, Probes
+from otherview.passes.call_tokens import Probes
+from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.session import References, Session
 from otherview.study import Model, Scene, Study
 from otherview.study.errors import StudyError

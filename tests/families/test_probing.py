@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ from otherview.models.interception import denoiser_name, intercept, without_weig
 from otherview.models.named_sites import named_sites, on_meta
 from otherview.models.pipeline_inputs import pass_inputs, picture_argument
 from otherview.models.sites import heads
+from otherview.passes.call_tokens import Probes
 from otherview.passes.capture import capture
 from otherview.passes.editing import ablate, scale
 from otherview.passes.gradients import differentiable, taps
-from otherview.passes.pipeline_calls import PipelineCalls, Probes
+from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.pipeline_session import another_picture
 from otherview.passes.transformer import run, watched
 from otherview.study import TOKEN_GROUPS, Model
@@ -57,12 +59,14 @@ def model_of(tiny: Tiny) -> Model:
 
 def calls_of(tiny: Tiny, model: Model) -> PipelineCalls:
     image = tiny.arguments(TEXTS[0]).get(tiny.picture) if tiny.picture else None
+    images = [image] if image else []
 
-    def made(prompt: Prompt, seed: int = 0, picture: Any = image) -> Any:
-        return prepare(tiny.pipeline, model, prompt, seed, picture)
+    def made(prompt: Prompt, seed: int = 0, pictures: Sequence[Any] = images) -> Any:
+        return prepare(tiny.pipeline, model, prompt, seed, pictures)
 
     passes = [made(prompt) for prompt in PROMPTS]
-    other = None if image is None else made(PROMPTS[0], picture=another_picture(image)).arguments
+    others = [another_picture(each) for each in images]
+    other = made(PROMPTS[0], pictures=others).arguments if images else None
     probes = Probes(passes[1].arguments, made(PROMPTS[0], 1).arguments, other)
     calls = PipelineCalls(lambda: tiny.transformer, passes, probes, "cpu")
     calls.places = [each.place for each in passes if each.place is not None]
