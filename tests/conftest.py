@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from otherview.study import Study
 from otherview.study.compose import compose_study
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
 WAITING = ("slurm", "sweep", "tracking")
@@ -46,11 +48,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers of this run."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def once(shared: Path) -> Once:
+    """Have a folder made by the first worker that asks for its name; tests only read it."""
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_cache(shared: Path) -> Iterator[None]:
     """Keeps text encodings and reference latents out of the user's own cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTHERVIEW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("OTHERVIEW_CACHE", str(shared / "cache"))
         yield
 
 

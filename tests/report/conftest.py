@@ -17,6 +17,7 @@ from otherview.results.compare import compare, write_comparison
 from otherview.results.reader import ItemDifferences, RunResult, read_result
 from otherview.study import Creatures, Study
 from otherview.study.compose import compose_study
+from tests.conftest import Once
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>bold</b> </style>")
@@ -33,18 +34,16 @@ def small_study(items: tuple[str, ...], question: str, templates: str = "nouns")
 
 
 @pytest.fixture(scope="session")
-def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_run(once: Once) -> Path:
     """A run whose items and question are markup; its report was made by the run."""
-    folder = tmp_path_factory.mktemp("hostile")
     items = (*HOSTILE, "an owl", "an ant", "a fly")
-    run_study(small_study(items, "</style><script>alert(3)</script>?"), folder, {})
-    return folder
+    study = small_study(items, "</style><script>alert(3)</script>?")
+    return once("hostile", lambda folder: run_study(study, folder, {}))
 
 
 @pytest.fixture(scope="session")
-def controlled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def controlled_run(once: Once) -> Path:
     """A run with controls and an intervention."""
-    folder = tmp_path_factory.mktemp("controlled")
     study = compose_study(
         [
             "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
@@ -53,17 +52,18 @@ def controlled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "intervention.pictures=2", "sampling.levels=[1.0,0.5]",
         ]
     )  # fmt: skip
-    run_study(study, folder, {})
-    return folder
+    return once("controlled", lambda folder: run_study(study, folder, {}))
 
 
 @pytest.fixture(scope="session")
-def compared_folder(hostile_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compared_folder(hostile_run: Path, once: Once) -> Path:
     """A comparison of a run with itself: no head has a t."""
-    folder = tmp_path_factory.mktemp("compared")
-    result = read_result(hostile_run)
-    write_comparison(compare(result, result), folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        result = read_result(hostile_run)
+        write_comparison(compare(result, result), folder)
+
+    return once("compared", make)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.conftest import Program
+from tests.conftest import Once, Program
 from tests.damages import reseal
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 
@@ -17,25 +17,27 @@ ROWS = 16_320
 
 
 @pytest.fixture(scope="session")
-def result(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def result(program: Program, once: Once) -> Path:
     """A run of four creatures with four wordings a role; its slices are as many as on Klein 4B."""
-    cwd = tmp_path_factory.mktemp("result")
     wordings = [f"Render this kitchen in the {noun} of {{creature}}" for noun in "abcdefgh"]
-    done = program(
-        "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3",
-        "creatures.items=[a cat,an owl,an ant,a fly]", "hydra.run.dir=small",
-        "templates.test=" + str(wordings[:4]), "templates.control=" + str(wordings[4:]),
-        cwd=cwd,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    folder = cwd / "small"
-    slices = pl.read_parquet(folder / "slices16.parquet").select(
-        "unit", "block_kind", "block", "channel_kind", "channel_start", "channel_stop", "t",
-        "p_stepdown",
-    )  # fmt: skip
-    slices.sample(ROWS, with_replacement=True, seed=0).write_parquet(folder / "slices16.parquet")
-    reseal(folder / "summary.json")
-    return folder
+
+    def make(folder: Path) -> None:
+        done = program(
+            "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3",
+            "creatures.items=[a cat,an owl,an ant,a fly]", f"hydra.run.dir={folder}",
+            "templates.test=" + str(wordings[:4]), "templates.control=" + str(wordings[4:]),
+            cwd=folder,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        slices = pl.read_parquet(folder / "slices16.parquet").select(
+            "unit", "block_kind", "block", "channel_kind", "channel_start", "channel_stop", "t",
+            "p_stepdown",
+        )  # fmt: skip
+        many = slices.sample(ROWS, with_replacement=True, seed=0)
+        many.write_parquet(folder / "slices16.parquet")
+        reseal(folder / "summary.json")
+
+    return once("tracked", make)
 
 
 @pytest.fixture(scope="session", autouse=True)
