@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -115,6 +115,7 @@ def analyse_units(
     def report(doing: str) -> Report | None:
         return partial(progress, f"{doing} {unit_set}") if progress else None
 
+    of_heads = attribution if unit_set == "heads" else None
     question = Question(
         unit_set,
         responses.prompts.by_scene(values),
@@ -126,10 +127,9 @@ def analyse_units(
         study.nulls,
         study.seed,
         report,
-        predicted_of(attribution, units, responses) if unit_set == "heads" else None,
-        study.attribution.floor,
-        responses.prompts.item_strata,
-        study.scenes_are == "sample",
+        item_strata=responses.prompts.item_strata,
+        scenes_are_sample=study.scenes_are == "sample",
+        **predictions(of_heads, units, responses, study.attribution.floor),
     )
     asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
     results = {statistic.name: statistic.of(question) for statistic in asked}
@@ -141,15 +141,27 @@ def at_level(address: str, level: float | None) -> str:
     return f"{address} at {level:.4g}"
 
 
-def predicted_of(
-    attribution: PredictedChanges | None, units: Sequence[Unit], responses: Responses
-) -> Float[np.ndarray, "items wordings units"] | None:
-    """Return the predicted changes of heads, mean over scenes; None without an attribution."""
+def predictions(
+    attribution: PredictedChanges | None,
+    units: Sequence[Unit],
+    responses: Responses,
+    floor: float,
+) -> dict[str, Any]:
+    """Return what a Question holds of the predicted changes of heads, means over scenes.
+
+    Nothing without an attribution.
+    """
     if attribution is None:
-        return None
+        return {}
     places = {unit.address: place for place, unit in enumerate(heads(attribution.sites))}
     changes = attribution.zeroed()[..., [places[unit.address] for unit in units]]
-    return np.asarray(responses.prompts.by_scene(changes).mean(axis=2))
+    holds = attribution.first_order_holds(floor)
+    site_of = [[site.module for site in attribution.sites].index(u.site.module) for u in units]
+    return {
+        "predicted": np.asarray(responses.prompts.by_scene(changes).mean(axis=2)),
+        "holds": None if holds is None else holds[site_of],
+        "floor": floor,
+    }
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from otherview import stats
 from otherview.stats import Column, RoleTestResult, SignFlipResult, TrendResult
@@ -60,6 +60,8 @@ class Question:
     """Returns the progress callback of a stage."""
     predicted: Float[np.ndarray, "items wordings units"] | None = None
     """Predicted change by zeroing each unit; None without an attribution."""
+    holds: Bool[np.ndarray, " units"] | None = None
+    """Whether first order holds at the site of each unit; None if that was not checked."""
     floor: float = 0.0
     """Difference of predicted changes up to which no unit is called."""
     item_strata: Sequence[str] | None = None
@@ -111,6 +113,7 @@ class Question:
             self.predicted,
             self.roles,
             strata=self.strata,
+            holds=self.holds,
             floor=self.floor,
             alpha=self.nulls.alpha,
             flips=self.flips,

@@ -19,6 +19,7 @@ from otherview.causes.head_sets import Rows, effect_of_set, grow
 from otherview.causes.matching import random_sets
 from otherview.causes.pocket_score import pocket_score
 from otherview.causes.single_heads import (
+    agreement,
     bounds_by_verdict,
     by_verdict,
     heads_to_edit,
@@ -115,6 +116,7 @@ def intervene(
         "verdicts": by_verdict(singles),
         "bounds": bounds_by_verdict(singles),
         "correlation": rank_correlations(singles),
+        "agreement": agreement(singles, measurement.attribution),
         "pictures": pictures,
         "passes": edits.denoiser.passes,
         "seconds": round(time.monotonic() - start, 1),
@@ -134,7 +136,7 @@ class HeadEdits:
         self.study, self.settings, self.progress = study, study.intervention, progress
         self.reference, responses = measurement.reference, measurement.responses
         references = dict(measurement.references)
-        self.prompts = responses.prompts
+        self.prompts, self.predicted = responses.prompts, measurement.attribution
         self.choice = choose_heads(responses, study)
         self.pool = editable_heads(responses.sites, self.settings)
         self.random = partial(
@@ -149,7 +151,8 @@ class HeadEdits:
     def single_heads(self, analysis: Analysis) -> Any:
         """Return interventions.parquet."""
         chosen, alpha = self.choice.heads, self.study.nulls.alpha
-        edited = heads_to_edit(chosen, self.pool, self.settings.singles, alpha)
+        floor = self.study.attribution.floor
+        edited = heads_to_edit(chosen, self.pool, self.settings, alpha, self.predicted, floor)
         variant, seed = self.variants[0], self.settings.seed
         return single_table(
             self.effects, edited, self.pool, chosen, variant, analysis, seed, self.progress

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from scipy.stats import spearmanr
+from scipy.stats import pearsonr, spearmanr
 
 from otherview.analysis.analyse import Analysis
 from otherview.causes.effects import ROLES, Effects, Variant
 from otherview.causes.matching import closest_level, matching_group, permutation_p
-from otherview.causes.verdicts import verdict
+from otherview.causes.variants import PATCH_NAMES
+from otherview.causes.verdicts import change_verdict, toward_verdict
 from otherview.disk.progress import Progress
-from otherview.models.sites import Unit
+from otherview.models.sites import Unit, heads
+from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.stats import RoleTestResult, SignFlipResult, difference_intervals
+from otherview.study import Intervention
 
+PREDICTED_EDITS = {"zero": "zero", "0": "zero", "mean": "mean", PATCH_NAMES["role"]: "patch"}
+"""By variant of an intervention, the edit whose change an attribution predicts."""
 MIN_HEADS = 5
 """Heads from which a rank correlation is computed."""
 
 
 def heads_to_edit(
-    chosen: Sequence[Unit], pool: Sequence[Unit], which: str, alpha: float
+    chosen: Sequence[Unit],
+    pool: Sequence[Unit],
+    settings: Intervention,
+    alpha: float,
+    predicted: PredictedChanges | None = None,
+    floor: float = 0.0,
 ) -> list[Unit]:
-    """Return all heads of `pool`, or (`matched`) those that match a selected one."""
-    if which == "all":
+    """Return all heads of `pool`, those that match a selected one, or those that are predicted.
+
+    `predicted` ranks heads by their predicted specificity: the first `exact_share` of them are
+    returned, all heads of sites where first order does not hold, and the selected ones.
+    """
+    if settings.singles == "all":
         return list(pool)
+    if settings.singles == "predicted":
+        assert predicted is not None
+        known = heads(predicted.sites)
+        test, control = role_changes(predicted, "zero")
+        order = [known[place] for place in np.argsort(-np.abs(test - control), kind="stable")]
+        ranked = [unit for unit in order if unit in pool]
+        first = ranked[: math.ceil(settings.exact_share * len(pool))]
+        holds = predicted.first_order_holds(floor)
+        marked = () if holds is None else np.array(predicted.sites, dtype=object)[~holds]
+        return [u for u in pool if u in first or u in chosen or u.site in list(marked)]
     levels = [closest_level([unit], pool, alpha) for unit in chosen]
     groups = {
         (level, matching_group(unit, level)) for unit, level in zip(chosen, levels, strict=True)
@@ -89,15 +114,48 @@ def single_table(
             row[f"p_{role}"] = permutation_p(own[place], list(null[:, place]))
             row[f"median_{role}"] = float(np.median([own[place], *null[:, place]]))
             row[f"bound_{role}"] = float(bound[place]) if np.isfinite(bound[place]) else None
-        row["verdict"] = verdict(
-            row.get("differs"),
-            p=(row["p_test"], row["p_control"]),
-            change=(row["change_test"], row["change_control"]),
-            median=(row["median_test"], row["median_control"]),
-            alpha=alpha,
-        ).key
+        differs: bool | None = row.get("differs")
+        if variant.name in (PATCH_NAMES["role"], PATCH_NAMES["both"]):
+            judged = toward_verdict(differs, (row["toward_test"], row["toward_control"]))
+        else:
+            judged = change_verdict(differs, (row["change_test"], row["change_control"]))
+        row["verdict"] = judged.key
         rows.append(row)
     return pl.DataFrame(rows, schema=columns_of(effects))
+
+
+def role_changes(
+    predicted: PredictedChanges, edit: str
+) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]]:
+    """Return the predicted change of every head, of the test and of the control role."""
+    values = predicted.change[..., READ_GROUPS.index("all"), EDITS.index(edit)]
+    roles = np.array(predicted.prompts.roles)
+    test, control = (values[:, roles == role].mean((0, 1), dtype=np.float64) for role in ROLES)
+    return test, control
+
+
+def agreement(table: pl.DataFrame, predicted: PredictedChanges | None) -> dict[str, Any]:
+    """Return how predicted and measured changes correlate over the heads of `table`.
+
+    By `change_test`, `change_control` and `specificity`: Spearman's and Pearson's correlation.
+    Empty for edits that were not predicted, with fewer than five heads, or without variance.
+    """
+    edit = PREDICTED_EDITS.get(str(table["variant"][0])) if len(table) else None
+    if predicted is None or edit is None or len(table) < MIN_HEADS:
+        return {}
+    test, control = role_changes(predicted, edit)
+    known = [unit.address for unit in heads(predicted.sites)]
+    places = [known.index(address) for address in table["unit"]]
+    of_heads = {"change_test": test, "change_control": control, "specificity": test - control}
+    found: dict[str, Any] = {}
+    for name, values in of_heads.items():
+        pair = values[places], table[name].to_numpy()
+        if np.isfinite(pair).all() and np.ptp(pair[0]) > 0 and np.ptp(pair[1]) > 0:
+            found[name] = {
+                "spearman": float(spearmanr(*pair).statistic),
+                "pearson": float(pearsonr(*pair).statistic),
+            }
+    return found | {"heads": len(table), "edit": edit} if found else {}
 
 
 def columns_of(effects: Effects) -> dict[str, Any]:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NOTHING = 0.1
-"""Change of the prediction up to which an edit may count as doing nothing."""
+"""Change of the prediction up to which an edit counts as doing nothing."""
+SPECIFIC = 2.0
+"""Factor between the changes of the roles from which an edit is specific to one."""
+ON_THE_WAY = 0.25
+"""Share of the way to the other role's prediction from which a patch moves a role."""
 
 
 class Effect(StrEnum):
@@ -16,10 +20,26 @@ class Effect(StrEnum):
     BOTH = "does for both roles"
     CONTROL = "does for the other role"
     NOTHING = "does nothing"
-    AS_RANDOM = "does no more than random heads"
+    BOTH_WAYS = "carries the role both ways"
+    ONE_WAY = "carries the role one way"
+    NEEDED = "is needed, does not carry the role"
+    NO_WAY = "does not carry the role"
 
 
-WITHOUT_EFFECT = (Effect.NOTHING, Effect.AS_RANDOM)
+SENTENCES = {
+    Effect.TEST: "changes the test role only",
+    Effect.BOTH: "changes both roles",
+    Effect.CONTROL: "changes the control role only",
+    Effect.NOTHING: "changes nothing",
+    Effect.BOTH_WAYS: "carries the role both ways: patched, it moves either role to the other",
+    Effect.ONE_WAY: "carries the role one way: patched, it moves the control role to the test role",
+    Effect.NEEDED: "is needed and does not carry the role: patched, it moves the test role away",
+    Effect.NO_WAY: "does not carry the role: patched, it moves neither role to the other",
+}
+"""What each effect means, after the name of a head."""
+WITHOUT_EFFECT = (Effect.NOTHING, Effect.NO_WAY)
+POSITIVE = (Effect.TEST, Effect.BOTH_WAYS, Effect.ONE_WAY, Effect.NEEDED)
+"""Effects that make a head one of the answer, if it also differs: the strongest evidence first."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,11 @@ class Verdict:
             return f"{'differs' if self.differs else 'does not differ'}, {self.effect}"
         return f"{'differs and' if self.differs else 'does not differ, yet'} {self.effect}"
 
+    @property
+    def positive(self) -> bool:
+        """Whether the head differs, and its edit shows that the role depends on it."""
+        return bool(self.differs) and self.effect in POSITIVE
+
 
 VERDICTS = {
     found.key: found
@@ -47,23 +72,31 @@ VERDICTS = {
 """Every verdict by its key."""
 
 
-def verdict(
-    differs: bool | None,
-    *,
-    p: tuple[float, float],
-    change: tuple[float, float],
-    median: tuple[float, float],
-    alpha: float,
-) -> Verdict:
-    """Return the verdict on one head; docs/causes.md has the rule.
+def change_verdict(differs: bool | None, change: tuple[float, float]) -> Verdict:
+    """Return the verdict on a head that was ablated or scaled; docs/causes.md has the rule.
 
-    `p`, `change` and the `median` change of matching heads are of the test and of the control role.
+    `change` is that of the test and of the control role.
     """
-    wanted, collateral = p[0] <= alpha, p[1] <= alpha
-    if wanted or collateral:
-        effect = Effect.BOTH if wanted and collateral else Effect.TEST if wanted else Effect.CONTROL
-    elif all(c <= min(m, NOTHING) for c, m in zip(change, median, strict=True)):
+    test, control = change
+    if max(change) <= NOTHING:
         effect = Effect.NOTHING
+    elif max(change) < SPECIFIC * min(change):
+        effect = Effect.BOTH
     else:
-        effect = Effect.AS_RANDOM
+        effect = Effect.TEST if test > control else Effect.CONTROL
     return Verdict(differs, effect)
+
+
+def toward_verdict(differs: bool | None, toward: tuple[float, float]) -> Verdict:
+    """Return the verdict on a head that took its output from the other role.
+
+    `toward` is the way to the other role's prediction that the test and the control role went.
+    """
+    effects = {
+        (True, True): Effect.BOTH_WAYS,
+        (False, True): Effect.ONE_WAY,
+        (True, False): Effect.NEEDED,
+        (False, False): Effect.NO_WAY,
+    }
+    test, control = (way >= ON_THE_WAY for way in toward)
+    return Verdict(differs, effects[test, control])

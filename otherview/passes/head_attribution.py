@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from otherview.passes.gradients import (
     taps,
 )
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
+from otherview.passes.site_check import checked_prompts, zeroed_sites
 from otherview.passes.transformer import run
 from otherview.study import Study
 from otherview.study.prompts import PromptSet
@@ -46,8 +48,11 @@ def attribution_of(
     progress: Progress,
     unfinished: Unfinished | None,
 ) -> PredictedChanges:
-    """Return the predicted changes that `study` asks for, of its own contrast."""
-    return attribute(
+    """Return the predicted changes that `study` asks for, of its own contrast.
+
+    Sites are zeroed exactly as `attribution.check_items` says.
+    """
+    found = attribute(
         calls,
         prompts,
         cotangents=study.attribution.cotangents,
@@ -56,6 +61,15 @@ def attribution_of(
         progress=progress,
         unfinished=unfinished,
     )
+    checked = checked_prompts(prompts, study.attribution.check_items)
+    if not checked:
+        return found
+    own = prompts.places(prompts.contrasts[0])
+    exact = np.full((len(own), len(found.sites)), np.nan, np.float32)
+    exact[[own.index(prompt) for prompt in checked]] = zeroed_sites(
+        calls, checked, batch_size, progress
+    )
+    return replace(found, exact_site_change=exact.reshape(found.site_change.shape))
 
 
 def attribute(

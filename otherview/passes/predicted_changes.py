@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from otherview.models.sites import Site, heads
 from otherview.passes.responses import unit_coordinates
@@ -18,6 +18,8 @@ from otherview.study.prompts import PromptSet
 if TYPE_CHECKING:
     import xarray
 
+MAX_FACTOR = 2.0
+"""Between measured and predicted change of a site, up to which first order holds."""
 EDITS = ("zero", "mean", "patch")
 """What the output of a head is replaced by: zero, its mean over prompts, that of the other role."""
 READ_GROUPS = (*TOKEN_GROUPS, "all")
@@ -26,6 +28,7 @@ DESCRIPTIONS = {
     "predicted_change": "change of the prediction over its norm if the output of a head is "
     "replaced at the tokens of a group: first order, root mean square over random cotangents",
     "predicted_site_change": "the same with all heads of a site zeroed together",
+    "exact_site_change": "the same, measured; NaN for prompts that were not",
     "edit": "what the output is replaced by: zero, its mean over these prompts, that under the "
     "other role",
     "role": "role of a condition",
@@ -51,6 +54,38 @@ class PredictedChanges:
     cotangents: int
     passes: int
     """Transformer passes over prompts; a backward pass counts two."""
+
+    exact_site_change: Float[np.ndarray, "items conditions sites"] | None = None
+    """The same, measured; NaN for prompts that were not. None if no site was checked."""
+
+    def site_changes(
+        self,
+    ) -> tuple[Float[np.ndarray, "roles sites"], Float[np.ndarray, "roles sites"]] | None:
+        """Return the predicted and the measured change by zeroing each site, over the same prompts.
+
+        Roles are test, control. None if no site was checked.
+        """
+        if self.exact_site_change is None:
+            return None
+        roles, checked = np.array(self.prompts.roles), ~np.isnan(self.exact_site_change[..., 0])
+        of_role = [checked & (roles == role) for role in ("test", "control")]
+        predicted, exact = (
+            np.stack([values[prompts].mean(0, dtype=np.float64) for prompts in of_role])
+            for values in (self.site_change, self.exact_site_change)
+        )
+        return predicted, exact
+
+    def first_order_holds(self, floor: float) -> Bool[np.ndarray, " sites"] | None:
+        """Return the sites whose measured change is within MAX_FACTOR of the predicted one.
+
+        For both roles; where neither exceeds `floor`, first order holds. None if it was not
+        checked.
+        """
+        changes = self.site_changes()
+        if changes is None:
+            return None
+        small, large = np.sort(np.stack(changes), axis=0)
+        return np.asarray(((large <= floor) | (large <= MAX_FACTOR * small)).all(axis=0))
 
     def zeroed(self) -> Float[np.ndarray, "items conditions heads"]:
         """Return the predicted change with a head zeroed at all tokens, float64."""
@@ -84,8 +119,11 @@ class PredictedChanges:
                 "passes": self.passes,
             },
         )
+        if self.exact_site_change is not None:
+            dataset["exact_site_change"] = (*passes, "site"), self.exact_site_change
         for name, text in DESCRIPTIONS.items():
-            dataset[name].attrs["long_name"] = text
+            if name in dataset:
+                dataset[name].attrs["long_name"] = text
         return dataset
 
     def save(self, path: Path, origin: Mapping[str, str | int]) -> None:

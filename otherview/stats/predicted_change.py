@@ -107,7 +107,9 @@ class PredictedChangeResult:
             "floor": self.floor,
         }
         if self.holds is not None:
-            found["first_order_fails"] = int((~self.holds).sum())
+            failing = [a for a, holds in zip(addresses, self.holds, strict=True) if not holds]
+            sites = dict.fromkeys(address.rpartition(".")[0] for address in failing)
+            found["first_order_fails_at"] = list(sites)
         return found
 
 

@@ -46,7 +46,12 @@ class Intervention:
     """Token groups in which heads are edited: text, pad, target, reference; or all."""
 
     singles: str = "all"
-    """Heads that are also edited alone: all, or those that match the selected ones (matched)."""
+    """Heads that are also edited alone: all; those that match the selected ones (matched); or those
+    that an attribution ranks first, and all heads of sites where first order does not hold
+    (predicted)."""
+
+    exact_share: float = 0.25
+    """Share of the heads that `singles: predicted` takes from the first ranks."""
 
     draws: int = 100
     """Maximal number of random sets with which the selected set is compared."""
@@ -85,13 +90,18 @@ class Intervention:
         check_choices(
             "intervention", self, kind=("none", "ablate", "scale", "patch"),
             how=("zero", "mean", "resample"), heads=("selective", "strongest", "listed"),
-            direction=("either", "test", "control"), singles=("all", "matched"),
+            direction=("either", "test", "control"), singles=("all", "matched", "predicted"),
             donors=("role", "item", "both"), tokens=(*TOKEN_GROUPS, "all"),
         )  # fmt: skip
         check_least(
             "intervention", self, top=1, draws=1, curve_draws=1, growth=0, saturation=0, steps=1,
             guidance_scale=1, wordings=1, pictures=1, seed=0, text_length=16,
         )  # fmt: skip
+        if not 0 <= self.exact_share <= 1:
+            raise StudyError(
+                f"intervention.exact_share={self.exact_share} is not between 0 and 1",
+                "intervention.exact_share",
+            )
         self._check_lists()
 
     def _check_lists(self) -> None:

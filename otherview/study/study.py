@@ -104,6 +104,12 @@ class Study:
 
     def _check_attribution(self) -> None:
         if self.attribution.kind == "none":
+            if self.intervention.singles == "predicted":
+                raise StudyError(
+                    "intervention.singles=predicted edits the heads that an attribution ranks "
+                    "first: add attribution=change",
+                    "intervention.singles",
+                )
             return
         if "heads" not in self.capture.units:
             raise StudyError(

@@ -12,6 +12,7 @@ from rich.console import Console
 from otherview.views.findings import findings_table
 from otherview.views.numbers import plural
 from otherview.views.run_sentences import (
+    agreement_sentence,
     answer,
     control_sentences,
     correlations,
@@ -115,7 +116,9 @@ def print_interventions(found: Content, console: Console) -> None:
         console.print(growth(found["growth"]))
     for verdict, heads in verdict_rows(found):
         console.print(f"{verdict}: {heads}")
-    console.print(correlations(found))
+    for sentence in (correlations(found), agreement_sentence(found)):
+        if sentence:
+            console.print(sentence)
 
 
 def growth(grown: Content) -> str:

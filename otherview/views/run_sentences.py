@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otherview.causes.verdicts import VERDICTS, WITHOUT_EFFECT, Effect, Verdict
+from otherview.causes.verdicts import POSITIVE, SENTENCES, VERDICTS, WITHOUT_EFFECT, Effect, Verdict
 from otherview.views.numbers import (
     count,
     decimal,
@@ -36,19 +36,10 @@ DONE = {
     "scale": "Scaling (factor {})",
     "patch": "Patching (another {})",
 }
-EFFECTS = {
-    Effect.TEST: "changes the test role only",
-    Effect.BOTH: "changes both roles",
-    Effect.CONTROL: "changes the control role only",
-    Effect.NOTHING: "changes nothing",
-    Effect.AS_RANDOM: "changes no more than random heads",
-}
 WITHOUT = {
     Effect.TEST: ("control",),
-    Effect.BOTH: (),
     Effect.CONTROL: ("test",),
     Effect.NOTHING: ("test", "control"),
-    Effect.AS_RANDOM: ("test", "control"),
 }
 """Roles on which single heads have no effect of their own, by their verdict."""
 CORRELATED = {
@@ -106,7 +97,46 @@ def answer(
         first = differing(found, of_model, differ)
         first += f" over {items} ({error}{strongest(found)})." if not test["note"] else "."
         last = f"{summary['role_note']} {published[0].upper()}{published[1:]}."
-    return [first, *([headline(interventions)] if interventions is not None else []), last]
+    said = [first, *predicted_sentences(found)]
+    if interventions is not None:
+        said = [*positive_sentence(interventions), *said, headline(interventions)]
+    return [*said, last]
+
+
+def positive_sentence(interventions: Summary) -> list[str]:
+    """Return the heads that differ and whose edits show that the role depends on them, if any."""
+    by_effect = {
+        verdict.effect: heads
+        for key, heads in interventions["verdicts"].items()
+        if (verdict := VERDICTS[key]).positive
+    }
+    said = [
+        f"{named(by_effect[effect], 5)} {SENTENCES[effect]}"
+        for effect in POSITIVE
+        if effect in by_effect
+    ]
+    done = DONE[interventions["kind"]].format(interventions["variants"][0]).lower()
+    return [f"By {done} single heads that differ: {'; '.join(said)}."] if said else []
+
+
+def predicted_sentences(found: Summary) -> list[str]:
+    """Return what zeroing heads is predicted to do, and where the prediction fails; or nothing."""
+    predicted = found.get("predicted_change")
+    if predicted is None:
+        return []
+    called, floor = predicted["called_units"], percent(predicted["floor"])
+    said = (
+        f"Gradients predict that zeroing {none_or(len(called))} of {count(found['units'])} heads "
+        f"alone changes the roles differently by more than {floor} of the prediction"
+        f"{f' ({named(called, 5)})' if called else ''}."
+    )
+    if sites := predicted.get("first_order_fails_at"):
+        said += (
+            f" First order does not hold at {named(sites, 8)}: zeroed whole, these sites change "
+            "the prediction by another factor than two of what is predicted, and no head of them "
+            "is said to do nothing."
+        )
+    return [said]
 
 
 def differing(found: Summary, of_model: str, wordings: str) -> str:
@@ -328,7 +358,7 @@ def verdict_rows(found: Summary) -> list[tuple[str, str]]:
     said = {True: "differs; ", False: "does not differ; ", None: ""}
     return [
         (
-            f"{said[verdict.differs]}{EFFECTS[verdict.effect]} ({len(heads)})",
+            f"{said[verdict.differs]}{SENTENCES[verdict.effect]} ({len(heads)})",
             named(heads, 12) + no_effect_above(found, verdict),
         )
         for verdict, heads in rows
@@ -337,7 +367,7 @@ def verdict_rows(found: Summary) -> list[tuple[str, str]]:
 
 def no_effect_above(found: Summary, verdict: Verdict) -> str:
     """Return an upper bound on the effects that a verdict denies; empty where there is none."""
-    roles, bounds = WITHOUT[verdict.effect], found["bounds"].get(verdict.key)
+    roles, bounds = WITHOUT.get(verdict.effect, ()), found["bounds"].get(verdict.key)
     if not roles or bounds is None:
         return ""
     confidence, bound = percent(1 - found["alpha"]), max(bounds[role] for role in roles)
@@ -351,6 +381,20 @@ def correlations(found: Summary) -> str:
     if not said:
         return ""
     return f"Rank correlation with specificity over {of['heads']} heads: {'; '.join(said)}."
+
+
+def agreement_sentence(found: Summary) -> str:
+    """Return how predicted and measured changes correlate; empty without a prediction."""
+    of = found["agreement"]
+    titles = {"specificity": "specificity", "change_test": "test role", "change_control": "control"}
+    said = [
+        f"{title} Spearman {decimal(of[name]['spearman'])}, Pearson {decimal(of[name]['pearson'])}"
+        for name, title in titles.items()
+        if name in of
+    ]
+    if not said:
+        return ""
+    return f"Predicted and measured changes of {of['heads']} heads: {'; '.join(said)}."
 
 
 def named(units: list[str], many: int) -> str:

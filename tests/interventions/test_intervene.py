@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
+import otherview
 from otherview.analysis.analyse import analyse_units
 from otherview.causes.choice import choose_heads
 from otherview.causes.effects import Effects, Variant
@@ -32,7 +33,7 @@ from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.views.numbers import significant
-from otherview.views.run_sentences import headline
+from otherview.views.run_sentences import answer, headline
 from tests.conftest import Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
@@ -84,7 +85,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert decoy["verdict"].endswith("does nothing")
     bounds = found["bounds"]
     assert gate["change_control"] < gate["bound_control"] <= bounds[gate["verdict"]]["control"]
-    told = f"{CARD['gate']}. No control effect above {significant(gate['bound_control'])} (95% con"
+    told = f"No control effect above {significant(bounds[gate['verdict']]['control'])} (95% con"
     nothing = f"No test or control effect above {max(bounds[decoy['verdict']].values()):.2g} (95%"
     for words in (told, nothing):
         assert words in " ".join(done.stdout.split())
@@ -115,6 +116,35 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     assert all(row["ssim_to_intact"] == pytest.approx(1) for row in intact)
     with Image.open(folder / "renderings.png") as sheet:
         assert sheet.width > 2 * 128
+
+
+def test_predicted_heads_are_measured_and_agree(eight: Study, tmp_path: Path) -> None:
+    """One eighth of the heads by rank, and every head of sites where first order does not hold."""
+    study = replace(
+        eight,
+        attribution=replace(eight.attribution, kind="change", cotangents=4),
+        intervention=replace(
+            eight.intervention, heads="listed", addresses=[CARD["gate"]], singles="predicted",
+            exact_share=0.125, draws=1, pictures=1,
+        ),
+    )  # fmt: skip
+    result = otherview.run(study, tmp_path / "run")
+    singles, found = result.single_heads, result.interventions
+    assert singles is not None
+    assert found is not None
+    failing = result.heads.filter(~pl.col("first_order_holds"))
+    assert {"joint.0.text.4", "joint.0.image.0"} <= set(failing["unit"])  # saturated
+    assert "below the floor for both roles" not in failing["predicted_verdict"]
+    assert {CARD["gate"], *failing["unit"]} <= set(singles["unit"])
+    assert len(singles) <= len(failing) + 6 + 1
+    agreed = found["agreement"]
+    assert agreed["heads"] == len(singles)
+    assert agreed["specificity"]["spearman"] > 0.5
+    said = answer(result.summary, None, found)
+    assert said[0].startswith("By ablating (zero) single heads that differ: single.1.2")
+    assert "First order does not hold at joint.0.image" in " ".join(said)
+    with pytest.raises(StudyError, match="add attribution=change"):
+        replace(study, attribution=eight.attribution)
 
 
 def test_heads_are_chosen_without_the_items_on_which_they_are_measured(

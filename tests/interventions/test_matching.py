@@ -15,7 +15,7 @@ from otherview.causes.matching import (
     permutation_p,
     random_sets,
 )
-from otherview.causes.verdicts import VERDICTS, verdict
+from otherview.causes.verdicts import SENTENCES, VERDICTS, change_verdict, toward_verdict
 from otherview.models.sites import Unit, heads, hook_sites
 
 POCKET = heads(
@@ -82,20 +82,36 @@ def test_p_counts_the_observed_value_among_the_random_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("differs", "p", "change", "words"),
+    ("differs", "change", "words"),
     [
-        (True, (0.04, 0.6), (0.8, 0.1), "differs and does"),
-        (True, (0.04, 0.05), (0.8, 0.6), "differs and does for both roles"),
-        (False, (0.5, 0.04), (0.2, 0.6), "does not differ, yet does for the other role"),
-        (True, (0.9, 0.9), (0.04, 0.03), "differs, does nothing"),
-        (True, (0.9, 0.9), (0.04, 0.15), "differs, does no more than random heads"),
-        (False, (0.5, 0.5), (0.14, 0.12), "does not differ, does no more than random heads"),
-        (None, (0.04, 0.6), (0.8, 0.1), "does"),
+        (True, (0.8, 0.1), "differs and does"),
+        (True, (0.8, 0.6), "differs and does for both roles"),
+        (False, (0.2, 0.6), "does not differ, yet does for the other role"),
+        (True, (0.04, 0.03), "differs, does nothing"),
+        (None, (0.8, 0.1), "does"),
     ],
 )
-def test_the_verdict_follows_its_rule(
-    differs: bool | None, p: tuple[float, float], change: tuple[float, float], words: str
+def test_an_ablation_is_judged_by_change_and_specificity(
+    differs: bool | None, change: tuple[float, float], words: str
 ) -> None:
-    found = verdict(differs, p=p, change=change, median=(0.15, 0.13), alpha=0.05)
+    found = change_verdict(differs, change)
     assert found.key == words
     assert VERDICTS[words] == found
+    assert found.positive == (words == "differs and does")
+
+
+@pytest.mark.parametrize(
+    ("toward", "words", "positive"),
+    [
+        ((0.95, 0.81), "differs and carries the role both ways", True),  # joint.1.image.3
+        ((0.73, 0.007), "differs and is needed, does not carry the role", True),  # the gate
+        ((0.1, 0.8), "differs and carries the role one way", True),
+        ((0.1, -0.1), "differs, does not carry the role", False),
+    ],
+)
+def test_a_patch_is_judged_by_the_way_to_the_other_role(
+    toward: tuple[float, float], words: str, *, positive: bool
+) -> None:
+    found = toward_verdict(True, toward)
+    assert (found.key, found.positive) == (words, positive)
+    assert found.effect in SENTENCES

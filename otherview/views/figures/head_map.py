@@ -85,6 +85,8 @@ class EffectWords:
 ROLE = EffectWords("larger under test", "larger under control", "test minus control")
 FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
 CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
+FAILING = Mark("first_order_fails", "first order does not hold", "x", 0.3)
+PREDICTED = Mark("predicted_called", "predicted to matter for one role", "^", 0.5)
 EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
 CAPTION = (
     "Each column is a block of one stream, in the order of the network; each row is a head. Colour "
@@ -101,6 +103,13 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
         marks.append(CALLED)
         said += " A diamond marks heads that follow the role over wordings and items."
     heads = result.heads
+    if "first_order_holds" in heads.columns:
+        heads = heads.with_columns(first_order_fails=~pl.col("first_order_holds"))
+        marks += [FAILING, PREDICTED]
+        said += (
+            " A cross marks heads of sites where first order does not hold, a triangle heads whose "
+            "zeroing is predicted to change the roles differently."
+        )
     if "noise_level" in heads.columns:
         heads = at_strongest_level(heads)
         said += " Each head is shown at the noise level at which it is strongest."

@@ -13,6 +13,7 @@ from otherview.views.findings import finding, findings_table
 from otherview.views.numbers import percent
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.run_sentences import (
+    agreement_sentence,
     answer,
     control_sentences,
     correlations,
@@ -96,7 +97,7 @@ def interventions(result: RunResult) -> dict[str, Any] | None:
         "note": found["selection"].get("note"),
         "table": effects_table(found, chosen_only=True) if found["sets"] else None,
         "verdicts": verdict_rows(found),
-        "correlations": correlations(found),
+        "correlations": " ".join((correlations(found), agreement_sentence(found))).strip(),
         "renderings": image_data(result.folder / "renderings.png"),
     }
 
