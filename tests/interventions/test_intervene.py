@@ -33,6 +33,7 @@ from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.views.numbers import significant
+from otherview.views.report.page import write_report
 from otherview.views.run_sentences import answer, headline
 from tests.conftest import Program
 
@@ -143,6 +144,9 @@ def test_predicted_heads_are_measured_and_agree(eight: Study, tmp_path: Path) ->
     said = answer(result.summary, None, found)
     assert said[0].startswith("By ablating (zero) single heads that differ: single.1.2")
     assert "First order does not hold at joint.0.image" in " ".join(said)
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    for words in (said[0], "predicted to matter for one role", f"changes of {len(singles)} heads"):
+        assert words in page
     with pytest.raises(StudyError, match="add attribution=change"):
         replace(study, attribution=eight.attribution)
 
