@@ -154,7 +154,7 @@ def test_shuffled_labels_and_the_measured_axis_stand_in_the_summary(folder: Path
 
 def test_the_name_of_a_control_cannot_leave_the_result() -> None:
     templates = Templates("up", ["the view of {creature}"], ["with {creature}"])
-    with pytest.raises(StudyError, match=r"'\.\./up' names a folder"):
+    with pytest.raises(StudyError, match=r"'\.\./up' names a file or folder"):
         Controls({"../up": templates})
 
 

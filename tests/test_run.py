@@ -133,7 +133,7 @@ BAD_SETTINGS: list[tuple[list[str], str]] = [
     (["creatures.items=[a cat,a cat]"], "creatures.items names 'a cat' twice"),
     (["templates.control=[with a cat]"], "templates.control has no {creature}: 'with a cat'"),
     (["scene=[none]"], "scenes.none has neither a prompt nor an image"),
-    (["templates=[viewpoint,matched]"], "a study has one option of templates; a sweep takes"),
+    (["templates=[viewpoint,matched]"], "templates=[viewpoint,matched]: a study has one option"),
     (["templates.test=['as {cat}']"], "templates.test has the unknown placeholder {cat}"),
     (["templates.test=['{creature}','{creature}']"], "templates.test repeats a wording"),
     (["templates.test=[true]"], "templates.test[0] is True: write a prompt in quotes"),
