@@ -111,9 +111,9 @@ def positive_sentence(interventions: Summary) -> list[str]:
         if (verdict := VERDICTS[key]).positive
     }
     said = [
-        f"{named(by_effect[effect], 5)} {SENTENCES[effect]}"
+        f"{named(heads, 5)} {'each ' if len(heads) > 1 else ''}{SENTENCES[effect]}"
         for effect in POSITIVE
-        if effect in by_effect
+        if (heads := by_effect.get(effect))
     ]
     done = DONE[interventions["kind"]].format(interventions["variants"][0]).lower()
     return [f"By {done} single heads that differ: {'; '.join(said)}."] if said else []

@@ -85,7 +85,7 @@ class EffectWords:
 ROLE = EffectWords("larger under test", "larger under control", "test minus control")
 FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
 CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
-FAILING = Mark("first_order_fails", "first order does not hold", "x", 0.3)
+FAILING = Mark("first_order_fails", "first order does not hold", "X", 0.4)
 PREDICTED = Mark("predicted_called", "predicted to matter for one role", "^", 0.5)
 EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
 CAPTION = (
@@ -105,10 +105,10 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
     heads = result.heads
     if "first_order_holds" in heads.columns:
         heads = heads.with_columns(first_order_fails=~pl.col("first_order_holds"))
-        marks += [FAILING, PREDICTED]
+        marks = [FAMILYWISE, FAILING, *marks[1:], PREDICTED]
         said += (
-            " A cross marks heads of sites where first order does not hold, a triangle heads whose "
-            "zeroing is predicted to change the roles differently."
+            " A cross marks other heads of sites where first order does not hold, a triangle heads "
+            "whose zeroing is predicted to change the roles differently."
         )
     if "noise_level" in heads.columns:
         heads = at_strongest_level(heads)
@@ -145,7 +145,7 @@ def map_of(
     top = LABEL_TIER * (1 + max(heading.tier for heading in headings)) + 3.0
     height = min(cell, 7.0) if not narrow else min(max(cell, 3.0), 7.0)
     foot, below = 7.0, 18.0 + 5.0 * len(marks) if narrow else 0.0
-    drawn_height = max(rows * height, 0.0 if narrow else 48.0)
+    drawn_height = max(rows * height, 0.0 if narrow else max(48.0, 36.0 + 5.0 * len(marks)))
     figure = canvas(width, top + drawn_height + foot + below, layout=None)
     axes = axes_at(figure, left, top, cell * across, rows * height)
     axes.set_xlim(-0.5, across - 0.5)
