@@ -34,6 +34,7 @@ WANTED = 0.95
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=NULL_MODELS, help="models without a role")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--cotangents", type=int, default=4)
     parser.add_argument("--every", type=int, default=1, help="take every n-th creature")
@@ -41,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console, rows = Console(), []
     with progress_bars(console) as report:
-        for model in NULL_MODELS:
+        for model in arguments.models:
             study = null_study(model, arguments.cotangents, arguments.every)
             session = open_session(study)
             found = [

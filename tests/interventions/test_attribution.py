@@ -25,9 +25,11 @@ from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.session import Session
 from otherview.passes.transformer import run
 from otherview.passes.unfinished import Unfinished
+from otherview.stats import predicted_change_test
 from otherview.study import Study
+from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
-from otherview.study.prompts import PromptSet
+from otherview.study.prompts import PromptSet, study_prompts
 
 SHIFT = 0.02
 """Share of an edit that is made, on both sides, for a finite difference."""
@@ -181,3 +183,24 @@ def test_what_has_no_gradient_is_refused(
     pocket_pipeline.transformer.compile_repeated_blocks()
     with pytest.raises(StudyError, match="the transformer is compiled"):
         otherview.measure(short_study, pipeline=pocket_pipeline)
+
+
+@pytest.mark.parametrize("model", ["pocket", "pocket_random", "pocket_mention_only"])
+def test_the_gate_is_first_and_no_head_of_a_model_without_the_role_is_called(model: str) -> None:
+    """Few items and cotangents: the short form of benchmarks/predicted_nulls.py."""
+    study = compose_study(
+        ["+experiment=kitchen", f"model={model}", "templates=nouns", "model.text_length=32"]
+    )
+    few = replace(study.creatures, items=study.creatures.items[::6])
+    study = replace(study, creatures=few)
+    calls = Session(study.model).calls(study)
+    found = attribute(calls, study_prompts(study), cotangents=2, batch_size=8)
+    tested = predicted_change_test(found.zeroed(), found.prompts.roles)
+    if model != "pocket":
+        assert not tested.called.any()
+        return
+    addresses = [unit.address for unit in heads(calls.sites)]
+    gate, decoy = addresses.index("single.1.2"), addresses.index("joint.1.text.1")
+    assert not tested.called[decoy]
+    assert tested.called.sum() <= 15
+    assert tested.difference[gate] >= 3 * np.delete(np.abs(tested.difference), gate).max()
