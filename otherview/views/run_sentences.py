@@ -126,8 +126,10 @@ def predicted_sentences(found: Summary) -> list[str]:
         return []
     called, floor = predicted["called_units"], percent(predicted["floor"])
     said = (
-        f"Gradients predict that zeroing {none_or(len(called))} of {count(found['units'])} heads "
-        f"alone changes the roles differently by more than {floor} of the prediction"
+        "Zeroed alone, by gradients, "
+        f"{none_or(len(called)).lower()} of {count(found['units'])} heads "
+        f"{verb(len(called), 'changes', 'change')} the roles differently by more than {floor} of "
+        "the prediction"
         f"{f' ({named(called, 5)})' if called else ''}."
     )
     if sites := predicted.get("first_order_fails_at"):
