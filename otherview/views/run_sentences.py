@@ -135,8 +135,8 @@ def predicted_sentences(found: Summary) -> list[str]:
     if sites := predicted.get("first_order_fails_at"):
         said += (
             f" First order does not hold at {named(sites, 8)}: zeroed whole, these sites change "
-            "the prediction by another factor than two of what is predicted, and no head of them "
-            "is said to do nothing."
+            "the prediction by less than half or more than twice of what is predicted, so that a "
+            "small prediction says nothing of their heads."
         )
     return [said]
 
