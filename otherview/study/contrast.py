@@ -42,8 +42,8 @@ class Wording(NamedTuple):
         return [self.prompt, *(path for picture in self.pictures for path in picture.paths)]
 
     def __str__(self) -> str:
-        shown = " + ".join(str(picture) for picture in self.pictures)
-        return f"{self.prompt} [{shown}]" if shown else self.prompt
+        shown = " and ".join(str(picture) for picture in self.pictures)
+        return f"{self.prompt} (picture: {shown})" if shown else self.prompt
 
 
 @dataclass

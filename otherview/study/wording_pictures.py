@@ -32,8 +32,8 @@ class Picture:
         return replace(self, path=fill(self.path, fields).text, noise=noise)
 
     def __str__(self) -> str:
-        changes = [" mirrored" * self.mirrored, f" + noise like {self.noise}" if self.noise else ""]
-        return self.path + "".join(changes)
+        noise = f" with noise as large as its difference from {self.noise}" if self.noise else ""
+        return f"{self.path}{' mirrored' * self.mirrored}{noise}"
 
 
 def pictures_of(wording: Mapping[str, Any], where: str, setting: str) -> tuple[Picture, ...]:

@@ -145,7 +145,7 @@ def test_predicted_heads_are_measured_and_agree(eight: Study, tmp_path: Path) ->
     assert said[0].startswith("By ablating (zero) single heads that differ: single.1.2")
     assert "First order does not hold at joint.0.image" in " ".join(said)
     page = write_report(tmp_path / "run").read_text(encoding="utf-8")
-    for words in (said[0], "predicted to matter for one role", f"changes of {len(singles)} heads"):
+    for words in (said[0], "needed by one role", f"changes of {len(singles)} heads"):
         assert words in page
     with pytest.raises(StudyError, match="add attribution=change"):
         replace(study, attribution=eight.attribution)

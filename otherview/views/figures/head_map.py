@@ -86,7 +86,7 @@ ROLE = EffectWords("larger under test", "larger under control", "test minus cont
 FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
 CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
 FAILING = Mark("first_order_fails", "first order does not hold", "X", 0.4)
-PREDICTED = Mark("predicted_called", "predicted to matter for one role", "^", 0.5)
+PREDICTED = Mark("predicted_called", "needed by one role", "^", 0.5)
 EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
 CAPTION = (
     "Each column is a block of one stream, in the order of the network; each row is a head. Colour "
