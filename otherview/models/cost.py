@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otherview.models.sites import KNOWN, Site, heads
+from otherview.models.sites import KNOWN, Site, heads, hook_sites
 from otherview.study import TOKEN_GROUPS, Model, Scene, Study
 
 
@@ -77,8 +77,9 @@ def study_flops(
     model = study.model
     length = model.text_positions
     flops = 0.0
+    more = sum(attribution_passes(study, len(hook_sites(config)))) / max(1, len(references))
     for images, prompts in Counter(image_tokens(model, each) for each in references).items():
-        passes = prompts * study.sampling.passes_per_prompt
+        passes = prompts * (study.sampling.passes_per_prompt + more)
         flops += passes * forward_flops(config, length, images)
     drawn = [scene for scene in study.scenery if scene.prompt is not None and study.needs_scene]
     if any(references):
@@ -86,6 +87,22 @@ def study_flops(
         calls = sum(drawing_calls(scene) for scene in drawn)
         flops += calls * forward_flops(config, length, target)
     return flops
+
+
+def attribution_passes(study: Study, sites: int) -> tuple[int, int]:
+    """Return the passes of an attribution: with gradients, and with sites zeroed; 0 without one.
+
+    A backward pass counts two. Each prompt of the study's own contrast takes one pass for mean
+    outputs, one with gradients and a backward pass per cotangent; each checked one takes a pass per
+    site, and one without an edit.
+    """
+    asked, items = study.attribution, len(study.creatures.items)
+    if asked.kind == "none":
+        return 0, 0
+    wordings = len(study.templates.test) + len(study.templates.control)
+    prompts = items * wordings * len(study.scenery)
+    checked = 2 * min(asked.check_items, items)
+    return prompts * (2 + 2 * asked.cotangents), checked * (1 + sites)
 
 
 def drawing_calls(scene: Scene) -> int:

@@ -7,6 +7,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from otherview.models.cost import (
+    attribution_passes,
     drawing_calls,
     forward_flops,
     image_tokens,
@@ -112,22 +113,29 @@ def print_plan(study: Study) -> None:
         if isinstance(size, str)
         else (f"{-(-calls // size)} batches of {size}")
     )
+    total = calls * each + sum(attribution_passes(study, len(sites)))
     at = ""
     if sampling.trajectory:
         at = f", each through {plural(each, 'step')} of a trajectory of {sampling.trajectory}"
     elif each > 1:
         at = f", each at {plural(each, 'noise level')}"
     console.print(f"transformer calls   {calls} prompts{at}, in {batches}")
+    gradients, zeroed = attribution_passes(study, len(sites))
+    if gradients:
+        console.print(
+            f"attribution         as long as {count(gradients)} passes "
+            f"({plural(study.attribution.cotangents, 'cotangent')} per prompt)"
+            + (f", and {count(zeroed)} with a site zeroed" if zeroed else "")
+        )
     for line in picture_lines(study, prompts, kind if not takes else None):
         console.print(line)
     console.print(
-        f"transformer FLOPs   {scaled(flops)}FLOP per pass, "
-        f"{scaled(flops * calls * each)}FLOP in all"
+        f"transformer FLOPs   {scaled(flops)}FLOP per pass, {scaled(flops * total)}FLOP in all"
     )
     kept = responses_bytes(sites, calls * sampling.steps_per_prompt)
     console.print(f"raw responses       {scaled(kept)}B")
     draws = any(references) and any(scene.prompt is not None for scene in study.scenery)
-    print_needs(study, flops * calls * each, console, draws=draws)
+    print_needs(study, flops * total, console, draws=draws)
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
 

@@ -17,6 +17,7 @@ import xarray
 import otherview
 from otherview.models.attention import check_backward
 from otherview.models.calls import Calls
+from otherview.models.cost import attribution_passes
 from otherview.models.sites import heads
 from otherview.passes.editing import patch, record, scale
 from otherview.passes.gradients import differentiable, taps
@@ -151,6 +152,9 @@ def test_a_run_writes_predictions_for_every_head(short_study: Study, tmp_path: P
     assert gate["predicted_change_test"] > 3 * gate["predicted_change_control"] > 0
     assert result.summary["results"]["heads"]["predicted_change"]["rule"] == "family-wise"
     assert isinstance(result.attribution, xarray.Dataset)
+    planned, zeroed = attribution_passes(result.study, len(result.attribution["site"]))
+    assert result.attribution.attrs["passes"] == planned
+    assert zeroed == 2 * len(result.attribution["item"]) * (len(result.attribution["site"]) + 1)
     change = result.attribution["predicted_change"]
     assert change.dims == ("item", "condition", "head", "group", "edit")
     means = change.sel(group="all", edit="zero").mean("item").groupby("role").mean("condition")
