@@ -77,7 +77,8 @@ def study_flops(
     model = study.model
     length = model.text_positions
     flops = 0.0
-    more = sum(attribution_passes(study, len(hook_sites(config)))) / max(1, len(references))
+    asks = study.attribution.kind != "none"  # sites of some transformers take seconds to find
+    more = sum(attribution_passes(study, len(hook_sites(config)))) / len(references) if asks else 0
     for images, prompts in Counter(image_tokens(model, each) for each in references).items():
         passes = prompts * (study.sampling.passes_per_prompt + more)
         flops += passes * forward_flops(config, length, images)
