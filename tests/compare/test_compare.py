@@ -291,7 +291,7 @@ def test_scenes_are_a_sample_of_the_role_test_unless_the_study_says_so(tmp_path:
     assert role["scenes"] == 3
     write_comparison(found, tmp_path / "out")
     assert "3 scenes" in report_html(read_result(tmp_path / "out"))
-    fixed = scenes("capture.response=log_rms", "+scenes_are=strata")
+    fixed = scenes("capture.response=log_rms", "scenes_are=strata")
     other = compare(written(tmp_path / "c", fixed, measured), b)
     assert "scenes" not in other.content["contrasts"][0]["results"]["heads"]["role_test"]
 
