@@ -30,7 +30,7 @@ from otherview.pocket.rendering import load, read_card
 from otherview.stats import RoleTestResult, SignFlipResult
 from otherview.study import Study
 from otherview.study.compose import compose_study
-from otherview.views.run_sentences import CORRELATED
+from otherview.views.causes_sentences import CORRELATED
 
 STORED = Path(__file__).with_name("before_planting.json")
 """Figures of models without a planted head, whose weights are not shipped."""

@@ -53,6 +53,7 @@ from otherview.stats.role_null import (
     Reached,
     RoleMeans,
     RoleUnits,
+    gathered,
     reach_in_block,
     role_units,
     stretch_of,
@@ -129,17 +130,7 @@ def share_called(means: RoleMeans, plan: Kept, pilot: Kept) -> tuple[float, floa
 
 def reached(units: RoleUnits, plan: Kept) -> Reached:
     """`reach`, with the largest t² of every group of 48 heads."""
-    blocks = [reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks)]
-    same, other, rising, falling, weights, own, mirrored = zip(*blocks, strict=True)
-    return Reached(
-        np.sum(same, axis=0),
-        np.sum(other, axis=0),
-        np.concatenate(rising),
-        np.concatenate(falling),
-        np.concatenate(weights),
-        sum(own),
-        sum(mirrored),
-    )
+    return gathered(reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks))
 
 
 def called(hits: np.ndarray, rows: int) -> Bool[np.ndarray, " heads"]:

@@ -1,6 +1,6 @@
 """The null of the role test: items and scenes drawn again, added to relabelled wordings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -225,7 +225,11 @@ def with_width(units: RoleUnits, plan: Randomisations, running: Running) -> Role
 
 def reach(units: RoleUnits, plan: Randomisations, running: Running) -> Reached:
     """Randomise, and count in how many rows each unit, or any unit, is as far from zero."""
-    parts = list(run_chunks(partial(reach_in_block, units, plan), plan.blocks, running))
+    return gathered(run_chunks(partial(reach_in_block, units, plan), plan.blocks, running))
+
+
+def gathered(parts: Iterable[Reached]) -> Reached:
+    """Return what the blocks of all randomisations reached, together."""
     same, other, rising, falling, weights, own, mirrored = zip(*parts, strict=True)
     return Reached(
         np.sum(same, axis=0),

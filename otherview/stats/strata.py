@@ -99,7 +99,11 @@ def strata_test(
     if values.ndim != 2:
         raise ValueError(f"differences has shape {values.shape}; give [items, units]")
     names, labels = numbered(strata, len(values))
-    vectors = standardised(values)
+
+    # numba is imported with it, here to keep `import otherview.stats` quick
+    from otherview.stats.dose_null import unit_columns
+
+    vectors = unit_columns(values)
     sizes = np.bincount(labels)
 
     def shares(rows: Int[np.ndarray, "rows items"]) -> Float[np.ndarray, "rows units"]:
@@ -145,17 +149,6 @@ def numbered(strata: ArrayLike, items: int) -> tuple[tuple[str, ...], Int[np.nda
     if len(known) == items:
         raise ValueError("strata has one item in each stratum; one must have two or more")
     return known, np.array([known.index(name) for name in names])
-
-
-def standardised(values: Float[np.ndarray, "items units"]) -> Float[np.ndarray, "items units"]:
-    """Columns less their mean, over their length; a column of equal values becomes zeros."""
-    scale = np.abs(values).max(axis=0)
-    scaled = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
-    centred = scaled - scaled.mean(axis=0)
-    centred[:, np.ptp(scaled, axis=0) <= NEAR_TIE] = 0.0
-    length = np.sqrt((centred**2).sum(axis=0))
-    length[length == 0] = 1.0
-    return np.asarray(centred / length)
 
 
 def deals(

@@ -10,12 +10,12 @@ from typing import Any
 from otherview.views.numbers import (
     count,
     decimal,
+    none_or,
     percent,
     plural,
     significant,
     verb,
 )
-from otherview.views.run_sentences import none_or
 from otherview.views.vocabulary import RESPONSES, row_name, rows_noun
 
 Content = Mapping[str, Any]
@@ -253,21 +253,22 @@ def of_setting(row: Content) -> str:
     return f"{said}."
 
 
-def of_items(row: Content) -> str:
-    only = "; ".join(
-        f"{count(len(row[key]))} only in {model}: {listed(row[key])}"
+def only_in(row: Content, written: Callable[[Any], str], *, counted: bool = False) -> str:
+    """Return what only one of two results has, by `only_a` and `only_b` of a mismatch."""
+    return "; ".join(
+        f"{count(len(row[key])) + ' ' if counted else ''}only in {model}: {written(row[key])}"
         for key, model in (("only_a", "A"), ("only_b", "B"))
         if row[key]
     )
+
+
+def of_items(row: Content) -> str:
+    only = only_in(row, listed, counted=True)
     return f"The items differ: the {count(row['shared'])} that both have are compared ({only})."
 
 
 def of_sites(row: Content) -> str:
-    only = "; ".join(
-        f"only in {model}: {listed(row[key])}"
-        for key, model in (("only_a", "A"), ("only_b", "B"))
-        if row[key]
-    )
+    only = only_in(row, listed)
     return (
         f"The architectures differ: the {count(row['shared'])} sites that are alike in both are "
         f"compared ({only})."
@@ -283,11 +284,7 @@ def of_step(row: Content) -> str:
 
 
 def of_levels(row: Content) -> str:
-    only = "; ".join(
-        f"only in {model}: {listed([significant(level, 4) for level in row[key]])}"
-        for key, model in (("only_a", "A"), ("only_b", "B"))
-        if row[key]
-    )
+    only = only_in(row, lambda levels: listed([significant(level, 4) for level in levels]))
     return f"The noise levels differ: those that both have are compared ({only})."
 
 

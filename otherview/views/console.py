@@ -9,17 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
+from otherview.views.causes_sentences import agreement_sentence, correlations, verdict_rows
 from otherview.views.findings import findings_table
-from otherview.views.numbers import plural
+from otherview.views.numbers import named, plural
 from otherview.views.run_sentences import (
-    agreement_sentence,
     answer,
     control_sentences,
-    correlations,
     level_sentences,
     main_unit_set,
-    named,
-    verdict_rows,
 )
 from otherview.views.run_tables import controls_table, counts_table, effects_table, sets_table
 from otherview.views.table_model import print_table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 DASH = "–"
@@ -79,3 +79,14 @@ def of_all(number: int, units: int) -> str:
 def known(value: Any, form: Callable[[Any], str]) -> str:
     """Format `value` with `form`, or return a dash for None."""
     return DASH if value is None else form(value)
+
+
+def none_or(number: int) -> str:
+    """Format a number that begins a sentence."""
+    return "None" if number == 0 else count(number)
+
+
+def named(units: Sequence[str], many: int) -> str:
+    """Return the first addresses, and how many more there are."""
+    more = len(units) - many
+    return ", ".join(units[:many]) + (f" and {more} more" if more > 0 else "")

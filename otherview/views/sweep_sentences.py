@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from otherview.views.numbers import count, of_all, plural, verb
-from otherview.views.run_sentences import named, none_or
+from otherview.views.numbers import count, named, none_or, of_all, plural, verb
 from otherview.views.vocabulary import NOUNS, above
 
 Content = Mapping[str, Any]

@@ -32,9 +32,10 @@ from otherview.stats import difference_intervals
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
+from otherview.views.causes_sentences import headline
 from otherview.views.numbers import significant
 from otherview.views.report.page import write_report
-from otherview.views.run_sentences import answer, headline
+from otherview.views.run_sentences import answer
 from tests.conftest import Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"

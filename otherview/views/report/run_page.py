@@ -9,18 +9,16 @@ from typing import Any
 import yaml
 
 from otherview.results.reader import RunResult
+from otherview.views.causes_sentences import agreement_sentence, correlations, verdict_rows
 from otherview.views.findings import finding, findings_table
 from otherview.views.numbers import percent
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.run_sentences import (
-    agreement_sentence,
     answer,
     control_sentences,
-    correlations,
     level_sentences,
     main_unit_set,
     reasons,
-    verdict_rows,
 )
 from otherview.views.run_tables import (
     controls_table,

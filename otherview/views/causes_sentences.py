@@ -1,0 +1,139 @@
+"""What edits of heads do, and what gradients predict of them, in sentences for console and page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otherview.causes.verdicts import POSITIVE, SENTENCES, VERDICTS, WITHOUT_EFFECT, Effect, Verdict
+from otherview.views.numbers import count, decimal, named, none_or, percent, significant, verb
+
+Summary = Mapping[str, Any]
+
+DONE = {
+    "ablate": "Ablating ({})",
+    "scale": "Scaling (factor {})",
+    "patch": "Patching (another {})",
+}
+WITHOUT = {
+    Effect.TEST: ("control",),
+    Effect.CONTROL: ("test",),
+    Effect.NOTHING: ("test", "control"),
+}
+"""Roles on which single heads have no effect of their own, by their verdict."""
+CORRELATED = {
+    "signed_role_t": "t of the role test",
+    "role_t": "|t| of the role test",
+    "signed_t": "published t",
+    "t": "published |t|",
+}
+"""What is correlated with specificity."""
+
+
+def positive_sentence(interventions: Summary) -> list[str]:
+    """Return the heads that differ and whose edits show that the role depends on them, if any."""
+    by_effect = {
+        verdict.effect: heads
+        for key, heads in interventions["verdicts"].items()
+        if (verdict := VERDICTS[key]).positive
+    }
+    said = [
+        f"{named(heads, 5)} {'each ' if len(heads) > 1 else ''}{SENTENCES[effect]}"
+        for effect in POSITIVE
+        if (heads := by_effect.get(effect))
+    ]
+    done = DONE[interventions["kind"]].format(interventions["variants"][0]).lower()
+    return [f"By {done} single heads that differ: {'; '.join(said)}."] if said else []
+
+
+def predicted_sentences(found: Summary) -> list[str]:
+    """Return what zeroing heads is predicted to do, and where the prediction fails; or nothing."""
+    predicted = found.get("predicted_change")
+    if predicted is None:
+        return []
+    called, floor = predicted["called_units"], percent(predicted["floor"])
+    said = (
+        "Zeroed alone, by gradients, "
+        f"{none_or(len(called)).lower()} of {count(found['units'])} heads "
+        f"{verb(len(called), 'changes', 'change')} the roles differently by more than {floor} of "
+        "the prediction"
+        f"{f' ({named(called, 5)})' if called else ''}."
+    )
+    if sites := predicted.get("first_order_fails_at"):
+        said += (
+            f" First order does not hold at {named(sites, 8)}: zeroed whole, these sites change "
+            "the prediction by less than half or more than twice of what is predicted, so that a "
+            "small prediction says nothing of their heads."
+        )
+    return [said]
+
+
+def headline(found: Summary) -> str:
+    """Return the effect of editing the selected heads, from `interventions.json`."""
+    heads, main = found["selection"]["heads"], found["variants"][0]
+    if not heads:
+        return f"No head was selected ({found['selection']['rule']}), so no set was edited."
+    wanted = ("selected", main, "change")
+    sets, (more,) = (
+        [row for row in found[kind] if (row["set"], row["variant"], row["measure"]) == wanted]
+        for kind in ("sets", "specificity")
+    )
+    roles = " and of the ".join(f"{row['role']} role by {with_null(row)}" for row in sets)
+    counted = f"{len(heads)} heads ({named(heads, 3)})" if len(heads) > 1 else heads[0]
+    return (
+        f"{DONE[found['kind']].format(main)} {counted} changes the prediction of the {roles}; "
+        f"difference {with_null(more)}."
+    )
+
+
+def with_null(row: Summary) -> str:
+    value = significant(row["value"])
+    if "p" not in row:
+        return value
+    return f"{value} (random sets: {significant(row['null_mean'])}, p = {significant(row['p'])})"
+
+
+def verdict_rows(found: Summary) -> list[tuple[str, str]]:
+    """Return each verdict with its heads and bounds, those with an effect first."""
+    rows = [(VERDICTS[key], heads) for key, heads in found["verdicts"].items()]
+    rows.sort(key=lambda row: (row[0].effect in WITHOUT_EFFECT, len(row[1])))
+    said = {True: "differs; ", False: "does not differ; ", None: ""}
+    return [
+        (
+            f"{said[verdict.differs]}{SENTENCES[verdict.effect]} ({len(heads)})",
+            named(heads, 12) + no_effect_above(found, verdict),
+        )
+        for verdict, heads in rows
+    ]
+
+
+def no_effect_above(found: Summary, verdict: Verdict) -> str:
+    """Return an upper bound on the effects that a verdict denies; empty where there is none."""
+    roles, bounds = WITHOUT.get(verdict.effect, ()), found["bounds"].get(verdict.key)
+    if not roles or bounds is None:
+        return ""
+    confidence, bound = percent(1 - found["alpha"]), max(bounds[role] for role in roles)
+    return f". No {' or '.join(roles)} effect above {significant(bound)} ({confidence} confidence)"
+
+
+def correlations(found: Summary) -> str:
+    """Return the rank correlations of the statistics with the specificity of edits."""
+    of = found["correlation"]
+    said = [f"{decimal(of[name])} for {title}" for name, title in CORRELATED.items() if name in of]
+    if not said:
+        return ""
+    return f"Rank correlation with specificity over {of['heads']} heads: {'; '.join(said)}."
+
+
+def agreement_sentence(found: Summary) -> str:
+    """Return how predicted and measured changes correlate; empty without a prediction."""
+    of = found["agreement"]
+    titles = {"specificity": "specificity", "change_test": "test role", "change_control": "control"}
+    said = [
+        f"{title} Spearman {decimal(of[name]['spearman'])}, Pearson {decimal(of[name]['pearson'])}"
+        for name, title in titles.items()
+        if name in of
+    ]
+    if not said:
+        return ""
+    return f"Predicted and measured changes of {of['heads']} heads: {'; '.join(said)}."
