@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An error of the user is one line on stderr, or with HYDRA_FULL_ERROR=1 a traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"  # run and plan set it for Hydra
+    wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         code = flushed(words)
     except KeyboardInterrupt:

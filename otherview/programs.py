@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from otherview.views.making import Settings
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""What Hydra's users set to see tracebacks."""
 
 
 def run() -> None:
@@ -80,7 +84,7 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
     A mistake of the user ends in one line on stderr and exit code 1. `HYDRA_FULL_ERROR=1` shows
     the traceback instead.
     """
-    wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    wants_tracebacks = os.environ.get(FULL_ERROR) == "1"
 
     def guarded(config: DictConfig) -> None:
         try:
@@ -94,13 +98,27 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
             raise SystemExit(f"error: {line}") from error  # else Hydra adds lines of its own
 
     register_resolvers()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints and exits by itself
     folder = str(configuration_folder())
     try:
         sys.argv[1:] = completed(sys.argv[1:])
-        hydra.main(config_path=folder, config_name=config_name, version_base="1.3")(guarded)()
+        with errors_raised_by_hydra():
+            hydra.main(config_path=folder, config_name=config_name, version_base="1.3")(guarded)()
     except USER_ERRORS as error:
         line = one_line(error)
         if line is None or wants_tracebacks:
             raise
         sys.exit(f"error: {line}")
+
+
+@contextmanager
+def errors_raised_by_hydra() -> Iterator[None]:
+    """Have Hydra raise errors; by itself it prints them, adds lines of its own and exits."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = before

@@ -16,6 +16,7 @@ import pytest
 import xarray
 from PIL import Image
 
+from otherview.cli import main
 from tests.conftest import THREE_CREATURES, Program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -160,12 +161,11 @@ BAD_SETTINGS: list[tuple[list[str], str]] = [
 ]
 """What is added to the kitchen study on pocket, and how the answer begins."""
 RUN_EACH = """
-import contextlib, io, json, os, sys
+import contextlib, io, json, sys
 from otherview.cli import main
 ends = {}
 for words in json.loads(sys.argv[1]):
     error = io.StringIO()
-    os.environ.pop("HYDRA_FULL_ERROR", None)  # as a run leaves it
     with contextlib.redirect_stderr(error):
         try:
             code = main(["run", "+experiment=kitchen", "model=pocket", *words])
@@ -329,3 +329,14 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "outputs" / "kitchen").iterdir()
     assert {path.name for path in folder.iterdir()} == {".hydra", "status.json"}
     assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+
+
+def test_a_command_leaves_the_environment_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [*sys.argv])
+    with pytest.raises(SystemExit, match="seed"):
+        main(["plan", "+experiment=kitchen", "model=pocket", "seed=x"])
+    assert "HYDRA_FULL_ERROR" not in os.environ
