@@ -101,7 +101,8 @@ def kept(file: Path | None) -> list[Seed]:
 
 
 def nouns_study(model: str, seed: int, *overrides: str, every: int = 2) -> Study:
-    chosen = [f"model={model}", "templates=nouns", "capture=heads", "model.text_length=64"]
+    chosen = [f"model={model}", "templates=nouns", "capture=heads", "model.text_length=64",
+              "capture.keep=[energy,mean]"]  # fmt: skip
     study = compose_study(["+experiment=kitchen", *chosen, f"seed={seed}", *overrides])
     study.creatures.items = study.creatures.items[::every]
     return study

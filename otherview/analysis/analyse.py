@@ -17,6 +17,7 @@ from jaxtyping import Float
 from otherview.analysis.statistics import STATISTICS, Question, Report, Result
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit, at_steps, heads, units_of
+from otherview.passes.mean_vectors import head_vectors
 from otherview.passes.predicted_changes import PredictedChanges
 from otherview.passes.responses import Responses
 from otherview.study import TOKEN_GROUPS, Study
@@ -129,6 +130,7 @@ def analyse_units(
         report,
         item_strata=responses.prompts.item_strata,
         scenes_are_sample=study.scenes_are == "sample",
+        vectors=vectors_of(responses, units, capture.tokens) if unit_set == "heads" else None,
         **predictions(of_heads, units, responses, study.attribution.floor),
     )
     asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
@@ -162,6 +164,17 @@ def predictions(
         "holds": None if holds is None else holds[site_of],
         "floor": floor,
     }
+
+
+def vectors_of(
+    responses: Responses, units: Sequence[Unit], tokens: str
+) -> Float[np.ndarray, "items wordings units channels"] | None:
+    """Return the mean vectors of heads, means over scenes; None where none were kept."""
+    if responses.means is None:
+        return None
+    found = head_vectors(responses, units, tokens)
+    shape = (len(found), -1, len(responses.prompts.scenes), *found.shape[2:])
+    return np.asarray(found.reshape(shape).mean(axis=2))
 
 
 def check_tokens(responses: Responses, study: Study) -> None:

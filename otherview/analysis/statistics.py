@@ -64,6 +64,8 @@ class Question:
     """Whether first order holds at the site of each unit; None if that was not checked."""
     floor: float = 0.0
     """Difference of predicted changes up to which no unit is called."""
+    vectors: Float[np.ndarray, "items wordings units channels"] | None = None
+    """Mean vector of each unit, mean over scenes; None where none were kept."""
     item_strata: Sequence[str] | None = None
     """Group of every item; None without any."""
     scenes_are_sample: bool = True
@@ -118,6 +120,21 @@ class Question:
             alpha=self.nulls.alpha,
             flips=self.flips,
             seed=self.seed,
+        )
+
+    def has_axes(self) -> bool:
+        return self.vectors is not None and self.has_several_wordings()
+
+    def of_axes(self) -> stats.AxisResult:
+        assert self.vectors is not None
+        return stats.axis_test(
+            self.vectors,
+            self.roles,
+            strata=self.strata,
+            alpha=self.nulls.alpha,
+            flips=self.flips,
+            seed=self.seed,
+            progress=self.report("finding axes of"),
         )
 
     def wants_shuffles(self) -> bool:
@@ -230,5 +247,6 @@ STATISTICS = (
                                             progress=q.report("splitting wordings,"))),
     Statistic("predicted_change", stats.PredictedChangeResult, Question.has_predictions,
               Question.of_predictions),
+    Statistic("axes", stats.AxisResult, Question.has_axes, Question.of_axes),
 )  # fmt: skip
 """In the order in which they are computed and written."""

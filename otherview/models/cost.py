@@ -66,6 +66,12 @@ def responses_bytes(sites: Sequence[Site], passes: int) -> int:
     return 4 * passes * per_pass
 
 
+def vectors_bytes(sites: Sequence[Site], passes: int) -> int:
+    """Return the bytes of the mean vectors of measured passes, as `vectors.nc` holds them."""
+    widest = max(site.head_dim for site in sites)
+    return 4 * passes * len(heads(sites)) * len(TOKEN_GROUPS) * widest
+
+
 def study_flops(
     study: Study, config: Mapping[str, Any], references: Sequence[Sequence[tuple[int, int]]]
 ) -> float:

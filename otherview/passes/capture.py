@@ -6,7 +6,8 @@
 
 A hook keeps the sum of squares of every slice of channels and every token group, summed on the
 device in float32 without a copy of the activation. The responses of heads, of slices and over all
-tokens are exact functions of that array (otherview.passes.responses).
+tokens are exact functions of that array (otherview.passes.responses). With `means`, it also keeps
+the mean of what every head writes over the tokens of a group, a vector.
 
 Hooks registered after torch.compile are silently ignored, and different hooks per block would need
 one compilation per block. So `compiled_capture` registers its hooks first, uses the same function
@@ -50,8 +51,10 @@ class NonFiniteActivationError(FloatingPointError):
 class Recorder:
     """Collects the sums of squares of one transformer call; made by `capture`."""
 
-    def __init__(self, sites: Sequence[Site]) -> None:
-        self._sites = list(sites)
+    def __init__(self, sites: Sequence[Site], *, means: bool = False) -> None:
+        """With `means`, the mean vectors of heads are kept as well."""
+        self._sites, self._keeps_means = list(sites), means
+        self._vectors: dict[int, Float[Tensor, "rows groups channels"]] = {}
         self._masks: dict[str, Float[Tensor, "rows groups positions"]] = {}
         self._energies: dict[int, Float[Tensor, "rows groups slices"]] = {}
         self._layout = TokenLayout({})
@@ -68,6 +71,7 @@ class Recorder:
             for sequence in {layout.sequence(site) for site in self._sites}
         }
         self._energies.clear()
+        self._vectors.clear()
 
     def take(self) -> Float[np.ndarray, "rows slices groups"]:
         """Return the sums of squares of the last call in float32.
@@ -95,6 +99,27 @@ class Recorder:
             first += site.slices
         return energy
 
+    def take_means(self) -> Float[np.ndarray, "rows heads groups channels"]:
+        """Return the mean vectors of the last call in float32, over the tokens of each group.
+
+        Heads run over all sites in order. NaN where a head does not see a group, where a group has
+        no tokens, and beyond the channels of heads that are narrower than others.
+        """
+        widest = max(site.head_dim for site in self._sites)
+        found = []
+        for index, site in enumerate(self._sites):
+            sums = self._vectors[index].cpu().numpy()
+            counts = self._layout.masks[self._layout.sequence(site)].sum(-1)[..., None]
+            unseen = [group not in site.token_groups for group in TOKEN_GROUPS]
+            means = np.full_like(sums, np.nan)
+            np.divide(sums, counts, out=means, where=counts > 0, dtype=np.float32)
+            means[:, unseen] = np.nan
+            by_head = means.reshape(*sums.shape[:2], site.heads, site.head_dim)
+            more = [(0, 0)] * 3 + [(0, widest - site.head_dim)]
+            found.append(np.pad(by_head.swapaxes(1, 2), more, constant_values=np.nan))
+        self._vectors.clear()
+        return np.concatenate(found, axis=1)
+
     def record(self, index: int, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Reduce the activation of site `index`; its forward pre-hook."""
         site, activation = self._sites[index], inputs[0]
@@ -108,6 +133,9 @@ class Recorder:
             raise RuntimeError(f"{site.address} sees {tokens} tokens, expected {masks.shape[2]}")
         activation = activation.reshape(len(masks), tokens, -1)
         self._energies[index] = sums_of_squares(activation, site.slice_width, masks)
+        if self._keeps_means:
+            written = activation[..., : site.heads * site.head_dim]
+            self._vectors[index] = torch.bmm(masks, written.float())
 
 
 def sums_of_squares(
@@ -122,12 +150,15 @@ def sums_of_squares(
 
 
 @contextmanager
-def capture(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[Recorder]:
+def capture(
+    transformer: nn.Module, sites: Sequence[Site], *, means: bool = False
+) -> Iterator[Recorder]:
     """Hook every site of `transformer` while the context lasts.
 
-    Raises StudyError as `check_sites` does.
+    With `means`, the recorder also keeps the mean vectors of heads. Raises StudyError as
+    `check_sites` does.
     """
-    recorder = Recorder(sites)
+    recorder = Recorder(sites, means=means)
     hooks = {site.module: partial(recorder.record, i) for i, site in enumerate(sites)}
     with hooked(transformer, sites, hooks):
         yield recorder

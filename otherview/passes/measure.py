@@ -102,6 +102,7 @@ def measure(
             study.sampling,
             batch_size=batch_size,
             compiled=study.model.compile,
+            means=study.capture.keeps_means,
             unfinished=Unfinished(unfinished, key) if unfinished else None,
             progress=progress,
         )

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.encodings import text_distances
-from otherview.models.sites import first_slices
+from otherview.models.sites import first_slices, heads
 from otherview.passes.batches import halving_by_group
 from otherview.passes.capture import NonFiniteActivationError, capture, compiled_capture
 from otherview.passes.responses import Responses
@@ -36,6 +36,7 @@ def probe(
     *,
     batch_size: int = 4,
     compiled: bool = False,
+    means: bool = False,
     progress: Progress = silent,
     unfinished: Unfinished | None = None,
 ) -> Responses:
@@ -46,25 +47,35 @@ def probe(
     call per prompt. A batch runs at all its levels or steps before the next one. Prompts that
     cannot share a batch, because the model does not pad them to one length, run in groups. A batch
     that does not fit into device memory is split in halves, and so are all later ones. With
-    `compiled`, the blocks of the transformer are compiled. Every batch is written into
-    `unfinished`, and those that it already contains are not run again. Raises StudyError for an
-    unknown or compiled transformer, and where an activation is not finite, with its block and
+    `compiled`, the blocks of the transformer are compiled. With `means`, the mean vectors of heads
+    are kept, too: of one step and without `compiled`, which a Study checks. Every batch is written
+    into `unfinished`, and those that it already contains are not run again. Raises StudyError for
+    an unknown or compiled transformer, and where an activation is not finite, with its block and
     prompt.
     """
     transformer, sites, groups = calls.transformer, calls.sites, calls.groups()
     sampling = sampling or Sampling()
     total, conditions = len(prompts.prompts), len(prompts.conditions)
     order = [prompt for group in groups for prompt in group]
-    energies, tokens, sizes = [], [], [batch_size]
-    hooked = compiled_capture(transformer, sites) if compiled else capture(transformer, sites)
+    energies, vectors, tokens, sizes = [], [], [], [batch_size]
+    assert not (means and compiled)
+    hooked = (
+        compiled_capture(transformer, sites)
+        if compiled
+        else capture(transformer, sites, means=means)
+    )
+    unfinished_means = unfinished.below("means") if unfinished and means else None
     before = 0  # rows of the last call
     with hooked as recorder:
 
         def measured(rows: range) -> tuple[range, Float[np.ndarray, "rows steps slices groups"]]:
             nonlocal before
             kept = unfinished.get(rows.start) if unfinished else None
-            if kept is not None:
+            kept_means = unfinished_means.get(rows.start) if unfinished_means else None
+            if kept is not None and (kept_means is not None or not means):
                 before = len(kept)
+                if kept_means is not None:
+                    vectors.append(kept_means)
                 return range(rows.start, rows.start + len(kept)), kept
             spare = max(0, before - len(rows)) if compiled and rows.stop == total else 0
             before = 0
@@ -80,6 +91,10 @@ def probe(
                     "whether precision is the cause"
                 ) from error
             energy, before = np.stack(taken, axis=1), len(batch)
+            if means:
+                vectors.append(recorder.take_means())
+            if unfinished_means:
+                unfinished_means.put(rows.start, vectors[-1])
             if unfinished:
                 unfinished.put(rows.start, energy)
             return rows, energy
@@ -96,9 +111,15 @@ def probe(
     levels, timesteps = zip(*moments(calls, sampling), strict=True)
     shape, steps = (len(prompts.items), conditions), len(levels)
     energy = np.concatenate(energies)[back].reshape(*shape, steps, -1, len(TOKEN_GROUPS))
+    of_heads = None
+    if means:
+        mean = np.concatenate(vectors)[back]
+        of_heads = mean.reshape(*shape, *mean.shape[1:])
     for site, first in zip(sites, first_slices(sites), strict=True):
-        if site in calls.unreached:
-            equalise(energy[:, :, :, first : first + site.slices])
+        if site in calls.unreached and equalise(energy[:, :, :, first : first + site.slices]):
+            own = [unit.site == site for unit in heads(sites)]
+            if of_heads is not None:
+                of_heads[:, :, own] = of_heads[:, :1, own]
     return Responses(
         prompts,
         tuple(sites),
@@ -109,16 +130,19 @@ def probe(
         timesteps,
         tuple(sizes),
         latents_of(sampling),
+        of_heads,
     )
 
 
-def equalise(energy: Float[np.ndarray, "items conditions steps slices groups"]) -> None:
-    """Give all conditions of an item the energy of the first one, in place.
+def equalise(energy: Float[np.ndarray, "items conditions steps slices groups"]) -> bool:
+    """Give all conditions of an item the energy of the first one, in place; return whether it did.
 
     For a site that no prompt can change. Rounding differs with the length of the text and the size
     of the batch; where one role has longer wordings, so small a difference has a large t. Nothing
     is changed where conditions differ by more than rounding.
     """
     first = energy[:, :1]
-    if not (np.abs(energy - first) > ROUNDING * np.abs(first)).any():
+    alike = not (np.abs(energy - first) > ROUNDING * np.abs(first)).any()
+    if alike:
         energy[:] = first
+    return alike

@@ -71,6 +71,9 @@ class Responses:
     """Prompts per transformer call, then smaller numbers if memory ran out."""
     latents: tuple[str, ...] = ("noise",)
     """What the target's latents are at every step, a key of LATENTS."""
+    means: Float[np.ndarray, "items conditions heads groups channels"] | None = None
+    """Mean of what a head writes over the tokens of a group (TOKEN_GROUPS), float32; NaN where it
+    sees none, and beyond its channels. None unless `capture.keep` asks for it."""
 
     @property
     def text_distance(self) -> Float[np.ndarray, " items"]:
@@ -93,6 +96,7 @@ class Responses:
             energy=self.energy[:, places],
             tokens=self.tokens[:, places],
             text_distances=self.text_distances[number : number + 1],
+            means=None if self.means is None else self.means[:, places],
         )
 
     def read(

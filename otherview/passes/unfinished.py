@@ -29,6 +29,10 @@ class Unfinished:
         self._key = key
         self._full = False
 
+    def below(self, name: str) -> Unfinished:
+        """Return batches of another kind of the same measurement, in a folder below."""
+        return Unfinished(self._folder / name, self._key)
+
     def get(self, start: int) -> Batch | None:
         """Return the batch that starts at `start`, or None."""
         tensors = read_tensors(self._path(start), self._key)

@@ -115,6 +115,12 @@ class RunResult:
         return open_responses(self.measured / "responses.nc")
 
     @cached_property
+    def vectors(self) -> xarray.Dataset | None:
+        """vectors.nc with its labels; None if no mean vectors were kept."""
+        path = self.measured / "vectors.nc"
+        return open_responses(path) if path.is_file() else None
+
+    @cached_property
     def attribution(self) -> xarray.Dataset | None:
         """attribution.nc with its labels; None if nothing was predicted."""
         if "attribution.nc" not in self.summary["files"]:

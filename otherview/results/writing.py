@@ -15,6 +15,7 @@ from otherview.analysis.summary import batch_sizes, summary_of
 from otherview.analysis.tables import null_table, unit_table
 from otherview.causes import FILES as INTERVENTION_FILES
 from otherview.disk.atomic import replacing, write_json
+from otherview.passes.mean_vectors import save_vectors
 from otherview.passes.measure import Measurement
 from otherview.results.integrity import sealed
 from otherview.results.picture_sheets import sheet, sheet_of_pairs
@@ -24,24 +25,33 @@ from otherview.study import Study
 TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
 REFERENCE = "reference.png"
 ATTRIBUTION = "attribution.nc"
+VECTORS = "vectors.nc"
 SCENES, PICTURES = "scenes.png", "pictures.png"
 """Sheets of several scenes, and of the pictures of wordings."""
 CONTROLS = "controls"
 """Folder of the results of controls, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
-MEASURED = (REFERENCE, SCENES, PICTURES, "responses.nc", ATTRIBUTION)
+MEASURED = (REFERENCE, SCENES, PICTURES, "responses.nc", VECTORS, ATTRIBUTION)
 FILES = (*MEASURED, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
 VIEWS = ("report.html", "examples.png")
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
-    """Write pictures, `responses.nc` and `attribution.nc`.
+    """Write pictures, `responses.nc`, `vectors.nc` and `attribution.nc`.
 
     Tables and views of an earlier run are removed: they would be of other responses. `summary.json`
     goes first, as it is written last.
     """
     shutil.rmtree(folder / CONTROLS, ignore_errors=True)
-    for name in (SUMMARY, ATTRIBUTION, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS):
+    for name in (
+        SUMMARY,
+        VECTORS,
+        ATTRIBUTION,
+        *TABLES,
+        *CONTROL_FILES,
+        *INTERVENTION_FILES,
+        *VIEWS,
+    ):
         (folder / name).unlink(missing_ok=True)
     own = measurement.of()
     pictures = {
@@ -56,6 +66,9 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
                 picture.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
         measurement.responses.save(temporary, origin(study, measurement))
+    if measurement.responses.means is not None:
+        with replacing(folder / VECTORS) as temporary:
+            save_vectors(measurement.responses, temporary, origin(study, measurement))
     if measurement.attribution is not None:
         with replacing(folder / ATTRIBUTION) as temporary:
             measurement.attribution.save(temporary, origin(study, measurement))

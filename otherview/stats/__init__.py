@@ -5,6 +5,7 @@ numba and the compiled kernels are loaded when a test first runs.
 """
 
 from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
+from otherview.stats.axes import AxisResult, axis_test
 from otherview.stats.columns import Column
 from otherview.stats.difference_intervals import DifferenceIntervals, difference_intervals
 from otherview.stats.discovery_bounds import DiscoveryBounds, discovery_bounds
@@ -30,6 +31,7 @@ from otherview.stats.variance import VarianceComponents, variance_components
 from otherview.stats.wording_split import WordingSplitResult, enough_to_split, wording_split
 
 __all__ = [
+    "AxisResult",
     "Column",
     "CountNull",
     "DifferenceIntervals",
@@ -51,6 +53,7 @@ __all__ = [
     "TrendResult",
     "VarianceComponents",
     "WordingSplitResult",
+    "axis_test",
     "compare_effects",
     "difference_intervals",
     "discover_confirm",

@@ -11,6 +11,7 @@ from otherview.study.errors import StudyError
 TOKEN_GROUPS = ("text", "pad", "target", "reference")
 UNIT_SETS = ("heads", "slices16")
 RESPONSES = ("rms", "log_rms")
+KEPT = ("energy", "mean")
 
 
 @dataclass
@@ -27,13 +28,28 @@ class Capture:
     response: str = "rms"
     """rms (published), or log_rms: relative change, comparable between units of different scale."""
 
+    keep: list[str] = field(default_factory=lambda: ["energy"])
+    """What is kept of a pass. energy: sums of squares, always. mean: also the mean vector of every
+    head over the tokens of each group, for axes of the role and for intervention=steer."""
+
+    @property
+    def keeps_means(self) -> bool:
+        """Whether mean vectors are kept."""
+        return "mean" in self.keep
+
     def __post_init__(self) -> None:
         if not self.units:
             raise StudyError(
                 "capture.units is empty: choose heads, slices16 or both", "capture.units"
             )
         tokens = (*TOKEN_GROUPS, "all")
-        check_choices("capture", self, units=UNIT_SETS, tokens=tokens, response=RESPONSES)
+        check_choices(
+            "capture", self, units=UNIT_SETS, tokens=tokens, response=RESPONSES, keep=KEPT
+        )
+        if "energy" not in self.keep or len(set(self.keep)) < len(self.keep):
+            raise StudyError(
+                f"capture.keep={list(self.keep)}: use [energy] or [energy, mean]", "capture.keep"
+            )
 
 
 @dataclass

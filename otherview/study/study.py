@@ -78,6 +78,7 @@ class Study:
         if not 0 <= self.seed < 2**63:
             raise StudyError(f"seed={self.seed} is not between 0 and 2^63", "seed")
         self._check_attribution()
+        self._check_means()
         items = len(self.creatures.items)
         if self.nulls.sign_flips == "exact" and items > MAX_ITEMS_EXACT:
             raise StudyError(
@@ -127,6 +128,29 @@ class Study:
                 f"attribution needs the weights again in the backward pass, when "
                 f"model.loading.offload={offload} has moved them away: use none or model",
                 "model.loading.offload",
+            )
+
+    def _check_means(self) -> None:
+        """Raise StudyError where mean vectors cannot be kept."""
+        if not self.capture.keeps_means:
+            return
+        setting = "capture.keep"
+        if "heads" not in self.capture.units:
+            raise StudyError(
+                "capture.keep=[energy,mean] keeps vectors of heads: use capture=heads or both",
+                setting,
+            )
+        if self.model.compile:
+            raise StudyError(
+                "capture.keep=[energy,mean] needs hooks that a compiled transformer does not run: "
+                "use model.compile=false",
+                setting,
+            )
+        if self.sampling.steps_per_prompt > 1:
+            raise StudyError(
+                "capture.keep=[energy,mean] keeps the vectors of one noise level: name one in "
+                "sampling.levels, or one step in sampling.at",
+                setting,
             )
 
     def _check_scenes(self) -> None:

@@ -68,6 +68,39 @@ def predicted_sentences(found: Summary) -> list[str]:
     return [said]
 
 
+def axis_sentences(summary: Summary, found: Summary) -> list[str]:
+    """Return whether heads hold an axis of the role that is separable from the other role."""
+    axes = found.get("axes")
+    if axes is None:
+        return []
+    contrast, called = summary["contrast"], axes["called"]
+    asked = (
+        f"A representational axis of “{contrast['test'][0]}”, separable from "
+        f"“{contrast['control'][0]}”"
+    )
+    if len(contrast["test"]) > 1:
+        asked += " (and of the other wordings of the two roles)"
+    tested = f"over items and wordings (family-wise error {percent(axes['alpha'])})"
+    if not called:
+        why = ""
+        if axes["smallest_p"] > axes["alpha"]:
+            why = f"; with these wordings no p can be below {significant(axes['smallest_p'])}"
+        return [f"{asked}, is not shown in any of {count(found['units'])} heads, {tested}{why}."]
+    said = (
+        f"{asked}, is found in {count(called)} of {count(found['units'])} heads, {tested}: "
+        f"{named(axes['called_units'], 3)}."
+    )
+    if "median_decoding_of_called" in axes:
+        said += (
+            " On items and wordings on which it was not found, it tells the roles apart in "
+            f"{percent(axes['median_decoding_of_called'])} of the responses (median of these "
+            f"heads; lowest {percent(axes['lowest_decoding_of_called'])}; half is chance), and "
+            "axes from other items and wordings have a cosine of "
+            f"{decimal(axes['median_cosine_of_called'])} (median)."
+        )
+    return [f"{said} That heads write it does not say that the prediction uses it."]
+
+
 def headline(found: Summary) -> str:
     """Return the effect of editing the selected heads, from `interventions.json`."""
     heads, main = found["selection"]["heads"], found["variants"][0]

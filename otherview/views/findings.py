@@ -94,6 +94,11 @@ FINDINGS = (
     Finding("split_half", "replication", "replicated in the other half", percent),
     Finding("trend", "familywise", "change along the axis"),
     Finding("strata", "familywise", "differ between strata of items"),
+    Finding("axes", "called", "hold an axis of the role"),
+    Finding("axes", "median_decoding_of_all",
+            "roles decoded on left-out items and wordings, median", percent),
+    Finding("axes", "median_cosine_of_all",
+            "cosine of axes from other items and wordings, median", decimal),
     Finding("text_distance", "familywise", "change along the text distance"),
 )  # fmt: skip
 """Findings with their own names, in the order of the views."""

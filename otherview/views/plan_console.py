@@ -12,6 +12,7 @@ from otherview.models.cost import (
     forward_flops,
     image_tokens,
     responses_bytes,
+    vectors_bytes,
 )
 from otherview.models.hub import cached_folder
 from otherview.models.picture_files import check_images, reference_sizes
@@ -134,6 +135,8 @@ def print_plan(study: Study) -> None:
     )
     kept = responses_bytes(sites, calls * sampling.steps_per_prompt)
     console.print(f"raw responses       {scaled(kept)}B")
+    if study.capture.keeps_means:
+        console.print(f"mean vectors        {scaled(vectors_bytes(sites, calls))}B")
     draws = any(references) and any(scene.prompt is not None for scene in study.scenery)
     print_needs(study, flops * total, console, draws=draws)
     found, power = what_it_can_find(study, prompts, sites)

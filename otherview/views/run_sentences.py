@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otherview.views.causes_sentences import headline, positive_sentence, predicted_sentences
+from otherview.views.causes_sentences import (
+    axis_sentences,
+    headline,
+    positive_sentence,
+    predicted_sentences,
+)
 from otherview.views.numbers import (
     count,
     none_or,
@@ -78,7 +83,7 @@ def answer(
         first = differing(found, of_model, differ)
         first += f" over {items} ({error}{strongest(found)})." if not test["note"] else "."
         last = f"{summary['role_note']} {published[0].upper()}{published[1:]}."
-    said = [first, *predicted_sentences(found)]
+    said = [first, *axis_sentences(summary, found), *predicted_sentences(found)]
     if interventions is not None:
         said = [*positive_sentence(interventions), *said, headline(interventions)]
     return [*said, last]

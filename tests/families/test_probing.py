@@ -20,10 +20,11 @@ from otherview.models.arguments import (
     signature,
     tensors,
 )
+from otherview.models.calls import TokenLayout
 from otherview.models.interception import denoiser_name, intercept, without_weights
 from otherview.models.named_sites import named_sites, on_meta
 from otherview.models.pipeline_inputs import pass_inputs, picture_argument
-from otherview.models.sites import heads
+from otherview.models.sites import Site, heads
 from otherview.passes.call_tokens import Probes
 from otherview.passes.capture import capture
 from otherview.passes.editing import ablate, scale
@@ -151,13 +152,14 @@ def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
         read: dict[str, Tensor] = {}
         with (
             torch.inference_mode(),
-            capture(transformer, sites) as recorder,
+            capture(transformer, sites, means=True) as recorder,
             watched(transformer, keeping(read, modules)),
         ):
             output = run(transformer, calls.first(group), recorder)
         assert len(output) == len(group)
-        energy = recorder.take()
+        means, energy = recorder.take_means(), recorder.take()
         assert energy.shape[0] == len(group)
+        check_means(means, read, sites, calls.first(group).layout)
         for row, prompt in enumerate(group):
             for module in modules:
                 one, batched = alone[prompt][module], read[module]
@@ -174,6 +176,26 @@ def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
         assert not torch.equal(intact, edited)
         assert torch.equal(run(transformer, call), intact)
     assert hooks_in(transformer) == hooks
+
+
+def check_means(
+    means: np.ndarray, read: dict[str, Tensor], sites: list[Site], layout: TokenLayout
+) -> None:
+    """Compare the first head's mean vector of every site with its input, group by group."""
+    first = 0
+    for site in sites:
+        masks = layout.masks[layout.sequence(site)]
+        inputs = read[site.module].reshape(len(masks), masks.shape[2], -1).float().numpy()
+        for group in site.token_groups:
+            for row, mask in enumerate(masks[:, TOKEN_GROUPS.index(group)]):
+                found = means[row, first, TOKEN_GROUPS.index(group), : site.head_dim]
+                if mask.any():
+                    expected = inputs[row, mask, : site.head_dim].mean(0, dtype=np.float64)
+                    scale = np.abs(inputs).max()
+                    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * scale)
+                else:
+                    assert np.isnan(found).all()
+        first += site.heads
 
 
 def order(masks: np.ndarray) -> list[str]:

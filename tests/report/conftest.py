@@ -38,6 +38,7 @@ def hostile_run(once: Once) -> Path:
     """A run whose items and question are markup; its report was made by the run."""
     items = (*HOSTILE, "an owl", "an ant", "a fly")
     study = small_study(items, "</style><script>alert(3)</script>?")
+    study = replace(study, capture=replace(study.capture, keep=["energy", "mean"]))
     return once("hostile", lambda folder: run_study(study, folder, {}))
 
 

@@ -23,6 +23,7 @@ from otherview.views.figures.intervention_figure import draw_interventions
 from otherview.views.figures.levels_figure import draw_levels
 from otherview.views.figures.null_figures import draw_nulls
 from otherview.views.figures.readings_figure import draw_readings
+from otherview.views.figures.role_axes_figure import draw_role_axes
 from otherview.views.figures.role_figure import draw_role_null
 from otherview.views.figures.slices_figure import draw_slices
 from otherview.views.figures.split_figure import draw_halves
@@ -59,6 +60,7 @@ FIGURES = (
            draw_comparison_map),
     Figure("levels", "difference of the strongest heads by noise level", draw_levels),
     Figure("role-null", "|t| of the role against randomised roles and items", draw_role_null),
+    Figure("role-axes", "axis of the role in every head, block by block", draw_role_axes),
     Figure("nulls", "observed counts and largest |t| against sign flips", draw_nulls),
     Figure("readings", "units called by the published and the corrected readings", draw_readings),
     Figure("slices", "16-channel slices over the threshold, block by block", draw_slices),

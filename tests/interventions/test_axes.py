@@ -1,0 +1,125 @@
+"""Mean vectors and axes, from a run to its page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import xarray
+
+from otherview.models.calls import Calls
+from otherview.models.cost import vectors_bytes
+from otherview.models.sites import heads, hook_sites
+from otherview.passes.capture import capture
+from otherview.passes.editing import record
+from otherview.passes.measure import measure
+from otherview.passes.session import Session
+from otherview.passes.transformer import run
+from otherview.programs import run_study
+from otherview.results.reader import RunResult, read_result
+from otherview.stats import axis_test
+from otherview.study import TOKEN_GROUPS, Study
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
+from tests.conftest import Once
+
+ASKED = (
+    "+experiment=kitchen", "model=pocket", "templates=nouns", "capture=heads",
+    "model.text_length=32", "capture.keep=[energy,mean]", "nulls.wording_splits=1",
+)  # fmt: skip
+GATE = "single.1.2"
+
+
+def nouns_study(every: int) -> Study:
+    study = compose_study(list(ASKED))
+    few = replace(study.creatures, items=study.creatures.items[::every])
+    return replace(study, creatures=few)
+
+
+@pytest.fixture(scope="module")
+def result(once: Once) -> RunResult:
+    """Six creatures under sixteen nouns."""
+    folder = once("run with axes", lambda folder: run_study(nouns_study(5), folder, {}))
+    found = read_result(folder)
+    assert isinstance(found, RunResult)
+    return found
+
+
+def test_means_are_those_of_what_heads_write(short_study: Study, short_session: Session) -> None:
+    calls: Calls = short_session.calls(short_study)
+    transformer, units = calls.transformer, heads(calls.sites)
+    call = calls.first([0, 3])
+    with (
+        torch.inference_mode(),
+        capture(transformer, calls.sites, means=True) as recorder,
+        record(transformer, [unit.address for unit in units]) as written,
+    ):
+        run(transformer, call, recorder)
+    found = recorder.take_means()
+    recorder.take()
+    for place, unit in enumerate(units):
+        masks = call.layout.masks[unit.site.stream]
+        for number, group in enumerate(TOKEN_GROUPS):
+            for row in range(2):
+                own = written[unit.address][row].numpy()[masks[row, number]]
+                if group in unit.site.token_groups:
+                    expected = own.astype(np.float64).mean(0)
+                    np.testing.assert_allclose(
+                        found[row, place, number], expected, rtol=1e-4, atol=1e-5 * abs(own).max()
+                    )
+                else:
+                    assert np.isnan(found[row, place, number]).all()
+
+
+def test_a_run_says_which_heads_hold_an_axis(result: RunResult) -> None:
+    vectors, heads_table = result.vectors, result.heads
+    assert isinstance(vectors, xarray.Dataset)
+    assert vectors["mean_vector"].dims == ("item", "condition", "head", "group", "channel")
+    assert vectors["mean_vector"].dtype == np.float32
+    sites = hook_sites(result.study.model.architecture)
+    assert vectors["mean_vector"].nbytes == vectors_bytes(sites, 6 * 16)
+    gate = heads_table.filter(pl.col("unit") == GATE).row(0, named=True)
+    assert gate["axis_called"]
+    assert gate["axis_decoding"] == 1.0
+    assert gate["axis_cosine"] > 0.99
+    # the axis of the table is that of the stored vectors, at the target tokens
+    of_gate = vectors["mean_vector"].sel(head=[GATE], group="target").to_numpy()
+    tested = axis_test(of_gate, vectors["role"].to_numpy())
+    assert tested.f[0] == pytest.approx(gate["axis_f"])
+    page = (result.folder / "report.html").read_text()
+    assert "A representational axis of “Render this kitchen in the sight of {creature}”" in page
+    assert 'id="figure-role-axes"' in page
+
+
+def test_finished_batches_of_means_are_not_run_again(tmp_path: Path) -> None:
+    study = nouns_study(15)
+    study = replace(study, model=replace(study.model, batch_size=16))
+    session = Session(study.model)
+    first = measure(study, session=session, unfinished=tmp_path)
+    calls: list[int] = []
+    session.pipeline.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    again = measure(study, session=session, unfinished=tmp_path)
+    assert not calls
+    assert first.responses.means is not None
+    np.testing.assert_array_equal(first.responses.means, again.responses.means)
+    next((tmp_path / "means").iterdir()).unlink()
+    measure(study, session=session, unfinished=tmp_path)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["capture.keep=[mean]"], r"use \[energy\] or \[energy, mean\]"),
+        (["capture=slices16"], "use capture=heads or both"),
+        (["model.compile=true"], "use model.compile=false"),
+        (["sampling.levels=[1.0,0.5]"], "one noise level"),
+    ],
+)
+def test_where_vectors_cannot_be_kept_one_line_says_why(words: list[str], answer: str) -> None:
+    with pytest.raises(StudyError, match=answer):
+        compose_study([*ASKED, *words])
