@@ -16,10 +16,10 @@ from hydra.types import RunMode
 from otherview.study import Study
 from otherview.study.compose import (
     check_run_settings,
-    completed,
     register_resolvers,
     run_settings,
     study_from,
+    with_all_settings,
 )
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
@@ -99,10 +99,15 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
 
     register_resolvers()
     folder = str(configuration_folder())
+    main = hydra.main(config_path=folder, config_name=config_name, version_base="1.3")(guarded)
+
+    def compose(words: list[str]) -> None:
+        sys.argv[1:] = words
+        main()
+
     try:
-        sys.argv[1:] = completed(sys.argv[1:])
         with errors_raised_by_hydra():
-            hydra.main(config_path=folder, config_name=config_name, version_base="1.3")(guarded)()
+            with_all_settings(compose, sys.argv[1:])
     except USER_ERRORS as error:
         line = one_line(error)
         if line is None or wants_tracebacks:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from otherview.models.image_file import has_transparent_parts, open_picture
 from otherview.models.input_files import Input, as_input
-from otherview.models.scene import open_picture, open_reference
+from otherview.models.scene import open_reference
 from otherview.study import ROLES, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, PromptSet, study_prompts
@@ -145,14 +146,29 @@ def reference_sizes(study: Study, prompts: Sequence[Prompt]) -> list[list[tuple[
     return sizes
 
 
-def image_inputs(study: Study) -> dict[str, Input]:
-    """Return the image files that decide the result of a study, as they are now."""
+def image_paths(study: Study) -> dict[str, str]:
+    """Return the paths of the image files of a study, by setting or place."""
     named = {
         f"scenes.{scene.name}.image" if study.scenes else "scene.image": scene.image
         for scene in study.scenery
+        if scene.image is not None
     }
     for prompt in study_prompts(study).prompts:
         for picture in prompt.pictures:
             named |= {f"picture {path}": path for path in picture.paths}
-    found = {setting: as_input(path) for setting, path in named.items()}
+    return named
+
+
+def image_inputs(study: Study) -> dict[str, Input]:
+    """Return the image files that decide the result of a study, as they are now."""
+    found = {setting: as_input(path) for setting, path in image_paths(study).items()}
     return {setting: each for setting, each in found.items() if each is not None}
+
+
+def transparency_remarks(study: Study) -> list[str]:
+    """Return a sentence on pictures with transparent parts, if there are any."""
+    paths = [path for path in image_paths(study).values() if has_transparent_parts(path)]
+    if not paths:
+        return []
+    names = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
+    return [f"Transparent parts of {names} are white for the model."]

@@ -101,6 +101,23 @@ def pipeline_class_name(folder: Path) -> str:
     return str(read_index(folder).get("_class_name"))
 
 
+def check_token_pixels(folder: Path, pixels: int) -> None:
+    """Raise StudyError unless `pixels` is the side of a token in the FLUX.2 pipeline of a folder.
+
+    Its VAE halves the picture once per block but the first, and a token holds 2 x 2 latents.
+    """
+    file = folder / "vae" / "config.json"
+    if pipeline_class_name(folder) != KLEIN or not file.is_file():
+        return
+    side = 2 ** len(read_json(file)["block_out_channels"])
+    if pixels != side:
+        raise StudyError(
+            f"model.token_pixels={pixels}, but a token of {folder.name} has {side} x {side} "
+            f"pixels: use model.token_pixels={side}",
+            "model.token_pixels",
+        )
+
+
 def parts_of(folder: Path) -> dict[str, Part]:
     """Return the parts of the pipeline in a folder by name, in their order.
 

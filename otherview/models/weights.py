@@ -153,9 +153,11 @@ def load_image_side(folder: Path, device: str, dtype: str, transformer: Any = No
 
 def choose_device(model: Model) -> str:
     """Return the device to run on. Raises StudyError if the requested one does not exist."""
+    wanted = model.device
+    if wanted == "cpu":
+        return wanted
     import torch
 
-    wanted = model.device
     if wanted == "auto":
         if torch.cuda.is_available():
             return "cuda"

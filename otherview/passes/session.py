@@ -27,7 +27,12 @@ from otherview.models.given import GivenModel
 from otherview.models.image_latents import ImageLatents, Latents, encode_references
 from otherview.models.input_files import Input
 from otherview.models.loaded import LoadedModel
-from otherview.models.picture_files import check_images, image_inputs, open_pictures
+from otherview.models.picture_files import (
+    check_images,
+    image_inputs,
+    open_pictures,
+    transparency_remarks,
+)
 from otherview.models.scene import (
     draw_reference,
     drawing_texts,
@@ -114,7 +119,7 @@ class Session:
 
     def remarks(self, study: Study) -> list[str]:
         """Return what a reader of the result of `study` should know, in sentences."""
-        return remarks_on(study.sampling)
+        return [*remarks_on(study.sampling), *transparency_remarks(study)]
 
     def content(self) -> list[Any]:
         """Return everything in this session that decides the bits of responses, as plain JSON."""

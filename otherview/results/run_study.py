@@ -19,9 +19,10 @@ from otherview.passes.unfinished import FOLDER, remove_unfinished
 from otherview.results.integrity import read_sealed
 from otherview.results.reader import RunResult, read_result
 from otherview.results.state import SUMMARY
-from otherview.results.status import signs_of_life, write_status
+from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.results.writing import write_analyses, write_controls, write_measurement
 from otherview.study import Study
+from otherview.study.errors import StudyError
 
 
 def run(
@@ -60,8 +61,28 @@ def make_result(
     so that a killed run continues where it stopped. An error is written into `status.json` and
     raised.
     """
+    check_folder(folder)
     with signs_of_life(folder):
         return measure_study(study, folder, report, session).finish(report)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise StudyError for a folder with files that otherview did not write: they could be lost.
+
+    Hydra's own (`.hydra`, `run.log`) may be there already.
+    """
+    own = read_status(folder)[0]
+    foreign = sorted(
+        entry.name
+        for entry in (() if own else folder.iterdir())
+        if not entry.name.startswith(".") and entry.suffix != ".log"
+    )
+    if foreign:
+        raise StudyError(
+            f"{folder} holds {foreign[0]} and no result: choose a new folder, so that nothing in "
+            "it is overwritten",
+            "hydra.run.dir",
+        )
 
 
 @dataclass(frozen=True)

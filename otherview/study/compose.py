@@ -10,25 +10,26 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from otherview.study import Study
-from otherview.study.config_errors import missing_setting, unknown_setting
+from otherview.study.checks import check_name
+from otherview.study.command_line import GROUPS, added, completed
+from otherview.study.config_errors import lacking_setting, missing_setting, unknown_setting
 from otherview.study.configuration import RUN_SETTINGS, SCHEMAS, configuration_folder
 from otherview.study.errors import StudyError
 from otherview.study.found_files import with_own_files
 from otherview.study.model import source_name
 
-GROUPS = ("model", "scene", "creatures", "templates", "capture", "nulls", "intervention")
-"""Config groups of which a study has one option each."""
-
+T = TypeVar("T")
 Config = DictConfig | Mapping[str, Any]
 """A composed config, or its `plain_config`."""
 
@@ -55,8 +56,19 @@ def checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
     except MissingMandatoryValue as error:
         raise missing_setting(str(error.full_key)) from error
     except OmegaConfBaseException as error:
-        reason = str(error.msg or error).splitlines()[0]
+        reason = value_reason(str(error.msg or error).splitlines()[0])
         raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
+
+
+def value_reason(said: str) -> str:
+    """Return what OmegaConf says of a value in the words of a study."""
+    if "is not a ListConfig" in said:
+        return "write a list: [a, b]"
+    scalar = re.match(r"Cannot convert '(List|Dict)Config' to (\w+): (.*)", said)
+    if scalar:
+        kind = "a list" if scalar[1] == "List" else "a mapping"
+        return f"{scalar[3]} is {kind}: write one value"
+    return said
 
 
 def check_values(part: Any, setting: str = "") -> None:
@@ -116,15 +128,17 @@ def yaml_folders(config: DictConfig) -> list[Path]:
         files = [root / group.partition("@")[0] / f"{option}.yaml" for root in roots]
         own = [file for file in files if file.is_file() and shipped not in file.parents]
         folders = [folder for file in own for folder in (file.parent, file.parent.parent)]
-        found = [*folders, *found] if group == "experiment" else [*found, *folders]
+        is_study = group.partition("@")[0] == "experiment"
+        found = [*folders, *found] if is_study else [*found, *folders]
     return list(dict.fromkeys(found))
 
 
 def check_options(config: DictConfig) -> None:
     """Raise StudyError where several options of a group were chosen, of which one would win."""
     runtime = hydra_runtime(config)
+    chosen = {} if runtime is None else runtime.choices
     for group in GROUPS if runtime is not None else ():
-        if group not in runtime.choices and config.get(group) is not None:
+        if group not in chosen and config.get(group) is not None:
             way = (
                 "write - /scene@scenes.NAME: NAME for each, or scene=[a,b] on the command line"
                 if group == "scene"
@@ -143,39 +157,29 @@ def compose_study(overrides: Sequence[str]) -> Study:
     study = compose_study(["+experiment=kitchen", "model=pocket"])
     """
     register_resolvers()
+
+    def compose(words: list[str]) -> Study:
+        return study_from(hydra.compose("study", overrides=words, return_hydra_config=True))
+
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
-        given = completed(overrides)
-        return study_from(hydra.compose("study", overrides=given, return_hydra_config=True))
+        return with_all_settings(compose, overrides)
 
 
-def completed(overrides: Sequence[str]) -> list[str]:
-    """Return `overrides` as Hydra takes them, with what they mean and Hydra does not know.
+def with_all_settings(compose: Callable[[list[str]], T], overrides: Sequence[str]) -> T:
+    """Return what `compose` makes of `overrides`, which may set what the chosen YAML files lack.
 
-    `model=any` where they name weights and no option of `model`: the default model describes an
-    architecture, which is not that of other weights. `scene=[a,b]` is several scenes, and not the
-    last of them. Raises StudyError for options of another group in brackets.
+    Hydra knows the settings in YAML files; the dataclasses know all.
     """
-    overrides = [each for written in overrides for each in several_scenes(written)]
-    names = [each.lstrip("+").split("=", 1)[0] for each in overrides]
-    named = [place for place, name in enumerate(names) if name in ("model.path", "model.repo")]
-    if not named or "model" in names:
-        return list(overrides)
-    return [*overrides[: named[0]], "model=any", *overrides[named[0] :]]
-
-
-def several_scenes(override: str) -> list[str]:
-    """Return overrides that choose several scenes, for `scene=[a,b]`; any other as it is."""
-    listed = re.fullmatch(rf"({'|'.join(GROUPS)})=\[(.*)\]", override)
-    if listed is None:
-        return [override]
-    group, options = listed[1], [each.strip() for each in listed[2].split(",")]
-    if group != "scene":
-        raise StudyError(
-            f"{override}: a study has one option of {group}; a sweep takes {group}="
-            f"{','.join(options)} with -m",
-            group,
-        )
-    return [f"+scene@scenes.{each}={each}" for each in options]
+    words = completed(overrides)
+    while True:
+        try:
+            return compose(words)
+        except ConfigCompositionException as error:
+            lacking = lacking_setting(error)
+            more = words if lacking is None else added(words, lacking)
+            if more == words:
+                raise
+            words = more
 
 
 def identity(config: Config) -> str:
@@ -219,7 +223,12 @@ def varied_name(config: Mapping[str, Any]) -> str:
     """Return the start of a directory name: model, templates and seed."""
     model = config["model"]
     name = model["name"] or source_name(model["path"], model["repo"])
-    return f"{name}-{config['templates']['name']}-seed{config['seed']}"
+    return path_part(f"{name}-{config['templates']['name']}-seed{config['seed']}")
+
+
+def path_part(name: str) -> str:
+    """Return a name in characters that every file system takes in the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9_.=+-]+", "_", name)
 
 
 def run_name(config: DictConfig) -> str:
@@ -237,7 +246,10 @@ def point_name(config: DictConfig) -> str:
 
 def sweep_name(config: DictConfig) -> str:
     """Return the directory of a sweep: its study, or `studies` if several studies are swept."""
-    return "studies" if OmegaConf.is_missing(config, "name") else str(config.name)
+    if OmegaConf.is_missing(config, "name"):
+        return "studies"
+    check_name(config.name, "name", "name")
+    return str(config.name)
 
 
 def register_resolvers() -> None:

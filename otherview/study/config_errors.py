@@ -21,6 +21,7 @@ from hydra.errors import (
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from otherview.study import Study
+from otherview.study.command_line import GROUPS, config_folders, studies, undecodable
 from otherview.study.configuration import SCHEMAS, configuration_folder
 from otherview.study.errors import StudyError
 
@@ -54,17 +55,41 @@ def one_line(error: BaseException) -> str | None:
                 f"{listed[1]}.yaml has a list where a group of settings belongs: a study has one "
                 "scene, one list of creatures, ...; several scenes go into scenes: {NAME: {...}}"
             )
-        refused = re.match(r"Could not override '([^']+)'", str(cause))
-        if refused and isinstance(cause, ConfigCompositionException):
-            return str(unknown_setting(refused[1]))
+        twice = re.match(r"(\S+) appears more than once in the final defaults list", str(cause))
+        if twice:
+            return (
+                f"{twice[1]} is chosen twice: in the defaults of a study write "
+                f"- override /{twice[1]}: NAME"
+            )
+        if refused := refused_setting(cause):
+            return str(unknown_setting(refused))
     if isinstance(error, BrokenPipeError):
         return None
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
+    if isinstance(error, UnicodeDecodeError):
+        folders = config_folders(sys.argv[1:])
+        for file, encoding in undecodable(folders, error.object):
+            return f"{file} is not UTF-8 but probably {encoding}: save it as UTF-8"
     line = plain(error)
     if isinstance(error, OverrideParseException):
         return f"{line}. Quote values that hold braces, brackets or commas: a.b='\"x {{y}}\"'"
     return line
+
+
+def refused_setting(error: BaseException) -> str | None:
+    """Return the setting that Hydra refused to override, since the composed YAML files lack it."""
+    refused = re.match(r"Could not override '([^']+)'", str(error))
+    return refused[1] if refused and isinstance(error, ConfigCompositionException) else None
+
+
+def lacking_setting(error: BaseException) -> str | None:
+    """Return the setting of a study that Hydra refused, since the chosen YAML files lack it."""
+    name = refused_setting(error)
+    known = study_settings()
+    parts = (name or "").split(".")
+    above = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return name if any(each in known for each in above if each not in GROUPS) else None
 
 
 def plain(error: BaseException) -> str:
@@ -85,7 +110,7 @@ def origin(setting: str | None) -> str:
     if setting is None:
         return ""
     group = setting.split(".")[0]
-    for argument in sys.argv[1:]:
+    for argument in reversed(sys.argv[1:]):  # of two, the last one counts
         name = argument.lstrip("+~").split("=")[0]
         if name.startswith(f"{group}.") and setting.startswith(name):
             return f" (from the command line: {argument})"
@@ -95,8 +120,9 @@ def origin(setting: str | None) -> str:
         return ""
     runtime = HydraConfig.get().runtime
     folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
+    choices = {name.partition("@")[0]: option for name, option in runtime.choices.items()}
     for chosen in ("experiment", group):
-        name = f"{runtime.choices.get(chosen)}.yaml"
+        name = f"{choices.get(chosen)}.yaml"
         for file in (folder / chosen / name for folder in folders):
             if file.is_file() and (chosen == group or sets(file, setting)):
                 return f" (from {shortest(file)})"
@@ -105,7 +131,7 @@ def origin(setting: str | None) -> str:
 
 def sets(file: Path, setting: str) -> bool:
     """Return whether a YAML file of the global package gives `setting` a value."""
-    content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content: Any = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     for key in setting.split("."):
         if not isinstance(content, dict) or key not in content:
             return False
@@ -155,9 +181,9 @@ def missing_setting(name: str) -> StudyError:
     """Return an error that says how to set a setting without a default."""
     if name != "name":
         return StudyError(f"{name} is missing: give it in the YAML or as {name}=...", name)
-    studies = sorted(file.stem for file in (configuration_folder() / "experiment").glob("*.yaml"))
+    known = studies(config_folders(sys.argv[1:]))
     return StudyError(
-        f"no study was chosen: add +experiment=NAME (there are: {', '.join(studies)}), "
+        f"no study was chosen: add +experiment=NAME (there are: {', '.join(known)}), "
         "or give your own a name=..."
     )
 

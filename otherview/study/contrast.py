@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from otherview.study.checks import check_choices, check_name, check_text
+from otherview.study.checks import check_choices, check_name, check_text, check_title
 from otherview.study.errors import StudyError
 from otherview.study.placeholders import places, wrong_places
 from otherview.study.wording_pictures import Picture, pictures_of
@@ -73,6 +73,7 @@ class Templates:
     every pair has such a difference, and no sign flip removes it."""
 
     def __post_init__(self) -> None:
+        check_title(self.name, "templates.name")
         if self.placebo is not None:
             check_choices("templates", self, placebo=ROLES)
         seen: dict[Any, str] = {}

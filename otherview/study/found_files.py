@@ -89,9 +89,12 @@ def with_pictures(plain: dict[str, Any], found: Callable[[Any], Any]) -> dict[st
     def wording(written: Any) -> Any:
         return changed(changed(written, "image", located), "noise", located)
 
+    def wordings(written: Any) -> Any:
+        return list(map(wording, written)) if isinstance(written, list) else written
+
     def contrast(templates: Any) -> Any:
         for role in ("test", "control"):
-            templates = changed(templates, role, lambda written: list(map(wording, written or [])))
+            templates = changed(templates, role, wordings)
         return templates
 
     def of_controls(contrasts: Any) -> Any:
@@ -103,11 +106,14 @@ def with_pictures(plain: dict[str, Any], found: Callable[[Any], Any]) -> dict[st
             item = changed(item, name, found)
         return item
 
+    def rows(items: Any) -> Any:
+        return list(map(row, items)) if isinstance(items, list) else items
+
     made = changed(plain, "templates", contrast)
     made = changed(made, "controls", lambda each: changed(each, "contrasts", of_controls))
     if not fields:
         return dict(made)
-    with_items = changed(made.get("creatures"), "items", lambda items: list(map(row, items or [])))
+    with_items = changed(made.get("creatures"), "items", rows)
     return {**made, "creatures": with_items}
 
 

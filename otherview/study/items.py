@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import normalize
 
-from otherview.study.checks import check_text
+from otherview.study.checks import check_text, check_title
 from otherview.study.errors import StudyError
 
 SETTING = "creatures.items"
@@ -70,6 +70,7 @@ class Creatures:
             )
         if self.rank is not None and self.axis is None:
             self.axis = self.rank
+        check_title(self.name, "creatures.name")
         if not self.items:
             raise StudyError("creatures.items is empty: name at least two", SETTING)
         if len(self.items) < 2:

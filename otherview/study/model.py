@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from otherview.study.checks import check_choices, check_least
+from otherview.study.checks import check_choices, check_least, check_title
 from otherview.study.errors import StudyError
 from otherview.study.loading import Card, Loading
 
@@ -83,6 +83,7 @@ class Model:
                 f"model {self.name or 'any'} has neither model.repo nor model.path", "model.path"
             )
         self.name = self.name or source_name(self.path, self.repo)
+        check_title(self.name, "model.name")
         if self.null_of == self.name:
             raise StudyError(
                 f"model.null_of={self.null_of} is the model itself: name the model of which it is "

@@ -60,6 +60,7 @@ class Study:
     """Seed of the noise, of the drawn reference image and of all random draws in statistics."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "name", "name")
         rows = self.creatures.rows
         fields = {row.name: row.fields.keys() for row in rows}
         shown = self.creatures.placeholder

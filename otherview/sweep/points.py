@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from otherview.disk.progress import Progress, silent
 from otherview.study import Study
-from otherview.study.compose import identity, plain_config, study_from, varied_name
+from otherview.study.compose import identity, path_part, plain_config, study_from, varied_name
 
 NAMED = ("model", "templates", "seed", "experiment", "name")
 """Part of the name of every point, so not to be added."""
@@ -172,7 +171,7 @@ def key(override: str) -> str:
 def folder_name(prefix: str, swept: Sequence[str], digits: str) -> str:
     """Return `<what was varied>-<identity>`, in characters that every file system takes."""
     more = [override.lstrip("+~").rpartition(".")[2] for override in swept]
-    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", "-".join([prefix, *more]))
+    name = path_part("-".join([prefix, *more]))
     return f"{name[: MAX_NAME - len(digits) - 1].rstrip('_-')}-{digits}"
 
 

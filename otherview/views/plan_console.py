@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
+from otherview.models.attention import check_attention
 from otherview.models.cost import (
     attribution_passes,
     drawing_calls,
@@ -15,17 +16,19 @@ from otherview.models.cost import (
     vectors_bytes,
 )
 from otherview.models.hub import cached_folder
-from otherview.models.picture_files import check_images, reference_sizes
-from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
+from otherview.models.own_files import check_loading
+from otherview.models.picture_files import check_images, reference_sizes, transparency_remarks
+from otherview.models.pipeline_folder import KLEIN, check_token_pixels, pipeline_class_name
 from otherview.models.scene import scene_texts
 from otherview.models.sites import Site, heads, hook_sites, slices
-from otherview.models.weights import load_tokenizer, transformer_config
+from otherview.models.weights import choose_device, load_tokenizer, transformer_config
 from otherview.study import Model, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import (
     PromptSet,
     TokenPlace,
     check_lengths,
+    check_matched,
     study_prompts,
     token_places,
 )
@@ -55,6 +58,8 @@ def print_plan(study: Study) -> None:
     prompts = study_prompts(study)
     kind = pipeline_name(study.model, folder)
     check_images(study, prompts)
+    if folder is not None:
+        check_token_pixels(folder, study.model.token_pixels)
     takes = kind == KLEIN or takes_picture(kind)
     references = reference_sizes(study, prompts.prompts) if takes else [[]]
     console.print(
@@ -90,6 +95,7 @@ def print_plan(study: Study) -> None:
     else:
         tokenizer = load_tokenizer(folder)
         places = token_places(tokenizer, prompts.prompts, study.model.text_positions)
+        check_matched(prompts, places)
         check_lengths(tokenizer, scene_texts(study), study.model.text_positions)
         own = prompts.of(prompts.contrast())
         places = [places[place] for place in prompts.places(prompts.contrast())]
@@ -139,8 +145,25 @@ def print_plan(study: Study) -> None:
         console.print(f"mean vectors        {scaled(vectors_bytes(sites, calls))}B")
     draws = any(references) and any(scene.prompt is not None for scene in study.scenery)
     print_needs(study, flops * total, console, draws=draws)
+    for line in (*transparency_remarks(study), *lacking_here(study.model)):
+        console.print(line, style="yellow")
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
+
+
+def lacking_here(model: Model) -> Iterator[str]:
+    """Yield what a run on this machine would stop at. A plan may be for another one."""
+    checks: list[Callable[[], object]] = [
+        lambda: check_attention(model.attention),
+        lambda: check_loading(model),
+    ]
+    if model.device != "auto":  # which needs no check, and torch for none
+        checks.append(lambda: choose_device(model))
+    for check in checks:
+        try:
+            check()
+        except StudyError as error:
+            yield f"a run on this machine would stop: {error}"
 
 
 def pipeline_name(model: Model, folder: Path | None) -> str:

@@ -1,0 +1,160 @@
+"""The command line of `run` and `plan`: from what people write to what Hydra takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from otherview.study.configuration import configuration_folder
+from otherview.study.errors import StudyError
+
+GROUPS = (
+    "model", "scene", "creatures", "templates", "capture", "nulls", "attribution", "intervention",
+)  # fmt: skip
+"""Config groups of which a study has one option each."""
+WITH_VALUE = (
+    "--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c",
+    "--package", "-p", "--experimental-rerun",
+)  # fmt: skip
+"""Options of Hydra whose value is the next word."""
+EXCLUSIVE = {
+    "-m": "--multirun", "-r": "--run", "-c": "--cfg", "-i": "--info", "-sc": "--shell-completion",
+}  # fmt: skip
+"""Options that say what Hydra does, of which it does one, by their short names."""
+HEADER = re.compile(r"^\s*#\s*@package\s", re.MULTILINE)
+NOTHING = re.compile(r"^[^\S\n]*(#.*|---\s*)?$", re.MULTILINE)
+"""A line of YAML without content."""
+
+
+def completed(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line as Hydra takes them, with what it does not know.
+
+    Options come before settings. `model=any` where settings name weights and no option of `model`:
+    the default model describes an architecture, which is not that of other weights. `scene=[a,b]`
+    is several scenes, and not the last of them. `experiment=x` is `+experiment=x`, whether or not
+    its file has the line `# @package _global_`. Raises StudyError for what is no setting, options
+    of another group in brackets, and an empty study.
+    """
+    options, settings = options_and_settings(words)
+    folders = config_folders(options)
+    settings = [each for word in settings for each in understood(word, folders)]
+    names = [setting_name(each) for each in settings]
+    named = [place for place, name in enumerate(names) if name in ("model.path", "model.repo")]
+    if named and "model" not in names:
+        settings.insert(named[0], "model=any")
+    return [*options, *settings]
+
+
+def options_and_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options of Hydra with their values, and the settings, each in their order.
+
+    Raises StudyError for options that exclude each other.
+    """
+    options: list[str] = []
+    settings: list[str] = []
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            settings.append(word)
+            continue
+        options.append(word)
+        if word in WITH_VALUE and (value := next(left, None)) is not None:
+            options.append(value)
+    long = (EXCLUSIVE.get(option, option).partition("=")[0] for option in options)
+    asked = [option for option in dict.fromkeys(long) if option in EXCLUSIVE.values()]
+    if len(asked) > 1:
+        raise StudyError(f"{asked[0]} and {asked[1]} exclude each other: give one of them")
+    return options, settings
+
+
+def config_folders(words: Sequence[str]) -> list[Path]:
+    """Return the folders that `--config-dir` names."""
+    found: list[Path] = []
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in ("--config-dir", "-cd"):
+            found += [Path(value)] if equals else map(Path, words[place + 1 : place + 2])
+    return found
+
+
+def setting_name(override: str) -> str:
+    """Return the name in `name=value`, without signs and package."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def understood(word: str, folders: Sequence[Path]) -> list[str]:
+    """Return the overrides that a word stands for. Raises StudyError for what is none."""
+    name, equals, value = word.partition("=")
+    if not equals and not word.startswith("~"):
+        if word in studies(folders):
+            raise StudyError(f"{word} is not a setting: choose a study with +experiment={word}")
+        raise StudyError(f"{word} is not a setting: write NAME=VALUE")
+    if name.lstrip("+") == "experiment":
+        return [chosen_study(value, folders)]
+    if re.fullmatch(r"~/[^'\"\s]*", value):  # shells leave it as it is, and Hydra cannot read it
+        return [f"{name}={Path(value).expanduser()}"]
+    listed = re.fullmatch(r"\[(.*)\]", value)
+    if listed is None or name not in GROUPS:
+        return [word]
+    options = [each.strip() for each in listed[1].split(",")]
+    if name != "scene":
+        raise StudyError(
+            f"{word}: a study has one option of {name}; a sweep takes {name}={','.join(options)} "
+            "with -m",
+            name,
+        )
+    return [f"+scene@scenes.{each}={each}" for each in options]
+
+
+def studies(folders: Sequence[Path]) -> list[str]:
+    """Return the names of all studies: the shipped ones and those of `folders`."""
+    files = [
+        file
+        for folder in (configuration_folder(), *folders)
+        for file in (folder / "experiment").glob("*.yaml")
+    ]
+    return sorted({file.stem for file in files})
+
+
+def chosen_study(value: str, folders: Sequence[Path]) -> str:
+    """Return the override that chooses a study, or the studies of a sweep.
+
+    Hydra puts the settings of a file without a package line below `experiment`; so the package is
+    named here. Raises StudyError for a file without settings.
+    """
+    package = ""
+    for option in value.split(","):
+        for file in (folder / "experiment" / f"{option}.yaml" for folder in folders):
+            if file.is_file() and lacks_package(file):
+                package = "@_global_"
+    return f"+experiment{package}={value}"
+
+
+def lacks_package(file: Path) -> bool:
+    """Return whether a study's file has no package line that Hydra sees, as after a BOM.
+
+    Raises StudyError if the file holds no setting.
+    """
+    raw = file.read_bytes()
+    text = raw.decode("utf-8-sig", errors="replace")
+    if not NOTHING.sub("", text).strip():
+        raise StudyError(
+            f"{file} holds no settings: a study has a name, creatures and templates "
+            "(docs/studies.md)"
+        )
+    return HEADER.search(text) is None or raw.startswith(b"\xef\xbb\xbf")
+
+
+def undecodable(folders: Sequence[Path], piece: bytes) -> Iterator[tuple[Path, str]]:
+    """Yield the YAML files below `folders` that hold `piece`, with their likely encoding."""
+    for file in (file for folder in folders for file in sorted(folder.rglob("*.yaml"))):
+        if piece in (raw := file.read_bytes()):
+            yield file, "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "Latin-1"
+
+
+def added(words: Sequence[str], setting: str) -> list[str]:
+    """Return `words` so that `setting`, which the chosen YAML files lack, is added to them."""
+    return [
+        f"++{word}" if word.partition("=")[0] == setting and "=" in word else word for word in words
+    ]

@@ -1,0 +1,108 @@
+"""What people write on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from otherview.study.command_line import completed
+from otherview.study.compose import compose_study
+from otherview.study.errors import StudyError
+from tests.conftest import Program
+
+HATS = """
+name: hats
+creatures: {name: hats, placeholder: hat, items: [a fez, a beret, a flat cap, a straw hat]}
+templates:
+  name: wearing
+  test: ["Render this kitchen as if it wore {hat}"]
+  control: ["Render this kitchen with {hat} in it"]
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder for --config-dir, next to which commands are called."""
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    return tmp_path / "own" / "experiment"
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [("", "utf-8"), ("# @package _global_\n", "utf-8-sig"), ("# @package _global_\n", "utf-8")],
+    ids=["no package line", "after a byte order mark", "as documented"],
+)
+def test_a_study_is_a_study_with_or_without_its_package_line(
+    program: Program, own: Path, head: str, encoding: str
+) -> None:
+    (own / "mine.yaml").write_text(head + HATS, encoding=encoding)
+    # options of Hydra between settings, too, and no plus
+    words = ("experiment=mine", "--config-dir", "own", "model=pocket", "seed=3")
+    done = program("run", *words, "--cfg", "job", cwd=own.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert "\nname: hats\n" in f"\n{done.stdout}"
+    assert "seed: 3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (b"# a comment\n", "mine.yaml holds no settings"),
+        (HATS.replace("fez", "f\u00e9z").encode("latin-1"), "is not UTF-8 but probably Latin-1"),
+        (HATS.encode("utf-16"), "mine.yaml is not UTF-8 but probably UTF-16"),
+        (HATS.replace('["Render this kitchen as', '"Render this kitchen as')
+         .replace('wore {hat}"]', 'wore {hat}"').encode(), "templates.test: write a list"),
+        (b"defaults: [{/creatures: graded30}]\n" + HATS.encode(), "- override /creatures: NAME"),
+        (HATS.replace("name: hats\nc", "name: ../../hats\nc").encode(), "name: '../../hats' names"),
+        (HATS.replace("name: hats\nc", "name: my hats\nc").encode(), "name: 'my hats' names"),
+        (HATS.replace("name: hats\nc", "name: nul\nc").encode(), "name: nul is a device"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_study_is_said_for_what_it_is(
+    program: Program, own: Path, content: bytes, answer: str
+) -> None:
+    (own / "mine.yaml").write_bytes(content)
+    words = ("--config-dir", "own", "+experiment=mine", "model=pocket")
+    done = program("plan", *words, cwd=own.parents[1])
+    assert done.returncode == 1
+    assert answer in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_own_studies_are_among_those_that_can_be_chosen(program: Program, own: Path) -> None:
+    (own / "mine.yaml").write_text(HATS)
+    done = program("plan", "--config-dir", "own", cwd=own.parents[1])
+    assert "kitchen_words, mine)" in done.stderr
+    assert completed(["--config-dir", str(own.parent), "experiment=mine"])[-1] == (
+        "+experiment@_global_=mine"
+    )
+
+
+def test_settings_that_no_chosen_file_has_can_be_set() -> None:
+    study = compose_study(
+        ["+experiment=kitchen", "model=pocket", "templates.placebo=test", "controls=null"]
+    )
+    assert study.templates.placebo == "test"
+    assert study.controls is None
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["kitchen"], r"kitchen is not a setting: choose a study with \+experiment=kitchen"),
+        (["+experiment"], r"\+experiment is not a setting: write NAME=VALUE"),
+        (["-m", "--cfg", "job"], "--multirun and --cfg exclude each other"),
+        (["creatures=[a,b]"], "a study has one option of creatures"),
+    ],
+)
+def test_words_that_are_no_settings_are_answered(words: list[str], answer: str) -> None:
+    with pytest.raises(StudyError, match=answer):
+        completed(words)
+
+
+def test_a_home_folder_is_the_shell_s_where_the_shell_leaves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert completed(["scene.image=~/a.png"]) == ["scene.image=/home/me/a.png"]
