@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import pearsonr, spearmanr
 
-from otherview.causes.single_heads import role_changes
 from otherview.models.calls import Calls
 from otherview.models.sites import heads
 from otherview.passes.editing import scale
@@ -72,7 +71,7 @@ def reach(templates: str, cotangents: int, every: int) -> dict[str, Any]:
     study = reach_study(templates, every)
     calls, prompts = open_session(study).calls(study), study_prompts(study)
     predicted = attribute(calls, prompts, cotangents=cotangents, batch_size=6)
-    test, control = role_changes(predicted, "zero")
+    test, control = predicted.role_changes("zero")
     guess, truth = test - control, brute_force(calls, prompts)
     mixed = guess.copy()
     first = np.argsort(-np.abs(guess))[: len(guess) // 4]

@@ -205,7 +205,8 @@ def test_the_table_has_the_columns_that_its_statistics_name() -> None:
     change = np.random.default_rng(0).random((*passes, units, len(READ_GROUPS), len(EDITS)))
     vectors = np.random.default_rng(1).normal(size=(*passes, units, len(TOKEN_GROUPS), 2))
     responses = replace(responses, means=vectors)
-    predicted = PredictedChanges(prompts, sites, change, change[:, :, : len(sites), 0, 0], 1, 1)
+    site_change, zeroed = change[:, :, : len(sites), 0, 0], change[..., 0, 0]
+    predicted = PredictedChanges(prompts, sites, change, site_change, 1, 1, toward=zeroed)
     table = unit_table(analyse(responses, study, attribution=predicted)["heads"])
     absent = (*SCENE_COLUMNS, *StrataResult.COLUMNS, LEVEL_COLUMN)
     assert table.columns == [column.name for column in COLUMNS if column not in absent]

@@ -257,7 +257,8 @@ def test_a_plan_counts_levels_and_steps(capsys: pytest.CaptureFixture[str]) -> N
     assert "60 prompts, in" in planned()
     assert "60 prompts, each at 2 noise levels, in" in planned("sampling.levels=[1.0,0.5]")
     gradients = " ".join(planned("attribution=change", "capture=heads").split())
-    assert "as long as 1,080 passes (8 cotangents per prompt), and 144 with a site" in gradients
+    assert "as long as 1,080 passes (8 cotangents per prompt), 588 more for patches, " in gradients
+    assert "and 144 with a site zeroed; at most 294 with a head zeroed alone" in gradients
     trajectory = planned("sampling.trajectory=4", "sampling.at=[0,2]")
     assert "60 prompts, each through 3 steps of a trajectory of 4, in" in trajectory
     one, many = (

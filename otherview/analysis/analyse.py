@@ -20,6 +20,7 @@ from otherview.models.sites import Unit, at_steps, heads, units_of
 from otherview.passes.mean_vectors import head_vectors
 from otherview.passes.predicted_changes import PredictedChanges
 from otherview.passes.responses import Responses
+from otherview.stats import MeasuredChanges, PredictedTowardResult
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.errors import StudyError
 
@@ -155,13 +156,18 @@ def predictions(
     """
     if attribution is None:
         return {}
-    places = {unit.address: place for place, unit in enumerate(heads(attribution.sites))}
-    changes = attribution.zeroed()[..., [places[unit.address] for unit in units]]
-    holds = attribution.first_order_holds(floor)
+    known = {unit.address: place for place, unit in enumerate(heads(attribution.sites))}
+    places = [known[unit.address] for unit in units]
+    changes, holds = attribution.zeroed()[..., places], attribution.first_order_holds(floor)
     site_of = [[site.module for site in attribution.sites].index(u.site.module) for u in units]
+    measured, way = attribution.measured_changes(), attribution.toward_by_role()
+    fails = attribution.unpredicted(floor)[places]
     return {
         "predicted": np.asarray(responses.prompts.by_scene(changes).mean(axis=2)),
         "holds": None if holds is None else holds[site_of],
+        "measured": measured and MeasuredChanges(measured[0][places], measured[1][places], fails),
+        "toward": way
+        and PredictedTowardResult(way[0][places], way[1][places], attribution.toward_items),
         "floor": floor,
     }
 

@@ -62,6 +62,10 @@ class Question:
     """Predicted change by zeroing each unit; None without an attribution."""
     holds: Bool[np.ndarray, " units"] | None = None
     """Whether first order holds at the site of each unit; None if that was not checked."""
+    measured: stats.MeasuredChanges | None = None
+    """Units of sites where it does not hold, zeroed alone; None if none was."""
+    toward: stats.PredictedTowardResult | None = None
+    """The ways that patches are predicted to go; None if none was predicted."""
     floor: float = 0.0
     """Difference of predicted changes up to which no unit is called."""
     vectors: Float[np.ndarray, "items wordings units channels"] | None = None
@@ -116,6 +120,7 @@ class Question:
             self.roles,
             strata=self.strata,
             holds=self.holds,
+            measured=self.measured,
             floor=self.floor,
             alpha=self.nulls.alpha,
             flips=self.flips,
@@ -136,6 +141,13 @@ class Question:
             seed=self.seed,
             progress=self.report("finding axes of"),
         )
+
+    def has_ways(self) -> bool:
+        return self.toward is not None
+
+    def of_ways(self) -> stats.PredictedTowardResult:
+        assert self.toward is not None
+        return self.toward
 
     def wants_shuffles(self) -> bool:
         return self.nulls.label_shuffle > 0
@@ -247,6 +259,8 @@ STATISTICS = (
                                             progress=q.report("splitting wordings,"))),
     Statistic("predicted_change", stats.PredictedChangeResult, Question.has_predictions,
               Question.of_predictions),
+    Statistic("predicted_toward", stats.PredictedTowardResult, Question.has_ways,
+              Question.of_ways),
     Statistic("axes", stats.AxisResult, Question.has_axes, Question.of_axes),
 )  # fmt: skip
 """In the order in which they are computed and written."""

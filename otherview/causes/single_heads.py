@@ -18,7 +18,7 @@ from otherview.causes.variants import PATCH_NAMES
 from otherview.causes.verdicts import change_verdict, toward_verdict
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit, heads
-from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
+from otherview.passes.predicted_changes import PredictedChanges
 from otherview.stats import RoleTestResult, SignFlipResult, difference_intervals
 from otherview.study import Intervention
 
@@ -38,21 +38,21 @@ def heads_to_edit(
 ) -> list[Unit]:
     """Return all heads of `pool`, those that match a selected one, or those that are predicted.
 
-    `predicted` ranks heads by their predicted specificity: the first `exact_share` of them are
-    returned, all heads of sites where first order does not hold, and the selected ones.
+    `predicted` ranks heads by how much zeroing them changes, both roles together (by
+    `PredictedChanges.known_changes`), or for a patch from the other role by the way to its
+    prediction: the first `exact_share` of them are returned, heads that nothing is known of, and
+    the selected ones.
     """
     if settings.singles == "all":
         return list(pool)
     if settings.singles == "predicted":
         assert predicted is not None
         known = heads(predicted.sites)
-        test, control = role_changes(predicted, "zero")
-        order = [known[place] for place in np.argsort(-np.abs(test - control), kind="stable")]
+        order = [known[place] for place in np.argsort(-effect_sizes(predicted, settings))]
         ranked = [unit for unit in order if unit in pool]
         first = ranked[: math.ceil(settings.exact_share * len(pool))]
-        holds = predicted.first_order_holds(floor)
-        marked = () if holds is None else np.array(predicted.sites, dtype=object)[~holds]
-        return [u for u in pool if u in first or u in chosen or u.site in list(marked)]
+        unknown = [known[place] for place in np.flatnonzero(predicted.unpredicted(floor))]
+        return [u for u in pool if u in first or u in chosen or u in unknown]
     levels = [closest_level([unit], pool, alpha) for unit in chosen]
     groups = {
         (level, matching_group(unit, level)) for unit, level in zip(chosen, levels, strict=True)
@@ -62,6 +62,20 @@ def heads_to_edit(
         for unit in pool
         if any((level, matching_group(unit, level)) in groups for level in set(levels))
     ]
+
+
+def effect_sizes(
+    predicted: PredictedChanges, settings: Intervention
+) -> Float[np.ndarray, " heads"]:
+    """Return by how much an edit of each head is known to act, both roles together.
+
+    For a patch from the other role this is the way to its prediction, else the change by zeroing.
+    Heads that change much can be specific even where their predicted specificity is small: in
+    benchmarks/causes.py they are ranked better by change than by predicted specificity.
+    """
+    way = predicted.toward_by_role() if settings.patches_role else None
+    test, control = predicted.known_changes() if way is None else way
+    return np.asarray(np.abs(test) + np.abs(control))
 
 
 def single_table(
@@ -124,29 +138,23 @@ def single_table(
     return pl.DataFrame(rows, schema=columns_of(effects))
 
 
-def role_changes(
-    predicted: PredictedChanges, edit: str
-) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]]:
-    """Return the predicted change of every head, of the test and of the control role."""
-    values = predicted.change[..., READ_GROUPS.index("all"), EDITS.index(edit)]
-    roles = np.array(predicted.prompts.roles)
-    test, control = (values[:, roles == role].mean((0, 1), dtype=np.float64) for role in ROLES)
-    return test, control
-
-
 def agreement(table: pl.DataFrame, predicted: PredictedChanges | None) -> dict[str, Any]:
     """Return how predicted and measured changes correlate over the heads of `table`.
 
-    By `change_test`, `change_control` and `specificity`: Spearman's and Pearson's correlation.
+    By `change_test`, `change_control` and `specificity`, under a patch also `toward_test` and
+    `toward_control`: Spearman's and Pearson's correlation.
     Empty for edits that were not predicted, with fewer than five heads, or without variance.
     """
     edit = PREDICTED_EDITS.get(str(table["variant"][0])) if len(table) else None
     if predicted is None or edit is None or len(table) < MIN_HEADS:
         return {}
-    test, control = role_changes(predicted, edit)
+    test, control = predicted.role_changes(edit)
     known = [unit.address for unit in heads(predicted.sites)]
     places = [known.index(address) for address in table["unit"]]
     of_heads = {"change_test": test, "change_control": control, "specificity": test - control}
+    way = predicted.toward_by_role() if edit == "patch" else None
+    if way is not None:
+        of_heads |= {"toward_test": way[0], "toward_control": way[1]}
     found: dict[str, Any] = {}
     for name, values in of_heads.items():
         pair = values[places], table[name].to_numpy()

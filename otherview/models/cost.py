@@ -9,6 +9,7 @@ from typing import Any
 
 from otherview.models.sites import KNOWN, Site, heads, hook_sites
 from otherview.study import TOKEN_GROUPS, Model, Scene, Study
+from otherview.study.attribution import TOWARD_POINTS
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def study_flops(
     length = model.text_positions
     flops = 0.0
     asks = study.attribution.kind != "none"  # sites of some transformers take seconds to find
-    more = sum(attribution_passes(study, len(hook_sites(config)))) / len(references) if asks else 0
+    more = attribution_passes(study, hook_sites(config)).expected / len(references) if asks else 0
     for images, prompts in Counter(image_tokens(model, each) for each in references).items():
         passes = prompts * (study.sampling.passes_per_prompt + more)
         flops += passes * forward_flops(config, length, images)
@@ -96,20 +97,41 @@ def study_flops(
     return flops
 
 
-def attribution_passes(study: Study, sites: int) -> tuple[int, int]:
-    """Return the passes of an attribution: with gradients, and with sites zeroed; 0 without one.
+@dataclass(frozen=True)
+class AttributionPasses:
+    """Transformer passes of an attribution; a backward pass counts two."""
 
-    A backward pass counts two. Each prompt of the study's own contrast takes one pass for mean
-    outputs, one with gradients and a backward pass per cotangent; each checked one takes a pass per
-    site, and one without an edit.
-    """
+    gradients: int
+    """One per prompt for mean outputs, one with gradients, and a backward pass per cotangent."""
+    zeroed: int
+    """One per checked prompt and site, and one without an edit."""
+    zeroed_alone: int
+    """One per head and prompt, if first order held at no site."""
+    toward: int
+    """Two with gradients per prompt and site, and one without."""
+
+    @property
+    def expected(self) -> int:
+        """All but those with heads zeroed alone, which depend on what is found."""
+        return self.gradients + self.zeroed + self.toward
+
+
+def attribution_passes(study: Study, sites: Sequence[Site]) -> AttributionPasses:
+    """Return the passes of an attribution of the study's own contrast; all 0 without one."""
     asked, items = study.attribution, len(study.creatures.items)
     if asked.kind == "none":
-        return 0, 0
+        return AttributionPasses(0, 0, 0, 0)
     wordings = len(study.templates.test) + len(study.templates.control)
     prompts = items * wordings * len(study.scenery)
     checked = 2 * min(asked.check_items, items)
-    return prompts * (2 + 2 * asked.cotangents), checked * (1 + sites)
+    alone = 2 * min(asked.check_items, asked.check_heads_items, items)
+    pairs = 2 * min(asked.toward_items, items)
+    return AttributionPasses(
+        prompts * (2 + 2 * asked.cotangents),
+        checked * (1 + len(sites)),
+        alone * (1 + len(heads(sites))) if alone else 0,
+        pairs * (1 + 3 * len(TOWARD_POINTS) * len(sites)),
+    )
 
 
 def drawing_calls(scene: Scene) -> int:

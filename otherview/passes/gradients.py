@@ -161,13 +161,16 @@ class TapReader:
 
 
 @contextmanager
-def taps(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[TapReader]:
+def taps(
+    transformer: nn.Module, sites: Sequence[Site], tapped: Sequence[Site] | None = None
+) -> Iterator[TapReader]:
     """Tap every site of `transformer`, whose parameters need no gradient while this lasts.
 
-    The graph of a pass starts at its first sites. Raises StudyError as `check_sites` does.
+    With `tapped`, tap only these of its `sites`. The graph of a pass starts at the first taps.
+    Raises StudyError as `check_sites` does.
     """
-    reader = TapReader(sites)
-    hooks = {site.module: partial(reader.tap, index) for index, site in enumerate(sites)}
+    reader = TapReader(sites if tapped is None else tapped)
+    hooks = {site.module: partial(reader.tap, index) for index, site in enumerate(reader.sites)}
     learned = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
     with hooked(transformer, sites, hooks), torch.enable_grad():
         try:
@@ -232,15 +235,3 @@ def mean_outputs(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[Mean
     hooks = {site.module: partial(reader.add, site) for site in sites}
     with hooked(transformer, sites, hooks):
         yield reader
-
-
-@contextmanager
-def checkpointing(transformer: Any) -> Iterator[None]:
-    """Have the blocks of a transformer of diffusers keep only their inputs for backward."""
-    before = transformer.is_gradient_checkpointing
-    transformer.enable_gradient_checkpointing()
-    try:
-        yield
-    finally:
-        if not before:
-            transformer.disable_gradient_checkpointing()

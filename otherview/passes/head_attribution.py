@@ -7,7 +7,6 @@ other's patch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,17 +19,14 @@ from torch import Tensor
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.sites import Site, heads
-from otherview.passes.batches import halving_by_group, within_memory
-from otherview.passes.gradients import (
-    checkpointing,
-    differentiable,
-    mean_outputs,
-    taps,
-)
+from otherview.passes.backward_memory import BackwardMemory
+from otherview.passes.batches import halving_by_group
+from otherview.passes.gradients import differentiable, mean_outputs, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
-from otherview.passes.site_check import checked_prompts, zeroed_sites
+from otherview.passes.site_check import checked_prompts, zeroed
+from otherview.passes.toward_points import pairs_of_items, predicted_toward
 from otherview.passes.transformer import run
-from otherview.study import Study
+from otherview.study import Attribution, Study
 from otherview.study.prompts import PromptSet
 
 if TYPE_CHECKING:
@@ -50,26 +46,64 @@ def attribution_of(
 ) -> PredictedChanges:
     """Return the predicted changes that `study` asks for, of its own contrast.
 
-    Sites are zeroed exactly as `attribution.check_items` says.
+    Sites and heads are zeroed exactly as `attribution.check_items` and `check_heads_items` say, and
+    patches are predicted for `toward_items`.
     """
+    asked = study.attribution
     found = attribute(
         calls,
         prompts,
-        cotangents=study.attribution.cotangents,
+        cotangents=asked.cotangents,
         seed=study.seed,
         batch_size=batch_size,
         progress=progress,
         unfinished=unfinished,
     )
-    checked = checked_prompts(prompts, study.attribution.check_items)
-    if not checked:
+    found = checked(found, asked, calls, prompts, batch_size, progress)
+    pairs = pairs_of_items(prompts, calls.groups(), asked.toward_items)
+    if not pairs:
         return found
-    own = prompts.places(prompts.contrasts[0])
-    exact = np.full((len(own), len(found.sites)), np.nan, np.float32)
-    exact[[own.index(prompt) for prompt in checked]] = zeroed_sites(
-        calls, checked, batch_size, progress
-    )
-    return replace(found, exact_site_change=exact.reshape(found.site_change.shape))
+    way = predicted_toward(calls, pairs, batch_size, progress)
+    return replace(found, toward=by_prompt(prompts, [p for pair in pairs for p in pair], way))
+
+
+def checked(
+    found: PredictedChanges,
+    asked: Attribution,
+    calls: Calls,
+    prompts: PromptSet,
+    batch_size: int,
+    progress: Progress,
+) -> PredictedChanges:
+    """Return `found` with every site zeroed exactly, and every head of sites where that differs."""
+    few = checked_prompts(prompts, asked.check_items)
+    if not few:
+        return found
+    sites = [[unit.address for unit in heads([site])] for site in found.sites]
+    exact = zeroed(calls, few, sites, batch_size, progress, "zeroing sites")
+    found = replace(found, exact_site_change=by_prompt(prompts, few, exact))
+    holds, fewer = found.first_order_holds(asked.floor), asked.check_heads_items
+    few = checked_prompts(prompts, min(fewer, asked.check_items))
+    units = heads(found.sites)
+    assert holds is not None
+    failing = np.repeat(~holds, [site.heads for site in found.sites])
+    if not failing.any() or not few:
+        return found
+    alone = [[unit.address] for unit, fails in zip(units, failing, strict=True) if fails]
+    measured = np.full((len(few), len(units)), np.nan, np.float32)
+    measured[:, failing] = zeroed(calls, few, alone, batch_size, progress, "zeroing heads")
+    return replace(found, exact_head_change=by_prompt(prompts, few, measured))
+
+
+def by_prompt(
+    prompts: PromptSet, few: Sequence[int], values: Float[np.ndarray, "few units"]
+) -> Float[np.ndarray, "items conditions units"]:
+    """Return values of a few prompts by item and condition of the first contrast; NaN elsewhere."""
+    own = prompts.of(prompts.contrasts[0])
+    places = prompts.places(prompts.contrasts[0])
+    found = np.full((len(places), values.shape[1]), np.nan, np.float32)
+    found[[places.index(prompt) for prompt in few]] = values
+    return found.reshape(len(own.items), len(own.conditions), -1)
 
 
 def attribute(
@@ -91,6 +125,7 @@ def attribute(
     compiled transformer, and where the attention has no backward pass.
     """
     attributing = Attributing(calls, prompts, cotangents, seed, batch_size)
+    memory = BackwardMemory(calls.transformer)
     blocks = attributing.blocks
     keys = [attributing.key(block) for block in blocks]
     lengths = [len(list(alike)) for _, alike in groupby(keys)]
@@ -100,7 +135,7 @@ def attribute(
         kept = unfinished.get(rows.start) if unfinished else None
         width = len(blocks[rows.start])
         if kept is None:
-            kept = attributing.within_memory([blocks[row] for row in rows])
+            kept = memory.run(attributing.attribute, [blocks[row] for row in rows])
             if unfinished:
                 unfinished.put(rows.start, kept)
         rows = range(rows.start, rows.start + len(kept) // width)
@@ -127,8 +162,6 @@ class Attributing:
         self._group = {p: n for n, group in enumerate(calls.groups()) for p in group}
         self._own = prompts.places(prompts.contrasts[0])
         self._means: dict[str, Tensor] | None = None
-        self._saves_memory = False
-        """Whether blocks keep only their inputs for the backward pass."""
         self.passes = 0
         self.blocks = sorted(self._pairs(), key=self.key)
 
@@ -151,18 +184,7 @@ class Attributing:
         """Return what blocks that share a batch have in common."""
         return self._group[block[0]], len(block)
 
-    def within_memory(self, blocks: Sequence[Block]) -> Float[np.ndarray, "rows values"]:
-        """Return the values of all prompts of `blocks`, with checkpointing if memory needs it."""
-        can_save = bool(getattr(self._transformer, "_supports_gradient_checkpointing", False))
-        if can_save and not self._saves_memory:
-            done = within_memory(self._attribute, blocks)
-            if done is not None:
-                return done
-            self._saves_memory = True
-        with checkpointing(self._transformer) if self._saves_memory else nullcontext():
-            return self._attribute(blocks)
-
-    def _attribute(self, blocks: Sequence[Block]) -> Float[np.ndarray, "rows values"]:
+    def attribute(self, blocks: Sequence[Block]) -> Float[np.ndarray, "rows values"]:
         """Return by prompt the squared changes: of heads, groups and edits, then of whole sites."""
         means = self._mean_outputs()
         prompts = [prompt for block in blocks for prompt in block]

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from otherview.passes.session import Session
 
 
+NO_PATCHES = (
+    "No patch from the other role was predicted: the prompts of a pair have different lengths, "
+    "and this model does not pad them. Use templates=matched."
+)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """The passes of a study."""
@@ -113,6 +119,8 @@ def measure(
             attribution = attribution_of(study, calls, prompts, batch_size, progress, kept)
     model = session.model
     remarks = (*session.remarks(study), *calls.remarks)
+    if attribution is not None and attribution.toward is None and study.attribution.toward_items:
+        remarks += (NO_PATCHES,)
     known = calls.places if places is None else places
     return Measurement(
         responses,

@@ -1,4 +1,4 @@
-"""Zero every site exactly, to see where first order does not hold."""
+"""Zero sites and single heads exactly, to see where first order does not hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
-from otherview.models.sites import heads
 from otherview.passes.batches import halving_by_group
 from otherview.passes.editing import scale
 from otherview.passes.transformer import run
@@ -31,33 +30,37 @@ def checked_prompts(prompts: PromptSet, items: int) -> list[int]:
 
 
 @torch.inference_mode()
-def zeroed_sites(
-    calls: Calls, prompts: Sequence[int], batch_size: int, progress: Progress = silent
-) -> Float[np.ndarray, "prompts sites"]:
-    """Return the change of the prediction, over its norm, with all heads of a site zeroed.
+def zeroed(
+    calls: Calls,
+    prompts: Sequence[int],
+    sets: Sequence[Sequence[str]],
+    batch_size: int,
+    progress: Progress = silent,
+    stage: str = "zeroing",
+) -> Float[np.ndarray, "prompts sets"]:
+    """Return the change of the prediction, over its norm, with each set of heads zeroed.
 
-    One pass per prompt and site, and one without an edit. Raises StudyError for a compiled
-    transformer.
+    `sets` holds addresses of heads. One pass per prompt and set, and one without an edit. Raises
+    StudyError for a compiled transformer.
     """
-    transformer, units = calls.transformer, heads(calls.sites)
+    transformer = calls.transformer
     groups = [[p for p in group if p in set(prompts)] for group in calls.groups()]
     order = [prompt for group in groups for prompt in group]
-    found = np.zeros((len(order), len(calls.sites)), np.float32)
+    found = np.zeros((len(order), len(sets)), np.float32)
 
-    def predicted(batch: Sequence[int], zeroed: Sequence[str]) -> Tensor:
-        with scale(transformer, zeroed, 0.0):
+    def predicted(batch: Sequence[int], addresses: Sequence[str]) -> Tensor:
+        with scale(transformer, addresses, 0.0):
             output = run(transformer, calls.first(batch))
         return calls.velocity(output, calls.noise(batch)).float().flatten(1)
 
     def measured(rows: range) -> tuple[range, None]:
         batch = [order[row] for row in rows]
         intact = predicted(batch, [])
-        for place, site in enumerate(calls.sites):
-            own = [unit.address for unit in units if unit.site == site]
-            moved = (predicted(batch, own) - intact).norm(dim=1) / intact.norm(dim=1)
+        for place, addresses in enumerate(sets):
+            moved = (predicted(batch, addresses) - intact).norm(dim=1) / intact.norm(dim=1)
             found[rows.start : rows.stop, place] = moved.cpu().numpy()
         return rows, None
 
     for rows, _ in halving_by_group([len(group) for group in groups], batch_size, measured):
-        progress("zeroing sites", rows.stop, len(order))
+        progress(stage, rows.stop, len(order))
     return found[[order.index(prompt) for prompt in prompts]]

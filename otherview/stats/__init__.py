@@ -13,7 +13,12 @@ from otherview.stats.effect_comparison import EffectComparison, compare_effects
 from otherview.stats.flip_null import CountNull, MaxNull
 from otherview.stats.label_shuffle import LabelShuffleResult, label_shuffle
 from otherview.stats.power import Power, role_power, sign_flip_power
-from otherview.stats.predicted_change import PredictedChangeResult, predicted_change_test
+from otherview.stats.predicted_change import (
+    MeasuredChanges,
+    PredictedChangeResult,
+    predicted_change_test,
+)
+from otherview.stats.predicted_toward import PredictedTowardResult
 from otherview.stats.published_reading import PublishedReading, published_reading
 from otherview.stats.role import enough_for_role_test, role_test
 from otherview.stats.role_result import RoleTestResult
@@ -41,9 +46,11 @@ __all__ = [
     "LabelShuffleResult",
     "MapAgreement",
     "MaxNull",
+    "MeasuredChanges",
     "PairCorrelations",
     "Power",
     "PredictedChangeResult",
+    "PredictedTowardResult",
     "PublishedReading",
     "RoleTestResult",
     "RoleVariance",

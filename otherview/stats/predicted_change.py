@@ -31,6 +31,17 @@ class PredictedEffect(StrEnum):
 
 
 @dataclass(frozen=True)
+class MeasuredChanges:
+    """Units of sites where first order does not hold, each zeroed alone on a few items."""
+
+    test: Float[np.ndarray, " units"]
+    """Change of the test role; NaN for other units."""
+    control: Float[np.ndarray, " units"]
+    fails: Bool[np.ndarray, " units"]
+    """Units whose own change is not what was predicted."""
+
+
+@dataclass(frozen=True)
 class PredictedChangeResult:
     """What `predicted_change_test` found; arrays have one entry per unit."""
 
@@ -47,6 +58,8 @@ class PredictedChangeResult:
     holds: Bool[np.ndarray, " units"] | None
     """Whether first order holds at the unit's site; None if that was not checked."""
     floor: float
+    measured: MeasuredChanges | None = None
+    """Of units of sites where first order does not hold, zeroed alone; None if none was."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("predicted_change_test", "change of the test role’s prediction if the head is "
@@ -59,6 +72,10 @@ class PredictedChangeResult:
                heading="predicted"),
         Column("first_order_holds", "zeroing all heads of its site changes as much as predicted, "
                "within a factor of two; null if not checked"),
+        Column("measured_change_test", "change of the test role’s prediction with the head zeroed, "
+               "measured on a few items; null where first order holds", SHARE, "measured change"),
+        Column("measured_change_control", "the same of the control role", SHARE,
+               "of the other role"),
     )  # fmt: skip
 
     @property
@@ -88,12 +105,15 @@ class PredictedChangeResult:
     def columns(self) -> dict[str, Any]:
         """By name of COLUMNS: one value per unit."""
         holds = [None] * len(self.test) if self.holds is None else self.holds.tolist()
+        unknown, measured = np.full(len(self.test), np.nan), self.measured
         return {
             "predicted_change_test": self.test,
             "predicted_change_control": self.control,
             "predicted_called": self.called,
             "predicted_verdict": [str(effect) for effect in self.effects()],
             "first_order_holds": holds,
+            "measured_change_test": unknown if measured is None else measured.test,
+            "measured_change_control": unknown if measured is None else measured.control,
         }
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
@@ -110,6 +130,13 @@ class PredictedChangeResult:
             failing = [a for a, holds in zip(addresses, self.holds, strict=True) if not holds]
             sites = dict.fromkeys(address.rpartition(".")[0] for address in failing)
             found["first_order_fails_at"] = list(sites)
+        if self.measured is not None:
+            found["zeroed_alone"] = int(np.isfinite(self.measured.test).sum())
+            found["first_order_fails_for"] = [
+                address
+                for address, fails in zip(addresses, self.measured.fails, strict=True)
+                if fails
+            ]
         return found
 
 
@@ -119,6 +146,7 @@ def predicted_change_test(
     *,
     strata: Sequence[str] | None = None,
     holds: Bool[np.ndarray, " units"] | None = None,
+    measured: MeasuredChanges | None = None,
     floor: float = 0.05,
     alpha: float = 0.05,
     flips: Flips = "auto",
@@ -156,4 +184,5 @@ def predicted_change_test(
         differences = np.tensordot(changes, contrast, axes=(1, 0))
         interval = difference_intervals(differences, alpha=alpha, seed=seed)
         bound = np.maximum(interval.low, -interval.high)
-    return PredictedChangeResult(test, control, bound > floor, bound, rule, holds, floor)
+    called = bound > floor
+    return PredictedChangeResult(test, control, called, bound, rule, holds, floor, measured)

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from otherview.study.checks import check_choices, check_least
 from otherview.study.errors import StudyError
 
+TOWARD_POINTS = (0.25, 0.75)
+"""Shares of the way of a site to the other role's output at which gradients are taken: the
+midpoints of its halves."""
+
 
 @dataclass
 class Attribution:
@@ -27,9 +31,18 @@ class Attribution:
     """Maximal number of items on which every site is zeroed exactly, to see where first order does
     not hold; 0 for no check."""
 
+    check_heads_items: int = 3
+    """Maximal number of items on which, at such a site, every head is zeroed alone; 0 for none."""
+
+    toward_items: int = 6
+    """Maximal number of items for which a patch of each head from the other role is predicted, by
+    the way to the other role's prediction; 0 for no such prediction."""
+
     def __post_init__(self) -> None:
         check_choices("attribution", self, kind=("none", "change"))
-        check_least("attribution", self, cotangents=1, check_items=0)
+        check_least(
+            "attribution", self, cotangents=1, check_items=0, check_heads_items=0, toward_items=0
+        )
         if not 0 <= self.floor < 1:
             raise StudyError(
                 f"attribution.floor={self.floor} is not at least 0 and below 1", "attribution.floor"

@@ -47,10 +47,10 @@ class Intervention:
 
     singles: str = "all"
     """Heads that are also edited alone: all; those that match the selected ones (matched); or those
-    that an attribution ranks first, and all heads of sites where first order does not hold
-    (predicted)."""
+    that an attribution ranks first by what editing them changes, and those whose prediction is not
+    known to hold (predicted)."""
 
-    exact_share: float = 0.25
+    exact_share: float = 0.1
     """Share of the heads that `singles: predicted` takes from the first ranks."""
 
     draws: int = 100
@@ -85,6 +85,11 @@ class Intervention:
 
     seed: int = 0
     """Seed of the split of the items, of the random sets and of resampling."""
+
+    @property
+    def patches_role(self) -> bool:
+        """Whether single heads take their output from the other role."""
+        return self.kind == "patch" and self.donors[0] != "item"
 
     def __post_init__(self) -> None:
         check_choices(

@@ -113,6 +113,14 @@ class Study:
                     "intervention.singles",
                 )
             return
+        edits = self.intervention
+        ranks_patches = edits.singles == "predicted" and edits.patches_role
+        if ranks_patches and not self.attribution.toward_items:
+            raise StudyError(
+                "intervention.singles=predicted ranks heads by the way of a patch to the other "
+                "role's prediction, which attribution.toward_items=0 does not predict",
+                "attribution.toward_items",
+            )
         if "heads" not in self.capture.units:
             raise StudyError(
                 "attribution predicts what edits of heads change: use capture=heads or both",

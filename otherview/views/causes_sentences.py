@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otherview.causes.verdicts import POSITIVE, SENTENCES, VERDICTS, WITHOUT_EFFECT, Effect, Verdict
+from otherview.causes.verdicts import (
+    ON_THE_WAY,
+    POSITIVE,
+    SENTENCES,
+    VERDICTS,
+    WITHOUT_EFFECT,
+    Effect,
+    Verdict,
+)
 from otherview.views.numbers import count, decimal, named, none_or, percent, significant, verb
 
 Summary = Mapping[str, Any]
@@ -63,9 +71,43 @@ def predicted_sentences(found: Summary) -> list[str]:
         said += (
             f" First order does not hold at {named(sites, 8)}: zeroed whole, these sites change "
             "the prediction by less than half or more than twice of what is predicted, so that a "
-            "small prediction says nothing of their heads."
+            f"small prediction says nothing of their heads.{zeroed_alone(predicted)}"
         )
-    return [said]
+    return [said, *toward_sentences(found)]
+
+
+def zeroed_alone(predicted: Summary) -> str:
+    """Return which heads of those sites fail when zeroed alone; empty where none was."""
+    if "zeroed_alone" not in predicted:
+        return ""
+    fail = predicted["first_order_fails_for"]
+    return (
+        f" Zeroed alone, {none_or(len(fail)).lower()} of these {count(predicted['zeroed_alone'])} "
+        f"heads {verb(len(fail), 'does', 'do')} so{f' ({named(fail, 8)})' if fail else ''}."
+    )
+
+
+def toward_sentences(found: Summary) -> list[str]:
+    """Return which heads are predicted to carry the role under a patch; nothing without."""
+    toward = found.get("predicted_toward")
+    if toward is None:
+        return []
+    far = [r for r in toward["farthest"] if max(r["test"], r["control"]) >= ON_THE_WAY]
+    if not far:
+        return [
+            "Patched from the other role, no head is predicted to move either role a quarter of "
+            "the way to the other."
+        ]
+    ways = [
+        f"{row['unit']} the test role by {decimal(row['test'])} and the other role by "
+        f"{decimal(row['control'])}"
+        for row in far
+    ]
+    return [
+        "Patched from the other role, single heads are predicted to move the prediction to that of "
+        f"the other role: {'; '.join(ways)} (1 is all the way; the strongest of "
+        f"{count(found['units'])} heads)."
+    ]
 
 
 def axis_sentences(summary: Summary, found: Summary) -> list[str]:

@@ -120,19 +120,26 @@ def print_plan(study: Study) -> None:
         if isinstance(size, str)
         else (f"{-(-calls // size)} batches of {size}")
     )
-    total = calls * each + sum(attribution_passes(study, len(sites)))
+    more = attribution_passes(study, sites)
+    total = calls * each + more.expected
     at = ""
     if sampling.trajectory:
         at = f", each through {plural(each, 'step')} of a trajectory of {sampling.trajectory}"
     elif each > 1:
         at = f", each at {plural(each, 'noise level')}"
     console.print(f"transformer calls   {calls} prompts{at}, in {batches}")
-    gradients, zeroed = attribution_passes(study, len(sites))
-    if gradients:
+    if more.gradients:
         console.print(
-            f"attribution         as long as {count(gradients)} passes "
+            f"attribution         as long as {count(more.gradients)} passes "
             f"({plural(study.attribution.cotangents, 'cotangent')} per prompt)"
-            + (f", and {count(zeroed)} with a site zeroed" if zeroed else "")
+            + (f", {count(more.toward)} more for patches" if more.toward else "")
+            + (f", and {count(more.zeroed)} with a site zeroed" if more.zeroed else "")
+            + (
+                f"; at most {count(more.zeroed_alone)} with a head zeroed alone, of sites where "
+                "first order does not hold"
+                if more.zeroed and more.zeroed_alone
+                else ""
+            )
         )
     for line in picture_lines(study, prompts, kind if not takes else None):
         console.print(line)

@@ -18,12 +18,13 @@ import otherview
 from otherview.models.attention import check_backward
 from otherview.models.calls import Calls
 from otherview.models.cost import attribution_passes
-from otherview.models.sites import heads
+from otherview.models.sites import heads, sites_of
 from otherview.passes.editing import patch, record, scale
 from otherview.passes.gradients import differentiable, taps
 from otherview.passes.head_attribution import attribute
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.session import Session
+from otherview.passes.toward_points import pairs_of_items, predicted_toward
 from otherview.passes.transformer import run
 from otherview.passes.unfinished import Unfinished
 from otherview.stats import predicted_change_test
@@ -99,6 +100,25 @@ def test_cotangents_predict_the_size_of_a_small_edit(
     assert not np.isnan(found.change[..., READ_GROUPS.index("all"), :]).any()
 
 
+def test_two_points_predict_how_far_a_patch_moves_each_role(
+    calls: Calls, short_prompts: PromptSet
+) -> None:
+    pairs = pairs_of_items(short_prompts, calls.groups(), 3)
+    assert pairs == [(0, 1), (4, 5), (6, 7)]  # of four creatures, those that are evenly spread
+    found = predicted_toward(calls, pairs, batch_size=4)
+    with memory_for(calls, rows=0, checkpointed_rows=2):
+        saved = predicted_toward(calls, pairs, batch_size=4)
+    np.testing.assert_allclose(found, saved, atol=1e-3)
+    every = [unit.address for unit in heads(calls.sites)]
+    of = {address: found[:, every.index(address)] for address in every}
+    assert (of["joint.1.image.3"] > 0.75).all()  # measured: .95 and .80
+    assert (of["single.1.2"][::2] > 0.25).all()  # the gate: needed, it does not carry
+    assert (np.abs(of["single.1.2"][1::2]) < 0.05).all()
+    assert (np.abs(of["joint.1.text.1"]) < 0.01).all()  # the decoy
+    apart = [list(range(0, 8, 2)), list(range(1, 8, 2))]
+    assert pairs_of_items(short_prompts, apart, 4) == []  # roles of other lengths
+
+
 @contextmanager
 def memory_for(calls: Calls, rows: int, *, checkpointed_rows: int) -> Iterator[list[int]]:
     """Have passes with gradients run out of memory above a number of rows; yield their rows."""
@@ -144,7 +164,9 @@ def test_finished_batches_are_not_run_again(
     assert again.passes == 0
 
 
-def test_a_run_writes_predictions_for_every_head(short_study: Study, tmp_path: Path) -> None:
+def test_a_run_writes_predictions_for_every_head(
+    short_study: Study, tmp_path: Path, pocket_pipeline: Any
+) -> None:
     asked = replace(short_study.attribution, kind="change", cotangents=2)
     result = otherview.run(replace(short_study, attribution=asked), tmp_path / "run")
     assert result.heads["predicted_verdict"].null_count() == 0
@@ -152,9 +174,10 @@ def test_a_run_writes_predictions_for_every_head(short_study: Study, tmp_path: P
     assert gate["predicted_change_test"] > 3 * gate["predicted_change_control"] > 0
     assert result.summary["results"]["heads"]["predicted_change"]["rule"] == "family-wise"
     assert isinstance(result.attribution, xarray.Dataset)
-    planned, zeroed = attribution_passes(result.study, len(result.attribution["site"]))
-    assert result.attribution.attrs["passes"] == planned
-    assert zeroed == 2 * len(result.attribution["item"]) * (len(result.attribution["site"]) + 1)
+    sites, items = sites_of(pocket_pipeline.transformer), len(result.attribution["item"])
+    planned = attribution_passes(result.study, sites)
+    assert result.attribution.attrs["passes"] == planned.gradients
+    assert planned.zeroed == 2 * items * (len(sites) + 1)
     change = result.attribution["predicted_change"]
     assert change.dims == ("item", "condition", "head", "group", "edit")
     means = change.sel(group="all", edit="zero").mean("item").groupby("role").mean("condition")
