@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
 import shutil
-import subprocess
+import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FILE = "diffusion_pytorch_model.safetensors"
 CHECKOUT = Path(__file__).resolve().parent.parent
+RealSize = Callable[..., list[dict[str, Any]]]
 
 
-def real_size(out: Path, *arguments: str) -> list[dict[str, Any]]:
-    """Finished studies after a run of the benchmark with outputs in `out`."""
-    program = [sys.executable, str(CHECKOUT / "benchmarks" / "real_size.py"), "--small"]
-    tiny = ["--size", "64", "--text-length", "32", "--creatures", "4"]
-    file = out.with_suffix(".json")
-    done = subprocess.run(
-        [*program, *tiny, "--out", str(out), "--json", str(file), *arguments],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    rows: list[dict[str, Any]] = json.loads(file.read_text())["random_weights"]
-    return rows
+@pytest.fixture
+def real_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealSize]:
+    """Run the benchmark with outputs in a folder, in this process; return the finished studies."""
+    monkeypatch.syspath_prepend(str(CHECKOUT / "benchmarks"))
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))  # for the studies: processes of their own
+    benchmark = importlib.import_module("real_size")
+    terminated = signal.getsignal(signal.SIGTERM)
+
+    def run(out: Path, *arguments: str) -> list[dict[str, Any]]:
+        tiny = ["--small", "--size", "64", "--text-length", "32", "--creatures", "4"]
+        file = out.with_suffix(".json")
+        words = ["real_size.py", *tiny, "--out", str(out), "--json", str(file), *arguments]
+        monkeypatch.setattr(sys, "argv", words)
+        benchmark.main()
+        rows: list[dict[str, Any]] = json.loads(file.read_text())["random_weights"]
+        return rows
+
+    yield run
+    signal.signal(signal.SIGTERM, terminated)
 
 
-def test_it_goes_on_where_it_was_and_a_seed_decides_the_weights(tmp_path: Path) -> None:
+def test_it_goes_on_where_it_was_and_a_seed_decides_the_weights(
+    real_size: RealSize, tmp_path: Path
+) -> None:
     weights = tmp_path / "runs" / "weights"
     one, other = (weights / f"random_pocket_seed{seed}" for seed in (0, 1))
     nouns = ["--studies", "nouns"]

@@ -173,13 +173,15 @@ def test_a_task_with_other_code_than_was_frozen_refuses(
 def test_status_works_without_any_answer_from_slurm(
     sweep: Sweep, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep.start(seeds=1)
-    cluster.wait_for_jobs()
+    sweep.start(seeds=1, kind="sequential")
+    cluster.hold()
+    sweep.start(seeds=2)
     monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
     code, told = sweep.call("status")
     assert code == 0
-    assert "1 points: 1 done" in told
+    assert "2 points: 1 done" in told
     assert "Slurm gives no answer" in told
+    cluster.cancel_all()
 
 
 def test_a_disk_full_in_the_middle_of_a_result_costs_that_point_only(

@@ -10,6 +10,8 @@ import io
 import re
 from xml.etree import ElementTree
 
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+
 from otherview.views.figures.colours import COLOURS
 from otherview.views.figures.head_map import UNIT_MARK
 from otherview.views.figures.style import Drawing
@@ -32,7 +34,8 @@ def inline_svg(drawing: Drawing, prefix: str) -> str:
     `figure_style(outlined=False)`.
     """
     buffer = io.BytesIO()
-    drawing.canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    # `savefig` draws twice where a layout is constrained: for the layout, and for the file.
+    FigureCanvasSVG(drawing.canvas).print_svg(buffer, metadata={"Date": None})
     ElementTree.register_namespace("", SVG[1:-1])
     root = ElementTree.fromstring(buffer.getvalue())
     drop(root, "metadata")
