@@ -7,7 +7,7 @@ the statistics of the study select heads on one half of the items, and the other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -88,6 +88,15 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
     order = np.argsort(-np.abs(np.nan_to_num(strength)), kind="stable")
     ranked = [pool[index] for index in order if passes[index]]
     return Choice(rule, tuple(ranked[: settings.top]), len(ranked), discovery, measured, note)
+
+
+def halved(choice: Choice, items: int, seed: int) -> Choice:
+    """Return the choice with one half of the items for discovery and the other for measurement.
+
+    As for selected heads; steering finds its axes on the first half, however the heads were found.
+    """
+    discovery, measured = alternate_halves(items, seed)
+    return replace(choice, discovery=discovery, measured=measured)
 
 
 def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

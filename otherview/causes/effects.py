@@ -51,7 +51,7 @@ class Effects:
         self.prompts = [int(prompt) for prompt in grid.ravel()]
         self.measures: tuple[Measure, ...] = (*OF_EVERY_MODEL, *(score.measures if score else ()))
         self.wordings = grid.shape[1]
-        self._shape = grid.shape
+        self.grid, self._shape = grid, grid.shape
         self._measured: dict[tuple[tuple[str, ...], str], Values] = {}
         self.intact = denoiser.displace(self.prompts)
         self._other = swap_roles(self.intact, grid.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from otherview.causes.effects import ROLES, Effects, Variant
-from otherview.causes.matching import RandomSets, permutation_p
+from otherview.causes.matching import permutation_p
 from otherview.causes.measures import Measure
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit
@@ -19,25 +20,41 @@ Pick = Callable[[Float[np.ndarray, "roles items"]], Float[np.ndarray, " items"]]
 Rows = list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Null:
+    """Edits with which that of a set is compared: random sets, or random axes of the same heads."""
+
+    matching: str
+    """What they share with the set."""
+    edits: tuple[tuple[tuple[str, ...], Variant], ...]
+    """Heads, and how they are edited."""
+    exact: bool = False
+    """Whether these are all such edits."""
+    placebos: tuple[tuple[tuple[str, ...], Variant], ...] = ()
+    """Steering: axes of the same length that separate wordings of one role."""
+
+
 def effect_of_set(
     effects: Effects,
     heads: Sequence[Unit],
     variant: Variant,
-    random: RandomSets,
+    null: Null,
     progress: Progress,
     stage: str,
 ) -> tuple[Rows, Rows]:
-    """Edit `heads` together, and the random sets that match them.
+    """Edit `heads` together, and those of `null`.
 
     Return rows of interventions.json: one per role and measure, and one per measure for the effect
     on the test role minus that on the control role. An edit that changes nothing has no null.
     """
     values = effects.of([unit.address for unit in heads], variant)
-    others = []
-    for done, addresses in enumerate(() if variant.is_identity else random.sets):
-        progress(stage, done, len(random.sets))
-        others.append(effects.of(addresses, variant))
-    progress(stage, len(random.sets), len(random.sets))
+    edits = () if variant.is_identity else (*null.edits, *null.placebos)
+    measured = []
+    for done, (addresses, edit) in enumerate(edits):
+        progress(stage, done, len(edits))
+        measured.append(effects.of(addresses, edit))
+    progress(stage, len(edits), len(edits))
+    others, placebos = measured[: len(null.edits)], measured[len(null.edits) :]
 
     def row(measure: Measure, pick: Pick) -> dict[str, Any]:
         items = pick(values[measure.name])
@@ -47,9 +64,14 @@ def effect_of_set(
             "items": [float(value) for value in items],
         }
         if others:
-            null = [float(pick(other[measure.name]).mean()) for other in others]
-            found |= {"matching": random.level, "exact": random.exact, "null": null}
-            found |= compare(found["value"], null, larger=measure.larger_is_more)
+            drawn = [float(pick(other[measure.name]).mean()) for other in others]
+            found |= {"matching": null.matching, "exact": null.exact, "null": drawn}
+            found |= compare(found["value"], drawn, larger=measure.larger_is_more)
+        if placebos:
+            drawn = [float(pick(other[measure.name]).mean()) for other in placebos]
+            p = permutation_p(found["value"], drawn, larger=measure.larger_is_more)
+            mean = float(np.mean(drawn))
+            found |= {"placebo": drawn, "placebo_mean": mean, "placebo_p": p}
         return found
 
     by_role = [

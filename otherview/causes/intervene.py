@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 
 from otherview.analysis.analyse import Analysis, analyse_units
-from otherview.causes.choice import check_heads, choose_heads, editable_heads, edited_tokens
+from otherview.causes.choice import (
+    check_heads,
+    choose_heads,
+    editable_heads,
+    edited_tokens,
+    halved,
+)
 from otherview.causes.contact_sheet import draw_sheet
 from otherview.causes.effects import ROLES, Effects, Variant
-from otherview.causes.head_sets import Rows, effect_of_set, grow
+from otherview.causes.head_sets import Null, Rows, effect_of_set, grow
 from otherview.causes.matching import random_sets
 from otherview.causes.pocket_score import pocket_score
 from otherview.causes.single_heads import (
@@ -26,6 +32,7 @@ from otherview.causes.single_heads import (
     rank_correlations,
     single_table,
 )
+from otherview.causes.steering import Axes, Vectors, shift_of, steering_axes
 from otherview.causes.variants import Grid, variants_of
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.progress import Progress, silent
@@ -138,10 +145,14 @@ class HeadEdits:
         references = dict(measurement.references)
         self.prompts, self.predicted = responses.prompts, measurement.attribution
         self.choice = choose_heads(responses, study)
+        self.axes: Axes | None = None
         self.pool = editable_heads(responses.sites, self.settings)
         self.random = partial(
             random_sets, pool=self.pool, alpha=study.nulls.alpha, seed=self.settings.seed
         )
+        if self.settings.kind == "steer":
+            self.choice = halved(self.choice, len(self.prompts.items), self.settings.seed)
+            self.axes = steering_axes(responses, self.pool, self.choice.discovery, self.settings)
         measured, guidance = measured_study(study), self.settings.guidance_scale
         calls = session.calls(measured, progress, references, guided=guidance > 1)
         batch_size = session.batch_size(measured, calls)
@@ -206,15 +217,16 @@ class HeadEdits:
         items = measured[np.linspace(0, len(measured) - 1, few).round().astype(int)]
         sets = {}
         if chosen:
-            sets["selected"] = tuple(unit.address for unit in chosen)
-            for drawn in self.random(chosen, draws=self.settings.draws).sets[:1]:
-                sets["random"] = drawn
+            null = self._null(chosen, self.variants[0], draws=1, placebos=1)
+            sets["selected"] = tuple(unit.address for unit in chosen), self.variants[0]
+            sets |= dict(zip(("random",), null.edits, strict=False))
+            sets |= dict(zip(("placebo",), null.placebos, strict=False))
         rendered = {}
         for role, grid in zip(ROLES, self._grid(items, wordings=1), strict=True):
             prompts = [int(prompt) for prompt in grid.ravel()]
             moved = {"intact": self.denoiser.displace(prompts)}
-            for name, addresses in sets.items():
-                moved[name] = self.effects.edited(addresses, self.variants[0], prompts)
+            for name, (addresses, variant) in sets.items():
+                moved[name] = self.effects.edited(addresses, variant, prompts)
             rendered[role] = {
                 name: self.denoiser.pictures(latents, prompts) for name, latents in moved.items()
             }
@@ -244,12 +256,13 @@ class HeadEdits:
             "draws": settings.draws,
             "seed": settings.seed,
             "selection": selection if choice.note is None else selection | {"note": choice.note},
+            **self._axes_found(),
             "measures": [
                 {
                     "name": measure.name,
                     "title": measure.title,
                     "unit": measure.unit,
-                    "primary": measure.name == "change",
+                    "primary": measure.name == ("toward" if self.axes else "change"),
                     "larger": "more effect" if measure.larger_is_more else "less effect",
                 }
                 for measure in self.effects.measures
@@ -259,15 +272,58 @@ class HeadEdits:
     def _effect(
         self, heads: Sequence[Unit], variant: Variant, draws: int, stage: str
     ) -> tuple[Rows, Rows]:
-        random = self.random(heads, draws=draws)
-        return effect_of_set(self.effects, heads, variant, random, self.progress, stage)
+        null = self._null(heads, variant, draws, placebos=self.settings.curve_draws)
+        return effect_of_set(self.effects, heads, variant, null, self.progress, stage)
+
+    def _null(self, heads: Sequence[Unit], variant: Variant, draws: int, placebos: int) -> Null:
+        """Return random sets that match `heads`; for steering, other axes of these heads."""
+        if self.axes is None:
+            random = self.random(heads, draws=draws)
+            edits = tuple((addresses, variant) for addresses in random.sets)
+            return Null(random.level, edits, random.exact)
+        own = tuple(unit.address for unit in heads)
+        grid, dose = self.effects.grid, self.settings.doses[self.variants.index(variant)]
+
+        def along(vectors: Vectors, name: str) -> tuple[tuple[str, ...], Variant]:
+            edit = replace(variant.edit, shift=shift_of(vectors, dose, grid))
+            return own, Variant(f"{variant.name}, {name}", edit)
+
+        seed = self.settings.seed
+        return Null(
+            "random axes",
+            tuple(along(self.axes.random(n, seed), f"random {n}") for n in range(draws)),
+            placebos=tuple(
+                along(each, f"placebo {n}") for n, each in enumerate(self.axes.placebos[:placebos])
+            ),
+        )
+
+    def _axes_found(self) -> dict[str, Any]:
+        """Return where the axes of steering come from, and how long they are."""
+        if self.axes is None:
+            return {}
+        roles = np.array(self.prompts.roles)
+        by_role = [np.flatnonzero(roles == role)[: self.effects.wordings] for role in ROLES]
+        measured = {
+            role: list(dict.fromkeys(str(self.prompts.conditions[place]) for place in places))
+            for role, places in zip(ROLES, by_role, strict=True)
+        }
+        return {
+            "axes": {
+                "items": list(self.axes.items),
+                "wordings": {role: list(own) for role, own in self.axes.wordings.items()},
+                "measured_wordings": measured,
+                "wordings_held_out": self.axes.held_out,
+                "lengths": self.axes.lengths(self.choice.heads),
+                "placebos": len(self.axes.placebos),
+            }
+        }
 
     def _effects(
         self, items: Sequence[int], *, scored: bool = True
     ) -> tuple[Effects, list[Variant]]:
         """Return the effects on some items, not measured yet, and the variants."""
         grid = self._grid(np.array(items), self.settings.wordings)
-        variants = variants_of(self.settings, grid)
+        variants = variants_of(self.settings, grid, self.axes)
         if any(variant.edit.donors is not None for variant in variants):
             donors = [int(prompt) for prompt in grid.ravel()]
             self.denoiser.keep(donors, [unit.address for unit in self.pool])

@@ -21,30 +21,38 @@ ONE_LEVEL = 1 / 255
 
 PSNR = Measure("psnr", "PSNR lost against the correct image", "dB")
 RIGHT = Measure("right", "images nearest to the correct candidate, lost", "share")
+OTHER = Measure("other", "images nearest to the other role's correct candidate, gained", "share")
 REFERENCE = Measure("reference", "images nearest to the plain reference, gained", "share")
 
 
 class PocketScore:
     """Compares images with all views and mentions of the shipped kitchen, and its reference."""
 
-    measures = (PSNR, RIGHT, REFERENCE)
+    measures = (PSNR, RIGHT, OTHER, REFERENCE)
 
     def __init__(
-        self, candidates: Float[np.ndarray, "candidates side side 3"], right: Sequence[int]
+        self,
+        candidates: Float[np.ndarray, "candidates side side 3"],
+        right: Sequence[int],
+        other: Sequence[int],
     ) -> None:
+        """`right` is the correct candidate of every prompt, `other` that of the other role."""
         self._candidates = candidates
-        self._right = np.array(right)
+        self._right, self._other = np.array(right), np.array(other)
 
     def values(
         self, pictures: Float[np.ndarray, "rows side side 3"], prompts: Sequence[int]
     ) -> dict[str, Float[np.ndarray, " rows"]]:
-        """Return PSNR against the correct image, and whether the nearest is correct, or plain."""
+        """Return PSNR against the correct image, and whether the nearest is the correct one, the
+        other role's, or the plain reference.
+        """
         right = self._right[list(prompts)]
         likeness = np.stack([psnr(self._candidates, picture[None]) for picture in pictures])
         nearest = likeness.argmax(axis=1)
         return {
             "psnr": likeness[np.arange(len(right)), right],
             "right": (nearest == right).astype(np.float64),
+            "other": (nearest == self._other[list(prompts)]).astype(np.float64),
             "reference": (nearest == 0).astype(np.float64),
         }
 
@@ -53,10 +61,11 @@ class PocketScore:
         intact: dict[str, Float[np.ndarray, " rows"]],
         edited: dict[str, Float[np.ndarray, " rows"]],
     ) -> dict[str, Float[np.ndarray, " rows"]]:
-        """Return the cost of an edit: PSNR and correct images lost, plain references gained."""
+        """Return the cost of an edit: PSNR and correct images lost, others gained."""
         return {
             "psnr": intact["psnr"] - edited["psnr"],
             "right": intact["right"] - edited["right"],
+            "other": edited["other"] - intact["other"],
             "reference": edited["reference"] - intact["reference"],
         }
 
@@ -74,12 +83,14 @@ def pocket_score(reference: Image, prompts: PromptSet) -> PocketScore | None:
     candidates = kitchen_pictures(SHIPPED_KITCHEN)
     if shown.shape != candidates.shape[1:] or np.abs(shown - candidates[0]).max() > ONE_LEVEL:
         return None
-    right = []
+    right, other = [], []
     for prompt in prompts.prompts:
         role = roles[prompt.condition]
         assert role is not None
-        right.append(wanted_picture(role, phrases[prompts.items[prompt.item]]))
-    return PocketScore(candidates, right)
+        phrase = phrases[prompts.items[prompt.item]]
+        right.append(wanted_picture(role, phrase))
+        other.append(wanted_picture(ROLES[1 - ROLES.index(role)], phrase))
+    return PocketScore(candidates, right, other)
 
 
 def role_of(template: str) -> Role | None:

@@ -15,7 +15,7 @@ from otherview.analysis.analyse import Analysis
 from otherview.causes.effects import ROLES, Effects, Variant
 from otherview.causes.matching import closest_level, matching_group, permutation_p
 from otherview.causes.variants import PATCH_NAMES
-from otherview.causes.verdicts import change_verdict, toward_verdict
+from otherview.causes.verdicts import change_verdict, steering_verdict, toward_verdict
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit, heads
 from otherview.passes.predicted_changes import PredictedChanges
@@ -131,6 +131,8 @@ def single_table(
         differs: bool | None = row.get("differs")
         if variant.name in (PATCH_NAMES["role"], PATCH_NAMES["both"]):
             judged = toward_verdict(differs, (row["toward_test"], row["toward_control"]))
+        elif variant.edit.shift is not None:
+            judged = steering_verdict(differs, (row["toward_test"], row["toward_control"]))
         else:
             judged = change_verdict(differs, (row["change_test"], row["change_control"]))
         row["verdict"] = judged.key

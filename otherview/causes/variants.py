@@ -7,6 +7,7 @@ from jaxtyping import Int
 
 from otherview.causes.choice import edited_tokens
 from otherview.causes.effects import Variant
+from otherview.causes.steering import Axes, shift_of
 from otherview.passes.denoising import Edit
 from otherview.study import Intervention
 
@@ -16,8 +17,11 @@ PATCH_NAMES = {"role": "role", "item": "item", "both": "role and item"}
 Grid = Int[np.ndarray, "roles wordings items"]
 
 
-def variants_of(settings: Intervention, grid: Grid) -> list[Variant]:
-    """Return the variants, the main one first; donors are prompts of `grid`."""
+def variants_of(settings: Intervention, grid: Grid, axes: Axes | None = None) -> list[Variant]:
+    """Return the variants, the main one first; donors are prompts of `grid`.
+
+    `axes` are those of `kind: steer`.
+    """
     tokens, at = edited_tokens(settings), tuple(settings.at)
 
     def edit(factor: float | None = None, donors: Grid | None = None, mean: bool = False) -> Edit:
@@ -25,6 +29,11 @@ def variants_of(settings: Intervention, grid: Grid) -> list[Variant]:
         prompts = tuple(int(prompt) for prompt in grid.ravel()) if mean else None
         return Edit((), factor, by_prompt, prompts, tokens, at)
 
+    if axes is not None:
+        return [
+            Variant(f"dose {dose:g}", Edit((), shift=shift_of(axes.vectors, dose, grid), at=at))
+            for dose in settings.doses
+        ]
     if settings.kind == "scale":
         return [Variant(f"{factor:g}", edit(factor)) for factor in settings.factors]
     if settings.kind == "patch":

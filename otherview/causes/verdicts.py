@@ -24,6 +24,10 @@ class Effect(StrEnum):
     ONE_WAY = "carries the role one way"
     NEEDED = "is needed, does not carry the role"
     NO_WAY = "does not carry the role"
+    STEERS_BOTH = "its axis steers both roles"
+    STEERS_CONTROL = "its axis steers the control role"
+    STEERS_TEST = "its axis steers the test role"
+    STEERS_NONE = "its axis does not steer"
 
 
 SENTENCES = {
@@ -34,11 +38,21 @@ SENTENCES = {
     Effect.BOTH_WAYS: "carries the role both ways: patched, it moves either role to the other",
     Effect.ONE_WAY: "carries the role one way: patched, it moves the control role to the test role",
     Effect.NEEDED: "is needed and does not carry the role: patched, it moves the test role away",
+    Effect.STEERS_BOTH: "steers both roles: its axis taken from the test role, and added to the "
+    "control role, moves either to the other",
+    Effect.STEERS_CONTROL: "steers one way: its axis added to the control role moves it to the "
+    "test role",
+    Effect.STEERS_TEST: "steers one way: its axis taken from the test role moves that to the "
+    "control role",
+    Effect.STEERS_NONE: "does not steer: its axis moves neither role to the other",
     Effect.NO_WAY: "does not carry the role: patched, it moves neither role to the other",
 }
 """What each effect means, after the name of a head."""
-WITHOUT_EFFECT = (Effect.NOTHING, Effect.NO_WAY)
-POSITIVE = (Effect.TEST, Effect.BOTH_WAYS, Effect.ONE_WAY, Effect.NEEDED)
+WITHOUT_EFFECT = (Effect.NOTHING, Effect.NO_WAY, Effect.STEERS_NONE)
+POSITIVE = (
+    Effect.TEST, Effect.BOTH_WAYS, Effect.ONE_WAY, Effect.NEEDED,
+    Effect.STEERS_BOTH, Effect.STEERS_CONTROL, Effect.STEERS_TEST,
+)  # fmt: skip
 """Effects that make a head one of the answer, if it also differs: the strongest evidence first."""
 
 
@@ -98,5 +112,24 @@ def toward_verdict(differs: bool | None, toward: tuple[float, float]) -> Verdict
         (True, False): Effect.NEEDED,
         (False, False): Effect.NO_WAY,
     }
-    test, control = (way >= ON_THE_WAY for way in toward)
-    return Verdict(differs, effects[test, control])
+    return Verdict(differs, effects[on_the_way(toward)])
+
+
+def steering_verdict(differs: bool | None, toward: tuple[float, float]) -> Verdict:
+    """Return the verdict on a head whose axis was taken from one role and added to the other.
+
+    `toward` is as in `toward_verdict`.
+    """
+    effects = {
+        (True, True): Effect.STEERS_BOTH,
+        (False, True): Effect.STEERS_CONTROL,
+        (True, False): Effect.STEERS_TEST,
+        (False, False): Effect.STEERS_NONE,
+    }
+    return Verdict(differs, effects[on_the_way(toward)])
+
+
+def on_the_way(toward: tuple[float, float]) -> tuple[bool, bool]:
+    """Return which role, test and control, went ON_THE_WAY to the other."""
+    test, control = toward
+    return test >= ON_THE_WAY, control >= ON_THE_WAY

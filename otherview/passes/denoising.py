@@ -19,7 +19,7 @@ from torch import Tensor
 from otherview.models.calls import Calls
 from otherview.models.image_latents import Latents
 from otherview.passes.batches import halving_by_group
-from otherview.passes.editing import Editing, patch, record, scale
+from otherview.passes.editing import Editing, add, patch, record, scale
 from otherview.passes.steps import Trajectory
 from otherview.passes.transformer import run
 
@@ -28,8 +28,28 @@ MAX_KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Vectors that are added to what heads write."""
+
+    vectors: Mapping[str, Float[np.ndarray, "groups channels"]]
+    """By head, one per token group of TOKEN_GROUPS."""
+    doses: Mapping[int, float]
+    """By prompt, how many times they are added."""
+
+    def rows(
+        self, addresses: Sequence[str], prompts: Sequence[int]
+    ) -> dict[str, Float[Tensor, "rows groups channels"]]:
+        """Return what is added in the passes of `prompts`, by head."""
+        doses = np.array([self.doses[prompt] for prompt in prompts])[:, None, None]
+        return {
+            address: torch.from_numpy((doses * self.vectors[address]).astype(np.float32))
+            for address in addresses
+        }
+
+
+@dataclass(frozen=True)
 class Edit:
-    """An edit of heads: exactly one of `factor`, `donors` and `mean`."""
+    """An edit of heads: exactly one of `factor`, `donors`, `mean` and `shift`."""
 
     addresses: tuple[str, ...]
     factor: float | None = None
@@ -42,6 +62,8 @@ class Edit:
     """Token groups that are edited; None for all."""
     at: tuple[int, ...] = ()
     """Steps at which heads are edited; empty for every step."""
+    shift: Shift | None = None
+    """What is added to head outputs, in the pass with the prompt; `tokens` do not apply."""
 
 
 class Denoiser:
@@ -194,6 +216,9 @@ class Denoiser:
             return nullcontext()
         if edit.factor is not None:
             return scale(self._transformer, edit.addresses, edit.factor, edit.tokens)
+        if edit.shift is not None:
+            added = edit.shift.rows(edit.addresses, of.prompts)
+            return add(self._transformer, edit.addresses, added)
         if edit.mean is not None:
             outputs = {a: self._means[step, a, edit.mean] for a in edit.addresses}
         elif not outputs:

@@ -49,12 +49,29 @@ class Editing:
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next calls."""
+        self._layout = layout
         if self._groups is not None:
-            self._layout = layout
             self._edited = {
                 name: torch.from_numpy(layout.members(name, self._groups)).to(device)[..., None]
                 for name in layout.masks
             }
+
+    def masks(
+        self, site: Site, inputs: Float[Tensor, "rows positions channels"]
+    ) -> Float[Tensor, "rows groups positions"]:
+        """Return which positions of `site` belong to each group of TOKEN_GROUPS, as 0 and 1.
+
+        Raises RuntimeError as `edited` does.
+        """
+        if not self._layout.masks:
+            raise RuntimeError("call Editing.expect before a transformer call")
+        found = self._layout.masks[self._layout.sequence(site)]
+        if (len(found), found.shape[2]) != tuple(inputs.shape[:2]):
+            raise RuntimeError(
+                f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, but "
+                f"{(len(found), found.shape[2])} were expected"
+            )
+        return torch.from_numpy(found).to(inputs.device, torch.float32)
 
     def edited(
         self, site: Site, inputs: Float[Tensor, "rows positions channels"]
@@ -140,6 +157,31 @@ def patch(
         return given.to(written).expand_as(written)
 
     return edit(transformer, addresses, change, tokens)
+
+
+@contextmanager
+def add(
+    transformer: Any,
+    addresses: Sequence[str],
+    vectors: Mapping[str, Float[Tensor, "rows groups width"]],
+) -> Iterator[Editing]:
+    """Add vectors to the outputs of heads: one per row and token group, at all tokens of the group.
+
+    Groups are TOKEN_GROUPS. Sums are in float32. Raises StudyError for an unknown head.
+    """
+    editing = Editing(None)
+
+    def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
+        changed, masks = inputs.clone(), editing.masks(units[0].site, inputs)
+        for unit in units:
+            given = vectors[unit.address].to(inputs.device, torch.float32)
+            moved = torch.bmm(masks.transpose(1, 2), given)
+            written = inputs[..., unit.start : unit.stop]
+            changed[..., unit.start : unit.stop] = (written.float() + moved).to(inputs)
+        return changed
+
+    with head_hooks(transformer, addresses, None, act):
+        yield editing
 
 
 @contextmanager

@@ -15,7 +15,7 @@ class Intervention:
     """The edits of heads after the measurement."""
 
     kind: str = "none"
-    """ablate, scale, patch, or none."""
+    """ablate, scale, patch, steer, or none."""
 
     how: str = "zero"
     """ablate: zero; mean (over the measured items and both roles); or resample (the
@@ -27,6 +27,10 @@ class Intervention:
     donors: list[str] = field(default_factory=lambda: ["role"])
     """patch: how the donor prompt differs: in role (same item), item (same role), or both. Heads
     are compared at the first one."""
+
+    doses: list[float] = field(default_factory=lambda: [1.0, 0.5, 2.0])
+    """steer: how many times the axis of the role is taken from prompts of the test role and added
+    to those of the control role; below 0 the reverse. Heads are compared at the first one."""
 
     heads: str = "selective"
     """selective: heads that the role test calls, or that differ family-wise where there is one
@@ -93,7 +97,7 @@ class Intervention:
 
     def __post_init__(self) -> None:
         check_choices(
-            "intervention", self, kind=("none", "ablate", "scale", "patch"),
+            "intervention", self, kind=("none", "ablate", "scale", "patch", "steer"),
             how=("zero", "mean", "resample"), heads=("selective", "strongest", "listed"),
             direction=("either", "test", "control"), singles=("all", "matched", "predicted"),
             donors=("role", "item", "both"), tokens=(*TOKEN_GROUPS, "all"),
@@ -110,7 +114,7 @@ class Intervention:
         self._check_lists()
 
     def _check_lists(self) -> None:
-        for name in ("factors", "donors", "tokens", "at", "addresses"):
+        for name in ("factors", "doses", "donors", "tokens", "at", "addresses"):
             values = getattr(self, name)
             if not values and name not in ("at", "addresses"):
                 raise StudyError(f"intervention.{name} is empty", f"intervention.{name}")
@@ -122,6 +126,11 @@ class Intervention:
             raise StudyError(
                 f"intervention.factors={list(self.factors)}: give finite factors, the first not 1",
                 "intervention.factors",
+            )
+        if not all(math.isfinite(dose) and dose for dose in self.doses):
+            raise StudyError(
+                f"intervention.doses={list(self.doses)}: give finite doses other than 0",
+                "intervention.doses",
             )
         if "all" in self.tokens and len(self.tokens) > 1:
             raise StudyError(

@@ -140,7 +140,14 @@ class Study:
             )
 
     def _check_means(self) -> None:
-        """Raise StudyError where mean vectors cannot be kept."""
+        """Raise StudyError where mean vectors cannot be kept, or are needed and are not."""
+        steers = self.intervention.kind == "steer"
+        if steers and not self.capture.keeps_means:
+            raise StudyError(
+                "intervention=steer needs the mean vectors of heads: add "
+                "capture.keep=[energy,mean]",
+                "capture.keep",
+            )
         if not self.capture.keeps_means:
             return
         setting = "capture.keep"

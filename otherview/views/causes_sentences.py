@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from otherview.causes.verdicts import (
@@ -14,7 +14,16 @@ from otherview.causes.verdicts import (
     Effect,
     Verdict,
 )
-from otherview.views.numbers import count, decimal, named, none_or, percent, significant, verb
+from otherview.views.numbers import (
+    count,
+    decimal,
+    named,
+    none_or,
+    percent,
+    plural,
+    significant,
+    verb,
+)
 
 Summary = Mapping[str, Any]
 
@@ -22,6 +31,7 @@ DONE = {
     "ablate": "Ablating ({})",
     "scale": "Scaling (factor {})",
     "patch": "Patching (another {})",
+    "steer": "Steering ({})",
 }
 WITHOUT = {
     Effect.TEST: ("control",),
@@ -29,6 +39,8 @@ WITHOUT = {
     Effect.NOTHING: ("test", "control"),
 }
 """Roles on which single heads have no effect of their own, by their verdict."""
+COMPARED = {"steer": "random axes"}
+"""What selected heads are compared with, by kind of edit; random heads otherwise."""
 CORRELATED = {
     "signed_role_t": "t of the role test",
     "role_t": "|t| of the role test",
@@ -148,6 +160,8 @@ def headline(found: Summary) -> str:
     heads, main = found["selection"]["heads"], found["variants"][0]
     if not heads:
         return f"No head was selected ({found['selection']['rule']}), so no set was edited."
+    if found["kind"] == "steer":
+        return steering_sentence(found)
     wanted = ("selected", main, "change")
     sets, (more,) = (
         [row for row in found[kind] if (row["set"], row["variant"], row["measure"]) == wanted]
@@ -159,6 +173,55 @@ def headline(found: Summary) -> str:
         f"{DONE[found['kind']].format(main)} {counted} changes the prediction of the {roles}; "
         f"difference {with_null(more)}."
     )
+
+
+def steering_sentence(found: Summary) -> str:
+    """Return what the axes of the selected heads did, where they were found and measured."""
+    heads, main, axes = found["selection"]["heads"], found["variants"][0], found["axes"]
+    rows = {
+        (row["role"], row["measure"]): row
+        for row in found["sets"]
+        if (row["set"], row["variant"]) == ("selected", main)
+    }
+    ways = [
+        f"{said} goes {significant(rows[role, 'toward']['value'])} of the way to the other role’s "
+        f"prediction ({other_axes(rows[role, 'toward'])})"
+        for role, said in (
+            ("test", "taken away, the test role"), ("control", "added, the control role")
+        )
+    ]  # fmt: skip
+    text = f"The axes of {named(heads, 3)} ({main}): {'; '.join(ways)}."
+    pictures = [
+        f"{percent(rows[role, measure]['value'])} of the {role} role’s pictures become {what} "
+        f"({other_axes(rows[role, measure], percent)})"
+        for role, measure, what in (
+            ("test", "reference", "the plain reference"),
+            ("test", "other", "the other role’s picture"),
+            ("control", "other", "the other role’s picture"),
+        )
+        if (role, measure) in rows
+    ]  # fmt: skip
+    if pictures:
+        text += f" {'; '.join(pictures)}."
+    held = "other" if axes["wordings_held_out"] else "the same"
+    wordings = {role: len(own) for role, own in axes["wordings"].items()}
+    measured = {role: len(own) for role, own in axes["measured_wordings"].items()}
+    return (
+        f"{text} The axes were found on {plural(len(axes['items']), 'item')} and "
+        f"{wordings['test']} + {wordings['control']} wordings, and measured on "
+        f"{len(found['selection']['measured_items'])} other items and {held} "
+        f"{measured['test']} + {measured['control']} wordings."
+    )
+
+
+def other_axes(row: Summary, form: Callable[[float], str] = significant) -> str:
+    """Return what other axes of the same length do: random ones and placebos."""
+    said = []
+    if "null_mean" in row:
+        said.append(f"random axes {form(row['null_mean'])}, p = {significant(row['p'])}")
+    if "placebo_mean" in row:
+        said.append(f"placebo axes {form(row['placebo_mean'])}")
+    return "; ".join(said)
 
 
 def with_null(row: Summary) -> str:

@@ -102,7 +102,7 @@ def print_interventions(found: Content, console: Console) -> None:
     selection = found["selection"]
     if "note" in selection:
         console.print(selection["note"], style="yellow")
-    elif selection["discovery_items"]:
+    elif selection["discovery_items"] and selection["rule"] != "listed":
         console.print(
             f"{plural(len(selection['discovery_items']), 'item')} selected the heads, and the "
             f"other {len(selection['measured_items'])} measured their effects."

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from otherview.views.causes_sentences import COMPARED
 from otherview.views.numbers import DASH, count, decimal, known, of_all, percent, significant
 from otherview.views.table_model import Table
 from otherview.views.vocabulary import (
@@ -198,17 +199,24 @@ def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Tab
         if row["set"] == "selected" or not chosen_only:
             title = f"{row['set']} {row['size']}, {row['variant']}"
             by_role.setdefault((title, row["measure"]), {})[row["role"]] = row
-    kept = 4 if chosen_only else 3
+    kept, steered = 4 if chosen_only else 3, found["kind"] == "steer"
+    compared = COMPARED.get(found["kind"], "random heads")
     titles = dict.fromkeys(title for title, _ in by_role)
     return Table(
         f"{found['kind']}: heads edited together",
         ["heads, edit", "measure", *(heading for role in ROLES for heading in
-                                     (f"{role} role", "random heads", "p", "ratio")[:kept])],
+                                     (f"{role} role", compared, "p", "ratio")[:kept])],
         [[title, name, *(cell for role in ROLES
                          for cell in effect_cells(by_role[title, name][role])[:kept])]
          for title in titles for name in order],
         "; ".join(f"{name}: {measure_title(measures[name])}" for name in order)
-        + ". Random heads come from the same sites, mean over random sets; p = (b + 1) / (m + 1).",
+        + (
+            ". Random axes have the length of each head’s own at each token group; mean over "
+            "draws; p = (b + 1) / (m + 1)."
+            if steered
+            else ". Random heads come from the same sites, mean over random sets; "
+            "p = (b + 1) / (m + 1)."
+        ),
         keys=2,
         words=["measure"],
     )  # fmt: skip

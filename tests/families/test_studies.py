@@ -89,6 +89,19 @@ def test_heads_are_ablated_whether_or_not_prompts_are_padded(
     assert "Renderings" not in page_of(tmp_path)
 
 
+def test_heads_are_steered_where_prompts_are_not_padded(compose: Compose, tmp_path: Path) -> None:
+    kept = "capture.keep=[energy,mean]"
+    found = otherview.run(
+        compose("qwen_image", "intervention=steer", kept, *FEW_EDITS), tmp_path
+    ).interventions
+    assert found is not None
+    toward = {r["role"]: r for r in found["sets"] if r["measure"] == "toward"}
+    assert all(row["null"] and np.isfinite(row["value"]) for row in toward.values())
+    assert found["axes"]["lengths"]
+    assert found["axes"]["placebos"] == 0  # one wording per role
+    assert "other items and the same 1 + 1 wordings" in page_of(tmp_path)
+
+
 def test_an_edit_in_groups_equals_one_by_one(compose: Compose) -> None:
     study = compose("qwen_image")
     calls = session_of(study.model).calls(study)

@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from otherview.results.reader import NotInResultError, RunResult
+from otherview.views.causes_sentences import COMPARED
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.views.figures.style import NARROW, Drawing, canvas, clipped, rows_axis
 from otherview.views.numbers import plural, significant
@@ -39,12 +40,13 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     sets, single = figure.subplots(*((2, 1) if narrow else (1, 2))).ravel()
     draw_sets(sets, rows, measure)
     between = ";\n" if narrow else "; "
-    sets.set_title(
-        f"Diamond: the selected heads{between}grey: random heads of the same sites", fontsize=7
-    )
+    steered = found["kind"] == "steer"
+    others = "random axes of the same length" if steered else "random heads of the same sites"
+    sets.set_title(f"Diamond: the selected heads{between}grey: {others}", fontsize=7)
     draw_singles(single, heads)
     single.set_title(f"Each head alone, {clipped(str(found['variants'][0]), 20)}", fontsize=7)
-    return Drawing(figure, alt(rows, measure, heads), CAPTION)
+    compared = COMPARED.get(found["kind"], "random heads")
+    return Drawing(figure, alt(rows, measure, heads, compared), CAPTION)
 
 
 def draw_sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> None:
@@ -88,14 +90,12 @@ def draw_singles(axes: Axes, heads: pl.DataFrame) -> None:
     axes.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.2)
 
 
-def alt(rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame) -> str:
+def alt(
+    rows: list[dict[str, Any]], measure: dict[str, Any], heads: pl.DataFrame, compared: str
+) -> str:
     said = [
         f"{row['role']} role, {row['variant']}: {significant(row['value'])}"
-        + (
-            f" against {significant(row['null_mean'])} for random heads"
-            if "null_mean" in row
-            else ""
-        )
+        + (f" against {significant(row['null_mean'])} for {compared}" if "null_mean" in row else "")
         for row in rows
     ]
     strongest = heads.sort("change_test", descending=True, nulls_last=True).row(0, named=True)

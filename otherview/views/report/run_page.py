@@ -9,7 +9,12 @@ from typing import Any
 import yaml
 
 from otherview.results.reader import RunResult
-from otherview.views.causes_sentences import agreement_sentence, correlations, verdict_rows
+from otherview.views.causes_sentences import (
+    COMPARED,
+    agreement_sentence,
+    correlations,
+    verdict_rows,
+)
 from otherview.views.findings import finding, findings_table
 from otherview.views.numbers import percent
 from otherview.views.report.pictures import examples, image_data
@@ -95,6 +100,8 @@ def interventions(result: RunResult) -> dict[str, Any] | None:
         "note": found["selection"].get("note"),
         "table": effects_table(found, chosen_only=True) if found["sets"] else None,
         "verdicts": verdict_rows(found),
+        "compared": COMPARED.get(found["kind"], "random heads"),
+        "steered": found["kind"] == "steer",
         "correlations": " ".join((correlations(found), agreement_sentence(found))).strip(),
         "renderings": image_data(result.folder / "renderings.png"),
     }
