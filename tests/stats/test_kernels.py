@@ -16,8 +16,7 @@ print(sign_flip_p(np.arange(1.0, 7.0)[:, None] - 2, Running(1)).p[0])
 """
 WHOLE = f"""{PROGRAM}
 from otherview.stats import sign_flip_test
-values = np.random.default_rng(0).normal(size=(130, 4))
-print([sign_flip_test(part, flips=64).critical_t for part in (values, values[:9])])
+print(sign_flip_test(np.random.default_rng(0).normal(size=(9, 4)), flips=64).critical_t)
 """
 
 

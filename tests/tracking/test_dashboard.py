@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from otherview.disk.progress import silent
+from otherview.results.run_study import make_result
 from otherview.study.compose import compose_study
 from otherview.views import dashboard
 from otherview.views.tracking.record import run_record
@@ -50,15 +53,15 @@ def test_push_saves_what_show_prints_and_pushing_again_replaces_it(
 
 
 def test_every_panel_shows_something_that_a_run_or_a_sweep_leaves(
-    result: Path, program: Program, tmp_path: Path, sweep_folder: Path
+    result: Path, tmp_path: Path, sweep_folder: Path
 ) -> None:
     """Four creatures cannot replicate, and one pair of wordings has no role: two runs are asked."""
-    graded = compose_study(["+experiment=kitchen", "model=pocket"]).creatures.items
-    items = f"creatures.items={graded[::2]}"
-    pair = ("+experiment=kitchen", "model=pocket", "tracking=off", "hydra.run.dir=pair", items)
-    done = program("run", *pair, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    records = [run_record(result), run_record(tmp_path / "pair"), sweep_record(sweep_folder)]
+    pair = ["+experiment=kitchen", "model=pocket"]
+    study = compose_study([*pair, f"creatures.items={compose_study(pair).creatures.items[::2]}"])
+    make_result(study, tmp_path, silent)
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(OmegaConf.structured(study), tmp_path / ".hydra" / "config.yaml")
+    records = [run_record(result), run_record(tmp_path), sweep_record(sweep_folder)]
     logged: set[str] = set()
     for record in records:
         logged |= {*record.values, *record.tables, *record.images}
