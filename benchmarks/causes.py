@@ -1,282 +1,266 @@
-"""What heads do, where the truth is known: part of benchmarks/ground_truth.py.
+"""How far predictions of what heads do reach, next to brute force in the same run.
 
-Heads are chosen by the role test over eight nouns a role on half of the creatures; they are zeroed,
-one by one and together, and measured on the other half under the first noun of each role. Beside
-them stand those heads that cost views most by themselves: what no choice can be expected to beat.
+    python benchmarks/causes.py
+
+Zeroes each of the 48 heads of pocket, and patches each from the other role, for every prompt of
+three sets of wordings (six creatures, 32 text positions): the truth that predictions are held
+against. Then it counts what FLUX.2 Klein needs: passes per prompt, and memory on the meta device.
+Takes some six minutes on one core. The exit code is 1 if a goal is missed.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import numpy as np
+import torch
+from jaxtyping import Float
+from klein_memory import GIB, PAIR, need
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import pearsonr, spearmanr
 
-from otherview.analysis.analyse import Analysis, analyse
-from otherview.causes.intervene import check_intervention, intervene
-from otherview.causes.single_heads import rank_correlations
-from otherview.disk.atomic import write_json
+from otherview.causes.single_heads import heads_to_edit
 from otherview.disk.progress import Progress
+from otherview.models.calls import Calls
+from otherview.models.cost import attribution_passes
+from otherview.models.sites import heads, hook_sites
 from otherview.models.weights import shipped_or_own
-from otherview.passes.measure import Measurement, measure
+from otherview.passes.editing import patch, record, scale
+from otherview.passes.head_attribution import attribute, attribution_of
+from otherview.passes.predicted_changes import PredictedChanges
 from otherview.passes.sessions import open_session
-from otherview.pocket.rendering import load, read_card
-from otherview.stats import RoleTestResult, SignFlipResult
+from otherview.passes.transformer import run
+from otherview.pocket.rendering import read_card
+from otherview.stats import predicted_change_test
 from otherview.study import Study
 from otherview.study.compose import compose_study
-from otherview.views.causes_sentences import CORRELATED
+from otherview.study.prompts import PromptSet, study_prompts
+from otherview.views.progress_bars import progress_bars
 
-STORED = Path(__file__).with_name("before_planting.json")
-"""Figures of models without a planted head, whose weights are not shipped."""
-UNPLANTED = {
-    "taught": "taught, before planting",
-    "unplanted": "taught with heads dropped",
-}
-"""Stages of training without a planted head, and how they are called here."""
-SELECTIVE = ("capture.tokens=target", "intervention.direction=test")
-"""Heads that are selective for views write more for them, where the picture is made."""
-WANTED_RATIO = 3.0
-"""What the strongest heads before planting should cost views, over what random sets cost."""
-READINGS = {"all": "all tokens", "target": "target tokens"}
-SIZE = 8
+TEMPLATES = ("nouns", "viewpoint", "paraphrases")
+CREATURES = 5
+"""Every which creature of the thirty."""
+BATCH = 24
+KLEIN_HEADS = 720
+"""Passes per prompt that editing each head of Klein alone takes."""
+MAX_CALLED = 15
+MIN_FACTOR = 3.0
+"""Of the difference of the gate over that of the next head."""
 
 
-def causes(
-    model: str, text_length: int, draws: int, report: Progress, *overrides: str
-) -> dict[str, Any]:
-    """The figures of a shipped checkpoint or of a pipeline's folder.
+@dataclass(frozen=True)
+class Reading:
+    """A line of the table."""
 
-    `text_length` is that of the edited passes; heads are chosen at the study's own.
-    """
-    where = f"model.path={model}" if Path(model).is_dir() else f"model={model}"
-    study = compose_study(
-        [
-            "+experiment=kitchen",
-            *(["model=pocket"] if where.startswith("model.path") else []),
-            where,
-            "templates=nouns",
-            "capture=heads",
-            "intervention=ablate",
-            f"intervention.text_length={text_length}",
-            f"intervention.draws={draws}",
-            f"intervention.top={SIZE}",
-            "intervention.growth=0",
-            *overrides,
-        ]
-    )
-    session = open_session(study)
-    check_intervention(study, session)
-    measurement = measure(study, report, session)
-    # |t| as it is published: one pair of wordings, not the mean over the nouns
-    pair = replace(study, templates=compose_study(["+experiment=kitchen"]).templates)
-    measured_pair = measure(pair, report, session)
-
-    def edit(changed: Study) -> tuple[dict[str, Any], pl.DataFrame]:
-        analyses = analyse(measurement.responses, changed, report)
-        with tempfile.TemporaryDirectory() as folder:
-            found = intervene(changed, session, measurement, Path(folder), analyses, report)
-            return found, pl.read_parquet(Path(folder) / "interventions.parquet")
-
-    found, heads = edit(study)
-    costliest = heads.top_k(SIZE, by="psnr_test")["unit"].to_list()
-    listed = replace(
-        study.intervention,
-        heads="listed", addresses=costliest, direction="either", singles="matched",
-    )  # fmt: skip
-    best, _ = edit(replace(study, intervention=listed))
-    return {
-        "selection": found["selection"],
-        "text_length": text_length,
-        "draws": draws,
-        "selected": effects(found),
-        "costliest": {"heads": costliest, **effects(best)},
-        "verdicts": found["verdicts"],
-        "correlation": {
-            tokens: rank_correlations(
-                with_statistics(heads, measurement, measured_pair, study, pair, tokens)
-            )
-            for tokens in READINGS
-        },
-        "heads": heads.select(
-            "unit", "p_test", "p_control", "change_test", "change_control", "verdict"
-        ).to_dicts(),
-        "seconds": found["seconds"],
-    }
+    figure: str
+    measured: str
+    wanted: str
+    met: bool | None
+    """None for a figure without a goal."""
 
 
-def effects(found: dict[str, Any]) -> dict[str, Any]:
-    """Of the chosen set: by role (and of the difference of both), by measure."""
-    kept = ("value", "null_mean", "p")
-    by_role: dict[str, Any] = {"test": {}, "control": {}, "difference": {}}
-    for row in (*found["sets"], *found["specificity"]):
-        if row["set"] == "selected":
-            of = row.get("role", "difference")
-            by_role[of][row["measure"]] = {name: row[name] for name in kept}
-    return by_role
+@dataclass(frozen=True)
+class Truth:
+    """What every head does by itself, measured on every prompt."""
+
+    specificity: Float[np.ndarray, " heads"]
+    """Change of the test role's prediction with the head zeroed, less that of the control role."""
+    toward: Float[np.ndarray, "roles heads"]
+    """Way to the other role's prediction with the head patched from there."""
 
 
-def with_statistics(
-    heads: pl.DataFrame,
-    nouns: Measurement,
-    pair: Measurement,
-    study: Study,
-    study_of_pair: Study,
-    tokens: str,
-) -> pl.DataFrame:
-    """What heads do, beside what the statistics over `tokens` say of them."""
-
-    def analysis(measured: Measurement, of: Study) -> Analysis:
-        capture = replace(of.capture, tokens=tokens)
-        return analyse(measured.responses, replace(of, capture=capture))["heads"]
-
-    role, published = analysis(nouns, study), analysis(pair, study_of_pair)
-    by_role = role.of(RoleTestResult)
-    found = pl.DataFrame(
-        {
-            "unit": [unit.address for unit in role.units],
-            "role_t": by_role.t,
-            "t": published.of(SignFlipResult).t,
-        }
-    )
-    return heads.select("unit", "specificity").join(found, on="unit").fill_nan(None)
-
-
-def before_planting(stages: Path, text_length: int, draws: int, report: Progress) -> dict[str, Any]:
-    """The figures of the stages in `stages`, stored for those who have no such folder."""
-    there = [name for name in UNPLANTED if (stages / f"{name}.safetensors").is_file()]
-    if not there:
-        raise SystemExit(
-            f"--before-planting {stages}: there is no {' or '.join(UNPLANTED)}.safetensors; name "
-            "the folder that `scripts/train_pocket.py` wrote"
-        )
-    stored = stored_before_planting()
-    for name in there:
-        with tempfile.TemporaryDirectory() as folder:
-            assemble(stages, name, Path(folder))
-            stored[name] = causes(folder, text_length, draws, report, *SELECTIVE)
-    write_json(STORED, stored)
-    return stored
-
-
-def print_causes(planted: dict[str, Any] | None, unplanted: dict[str, Any]) -> None:
-    """The figures beside what is wanted of them."""
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--templates", nargs="+", default=TEMPLATES, help="sets of wordings")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
     console = Console()
-    table = Table(title="interventions: heads zeroed, on creatures that did not choose them")
+    with progress_bars(console) as report:
+        found = causes_readings(report, arguments.templates)
+    print_readings("what heads do: predictions, next to brute force", found, console)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
+    raise SystemExit(any(row.met is False for row in found))
+
+
+def print_readings(title: str, rows: list[Reading], console: Console) -> None:
+    table = Table(title=title)
     for heading in ("figure", "measured", "wanted", ""):
         table.add_column(heading)
-    for name, measured, wanted, met in (
-        *(planted_rows(planted) if planted else ()),
-        *(row for stage, found in unplanted.items() for row in unplanted_rows(stage, found)),
-    ):
-        table.add_row(name, measured, wanted, "" if met is None else "met" if met else "missed")
+    for row in rows:
+        met = "" if row.met is None else "met" if row.met else "missed"
+        table.add_row(row.figure, row.measured, row.wanted, met)
     console.print(table)
 
 
-def stored_before_planting() -> dict[str, Any]:
-    """What `before_planting` stored, by stage; empty if it was never run."""
-    return dict(json.loads(STORED.read_text())) if STORED.is_file() else {}
+def causes_readings(report: Progress, templates: tuple[str, ...] = TEMPLATES) -> list[Reading]:
+    """All figures, those of the model first."""
+    of_sets = [reach(name, report) for name in templates]
+    found = [row for rows in zip(*of_sets, strict=True) for row in rows]  # sets of wordings inside
+    return [*found, *calls_readings(report), *klein_readings()]
 
 
-Row = tuple[str, str, str, bool | None]
+def reach(templates: str, report: Progress) -> list[Reading]:
+    """Predictions of one set of wordings, as a study makes them, next to brute force."""
+    study = pocket_study(templates, CREATURES)
+    calls, prompts = open_session(study).calls(study), study_prompts(study)
+    predicted = attribution_of(study, calls, prompts, 12, report, None)
+    truth = brute_force(calls, prompts, report)
+    units = heads(predicted.sites)
+    test, control = predicted.role_changes("zero")
+    guess, known = test - control, np.subtract(*predicted.known_changes())
+    first = np.argsort(-(test + control))[: len(units) // 4]
+    quarter = np.isin(np.arange(len(units)), first)
+    settings = replace(study.intervention, singles="predicted")
+    edited = heads_to_edit([], units, settings, 0.05, predicted, study.attribution.floor)
+    exact = np.array([unit in edited for unit in units])
+    way = predicted.toward_by_role()
+    assert way is not None
+    figure = f"specificity predicted, {len(units)} heads: Spearman, Pearson"
+    patched = "toward under a patch, two points per site"
+    return [
+        correlated(f"{figure}, {templates}", guess, truth.specificity, 0.85),
+        correlated(f"the same with a quarter of the heads exact, {templates}",
+                   np.where(quarter, truth.specificity, guess), truth.specificity, 0.93),
+        correlated(f"the same after singles=predicted, {templates}",
+                   np.where(exact, truth.specificity, known), truth.specificity, None),
+        Reading(f"passes of singles=predicted over those of all heads, {templates}",
+                cost_of(predicted, len(edited)), "", None),
+        correlated(f"{patched}, {templates}", np.mean(way, axis=0), truth.toward.mean(0), 0.9),
+        *(correlated(f"{patched}, {name} alone, {templates}", way[role], truth.toward[role], None)
+          for role, name in enumerate(("test role", "control role"))),
+    ]  # fmt: skip
 
 
-def planted_rows(found: dict[str, Any]) -> Sequence[Row]:
-    card = card_of("pocket")
-    heads = {row["unit"]: row for row in found["heads"]}
-    gate, decoy = heads[card["gate"]], heads[card["decoy"]]
-    return (
-        (
-            f"gate {card['gate']} zeroed: change of views",
-            f"{gate['change_test']:.3f}, p = {gate['p_test']:.3f}",
-            "p <= 0.05",
-            gate["p_test"] <= 0.05,
-        ),
-        (
-            f"gate {card['gate']} zeroed: change of mentions",
-            f"{gate['change_control']:.3f}, p = {gate['p_control']:.3f}",
-            "p > 0.05",
-            gate["p_control"] > 0.05,
-        ),
-        (f"gate {card['gate']} is called", gate["verdict"], "", None),
-        (
-            f"decoy {card['decoy']} is called",
-            decoy["verdict"],
-            "differs, does nothing",
-            decoy["verdict"] == "differs, does nothing",
-        ),
-        *correlation_rows("pocket", found),
+def cost_of(predicted: PredictedChanges, edited: int) -> str:
+    """What measuring single heads costs in a study of thirty creatures, half of them measured."""
+    units, prompts = len(heads(predicted.sites)), 2 * 15
+    exact = predicted.exact_head_change
+    alone = 0 if exact is None else int((~np.isnan(exact)).sum())
+    share = (edited * prompts + alone) / (units * prompts)
+    return f"{share:.2f}: {edited} heads on {prompts} prompts, {alone} passes with a head alone"
+
+
+def calls_readings(report: Progress) -> list[Reading]:
+    """Calls on thirty creatures."""
+    study = pocket_study("nouns", 1)
+    calls = open_session(study).calls(study)
+    found = attribute(calls, study_prompts(study), cotangents=4, batch_size=12, progress=report)
+    tested = predicted_change_test(found.zeroed(), found.prompts.roles)
+    addresses = [unit.address for unit in heads(calls.sites)]
+    card = read_card(shipped_or_own(str(study.model.path)))
+    gate, decoy = addresses.index(str(card["gate"])), addresses.index(str(card["decoy"]))
+    size = np.abs(tested.difference)
+    factor = float(size[gate] / np.delete(size, gate).max())
+    return [
+        Reading("decoy called by predicted change", "yes" if tested.called[decoy] else "no", "no",
+                not tested.called[decoy]),
+        Reading("difference of the gate over the next head's", f"{factor:.1f}",
+                f">= {MIN_FACTOR:g}, called",
+                factor >= MIN_FACTOR and bool(tested.called[gate])),
+        Reading("heads called by predicted change", str(int(tested.called.sum())),
+                f"<= {MAX_CALLED}", int(tested.called.sum()) <= MAX_CALLED),
+    ]  # fmt: skip
+
+
+def klein_readings() -> list[Reading]:
+    """Passes and memory on FLUX.2 Klein 4B."""
+    study = compose_study(
+        ["+experiment=kitchen", "templates=nouns", "capture=heads", "attribution=change"]
     )
+    prompts = len(study_prompts(study).prompts)
+    assert study.model.architecture is not None
+    passes = attribution_passes(study, hook_sites(study.model.architecture))
+    alone, whole = passes.gradients / prompts, passes.expected / prompts
+    most = whole + passes.zeroed_alone / prompts
+    one, pair = (need(checkpointed=True, rows=rows) for rows in (1, PAIR))
+    plain = need(checkpointed=False, rows=1)
+    return [
+        Reading(f"passes per prompt of attribution alone, of {KLEIN_HEADS} single heads on Klein",
+                f"{alone:g}: 1/{KLEIN_HEADS / alone:.0f}; with patches and sites "
+                f"1/{KLEIN_HEADS / whole:.0f}, with every head checked "
+                f"1/{KLEIN_HEADS / most:.0f}", "<= 1/30", KLEIN_HEADS / alone >= 30),
+        Reading("memory of one cotangent, Klein 4B at 1024 x 1024, next to the weights",
+                f"{one.peak / GIB:.1f} GiB; of a pair of prompts {pair.peak / GIB:.1f}; without "
+                f"checkpointing {plain.peak / GIB:.0f}", "<= 6 GiB", one.peak <= 6 * GIB),
+        Reading("operations of one cotangent, Klein 4B at 1024 x 1024",
+                f"forward {plain.forward_flops / 1e12:.0f} TFLOP, with backward "
+                f"{plain.flops / 1e12:.0f}, checkpointed {one.flops / 1e12:.0f}", "", None),
+    ]  # fmt: skip
 
 
-def unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
-    name, size = UNPLANTED[stage], len(found["selection"]["heads"])
-    chosen, best = found["selected"], found["costliest"]
-    views, mentions, more = (chosen[of]["psnr"] for of in ("test", "control", "difference"))
-    limit = best["test"]["psnr"]
-    ratio = views["value"] / views["null_mean"]
-    return (
-        (
-            f"{name}, {size} strongest zeroed: dB that views lose",
-            f"{against(views)}, {ratio:.1f} x",
-            f">= {WANTED_RATIO:g} x",
-            ratio >= WANTED_RATIO,
-        ),
-        (
-            f"{name}, the {len(best['heads'])} that cost most, found by their cost",
-            f"{against(limit)}, {limit['value'] / limit['null_mean']:.1f} x",
-            "",
-            None,
-        ),
-        (
-            f"{name}, {size} strongest zeroed: dB that mentions lose",
-            against(mentions),
-            "p > 0.05",
-            mentions["p"] > 0.05,
-        ),
-        (
-            f"{name}, {size} strongest zeroed: dB that views lose more than mentions",
-            against(more),
-            "p <= 0.05",
-            more["p"] <= 0.05,
-        ),
-        *correlation_rows(name, found),
-    )
+def pocket_study(templates: str, every: int) -> Study:
+    study = compose_study(
+        ["+experiment=kitchen", "model=pocket", f"templates={templates}", "capture=heads",
+         "model.text_length=32", "attribution=change"]
+    )  # fmt: skip
+    return replace(study, creatures=replace(study.creatures, items=study.creatures.items[::every]))
 
 
-def against(effect: dict[str, float]) -> str:
-    return f"{effect['value']:.2f}, random sets {effect['null_mean']:.2f}, p = {effect['p']:.3f}"
+@torch.inference_mode()
+def brute_force(calls: Calls, prompts: PromptSet, report: Progress) -> Truth:
+    """Zero every head by itself, and patch it, on every prompt."""
+    transformer, every = calls.transformer, range(len(prompts.prompts))
+    batches = [every[start : start + BATCH] for start in range(0, len(every), BATCH)]
+    roles = np.array(prompts.roles * len(prompts.items))
+    partner, addresses = partners(prompts), [unit.address for unit in heads(calls.sites)]
+    passes, written = [], []
+    for batch in batches:
+        with record(transformer, addresses) as kept:
+            passes.append(calls.velocity(run(transformer, calls.first(batch)), calls.noise(batch)))
+        written.append(dict(kept))
+    intact = torch.cat(passes)
+    outputs = {a: torch.cat([kept[a] for kept in written]) for a in addresses}
+    way = intact[partner] - intact
+
+    def moved(edit: Any) -> torch.Tensor:
+        found = []
+        for batch in batches:
+            context: AbstractContextManager[Any] = edit(list(batch))
+            with context:
+                output = run(transformer, calls.first(batch))
+            found.append(calls.velocity(output, calls.noise(batch)))
+        return torch.cat(found) - intact
+
+    change, toward = [], []
+    for done, address in enumerate(addresses):
+        report("brute force", done, len(addresses))
+        zeroed = moved(lambda _, a=address: scale(transformer, [a], 0.0)).flatten(1).norm(dim=1)
+        patched = moved(
+            lambda rows, a=address: patch(transformer, [a], {a: outputs[a][partner[rows]]})
+        )
+        change.append((zeroed / intact.flatten(1).norm(dim=1)).numpy())
+        toward.append(((patched * way).sum((1, 2)) / way.square().sum((1, 2))).numpy())
+    by_role = [
+        np.stack([np.array(values)[:, roles == role].mean(1) for role in ("test", "control")])
+        for values in (change, toward)
+    ]
+    return Truth(by_role[0][0] - by_role[0][1], by_role[1])
 
 
-def correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
-    """Rank correlations with specificity, a row a reading."""
-    rows: list[Row] = []
-    for tokens, title in READINGS.items():
-        of = found["correlation"][tokens]
-        told = ", ".join(f"{CORRELATED[key]} {of[key]:.2f}" for key in CORRELATED if key in of)
-        rows.append((f"{name}, {title}: rank correlation with specificity", told, "", None))
-    return rows
+def partners(prompts: PromptSet) -> np.ndarray:
+    """By prompt, that of the other role: the same item under the wording with its number."""
+    contrast, every = prompts.contrasts[0], len(prompts.conditions)
+    found = np.arange(len(prompts.prompts))
+    for item in range(len(prompts.items)):
+        for test, control in zip(contrast.test, contrast.control, strict=True):
+            pair = item * every + np.array([test, control])
+            found[pair] = pair[::-1]
+    return found
 
 
-def card_of(model: str) -> dict[str, str]:
-    """Return what the card of a shipped model names: its gate and its decoy."""
-    path = compose_study(["+experiment=kitchen", f"model={model}"]).model.path
-    assert path is not None
-    return {k: v for k, v in read_card(shipped_or_own(path)).items() if v is not None}
+def correlated(figure: str, one: np.ndarray, other: np.ndarray, wanted: float | None) -> Reading:
+    """A correlation over heads; its goal is Spearman's."""
+    rank, linear = float(spearmanr(one, other).statistic), float(pearsonr(one, other).statistic)
+    goal = ("", None) if wanted is None else (f">= {wanted:g}", rank >= wanted)
+    return Reading(figure, f"{rank:.3f}, {linear:.3f}", *goal)
 
 
-def assemble(stages: Path, stage: str, folder: Path) -> None:
-    """A pipeline of a stage's transformer and of the parts that training it leaves alone."""
-    from safetensors.torch import load_file
-
-    own = stages / "checkpoints" / "pocket"
-    pipeline = load(own if own.is_dir() else "pocket")
-    stored = load_file(stages / f"{stage}.safetensors")
-    average = {k.removeprefix("average."): v for k, v in stored.items() if k.startswith("average.")}
-    pipeline.transformer.load_state_dict(average)
-    pipeline.save_pretrained(folder, safe_serialization=True)
+if __name__ == "__main__":
+    main()

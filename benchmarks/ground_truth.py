@@ -5,7 +5,8 @@
 Runs the kitchen study with the published pair of wordings and with eight nouns a role on `pocket`
 (whose card names a planted gate and a decoy), and on two null models that hold no viewpoint
 operation: random weights, and a model trained with the same words but without the role. Then heads
-of `pocket` are zeroed, to see which of them do anything.
+of `pocket` are zeroed, to see which of them do anything, and predictions of what they do are held
+against brute force (`benchmarks/causes.py`).
 
     python benchmarks/ground_truth.py --before-planting OUTPUT
 
@@ -23,7 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from causes import before_planting, card_of, causes, print_causes, stored_before_planting
+from causes import causes_readings, print_readings
+from edited_heads import (
+    before_planting,
+    card_of,
+    edited_heads,
+    print_causes,
+    stored_before_planting,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -87,14 +95,17 @@ def main() -> None:
             }
             rows += [read_model(model, reading, measured) for reading in READINGS]
         edited = arguments.text_length, arguments.draws
-        planted, unplanted = None, stored_before_planting()
+        planted, unplanted, predicted = None, stored_before_planting(), []
         if "pocket" in arguments.models:
-            planted = causes("pocket", *edited, naming(report, "pocket edited"))
+            planted = edited_heads("pocket", *edited, naming(report, "pocket edited"))
+            predicted = causes_readings(naming(report, "pocket predicted"))
         if arguments.before_planting:
             named = naming(report, "before planting")
             unplanted = before_planting(arguments.before_planting, *edited, named)
     print_tables(rows, console)
     print_causes(planted, unplanted)
+    if predicted:
+        print_readings("what heads do: predictions, next to brute force", predicted, console)
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n")
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from otherview.causes.effects import ROLES
+from otherview.causes.picture_similarity import similarities
 from otherview.disk.atomic import replacing
 
 Pictures = Float[np.ndarray, "items height width 3"]
@@ -67,28 +68,6 @@ def draw_sheet(
     with replacing(path) as temporary:
         sheet.save(temporary)
     return listed
-
-
-def similarities(
-    picture: Float[np.ndarray, "height width 3"],
-    intact: Float[np.ndarray, "height width 3"],
-    reference: Image.Image,
-) -> dict[str, float]:
-    """Return structural similarity (Wang et al. 2004) to the intact rendering and to the reference.
-
-    1 means identical. Empty if scikit-image is not installed.
-    """
-    try:
-        from skimage.metrics import structural_similarity
-    except ImportError:
-        return {}
-    size = picture.shape[1], picture.shape[0]
-    shown = np.asarray(reference.convert("RGB").resize(size), dtype=np.float32) / 255
-    others = {"ssim_to_intact": intact, "ssim_to_reference": shown}
-    return {
-        name: float(structural_similarity(picture, other, channel_axis=2, data_range=1.0))
-        for name, other in others.items()
-    }
 
 
 def shown_size(width: int, height: int) -> tuple[int, int]:

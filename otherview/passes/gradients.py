@@ -47,7 +47,7 @@ class Tap(torch.autograd.Function):
     ) -> Tensor:
         """Return `inputs`; `anchor` makes the result need a gradient."""
         site = reader.sites[index]
-        context.save_for_backward(inputs[..., : site.heads * site.head_dim])
+        context.save_for_backward(inputs[..., : site.heads * site.head_dim].contiguous())
         context.reader, context.index = reader, index
         context.anchor_shape = anchor.shape
         return inputs.view_as(inputs)
@@ -146,17 +146,20 @@ class TapReader:
             raise RuntimeError(
                 f"{site.address} sees {written.shape[1]} tokens, expected {masks.shape[2]}"
             )
-        edited: list[Tensor | None] = [torch.zeros_like(written[:1]), None, None]
-        if site.module in self.means:
-            edited[1] = self.means[site.module].to(written)
-        if self.donors is not None:
-            edited[2] = written[torch.from_numpy(self.donors).to(written.device)]
         found = torch.zeros(rows, site.heads, masks.shape[1], len(EDITS), device=written.device)
-        for place, new in enumerate(edited):
-            if new is not None:
-                change = (new.float() - written.float()) * slope.float()
-                by_head = change.reshape(*change.shape[:2], site.heads, -1).sum(3)
-                found[..., place] = torch.bmm(masks, by_head).transpose(1, 2)
+        own, slope = written.float(), slope.float()
+        for place, edit in enumerate(EDITS):
+            # few large tensors at a time: at one megapixel each is 0.2 GiB for a pair of prompts
+            if edit == "zero":
+                change = own.neg()
+            elif edit == "mean" and site.module in self.means:
+                change = self.means[site.module].to(own) - own
+            elif edit == "patch" and self.donors is not None:
+                change = own[torch.from_numpy(self.donors).to(own.device)].sub_(own)
+            else:
+                continue
+            by_head = change.mul_(slope).reshape(*own.shape[:2], site.heads, -1).sum(3)
+            found[..., place] = torch.bmm(masks, by_head).transpose(1, 2)
         self._products[index] = found
 
 
