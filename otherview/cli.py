@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import otherview
 from otherview.study.errors import UserError
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An error of the user is one line on stderr, or with HYDRA_FULL_ERROR=1 a traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may lack letters: they become ?
+            stream.reconfigure(errors="replace")
     wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         code = flushed(words)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from otherview.study.compose import (
 )
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
-from otherview.study.errors import StudyError
+from otherview.study.errors import UserError
 from otherview.sweep.launcher_sources import check_sweeper
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ def run_task(config: DictConfig) -> None:
         check_sweeper(invocation)
     folder = Path(invocation.runtime.output_dir)
     settings = run_settings(config)
-    run_study(study_from(config), folder, settings)
+    with terminated_as_interrupted():
+        run_study(study_from(config), folder, settings)
 
 
 def plan_task(config: DictConfig) -> None:
@@ -66,16 +69,26 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     `settings` are those of the views.
     """
+    from rich.console import Console
+
     from otherview.results.run_study import make_result
-    from otherview.views.console import plain_console, print_result
+    from otherview.views.console import plain_console, print_places, print_result
     from otherview.views.making import make_views
     from otherview.views.progress_bars import progress_bars
 
     console = plain_console()
     with progress_bars(console) as report:
         make_result(study, folder, report)
-    print_result(folder, console)
+    closed: BrokenPipeError | None = None
+    try:
+        print_result(folder, console)
+        console.file.flush()
+    except BrokenPipeError as error:  # as in `otherview run ... | head`
+        closed, console = error, Console(file=StringIO())
     make_views(folder, settings, console)
+    if closed:
+        raise closed
+    print_places(folder, console)
 
 
 def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> None:
@@ -89,7 +102,9 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
     def guarded(config: DictConfig) -> None:
         try:
             task(config)
-        except (StudyError, OSError) as error:
+        except BrokenPipeError:
+            raise SystemExit(1) from None  # else Hydra adds lines of its own
+        except (UserError, OSError) as error:
             line = one_line(error)
             # the other points of a sweep run nevertheless
             in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -113,6 +128,20 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
         if line is None or wants_tracebacks:
             raise
         sys.exit(f"error: {line}")
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Have SIGTERM end a run as Ctrl-C does, so that its `status.json` says so."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -9,14 +9,17 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import xarray
+from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 from otherview.cli import main
+from otherview.passes.capture import Recorder
 from tests.conftest import THREE_CREATURES, Program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -27,7 +30,7 @@ def test_a_run_prints_its_table_and_its_directory(kitchen_run: Run) -> None:
     folder, done = kitchen_run
     assert "48 heads" in done.stdout
     assert "108 slices" in done.stdout
-    assert str(folder) in done.stdout
+    assert f"result in  outputs/kitchen/{folder.name}\n" in done.stdout
     assert done.stderr == ""
 
 
@@ -303,32 +306,71 @@ def test_brackets_in_a_name_are_printed_as_they_are(program: Program, tmp_path: 
     assert "a [bold]cat[/]" in done.stdout, done.stderr
 
 
-def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
-    interrupt_while_probing = (
-        "import os, signal, sys, runpy\n"
-        "import otherview.passes.capture as c\n"
-        "record = c.Recorder.record\n"
-        "def interrupted(*arguments):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    record(*arguments)\n"
-        "c.Recorder.record = interrupted\n"
-        "sys.argv = ['run', '+experiment=kitchen', 'model=pocket',"
-        f" {THREE_CREATURES!r}]\n"
-        "runpy.run_module('otherview.run', run_name='__main__')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", interrupt_while_probing],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_nothing_half_written(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    record = Recorder.record
+
+    def interrupted(*arguments: Any) -> None:
+        os.kill(os.getpid(), number)
+        record(*arguments)
+
+    monkeypatch.setattr(Recorder, "record", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = program("run", "+experiment=kitchen", "model=pocket", THREE_CREATURES, cwd=tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr == "interrupted\n"
     (folder,) = (tmp_path / "outputs" / "kitchen").iterdir()
     assert {path.name for path in folder.iterdir()} == {".hydra", "status.json"}
     assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+
+
+def test_a_full_disk_is_said_and_costs_nothing_that_was_measured(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("underlying IO error: No space left on device")
+
+    words = ("run", "+experiment=kitchen", "model=pocket", THREE_CREATURES, "hydra.run.dir=here")
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.DataFrame, "write_parquet", full)
+        done = program(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        f"error: the disk of {tmp_path}/here is full: free some space and run the same again. "
+        "What was measured is kept there."
+    )
+    assert program(*words, cwd=tmp_path).returncode == 0
+
+
+def test_a_closed_pipe_costs_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [*sys.argv])
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["+experiment=kitchen", "model=pocket", THREE_CREATURES, "hydra.run.dir=here"]
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["run", *words]) == 1
+    assert (tmp_path / "here" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("folder", [".", "notes"])
+def test_a_folder_of_other_files_is_left_alone(
+    program: Program, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    file = tmp_path / folder / "summary.json"
+    file.write_text("mine")
+    words = ("+experiment=kitchen", "model=pocket", THREE_CREATURES, f"hydra.run.dir={folder}")
+    done = program("run", *words, cwd=tmp_path)
+    assert "holds summary.json and no result: choose a new folder" in done.stderr
+    assert file.read_text() == "mine"
 
 
 def test_a_command_leaves_the_environment_as_it_was(

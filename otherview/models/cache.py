@@ -117,14 +117,18 @@ def open_cache() -> Cache:
 
 
 def cache_folder() -> Path | None:
-    """Return `OTHERVIEW_CACHE`, or the user's cache folder; None if it is `off`."""
+    """Return `OTHERVIEW_CACHE`, or the user's cache folder; None if it is `off` or nowhere."""
     asked = os.environ.get("OTHERVIEW_CACHE")
     if asked == "off":
         return None
     if asked:
         return Path(asked).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "otherview"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "otherview"
+    try:
+        return Path.home() / ".cache" / "otherview"
+    except RuntimeError:  # a user without a home, as in some containers
+        return None
 
 
 def arithmetic(device: str) -> list[Any]:

@@ -6,7 +6,6 @@ tokenizers (`settings_folder`), then the weights (`complete`).
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 from collections.abc import Iterator
@@ -28,14 +27,13 @@ from otherview.models.pipeline_folder import (
 )
 from otherview.models.weights import shipped_or_own
 from otherview.study import Model
-from otherview.study.errors import StudyError
+from otherview.study.errors import StudyError, causes, no_space
 
 UNREACHABLE = {
     "ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "PoolTimeout", "ProxyError",
     "RemoteProtocolError", "WriteError", "ConnectionError",
 }  # fmt: skip
 """Errors of the network, by name: the hub's client has changed its HTTP library twice."""
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 INSTEAD = "or set model.path to a folder that has them; model=pocket needs no download"
 
 
@@ -218,7 +216,7 @@ def diagnosis(error: Exception, repo: str, revision: str = "main") -> tuple[str,
     def met(*kinds: type[BaseException]) -> Any:
         return next((each for each in chain if isinstance(each, kinds)), None)
 
-    full = next((e for e in chain if isinstance(e, OSError) and e.errno in NO_SPACE), None)
+    full = no_space(error)
     if met(errors.OfflineModeIsEnabled):
         reason = f"the hub is switched off (HF_HUB_OFFLINE). Unset it, {INSTEAD}"
     elif met(errors.GatedRepoError):
@@ -239,8 +237,8 @@ def diagnosis(error: Exception, repo: str, revision: str = "main") -> tuple[str,
         reason = f"the hub limits requests (429). Wait some minutes, or {log_in}"
     elif full is not None:
         reason = (
-            f"the disk of {full.filename or cache_root()} is full. Free some space, or set HF_HOME "
-            "to a folder on another disk"
+            f"the disk of {getattr(full, 'filename', None) or cache_root()} is full. Free some "
+            "space, or set HF_HOME to a folder on another disk"
         )
     elif denied := met(PermissionError):
         reason = (
@@ -256,13 +254,6 @@ def diagnosis(error: Exception, repo: str, revision: str = "main") -> tuple[str,
         line = " ".join(str(error).split())
         reason = f"{line[:300] or type(error).__name__}. Try again, {INSTEAD}"
     return reason, setting
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from or while handling."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def http_status(error: BaseException) -> int | None:

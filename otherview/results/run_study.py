@@ -22,7 +22,7 @@ from otherview.results.state import SUMMARY
 from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.results.writing import write_analyses, write_controls, write_measurement
 from otherview.study import Study
-from otherview.study.errors import StudyError
+from otherview.study.errors import StudyError, UserError, no_space
 
 
 def run(
@@ -165,4 +165,11 @@ def ends_recorded(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         with suppress(OSError):  # the disk may be full
             write_status(folder, "failed", str(error), **more)
+        if no_space(error) and not isinstance(error, UserError):
+            unfinished = folder / FOLDER
+            any_kept = unfinished.is_dir() and any(unfinished.iterdir())
+            kept = " What was measured is kept there." if any_kept else ""
+            raise UserError(
+                f"the disk of {folder} is full: free some space and run the same again.{kept}"
+            ) from error
         raise

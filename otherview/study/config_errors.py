@@ -23,13 +23,13 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from otherview.study import Study
 from otherview.study.command_line import GROUPS, config_folders, studies, undecodable
 from otherview.study.configuration import SCHEMAS, configuration_folder
-from otherview.study.errors import StudyError
+from otherview.study.errors import StudyError, UserError, causes, no_space, shown_path
 
 LAUNCHER = "hydra.launcher."
 USER_ERRORS = (
     HydraException,
     OmegaConfBaseException,
-    StudyError,
+    UserError,
     OSError,
     UnicodeDecodeError,
     yaml.YAMLError,
@@ -41,6 +41,8 @@ def one_line(error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, StudyError):
             return f"{cause}{origin(cause.setting)}"
+        if isinstance(cause, UserError):
+            return str(cause)
         if isinstance(cause, ConfigKeyError) and cause.full_key:
             return str(unknown_setting(str(cause.full_key)))
         if isinstance(cause, MissingConfigException) and cause.options:
@@ -65,6 +67,8 @@ def one_line(error: BaseException) -> str | None:
             return str(unknown_setting(refused))
     if isinstance(error, BrokenPipeError):
         return None
+    if no_space(error):
+        return f"the disk is full: {plain(error)}"
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else None
     if isinstance(error, UnicodeDecodeError):
@@ -73,7 +77,10 @@ def one_line(error: BaseException) -> str | None:
             return f"{file} is not UTF-8 but probably {encoding}: save it as UTF-8"
     line = plain(error)
     if isinstance(error, OverrideParseException):
-        return f"{line}. Quote values that hold braces, brackets or commas: a.b='\"x {{y}}\"'"
+        return (
+            f"{line}. Quote values that hold braces, brackets, commas or letters beyond ASCII: "
+            "a.b='\"x {y}\"'"
+        )
     return line
 
 
@@ -97,14 +104,6 @@ def plain(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error`, what it was raised from, and so on."""
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__
-
-
 def origin(setting: str | None) -> str:
     """Return where a setting was given: in an override on the command line or in a YAML file."""
     if setting is None:
@@ -125,7 +124,7 @@ def origin(setting: str | None) -> str:
         name = f"{choices.get(chosen)}.yaml"
         for file in (folder / chosen / name for folder in folders):
             if file.is_file() and (chosen == group or sets(file, setting)):
-                return f" (from {shortest(file)})"
+                return f" (from {shown_path(file)})"
     return ""
 
 
@@ -137,14 +136,6 @@ def sets(file: Path, setting: str) -> bool:
             return False
         content = content[key]
     return True
-
-
-def shortest(file: Path) -> str:
-    """Return the path from the current directory if `file` is below it."""
-    try:
-        return str(file.relative_to(Path.cwd()))
-    except ValueError:
-        return str(file)
 
 
 def unknown_option(group: str, option: str, known: list[str]) -> str:

@@ -1,4 +1,14 @@
-"""Errors that a user can mend; each message is one line."""
+"""Errors that a user can mend, each message one line; what an error was raised from."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE_SAID = re.compile(r"No space left on device|[Dd]isk quota exceeded")
 
 
 class UserError(ValueError):
@@ -15,3 +25,28 @@ class StudyError(UserError):
     def __init__(self, message: str, setting: str | None = None) -> None:
         super().__init__(message)
         self.setting = setting
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield `error`, what it was raised from or while handling, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def no_space(error: BaseException) -> BaseException | None:
+    """Return what says that a disk or quota is full, whatever library raised it; or None."""
+    return next(
+        (
+            cause
+            for cause in causes(error)
+            if getattr(cause, "errno", None) in NO_SPACE or NO_SPACE_SAID.search(str(cause))
+        ),
+        None,
+    )
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as messages show it: from the working directory if it is below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

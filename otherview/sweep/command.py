@@ -24,8 +24,9 @@ from otherview.sweep.launcher_sources import named_launcher, written_setting
 from otherview.sweep.status_tables import print_standing, print_warnings
 from otherview.sweep.submissions import Submission
 from otherview.sweep.tasks import cancel_jobs, live_tasks, stop_process, stop_processes
-from otherview.sweep.viewing import PAGE, make_pages
+from otherview.sweep.viewing import make_pages
 from otherview.views.console import plain_console
+from otherview.views.making import PAGE
 from otherview.views.progress_bars import progress_bars
 
 

@@ -25,8 +25,8 @@ from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
 from otherview.sweep.status_tables import point_table, print_warnings
 from otherview.sweep.submissions import Submission, discard, freeze, write_jobs
-from otherview.sweep.viewing import PAGE
 from otherview.views.console import plain_console
+from otherview.views.making import PAGE
 from otherview.views.progress_bars import progress_bars
 from otherview.views.table_model import print_table
 

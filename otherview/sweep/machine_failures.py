@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from otherview.models.out_of_memory import is_out_of_memory
+from otherview.study.errors import causes, no_space
 from otherview.sweep.points import Point
 
-FULL_OR_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENODEV)
-NO_ROOM = re.compile(r"No space left on device|[Dd]isk quota exceeded|Cannot allocate memory")
+GONE = (errno.EIO, errno.ESTALE, errno.ENODEV)
+NO_MEMORY = re.compile(r"Cannot allocate memory")
 LOST_DEVICE = re.compile(
     r"No CUDA GPUs are available"
     r"|model\.device=\S+ is not there: torch"
@@ -38,11 +39,11 @@ class LostDeviceError(RuntimeError):
 
 def is_machine_failure(error: BaseException) -> bool:
     """Return whether an error is the machine's: no memory, disk or device."""
-    return any(
+    return no_space(error) is not None or any(
         isinstance(cause, MemoryError)
         or is_out_of_memory(cause)
-        or (isinstance(cause, OSError) and cause.errno in FULL_OR_GONE)
-        or NO_ROOM.search(str(cause)) is not None
+        or (isinstance(cause, OSError) and cause.errno in GONE)
+        or NO_MEMORY.search(str(cause)) is not None
         or LOST_DEVICE.search(str(cause)) is not None
         for cause in causes(error)
     )
@@ -54,13 +55,6 @@ def ends_task(error: BaseException) -> bool:
         LOST_DEVICE.search(str(cause)) or BROKEN_CONTEXT.search(str(cause))
         for cause in causes(error)
     )
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield `error`, what it was raised from, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def asked_gpus(launcher: Mapping[str, Any], visible: str | None) -> str:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from otherview.disk.progress import Progress
 
-PAGE = "report.html"
-
 
 class PointViews:
     """Make views one point after the other, in a thread of its own, while points are measured.

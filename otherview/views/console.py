@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from otherview.study.errors import shown_path
 from otherview.views.causes_sentences import agreement_sentence, correlations, verdict_rows
 from otherview.views.findings import findings_table
+from otherview.views.making import PAGE
 from otherview.views.numbers import named, plural
 from otherview.views.run_sentences import (
     answer,
@@ -29,9 +32,20 @@ MAX_NAMED = 8
 """Maximal number of units that are named."""
 
 
+class PlainConsole(Console):
+    """A console that does not interpret text of a study as markup."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller; a console of rich would end the program here."""
+        raise BrokenPipeError
+
+
 def plain_console() -> Console:
-    """Return a console that does not interpret text of a study as markup."""
-    return Console(markup=False, highlight=False)
+    """Return the console on which results are printed."""
+    return PlainConsole()
 
 
 def print_result(folder: Path, console: Console) -> None:
@@ -42,7 +56,16 @@ def print_result(folder: Path, console: Console) -> None:
         if (folder / f"{name}.json").is_file()
     }
     print_summary(**content, console=console)
-    console.print(f"result in {folder}", soft_wrap=True)
+
+
+def print_places(folder: Path, console: Console) -> None:
+    """Print where a run's page and files are, and what to do with them."""
+    shown = shown_path(folder)
+    if (folder / PAGE).is_file():
+        console.print(f"page       {shown_path(folder / PAGE)}", style="bold", soft_wrap=True)
+    console.print(f"result in  {shown}", soft_wrap=True)
+    command = shlex.join(["otherview", "figure", shown, "head-map", "--out", "head-map.pdf"])
+    console.print(f"figure     {command}", soft_wrap=True)
 
 
 def print_summary(

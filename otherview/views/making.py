@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+PAGE = "report.html"
+"""File of the page of a result."""
 Settings = Mapping[str, Any]
 """The settings of a composed config that are not part of the study (`compose.RUN_SETTINGS`)."""
 

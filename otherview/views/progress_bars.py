@@ -13,7 +13,10 @@ from otherview.disk.progress import Progress
 
 
 def open_bars(console: Console) -> Bars:
-    """Return bars with description, progress and remaining time; they disappear at the end."""
+    """Return bars with description, progress and remaining time; they disappear at the end.
+
+    A file or a pipe gets none.
+    """
     return Bars(
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -21,6 +24,7 @@ def open_bars(console: Console) -> Bars:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not (console.is_terminal or console.is_jupyter),
     )
 
 

@@ -15,7 +15,7 @@ SIDES = (96, 64)
 
 
 def opened(image: Image.Image, file: Path, exif: Image.Exif | None = None) -> Image.Image:
-    image.save(file, **({} if exif is None else {"exif": exif}))
+    image.save(file, exif=exif or Image.Exif())
     return open_picture(str(file), "scene.image")
 
 

@@ -24,9 +24,9 @@ from otherview.views.figures import draw
 from otherview.views.figures.colours import COLOURS
 from otherview.views.figures.style import PAGE_WIDTHS, figure_style
 from otherview.views.figures.svg import inline_svg
+from otherview.views.making import PAGE
 from otherview.views.numbers import count, decimal, percent, plural, significant, verb
 
-NAME = "report.html"
 MAX_BYTES = 5_000_000
 
 
@@ -35,7 +35,7 @@ def write_report(folder: Path) -> Path:
 
     Raises ResultError if the directory holds no whole result.
     """
-    path = folder / NAME
+    path = folder / PAGE
     html = report_html(read_result(folder))
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")

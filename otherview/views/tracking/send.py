@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 
 from otherview.results.state import COMBINED
-from otherview.study.config_errors import causes
+from otherview.study.errors import causes
 from otherview.study.tracking import Tracking
 from otherview.views.tracking.record import Record, run_record
 from otherview.views.tracking.sweep_record import sweep_record
