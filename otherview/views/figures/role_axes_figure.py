@@ -39,10 +39,11 @@ def draw_role_axes(result: RunResult, width: float) -> Drawing:
     columns = map_columns(heads)
     place = {column: x for x, column in zip(places_of(columns), columns, strict=True)}
     across = max(place.values()) + 1
-    left, right, each = 15.0, 3.0, 30.0 if width < NARROW else 34.0
+    narrow = width < NARROW
+    left, right, each = 15.0, 3.0, 30.0 if narrow else 34.0
     cell = (width - left - right) / across
     headings = group_headings(place, cell)
-    top = 8.0 * (1 + max(heading.tier for heading in headings)) + 9.0
+    top = 8.0 * (1 + max(heading.tier for heading in headings)) + (13.5 if narrow else 9.0)
     figure = canvas(width, top + 2 * each + 6 + 12, layout=None)
     for row, (name, label, chance) in enumerate(PANELS):
         axes = axes_at(figure, left, top + row * (each + 6), width - left - right, each)
@@ -70,7 +71,8 @@ def draw_role_axes(result: RunResult, width: float) -> Drawing:
     for called, face in ((True, BLUE), (False, PAPER)):
         axes.plot([], [], "o", markersize=3.6, markerfacecolor=face, markeredgecolor=BLUE,
                   markeredgewidth=0.8, label=said[called])  # fmt: skip
-    figure.legend(loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=2, borderaxespad=0.1)
+    figure.legend(loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=1 if narrow else 2,
+                  borderaxespad=0.1)  # fmt: skip
     found = result.summary["results"]["heads"]["axes"]
     best = heads.filter("axis_called").sort("axis_decoding", descending=True)
     named = "".join(
