@@ -134,11 +134,11 @@ def exit_code(end: SystemExit) -> int:
 
 @pytest.fixture(scope="session")
 def kitchen_run(
-    process: Program, tmp_path_factory: pytest.TempPathFactory
+    program: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The result directory of the whole kitchen study on pocket, and what was printed."""
     cwd = tmp_path_factory.mktemp("kitchen")
-    done = process("run", "+experiment=kitchen", "model=pocket", cwd=cwd)
+    done = program("run", "+experiment=kitchen", "model=pocket", cwd=cwd)
     assert done.returncode == 0, done.stderr
     (folder,) = (cwd / "outputs" / "kitchen").iterdir()
     return folder, done

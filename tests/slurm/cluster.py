@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parent
 PROGRAMS = ("slurmctld", "slurmd", "munged", "srun", "sbatch")
 SEARCH_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 NODES = ("n1", "n2")
+QUEUE_INTERVAL = 0.3
+"""Seconds between two looks at jobs or nodes, which take many seconds."""
 MAX_CLUSTERS = 16
 """Clusters that look for ports at the same time."""
 
@@ -33,12 +35,14 @@ def missing_programs() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=SEARCH_PATH) is None]
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+def until(
+    condition: Callable[[], object], what: str, seconds: float = 120.0, every: float = 0.1
+) -> None:
     """Looks again and again until `condition` holds; AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"after {seconds:.0f} s still not: {what}"
-        time.sleep(0.1)  # most conditions start a program of Slurm
+        time.sleep(every)  # most conditions start a program of Slurm
 
 
 class Cluster:
@@ -107,11 +111,17 @@ class Cluster:
         until(
             lambda: self.command(*states, check=False).split().count("idle") == len(NODES),
             "all nodes idle",
+            every=QUEUE_INTERVAL,
         )
 
     def wait_for_jobs(self, seconds: float = 180.0) -> None:
         """Until the queue is empty."""
-        until(lambda: not self.command("squeue", "--noheader").strip(), "an empty queue", seconds)
+        until(
+            lambda: not self.command("squeue", "--noheader").strip(),
+            "an empty queue",
+            seconds,
+            QUEUE_INTERVAL,
+        )
 
     def cancel_all(self) -> None:
         """Empties the queue."""
