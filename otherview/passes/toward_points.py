@@ -53,10 +53,10 @@ def predicted_toward(
 ) -> Float[np.ndarray, "prompts heads"]:
     """Return the share of the way to the other role's prediction that a patch of each head goes.
 
-    One row per prompt of `pairs`, pair by pair. Two passes with gradients per prompt and site, and
-    one without. Where memory runs out, blocks keep only their inputs; where it still does, batches
-    are halved. Raises StudyError for a compiled transformer, and where the attention has no
-    backward pass.
+    One row per prompt of `pairs`, pair by pair; 0 for heads that the prediction does not depend on.
+    Two passes with gradients per prompt and site, and one without. Where memory runs out, blocks
+    keep only their inputs; where it still does, batches are halved. Raises StudyError for a
+    compiled transformer, and where the attention has no backward pass.
     """
     group = {prompt: n for n, there in enumerate(calls.groups()) for prompt in there}
     lengths = [0] * (max(group.values()) + 1)
@@ -93,6 +93,8 @@ def toward_of_batch(calls: Calls, prompts: Sequence[int]) -> Float[np.ndarray, "
             ):
                 reader.donors = donors
                 velocity = calls.velocity(run(transformer, call, reader), noise)
+                if not velocity.requires_grad:  # nothing reads the last text of Qwen-Image
+                    break
                 products = reader.products(velocity, cotangent)
             total += products[:, :, READ_GROUPS.index("all"), EDITS.index("patch")]
         found.append(total / len(TOWARD_POINTS))

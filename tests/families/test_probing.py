@@ -27,10 +27,11 @@ from otherview.models.pipeline_inputs import pass_inputs, picture_argument
 from otherview.models.sites import Site, heads
 from otherview.passes.call_tokens import Probes
 from otherview.passes.capture import capture
-from otherview.passes.editing import ablate, scale
+from otherview.passes.editing import ablate, patch, record, scale
 from otherview.passes.gradients import differentiable, taps
 from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.pipeline_session import another_picture
+from otherview.passes.toward_points import predicted_toward
 from otherview.passes.transformer import run, watched
 from otherview.study import TOKEN_GROUPS, Model
 from otherview.study.prompts import Prompt
@@ -258,3 +259,28 @@ def test_gradients_predict_edits_on_every_kind_of_block(name: str) -> None:
         expected = ((moved[0] - moved[1]).double() * cotangent).sum() / (2 * shift)
         largest = np.abs(products).max()
         np.testing.assert_allclose(products[place], expected, rtol=0.02, atol=2e-3 * largest)
+
+
+@pytest.mark.parametrize("name", ["qwen_image", "sdxl"])
+def test_patches_are_predicted_on_other_families(name: str) -> None:
+    """Nothing reads the last text heads of Qwen-Image; SDXL predicts a grid."""
+    tiny = make(name)
+    calls = calls_of(tiny, model_of(tiny))
+    every, rows = [unit.address for unit in heads(calls.sites)], [0, 1]
+    found = predicted_toward(calls, [(0, 1)], batch_size=2)
+    call = calls.first(rows)
+
+    def predicted() -> Tensor:
+        return calls.velocity(run(calls.transformer, call), torch.empty(0)).double()
+
+    with torch.no_grad():
+        with record(calls.transformer, every) as outputs:
+            intact = predicted()
+        swapped = {address: output.flip(0) for address, output in outputs.items()}
+        way = intact.flip(0) - intact
+        axes = tuple(range(1, way.ndim))
+        for place in np.linspace(0, len(every) - 1, 6).astype(int):
+            with patch(calls.transformer, [every[place]], swapped):
+                moved = predicted() - intact
+            expected = (moved * way).sum(axes) / way.square().sum(axes)
+            np.testing.assert_allclose(found[:, place], expected, atol=0.02, rtol=0.05)
