@@ -107,18 +107,13 @@ def toward_sentences(found: Summary) -> list[str]:
     far = [r for r in toward["farthest"] if max(r["test"], r["control"]) >= ON_THE_WAY]
     if not far:
         return [
-            "Patched from the other role, no head is predicted to move either role a quarter of "
-            "the way to the other."
+            "By gradients, a patch from the other role moves neither role a quarter of the way to "
+            f"the other, whichever of the {count(found['units'])} heads is patched."
         ]
-    ways = [
-        f"{row['unit']} the test role by {decimal(row['test'])} and the other role by "
-        f"{decimal(row['control'])}"
-        for row in far
-    ]
+    ways = [f"{r['unit']} by {decimal(r['test'])} and {decimal(r['control'])}" for r in far]
     return [
-        "Patched from the other role, single heads are predicted to move the prediction to that of "
-        f"the other role: {'; '.join(ways)} (1 is all the way; the strongest of "
-        f"{count(found['units'])} heads)."
+        "By gradients, a patch from the other role moves the predictions of test and control role "
+        f"toward each other’s (1 is all the way): {'; '.join(ways)}."
     ]
 
 
