@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slow
 from otherview.cli import main
 from otherview.models import hub, weights
 from otherview.passes.measure import Measurement, measure
+from otherview.programs import run_study
 from otherview.study import Study
 from otherview.study.compose import compose_study
 
@@ -142,6 +144,19 @@ def kitchen_run(
     assert done.returncode == 0, done.stderr
     (folder,) = (cwd / "outputs" / "kitchen").iterdir()
     return folder, done
+
+
+@pytest.fixture(scope="session")
+def traced_run(once: Once) -> Path:
+    """A run with an attribution, and the edges of the heads that it calls without a floor."""
+    study = compose_study(
+        ["+experiment=kitchen", "model=pocket", "capture=heads", "model.text_length=32",
+         "attribution=change", "attribution.cotangents=4", "attribution.edges=true",
+         "attribution.toward_items=2", "attribution.check_items=0", "attribution.floor=0.0"]
+    )  # fmt: skip
+    few = replace(study.creatures, items=study.creatures.items[::3])
+    study = replace(study, creatures=few)
+    return once("traced", lambda folder: run_study(study, folder, {}))
 
 
 @pytest.fixture(scope="session")

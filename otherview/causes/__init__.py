@@ -2,3 +2,5 @@
 
 FILES = ("interventions.json", "interventions.parquet", "renderings.png")
 """Files of an intervention in the folder of a run."""
+EDGES = "edges.json"
+"""Through which heads the called heads act."""

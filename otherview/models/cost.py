@@ -9,7 +9,7 @@ from typing import Any
 
 from otherview.models.sites import KNOWN, Site, heads, hook_sites
 from otherview.study import TOKEN_GROUPS, Model, Scene, Study
-from otherview.study.attribution import TOWARD_POINTS
+from otherview.study.attribution import MAX_SOURCES, TOWARD_POINTS
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,12 @@ class AttributionPasses:
     toward: int
     """Two with gradients per prompt and site, and one without."""
 
+    edges: int = 0
+    """At most: one per prompt of the items of `toward`, and eleven per head that is traced."""
+
     @property
     def expected(self) -> int:
-        """All but those with heads zeroed alone, which depend on what is found."""
+        """All but those with heads zeroed alone, and edges, which depend on what is found."""
         return self.gradients + self.zeroed + self.toward
 
 
@@ -131,6 +134,7 @@ def attribution_passes(study: Study, sites: Sequence[Site]) -> AttributionPasses
         checked * (1 + len(sites)),
         alone * (1 + len(heads(sites))) if alone else 0,
         pairs * (1 + 3 * len(TOWARD_POINTS) * len(sites)),
+        pairs * (1 + MAX_SOURCES * (1 + 5 * len(TOWARD_POINTS))) if asked.edges else 0,
     )
 
 

@@ -65,7 +65,8 @@ class Tap(torch.autograd.Function):
 class TapReader:
     """Collects the products of edits and gradients at every site; made by `taps`.
 
-    `means` are the mean outputs of all heads of a site by its module, `[positions, channels]`;
+    `means` are the mean outputs of all heads of a site by its module, `[positions, channels]`, or
+    any others that replace them, by row;
     `donors` is for every row the row whose outputs a patch takes. An edit without them is NaN.
     """
 

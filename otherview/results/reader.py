@@ -140,6 +140,11 @@ class RunResult:
         return self._content("controls.json")
 
     @cached_property
+    def edges(self) -> dict[str, Any] | None:
+        """edges.json; None if no edges were traced."""
+        return self._content("edges.json")
+
+    @cached_property
     def interventions(self) -> dict[str, Any] | None:
         """interventions.json; None if no heads were intervened on."""
         return self._content("interventions.json")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from otherview.analysis.controls import analyse_contrasts
+from otherview.causes.edges import check_edges, trace_edges
 from otherview.causes.intervene import check_donors, check_intervention, intervene
 from otherview.disk.progress import Progress, silent
+from otherview.models.calls import Calls
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.passes.sessions import open_session
@@ -97,8 +98,8 @@ class Measured:
 
     @property
     def needs_model(self) -> bool:
-        """Whether `finish` runs the model again, for interventions."""
-        return self.study.intervention.kind != "none"
+        """Whether `finish` runs the model again, for edges and interventions."""
+        return self.study.intervention.kind != "none" or self.study.attribution.edges
 
     def finish(
         self,
@@ -125,6 +126,8 @@ class Measured:
         own = tested[0]
         if study.controls is not None:
             write_controls(folder, tested)
+        if study.attribution.edges:
+            trace_edges(study, self.session, measurement, folder, own.analyses, report)
         if study.intervention.kind != "none":
             intervene(study, self.session, measurement, folder, own.analyses, report)
         write_analyses(folder, study, own.measurement, own.analyses)
@@ -148,9 +151,12 @@ def measure_study(
             session = open_session(study)
             session.expect([study])
         check_intervention(study, session)
-        measurement = measure(
-            study, report, session, folder / FOLDER, check_calls=partial(check_donors, study)
-        )
+
+        def check_calls(calls: Calls) -> None:
+            check_donors(study, calls)
+            check_edges(study, calls)
+
+        measurement = measure(study, report, session, folder / FOLDER, check_calls=check_calls)
     return Measured(study, folder, measurement, session, more)
 
 

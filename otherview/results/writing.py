@@ -13,6 +13,7 @@ from otherview.analysis.controls import TestedContrast
 from otherview.analysis.controls_summary import controls_figures, controls_tables
 from otherview.analysis.summary import batch_sizes, summary_of
 from otherview.analysis.tables import null_table, unit_table
+from otherview.causes import EDGES
 from otherview.causes import FILES as INTERVENTION_FILES
 from otherview.disk.atomic import replacing, write_json
 from otherview.passes.mean_vectors import save_vectors
@@ -32,7 +33,8 @@ CONTROLS = "controls"
 """Folder of the results of controls, in that of the result."""
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
 MEASURED = (REFERENCE, SCENES, PICTURES, "responses.nc", VECTORS, ATTRIBUTION)
-FILES = (*MEASURED, *TABLES, *CONTROL_FILES, *INTERVENTION_FILES)
+CAUSES = (EDGES, *INTERVENTION_FILES)
+FILES = (*MEASURED, *TABLES, *CONTROL_FILES, *CAUSES)
 VIEWS = ("report.html", "examples.png")
 
 

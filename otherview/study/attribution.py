@@ -11,6 +11,9 @@ TOWARD_POINTS = (0.25, 0.75)
 """Shares of the way of a site to the other role's output at which gradients are taken: the
 midpoints of its halves."""
 
+MAX_SOURCES = 4
+"""Called heads whose edges are traced, those with the largest difference of the roles."""
+
 
 @dataclass
 class Attribution:
@@ -38,11 +41,20 @@ class Attribution:
     """Maximal number of items for which a patch of each head from the other role is predicted, by
     the way to the other role's prediction; 0 for no such prediction."""
 
+    edges: bool = False
+    """Whether to trace through which later heads the called heads act, on the same items."""
+
     def __post_init__(self) -> None:
         check_choices("attribution", self, kind=("none", "change"))
         check_least(
             "attribution", self, cotangents=1, check_items=0, check_heads_items=0, toward_items=0
         )
+        if self.edges and not self.toward_items:
+            raise StudyError(
+                "attribution.edges are traced on the items of attribution.toward_items, which is "
+                "0: use at least 1",
+                "attribution.edges",
+            )
         if not 0 <= self.floor < 1:
             raise StudyError(
                 f"attribution.floor={self.floor} is not at least 0 and below 1", "attribution.floor"

@@ -106,6 +106,12 @@ class Study:
 
     def _check_attribution(self) -> None:
         if self.attribution.kind == "none":
+            if self.attribution.edges:
+                raise StudyError(
+                    "attribution.edges=true traces the heads that an attribution calls: add "
+                    "attribution=change",
+                    "attribution.edges",
+                )
             if self.intervention.singles == "predicted":
                 raise StudyError(
                     "intervention.singles=predicted edits the heads that an attribution ranks "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from otherview.causes.verdicts import (
@@ -148,6 +149,30 @@ def axis_sentences(summary: Summary, found: Summary) -> list[str]:
             f"{decimal(axes['median_cosine_of_called'])} (median)."
         )
     return [f"{said} That heads write it does not say that the prediction uses it."]
+
+
+def edge_sentences(edges: Summary | None) -> list[str]:
+    """Return through which later heads the traced heads act, one sentence per head; or nothing."""
+    if edges is None:
+        return []
+    if not edges["sources"]:
+        return ["No head is called by its predicted change, so no edges were traced."]
+    said = []
+    for source in edges["sources"]:
+        role = max(source["toward"], key=lambda each: source["toward"][each])
+        way, rows = source["toward"][role], source["edges"]
+        strongest = sorted(rows, key=itemgetter(role), reverse=True)[:3]
+        through = ", ".join(
+            f"{row['head']} ({significant(row[role])})" for row in strongest if row[role] > 0
+        )
+        said.append(
+            f"{source['head']}, patched, moves the {role} role {significant(way)} of the way to "
+            f"the other role’s prediction"
+            + (f", most of it through {through}." if through else "; no later head changes it.")
+        )
+    if (more := edges["called"] - len(edges["sources"])) > 0:
+        said.append(f"{count(more)} more called heads were not traced.")
+    return said
 
 
 def headline(found: Summary) -> str:

@@ -11,7 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from otherview.study.errors import shown_path
-from otherview.views.causes_sentences import agreement_sentence, correlations, verdict_rows
+from otherview.views.causes_sentences import (
+    agreement_sentence,
+    correlations,
+    edge_sentences,
+    verdict_rows,
+)
 from otherview.views.findings import findings_table
 from otherview.views.making import PAGE
 from otherview.views.numbers import named, plural
@@ -52,7 +57,7 @@ def print_result(folder: Path, console: Console) -> None:
     """Print a finished run, read from its files."""
     content = {
         name: json.loads((folder / f"{name}.json").read_bytes())
-        for name in ("summary", "controls", "interventions")
+        for name in ("summary", "controls", "interventions", "edges")
         if (folder / f"{name}.json").is_file()
     }
     print_summary(**content, console=console)
@@ -73,6 +78,7 @@ def print_summary(
     console: Console,
     controls: Content | None = None,
     interventions: Content | None = None,
+    edges: Content | None = None,
 ) -> None:
     """Print the main findings of a run."""
     print_heading(summary, console)
@@ -102,6 +108,8 @@ def print_summary(
         print_table(controls_table(controls), console)
         for sentence in control_sentences(summary, controls):
             console.print(sentence)
+    for sentence in edge_sentences(edges):
+        console.print(sentence)
     if interventions is not None:
         print_interventions(interventions, console)
 

@@ -140,6 +140,7 @@ def print_plan(study: Study) -> None:
                 if more.zeroed and more.zeroed_alone
                 else ""
             )
+            + (f"; at most {count(more.edges)} for edges of called heads" if more.edges else "")
         )
     for line in picture_lines(study, prompts, kind if not takes else None):
         console.print(line)

@@ -60,10 +60,11 @@ def test_every_figure_is_drawn_from_a_run_or_a_sweep(
     controlled_run: Path,
     sweep_folder: Path,
     compared_folder: Path,
+    traced_run: Path,
     tmp_path: Path,
 ) -> None:
     name, drawn = figure.name, 0
-    for folder in (hostile_run, controlled_run, sweep_folder, compared_folder):
+    for folder in (hostile_run, controlled_run, sweep_folder, compared_folder, traced_run):
         out = tmp_path / f"{folder.name}.png"
         with suppress(NotInResultError):
             save_figure(read_result(folder), name, out, WIDTHS[width])

@@ -18,6 +18,7 @@ from otherview.results.reader import (
 from otherview.views.figures.axis_figure import draw_axis
 from otherview.views.figures.comparison_figures import draw_comparison_map, draw_effects
 from otherview.views.figures.controls_figure import draw_controls
+from otherview.views.figures.edges_figure import draw_edges
 from otherview.views.figures.head_map import draw_head_map
 from otherview.views.figures.intervention_figure import draw_interventions
 from otherview.views.figures.levels_figure import draw_levels
@@ -67,6 +68,7 @@ FIGURES = (
     Figure("axis", "effect item by item for the strongest heads", draw_axis),
     Figure("halves", "t on the items that chose the heads and on the others", draw_halves),
     Figure("controls", "heads called under other contrasts and placebos", draw_controls),
+    Figure("edges", "through which later heads the called heads act", draw_edges),
     Figure("interventions", "effects of editing heads, against random heads", draw_interventions),
     Figure("models", "heads called under every template, by model and null model",
            of_sweep=draw_models),

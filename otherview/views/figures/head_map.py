@@ -104,7 +104,7 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
         said += " A diamond marks heads that follow the role over wordings and items."
     heads = result.heads
     if "first_order_holds" in heads.columns:
-        heads = heads.with_columns(first_order_fails=~pl.col("first_order_holds"))
+        heads = heads.with_columns(first_order_fails=~pl.col("first_order_holds").cast(pl.Boolean))
         marks = [FAMILYWISE, FAILING, *marks[1:], PREDICTED]
         said += (
             " A cross marks other heads of sites where first order does not hold, a triangle heads "

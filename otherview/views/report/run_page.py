@@ -13,6 +13,7 @@ from otherview.views.causes_sentences import (
     COMPARED,
     agreement_sentence,
     correlations,
+    edge_sentences,
     verdict_rows,
 )
 from otherview.views.findings import finding, findings_table
@@ -77,6 +78,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "sets": sets_table(unit_set, found),
         "controls": controls
         and {"sentences": control_sentences(summary, controls), "table": controls_table(controls)},
+        "edges": edge_sentences(result.edges),
         "interventions": interventions(result),
         "items": result.differences.items,
     }
