@@ -14,6 +14,7 @@ from otherview.study.errors import UserError
 
 COMMANDS = {
     "run": ("otherview.programs", "run", "run a study, or a sweep with -m"),
+    "new": ("otherview.study.new_study", "main", "write a commented study to start from"),
     "plan": ("otherview.programs", "plan", "print what a study would run, without weights"),
     "sweep": ("otherview.sweep.command", "main", "follow, resume, combine or cancel a sweep"),
     "figure": ("otherview.views.figure_command", "main", "write one figure of a result"),

@@ -17,7 +17,6 @@ from hydra.types import RunMode
 
 from otherview.study import Study
 from otherview.study.compose import (
-    check_run_settings,
     register_resolvers,
     run_settings,
     study_from,
@@ -48,7 +47,6 @@ def plan() -> None:
 
 
 def run_task(config: DictConfig) -> None:
-    check_run_settings(config)
     invocation = HydraConfig.get()
     if invocation.mode == RunMode.MULTIRUN:
         check_sweeper(invocation)

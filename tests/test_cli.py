@@ -45,7 +45,11 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("reprot", "did you mean report?"), ("x", "there are: run, plan, sweep"), ("--run", "run?")],
+    [
+        ("reprot", "did you mean report?"),
+        ("x", "there are: run, new, plan, sweep"),
+        ("--run", "run?"),
+    ],
 )
 def test_a_wrong_command_is_answered_with_the_nearest_right_one(
     name: str, hint: str, capsys: pytest.CaptureFixture[str]

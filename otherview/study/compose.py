@@ -204,13 +204,6 @@ def run_settings(config: Config) -> dict[str, Any]:
     return {str(name): value for name, value in checked(schema, given).items()}
 
 
-def check_run_settings(config: Config) -> None:
-    """Raise StudyError if run_settings does, or if a setting needs what is not installed."""
-    tracking = run_settings(config).get("tracking")
-    if tracking is not None:
-        tracking.check_installed()
-
-
 def study_part(config: Config) -> dict[str, Any]:
     return {name: value for name, value in as_plain(config).items() if name not in RUN_SETTINGS}
 
@@ -239,7 +232,7 @@ def run_name(config: DictConfig) -> str:
 def point_name(config: DictConfig) -> str:
     """Return the directory of a point, relative to that of its sweep."""
     study_from(config)
-    check_run_settings(config)
+    run_settings(config)
     plain = plain_config(config)
     return f"{varied_name(plain)}-{identity(plain)}"
 

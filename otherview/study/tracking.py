@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from otherview.study.errors import StudyError
 
@@ -50,16 +49,3 @@ class Tracking:
                 f"tracking.patience={self.patience}: give a number of seconds above 0",
                 "tracking.patience",
             )
-
-    def check_installed(self) -> None:
-        """Raise StudyError if `online` was requested and wandb is not installed."""
-        if self.mode == "online" and not installed():
-            raise StudyError(f"tracking=online: {MISSING}, or tracking=off", "tracking.mode")
-
-
-MISSING = "wandb is not installed: pip install 'otherview[wandb]'"
-
-
-def installed() -> bool:
-    """Return whether wandb is installed, without importing it."""
-    return find_spec("wandb") is not None

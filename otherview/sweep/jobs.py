@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import re
@@ -60,8 +59,6 @@ def max_array_size() -> int | None:
 def check_launcher(launcher: Mapping[str, Any]) -> None:
     """Raise StudyError if what starts tasks is not installed. Nothing needs to be made before."""
     kind = launcher["kind"]
-    if kind != "sequential" and importlib.util.find_spec("submitit") is None:
-        raise StudyError(f"hydra/launcher={kind} needs submitit: pip install 'otherview[slurm]'")
     if kind == "slurm" and (shutil.which("sbatch") is None or shutil.which("srun") is None):
         raise StudyError("there is no Slurm here (no sbatch); hydra/launcher=local needs none")
 

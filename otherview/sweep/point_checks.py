@@ -14,7 +14,7 @@ from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.sites import hook_sites
 from otherview.models.weights import load_tokenizer, transformer_config
 from otherview.study import Study
-from otherview.study.compose import check_run_settings, run_settings
+from otherview.study.compose import run_settings
 from otherview.study.prompts import check_lengths, study_prompts
 from otherview.sweep.points import Point
 
@@ -42,7 +42,7 @@ class Known:
 
     def check_settings(self, config: Mapping[str, Any]) -> None:
         """Raise StudyError if settings of the views need what is not installed."""
-        self._once(f"settings {run_settings(config)}", lambda: check_run_settings(config))
+        self._once(f"settings {run_settings(config)}", lambda: run_settings(config))
 
     def cost(self, study: Study) -> float:
         """Return the floating-point operations of `study`. Raises StudyError if it cannot run."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from otherview.study.tracking import MISSING, Tracking, installed
+from otherview.study.tracking import Tracking
 from otherview.views.findings import finding
 from otherview.views.tracking.process import TrackingError
 from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, SHARED_ITEMS
@@ -217,8 +217,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--entity", help="user or team; by default that of the API key")
     parser.add_argument("--report", metavar="SWEEP", help="make the report of this sweep instead")
     given = parser.parse_args(arguments)
-    if not installed():
-        raise TrackingError(MISSING)
     if given.action == "show":
         owner = given.entity or PLACEHOLDER_ENTITY
         print(as_json(dashboard(given.project, owner, given.report)))

@@ -8,10 +8,10 @@ has the same id, but sends only what existed when it was written.)
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,24 @@ from otherview.results.reader import complaint
 from otherview.results.state import COMBINED, SUMMARY, Kind, is_comparison, state_of
 from otherview.study.compose import run_settings
 from otherview.study.errors import UserError
-from otherview.study.tracking import MISSING, Tracking, installed
+from otherview.study.tracking import Tracking
 from otherview.views.console import plain_console
 from otherview.views.progress_bars import progress_bars
 from otherview.views.tracking.process import TrackingError, send_result
 
 MAX_FAILURES = 2
 """Failures in a row after which the rest of a sweep is left for later."""
+DISABLED = "WANDB_MODE=disabled"
 Given = Mapping[str, Any]
 """Settings from the command line; None for those not given."""
 
 
 def track_run(folder: Path, tracking: Tracking) -> None:
-    """Track a finished run or combined sweep. Raises TrackingError if it was not sent."""
-    if tracking.mode == "off":
-        return
-    if tracking.mode == "offline" and not installed():
-        say_once(f"not tracked: {MISSING}; tracking=off silences this line")
+    """Track a finished run or combined sweep, unless the settings or the environment say off.
+
+    Raises TrackingError if it was not sent.
+    """
+    if tracking.mode == "off" or disabled():
         return
     send_result(folder, tracking)
 
@@ -106,8 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--entity", help="instead of the run's tracking.entity")
     given = vars(parser.parse_args(arguments))
     folder, console = given.pop("folder"), plain_console()
-    if not installed():
-        raise TrackingError(MISSING)
+    if disabled():
+        raise TrackingError(f"{DISABLED} is set: unset it to track results")
     state = state_of(folder)
     if (folder / SUMMARY).is_file() and state.kind is Kind.WHOLE:
         url = send_result(folder, settings_of(folder, given))
@@ -129,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@cache
-def say_once(line: str) -> None:
-    plain_console().print(line, style="dim", soft_wrap=True)
+def disabled() -> bool:
+    """Return whether the environment switches wandb off, as for wandb itself."""
+    name, _, value = DISABLED.partition("=")
+    return os.environ.get(name) == value

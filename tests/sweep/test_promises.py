@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -155,19 +154,6 @@ def test_inputs_are_compared_by_content_and_what_is_not_there_says_nothing(tmp_p
     assert changed_input({}) == ""
     assert changed_input({"scene.image": {"path": str(tmp_path / "no"), "content": "x"}}) == ""
     assert "was changed" in changed_input({"model.path": {"path": str(tmp_path), "content": "x"}})
-
-
-def test_an_extra_that_is_not_installed_leaves_nothing_that_blocks_the_folder(
-    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as without:
-        without.setattr(importlib.util, "find_spec", lambda _: None)
-        with pytest.raises(StudyError, match="hydra/launcher=local needs submitit: pip install"):
-            sweep.start(seeds=1, kind="local")
-    assert not sweep.directory.exists()
-    (sweep.directory / ".sweep").mkdir(parents=True)  # as an earlier version left
-    sweep.start(seeds=1, kind="sequential")
-    assert len(sweep.look().of("done")) == 1
 
 
 def test_a_damaged_file_of_the_sweep_costs_one_warning_that_names_it(sweep: Sweep) -> None:

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from otherview.study.tracking import Tracking
+from otherview.views import track_command
 from otherview.views.making import TRACKING, make_views
+from otherview.views.tracking.process import TrackingError
 from otherview.views.tracking.record import identity_of
 from tests.tracking.loopback import Loopback
 
@@ -76,16 +78,12 @@ def test_without_a_network_the_run_goes_on(
     assert loopback.operations == []
 
 
-def test_without_wandb_it_is_said_once_and_online_is_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_wandb_s_own_switch_is_obeyed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, loopback: Loopback
 ) -> None:
-    from otherview.study import tracking as settings
-    from otherview.study.errors import StudyError
-    from otherview.views import track_command as track
-
-    monkeypatch.setattr(settings, "find_spec", lambda _: None)
-    track.track_run(folder, Tracking())
-    track.track_run(folder, Tracking())
-    assert capsys.readouterr().out.count("wandb is not installed") == 1
-    with pytest.raises(StudyError, match="tracking=online: wandb is not installed"):
-        Tracking(mode="online").check_installed()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    track_command.track_run(folder, Tracking(mode="online"))
+    assert loopback.operations == []
+    assert not (folder / "wandb").exists()
+    with pytest.raises(TrackingError, match="WANDB_MODE=disabled is set"):
+        track_command.main([str(folder), "--online"])
