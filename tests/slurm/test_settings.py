@@ -52,9 +52,10 @@ def test_a_task_in_a_container_with_more_of_sbatch_s_parameters(
 def test_more_tasks_than_an_array_may_have_are_refused_by_its_name(
     sweep: Sweep, cluster: Cluster
 ) -> None:
-    with pytest.raises(StudyError, match=r"workers=12: .* at most 11 tasks \(MaxArraySize\)"):
-        sweep.start(seeds=12, workers=12)
+    with pytest.raises(StudyError, match=r"workers=5: .* at most 4 tasks \(MaxArraySize\)"):
+        sweep.start(seeds=5, workers=5)
     assert not sweep.directory.exists()
     assert cluster.command("squeue", "--noheader") == ""
-    assert "2 points in 2 tasks" in sweep.start(seeds=2, workers=12)
-    cluster.wait_for_jobs()
+    cluster.hold()
+    assert "2 points in 2 tasks" in sweep.start(seeds=2, workers=5)
+    cluster.cancel_all()

@@ -25,9 +25,9 @@ SMALL = (*TRACKED, "tracking=off")
 HERE = "hydra.sweep.dir=sweep"
 
 
-def test_a_failing_point_does_not_stop_the_others(process: Program, tmp_path: Path) -> None:
+def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Path) -> None:
     no_pads = ("model.text_length=23", "capture.tokens=pad,all", "seed=0,1")
-    done = process("run", "-m", *SMALL, *no_pads, cwd=tmp_path)
+    done = program("run", "-m", *SMALL, *no_pads, cwd=tmp_path)
     assert done.returncode == 1
     directory = tmp_path / "multirun" / "kitchen"
     assert "2 of 4 points failed" in done.stdout
@@ -37,7 +37,7 @@ def test_a_failing_point_does_not_stop_the_others(process: Program, tmp_path: Pa
     for point in standing.of("failed"):
         assert "has no such tokens" in (directory / point.folder / "traceback.txt").read_text()
         assert re.fullmatch(r"pocket-viewpoint-seed[01]-tokens=pad-[0-9a-f]{8}", point.folder)
-    told = process("sweep", "status", str(directory), cwd=tmp_path)
+    told = program("sweep", "status", str(directory), cwd=tmp_path)
     assert told.returncode == 0
     assert "4 points: 2 done, 0 running, 2 failed, 0 missing" in told.stdout
     assert "has no such tokens" in told.stdout
