@@ -27,8 +27,9 @@ from otherview.models.pipeline_inputs import pass_inputs, picture_argument
 from otherview.models.sites import Site, heads
 from otherview.passes.call_tokens import Probes
 from otherview.passes.capture import capture
-from otherview.passes.editing import ablate, patch, record, scale
+from otherview.passes.editing import ablate, add, patch, record, scale
 from otherview.passes.gradients import differentiable, taps
+from otherview.passes.head_edges import head_edges
 from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.pipeline_session import another_picture
 from otherview.passes.toward_points import predicted_toward
@@ -284,3 +285,23 @@ def test_patches_are_predicted_on_other_families(name: str) -> None:
                 moved = predicted() - intact
             expected = (moved * way).sum(axes) / way.square().sum(axes)
             np.testing.assert_allclose(found[:, place], expected, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", ["flux1", "qwen_image", "sana", "sdxl", "hunyuan_dit"])
+def test_edges_and_added_vectors_on_every_kind_of_block(name: str) -> None:
+    """A patch that is nearly linear goes as far as is predicted; it reaches no earlier head."""
+    tiny = make(name)
+    calls = calls_of(tiny, model_of(tiny))
+    transformer, every = calls.transformer, heads(calls.sites)
+    (rows, *_) = [group[:2] for group in calls.groups() if len(group) > 1]
+    middle = every[len(every) // 2]
+    found = head_edges(calls, [(rows[0], rows[1])], [middle.address], batch_size=2)
+    own = found.edges[:, 0, every.index(middle)]
+    np.testing.assert_allclose(own, found.toward[:, 0], rtol=0.1, atol=1e-4)
+    first = [place for place, unit in enumerate(every) if unit.site == every[0].site]
+    assert np.abs(found.edges[:, 0, first]).max() == 0
+    vector = torch.ones(1, len(TOKEN_GROUPS), middle.site.head_dim)
+    with torch.inference_mode():
+        intact = run(transformer, calls.first([rows[0]]))
+        with add(transformer, [middle.address], {middle.address: vector}) as editing:
+            assert not torch.equal(run(transformer, calls.first([rows[0]]), editing), intact)

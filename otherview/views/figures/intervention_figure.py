@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from otherview.views.run_tables import measure_title, primary_measure
 
 MAX_NAMED = 3
 ROLES = {"test": ("wanted", ORANGE), "control": ("collateral", BLUE)}
+STEERED = {"test": "axis taken away", "control": "axis added"}
+"""What steering does to each role."""
 CAPTION = (
     "First panel: the effect of editing all selected heads together, on passes of each role. "
     "Second panel: each head edited alone; below the line it changes the test role more than the "
@@ -38,7 +41,7 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     narrow = width < NARROW
     figure = canvas(width, 118 if narrow else 66)
     sets, single = figure.subplots(*((2, 1) if narrow else (1, 2))).ravel()
-    draw_sets(sets, rows, measure)
+    draw_sets(sets, rows, measure, STEERED if found["kind"] == "steer" else {})
     between = ";\n" if narrow else "; "
     steered = found["kind"] == "steer"
     others = "random axes of the same length" if steered else "random heads of the same sites"
@@ -49,7 +52,12 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     return Drawing(figure, alt(rows, measure, heads, compared), CAPTION)
 
 
-def draw_sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -> None:
+def draw_sets(
+    axes: Axes,
+    rows: list[dict[str, Any]],
+    measure: dict[str, Any],
+    meanings: Mapping[str, str],
+) -> None:
     names = []
     for place, row in enumerate(rows):
         meaning, colour = ROLES[row["role"]]
@@ -63,6 +71,7 @@ def draw_sets(axes: Axes, rows: list[dict[str, Any]], measure: dict[str, Any]) -
         words = significant(row["value"]) + (f"  p = {significant(row['p'])}" if "p" in row else "")
         axes.annotate(words, (row["value"], place - 0.31), xytext=(0, 0),
                       textcoords="offset points", fontsize=6.5, ha="center", color=INK)  # fmt: skip
+        meaning = meanings.get(row["role"], meaning)
         names.append(f"{row['role']} ({meaning})\n{clipped(str(row['variant']), 16)}")
     rows_axis(axes, names, linespacing=1.2)
     axes.margins(x=0.15)
