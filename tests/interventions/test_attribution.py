@@ -15,6 +15,7 @@ import torch
 import xarray
 
 import otherview
+from otherview.causes.single_heads import heads_to_edit
 from otherview.models.attention import check_backward
 from otherview.models.calls import Calls
 from otherview.models.cost import attribution_passes
@@ -22,7 +23,7 @@ from otherview.models.sites import heads, sites_of
 from otherview.passes.editing import patch, record, scale
 from otherview.passes.gradients import differentiable, taps
 from otherview.passes.head_attribution import attribute
-from otherview.passes.predicted_changes import EDITS, READ_GROUPS
+from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.passes.session import Session
 from otherview.passes.toward_points import pairs_of_items, predicted_toward
 from otherview.passes.transformer import run
@@ -231,3 +232,39 @@ def test_the_gate_is_first_and_no_head_of_a_model_without_the_role_is_called(mod
     assert not tested.called[decoy]
     assert tested.called.sum() <= 15
     assert tested.difference[gate] >= 3 * np.delete(np.abs(tested.difference), gate).max()
+
+
+def test_heads_are_ranked_by_what_is_known_of_them(
+    calls: Calls, short_prompts: PromptSet, short_study: Study
+) -> None:
+    """Zeroed: by change, measured where first order does not hold; patched: by the way."""
+    units, (items, conditions) = heads(calls.sites), (len(short_prompts.items), 2)
+    change = np.full((items, conditions, len(units), len(READ_GROUPS), len(EDITS)), 0.01)
+    change[:, :, 30] = 0.5  # both roles alike: unspecific, and it changes much
+    site_change = np.full((items, conditions, len(calls.sites)), 0.1)
+    exact_sites = site_change * np.where(np.arange(len(calls.sites)) == 1, 5, 1)  # heads 6 to 11
+    exact_heads = np.full((items, conditions, len(units)), np.nan)
+    exact_heads[0, :, 6:12] = 0.012
+    exact_heads[0, 1, 9] = 0.7  # saturated
+    toward = np.zeros((items, conditions, len(units)))
+    toward[:, :, 40] = 0.9
+    found = PredictedChanges(
+        short_prompts, tuple(calls.sites), change, site_change, 1, 1, exact_sites, exact_heads,
+        toward,
+    )  # fmt: skip
+    assert np.flatnonzero(found.unpredicted(0.05)).tolist() == [9]
+    unchecked = replace(found, exact_head_change=None)
+    assert np.flatnonzero(unchecked.unpredicted(0.05)).tolist() == [6, 7, 8, 9, 10, 11]
+
+    def edited(predicted: PredictedChanges, **settings: Any) -> list[int]:
+        asked = replace(short_study.intervention, singles="predicted", exact_share=0.04, **settings)
+        return [units.index(u) for u in heads_to_edit([], units, asked, 0.05, predicted, 0.05)]
+
+    assert edited(found, kind="ablate") == [9, 30]
+    assert edited(found, kind="patch", donors=["role"])[-1] == 40
+    assert edited(found, kind="patch", donors=["item"]) == [9, 30]
+    assert set(edited(unchecked, kind="ablate")) >= {6, 7, 8, 9, 10, 11, 30}
+    asked = replace(short_study.attribution, kind="change", toward_items=0)
+    patched = replace(short_study.intervention, kind="patch", singles="predicted")
+    with pytest.raises(StudyError, match="toward_items=0 does not predict"):
+        replace(short_study, attribution=asked, intervention=patched)
