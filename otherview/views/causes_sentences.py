@@ -286,7 +286,13 @@ def correlations(found: Summary) -> str:
 def agreement_sentence(found: Summary) -> str:
     """Return how predicted and measured changes correlate; empty without a prediction."""
     of = found["agreement"]
-    titles = {"specificity": "specificity", "change_test": "test role", "change_control": "control"}
+    titles = {
+        "toward_test": "way of the test role",
+        "toward_control": "way of the control role",
+        "specificity": "specificity",
+        "change_test": "test role",
+        "change_control": "control",
+    }
     said = [
         f"{title} Spearman {decimal(of[name]['spearman'])}, Pearson {decimal(of[name]['pearson'])}"
         for name, title in titles.items()
