@@ -6,6 +6,7 @@ import itertools
 import re
 import zlib
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ from PIL import Image
 from otherview.results.reader import read_result
 from otherview.views.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
 from otherview.views.figures.head_map import map_of
-from otherview.views.figures.style import WIDTHS, figure_style
+from otherview.views.figures.style import WIDTHS, canvas, figure_style
 from otherview.views.numbers import count, percent, significant
 from tests.conftest import Program
 
@@ -97,6 +98,19 @@ def test_a_map_names_blocks_of_any_kind_in_the_order_of_the_network(width: float
     assert all(drawing.canvas.bbox.contains(box.x0, box.y1) for box in boxes)
     assert "cross, image tokens read the text" in drawing.caption
     assert "Hatched heads have no variance." in drawing.caption
+
+
+def test_letters_that_no_font_has_cost_one_warning_and_none_on_a_page() -> None:
+    def draw(*, outlined: bool) -> None:
+        with figure_style(outlined=outlined):
+            drawn = canvas(40, 40, layout=None)
+            drawn.text(0.1, 0.5, "\U0010fffd\U0010fffc")  # for private use
+            drawn.savefig(BytesIO(), format="png")
+
+    with pytest.warns(UserWarning, match="no installed font has") as said:
+        draw(outlined=True)
+    assert len(said) == 1
+    draw(outlined=False)
 
 
 def test_an_unknown_figure_and_an_unknown_ending_are_refused(

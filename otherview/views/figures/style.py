@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +30,42 @@ TYPEFACES = ("Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu San
 """The first one that is installed is used; matplotlib contains the last."""
 
 
-def typeface() -> str:
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
+    "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Hebrew",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Symbola", "Arial Unicode MS",
+)  # fmt: skip
+"""Fonts for what the typeface lacks; those that are installed are used, glyph by glyph."""
+
+
+def typefaces() -> list[str]:
+    """Return the typeface, and the installed fonts for letters that it lacks."""
     present = {font.name for font in font_manager.fontManager.ttflist}
-    return next((name for name in TYPEFACES if name in present), TYPEFACES[-1])
+    own = next((name for name in TYPEFACES if name in present), TYPEFACES[-1])
+    others = [name for name in OTHER_SCRIPTS if name in present]
+    return list(dict.fromkeys((own, TYPEFACES[-1], *others)))
+
+
+@contextmanager
+def one_warning_of_glyphs(*, needed: bool) -> Iterator[None]:
+    """Warn once of all letters that no installed font has; not at all if they are not `needed`."""
+    glyph = re.compile(r"Glyph \d+ \((.*)\) missing from font")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=glyph.pattern)
+        yield
+    lacking: dict[str, None] = {}
+    for each in caught:
+        if found := glyph.match(str(each.message)):
+            lacking[found[1]] = None
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    if lacking and needed:
+        warnings.warn(
+            f"no installed font has {', '.join(list(lacking)[:3])}"
+            f"{' and more' if len(lacking) > 3 else ''}: figures show boxes; install Noto fonts",
+            stacklevel=3,
+        )
 
 
 @contextmanager
@@ -40,7 +75,7 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
     PDF embeds TrueType fonts. In SVG, letters are outlines, or text with `outlined=False`.
     """
     settings: dict[Any, Any] = {
-        "font.family": list(dict.fromkeys((typeface(), "DejaVu Sans"))),  # glyph by glyph
+        "font.family": typefaces(),
         "font.size": 7.5,
         "text.color": INK,
         "text.parse_math": False,
@@ -74,7 +109,7 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
         "svg.fonttype": "path" if outlined else "none",
         "svg.hashsalt": "otherview",
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), one_warning_of_glyphs(needed=outlined):
         yield
 
 

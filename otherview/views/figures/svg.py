@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -35,7 +36,8 @@ def inline_svg(drawing: Drawing, prefix: str) -> str:
     """
     buffer = io.BytesIO()
     # `savefig` draws twice where a layout is constrained: for the layout, and for the file.
-    FigureCanvasSVG(drawing.canvas).print_svg(buffer, metadata={"Date": None})
+    canvas: Any = FigureCanvasSVG(drawing.canvas)  # whose method has no types
+    canvas.print_svg(buffer, metadata={"Date": None})
     ElementTree.register_namespace("", SVG[1:-1])
     root = ElementTree.fromstring(buffer.getvalue())
     drop(root, "metadata")
