@@ -168,7 +168,7 @@ def edge_sentences(edges: Summary | None) -> list[str]:
         said.append(
             f"{source['head']}, patched, moves the {role} role {significant(way)} of the way to "
             f"the other role’s prediction"
-            + (f", most of it through {through}." if through else "; no later head changes it.")
+            + (f", first of all through {through}." if through else ", through no later head.")
         )
     if (more := edges["called"] - len(edges["sources"])) > 0:
         said.append(f"{count(more)} more called heads were not traced.")

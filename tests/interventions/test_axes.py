@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +21,11 @@ from otherview.passes.editing import record
 from otherview.passes.measure import measure
 from otherview.passes.session import Session
 from otherview.passes.transformer import run
-from otherview.programs import run_study
-from otherview.results.reader import RunResult, read_result
+from otherview.results.reader import ResultError, RunResult, read_result
 from otherview.stats import axis_test
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
-from tests.conftest import Once
 
 ASKED = (
     "+experiment=kitchen", "model=pocket", "templates=nouns", "capture=heads",
@@ -38,15 +38,6 @@ def nouns_study(every: int) -> Study:
     study = compose_study(list(ASKED))
     few = replace(study.creatures, items=study.creatures.items[::every])
     return replace(study, creatures=few)
-
-
-@pytest.fixture(scope="module")
-def result(once: Once) -> RunResult:
-    """Six creatures under sixteen nouns."""
-    folder = once("run with axes", lambda folder: run_study(nouns_study(5), folder, {}))
-    found = read_result(folder)
-    assert isinstance(found, RunResult)
-    return found
 
 
 def test_means_are_those_of_what_heads_write(short_study: Study, short_session: Session) -> None:
@@ -75,13 +66,13 @@ def test_means_are_those_of_what_heads_write(short_study: Study, short_session: 
                     assert np.isnan(found[row, place, number]).all()
 
 
-def test_a_run_says_which_heads_hold_an_axis(result: RunResult) -> None:
-    vectors, heads_table = result.vectors, result.heads
+def test_a_run_says_which_heads_hold_an_axis(steered_run: RunResult) -> None:
+    vectors, heads_table = steered_run.vectors, steered_run.heads
     assert isinstance(vectors, xarray.Dataset)
     assert vectors["mean_vector"].dims == ("item", "condition", "head", "group", "channel")
     assert vectors["mean_vector"].dtype == np.float32
-    sites = hook_sites(result.study.model.architecture)
-    assert vectors["mean_vector"].nbytes == vectors_bytes(sites, 6 * 16)
+    sites = hook_sites(steered_run.study.model.architecture)
+    assert vectors["mean_vector"].nbytes == vectors_bytes(sites, 6 * 8)
     gate = heads_table.filter(pl.col("unit") == GATE).row(0, named=True)
     assert gate["axis_called"]
     assert gate["axis_decoding"] == 1.0
@@ -90,9 +81,18 @@ def test_a_run_says_which_heads_hold_an_axis(result: RunResult) -> None:
     of_gate = vectors["mean_vector"].sel(head=[GATE], group="target").to_numpy()
     tested = axis_test(of_gate, vectors["role"].to_numpy())
     assert tested.f[0] == pytest.approx(gate["axis_f"])
-    page = (result.folder / "report.html").read_text()
+    page = (steered_run.folder / "report.html").read_text()
     assert "A representational axis of “Render this kitchen in the sight of {creature}”" in page
     assert 'id="figure-role-axes"' in page
+
+
+def test_changed_vectors_make_a_result_damaged(steered_run: RunResult, tmp_path: Path) -> None:
+    folder = shutil.copytree(steered_run.folder, tmp_path / "copy")
+    with (folder / "vectors.nc").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    with pytest.raises(ResultError, match=r"vectors\.nc is damaged: it was changed"):
+        read_result(folder)
 
 
 def test_finished_batches_of_means_are_not_run_again(tmp_path: Path) -> None:

@@ -18,37 +18,13 @@ from otherview.passes.editing import add, record
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.passes.transformer import run
-from otherview.programs import run_study
-from otherview.results.reader import RunResult, read_result
+from otherview.results.reader import RunResult
 from otherview.study import TOKEN_GROUPS, Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
-from tests.conftest import Once
+from tests.interventions.conftest import KEPT, STEERED, steered_study
 
-GATE, CARRIER = "single.1.2", "joint.1.image.3"
-STEERED = (
-    "+experiment=kitchen", "model=pocket", "templates=nouns", "capture=heads",
-    "model.text_length=32", "nulls.wording_splits=1", "intervention=steer",
-    "intervention.heads=listed", f"intervention.addresses=[{CARRIER},{GATE}]",
-    "intervention.singles=matched", "intervention.growth=0", "intervention.draws=4",
-    "intervention.curve_draws=4", "intervention.pictures=2", "intervention.doses=[1.0]",
-)  # fmt: skip
-KEPT = "capture.keep=[energy,mean]"
-
-
-def steered_study(*overrides: str) -> Study:
-    """Six creatures under four nouns of each role."""
-    study = compose_study([*STEERED, KEPT, *overrides])
-    few, own = replace(study.creatures, items=study.creatures.items[::5]), study.templates
-    templates = replace(own, test=own.test[:4], control=own.control[:4])
-    return replace(study, creatures=few, templates=templates)
-
-
-@pytest.fixture(scope="module")
-def result(once: Once) -> RunResult:
-    found = read_result(once("steered", lambda folder: run_study(steered_study(), folder, {})))
-    assert isinstance(found, RunResult)
-    return found
+GATE = "single.1.2"
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +37,8 @@ def axes_of(measured: Measurement, *overrides: str) -> Axes:
     return steering_axes(responses, heads(responses.sites), [0, 2, 3], settings)
 
 
-def test_views_lose_the_viewpoint_and_mentions_gain_it(result: RunResult) -> None:
-    found = result.interventions
+def test_views_lose_the_viewpoint_and_mentions_gain_it(steered_run: RunResult) -> None:
+    found = steered_run.interventions
     assert found is not None
     rows = {(row["role"], row["measure"]): row for row in found["sets"] if row["set"] == "selected"}
     for role in ("test", "control"):
@@ -73,15 +49,15 @@ def test_views_lose_the_viewpoint_and_mentions_gain_it(result: RunResult) -> Non
         assert toward["p"] == 1 / 5
         assert rows[role, "right"]["value"] == 1.0
         assert rows[role, "other"]["value"] > rows[role, "other"]["null_mean"]
-    table = pl.read_parquet(result.folder / "interventions.parquet")
+    table = pl.read_parquet(steered_run.folder / "interventions.parquet")
     gate = table.filter(pl.col("unit") == GATE).row(0, named=True)
     assert gate["reference_test"] >= 0.8  # views without the gate's axis become the reference
     assert gate["other_control"] == 0.0
     assert "its axis steers the test role" in gate["verdict"]
 
 
-def test_items_and_wordings_are_divided_and_the_result_says_how(result: RunResult) -> None:
-    found = result.interventions
+def test_items_and_wordings_are_divided_and_the_result_says_how(steered_run: RunResult) -> None:
+    found = steered_run.interventions
     assert found is not None
     axes, selection = found["axes"], found["selection"]
     assert selection["disjoint"]
@@ -91,11 +67,11 @@ def test_items_and_wordings_are_divided_and_the_result_says_how(result: RunResul
         assert not {*axes["wordings"][role]} & {*axes["measured_wordings"][role]}
         assert (len(axes["wordings"][role]), len(axes["measured_wordings"][role])) == (3, 1)
     assert axes["lengths"][GATE].keys() == {"target", "reference"}
-    page = (result.folder / "report.html").read_text()
+    page = (steered_run.folder / "report.html").read_text()
     said = "The axes were found on 3 items and 3 + 3 wordings, and measured on 3 other items"
     assert said in page
     assert "random and placebo axes of the same length" in page
-    listed = json.loads((result.folder / "interventions.json").read_text())["pictures"]
+    listed = json.loads((steered_run.folder / "interventions.json").read_text())["pictures"]
     assert {row["set"] for row in listed} == {"intact", "selected", "random", "placebo"}
 
 
