@@ -124,7 +124,7 @@ def test_predicted_heads_are_measured_and_agree(eight: Study, tmp_path: Path) ->
     """A tenth of the heads by rank, and those that change otherwise than predicted."""
     study = replace(
         eight,
-        attribution=replace(eight.attribution, kind="change", cotangents=4),
+        attribution=replace(eight.attribution, kind="change", cotangents=4, toward_items=0),
         intervention=replace(
             eight.intervention, heads="listed", addresses=[CARD["gate"]], singles="predicted",
             draws=1, pictures=1,
