@@ -111,5 +111,6 @@ def mixed(donors: Int[np.ndarray, " rows"], share: float, _: str, written: Tenso
     The shift is a constant, so that gradients of one row do not reach its donor.
     """
     still = written.detach()
-    other = still[torch.from_numpy(donors).to(still.device)]
+    by_row = still.reshape(len(donors), -1, still.shape[-1])  # some models fold rows into tokens
+    other = by_row[torch.from_numpy(donors).to(still.device)].reshape(still.shape)
     return written + share * (other - still)
