@@ -35,6 +35,8 @@ from otherview.views.vocabulary import (
 )
 
 Summary = Mapping[str, Any]
+MAX_FOREMOST = 3
+"""Units that the answer names."""
 
 
 def main_unit_set(summary: Summary) -> str:
@@ -68,7 +70,8 @@ def answer(
         first = (
             f"{none_or(role['called'])} {of_model} {verb(role['called'], 'follows', 'follow')} "
             f"the role rather than the wording, over {wordings['test']} test and "
-            f"{wordings['control']} control wordings{scenes} and over {items} ({error})."
+            f"{wordings['control']} control wordings{scenes} and over {items} ({error})"
+            f"{foremost(found)}."
         )
         if role["note"]:
             first = f"This study cannot show that any {of_model} follows the role: {role['note']}."
@@ -99,6 +102,17 @@ def differing(found: Summary, of_model: str, wordings: str) -> str:
         )
     responds = verb(test["familywise"], "responds", "respond")
     return f"{none_or(test['familywise'])} {of_model} {responds} differently to {wordings}"
+
+
+def foremost(found: Summary) -> str:
+    """Return the units that the role test calls with the largest |t|, as the end of a sentence."""
+    called = [row_name(row) for row in found["strongest"] if row.get("role_called")][:MAX_FOREMOST]
+    if not called:
+        return ""
+    *others, last = called
+    named = f"{', '.join(others)} and {last}" if others else last
+    more = found["role_test"]["called"] > len(called)
+    return f"; the strongest are {named}" if more else f": {named}"
 
 
 def strongest(found: Summary) -> str:

@@ -22,6 +22,8 @@ from otherview.views.vocabulary import (
 )
 
 ROLES = ("test", "control")
+PRINTED = "published, "
+"""How the row of a publication begins."""
 
 
 def counts_table(summary: Mapping[str, Any]) -> Table:
@@ -44,7 +46,7 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
                          count(exact["null_p99"]), significant(exact["p"]),
                          count(exact["true_discoveries"])])  # fmt: skip
     if (figures := summary.get("published_figures")) is not None:
-        title = f"published, {count(figures['units'])}"
+        title = f"{PRINTED}{count(figures['units'])}"
         rows += [[*published_cells(title, row, figures["units"], figures), *[DASH] * 4]
                  for row in figures["counts"]]  # fmt: skip
     return Table(
@@ -85,9 +87,14 @@ def published_cells(
     return [
         title, f"{row['threshold']:g}", count(row["observed"]), percent(row["observed"] / units),
         count(row["null_mean"]), count(p99),
-        f"{significant(row['observed'] / p99, 3)}×" if p99 else DASH,
+        ratio(row["observed"] / p99, printed=title.startswith(PRINTED)) if p99 else DASH,
         known(reading.get("max_abs_t"), decimal) if is_first else "",
     ]  # fmt: skip
+
+
+def ratio(value: float, *, printed: bool) -> str:
+    """Return a ratio as text; of the publication's, whose digits it leaves out, as `printed`."""
+    return f"{int(value):,}×" if printed or value >= 100 else f"{significant(value, 3)}×"
 
 
 def sets_table(unit_set: str, result: Mapping[str, Any], blocks: int | None = None) -> Table:

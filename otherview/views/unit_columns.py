@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from otherview.analysis.tables import COLUMNS
+from otherview.analysis.tables import COLUMNS, by_strength
 from otherview.stats import Column, RoleTestResult
 from otherview.stats.columns import PROBABILITY
 from otherview.views.numbers import DASH, known, signed, significant
@@ -79,12 +79,15 @@ class UnitTable:
 
 
 def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBINED)) -> UnitTable:
-    """Return a unit table as the page shows it, the largest |t| first."""
+    """Return a unit table as the page shows it, first what the role test calls, then by its t.
+
+    By |t| where there is no role test.
+    """
     present = [name for name in table.columns if table[name].null_count() < len(table)]
     _, *shown = shown_columns(present, columns)
     yes_no = [column for column in shown if table[column.name].dtype == pl.Boolean]
     words = {column.name for column in shown if table[column.name].dtype == pl.String}
-    ordered = table.sort(pl.col("t").abs(), descending=True, nulls_last=True)
+    ordered = by_strength(table)
     return UnitTable(
         shown,
         words,

@@ -350,10 +350,14 @@ def legend(
 
 def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords) -> str:
     said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
-    strongest = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True).head(1)
+    tested = "role_t" in table.columns
+    by_effect = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
+    first = (by_strength(table.drop_nulls("role_t")) if tested else by_effect).head(1)
     ends = "".join(
-        f" The largest effect is that of {row_name(row)}, g {signed(row['g'])}."
-        for row in strongest.iter_rows(named=True)
+        f" The strongest of the role is {row_name(row)}, role t {signed(row['role_t'])}."
+        if tested
+        else f" The largest effect is that of {row_name(row)}, g {signed(row['g'])}."
+        for row in first.iter_rows(named=True)
     )
     return (
         f"Map of {plural(len(table), 'head')}: one column per block and stream, one row per head, "
