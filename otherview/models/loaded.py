@@ -23,7 +23,7 @@ from otherview.models.own_files import (
     loading_identity,
     own_files,
 )
-from otherview.models.pipeline_folder import DENOISERS, check_token_pixels
+from otherview.models.pipeline_folder import DENOISERS
 from otherview.study import Model
 
 
@@ -41,7 +41,6 @@ class LoadedModel:
         self.folder = hub.settings_folder(model)
         self.revision = weights.weights_identity(self.folder)
         check_stored(self.folder)
-        check_token_pixels(self.folder, model.token_pixels)
         check_adapters(self.folder, model)
         own = {name: str(file) for name, file in own_files(model).items()}
         named = {"model.path": model.path, **own}

@@ -15,6 +15,7 @@ from otherview.disk.file_content import content_of
 from otherview.models.library_messages import quiet
 from otherview.models.pipeline_folder import (
     INDEX,
+    check_token_pixels,
     denoiser_of,
     part_variant,
     parts_of,
@@ -37,11 +38,12 @@ def shipped_or_own(path: str) -> Path:
 def transformer_config(model: Model, folder: Path | None) -> dict[str, Any]:
     """Return the config of the transformer: that of local weights, or that of the YAML.
 
-    Raises StudyError if the two disagree.
+    Raises StudyError if the two disagree, or if a token has another size than the YAML says.
     """
     file = None if folder is None else folder / denoiser_of(folder).name / "config.json"
-    if file is None or not file.is_file():
+    if folder is None or file is None or not file.is_file():
         return dict(model.architecture)
+    check_token_pixels(folder, model.token_pixels)
     loaded: dict[str, Any] = json.loads(file.read_text())
     for name, promised in model.architecture.items():
         if loaded.get(name, promised) != promised:  # what is not written is its class's default

@@ -18,7 +18,7 @@ from otherview.models.cost import (
 from otherview.models.hub import cached_folder
 from otherview.models.own_files import check_loading
 from otherview.models.picture_files import check_images, reference_sizes, transparency_remarks
-from otherview.models.pipeline_folder import KLEIN, check_token_pixels, pipeline_class_name
+from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.scene import scene_texts
 from otherview.models.sites import Site, heads, hook_sites, slices
 from otherview.models.weights import choose_device, load_tokenizer, transformer_config
@@ -58,8 +58,6 @@ def print_plan(study: Study) -> None:
     prompts = study_prompts(study)
     kind = pipeline_name(study.model, folder)
     check_images(study, prompts)
-    if folder is not None:
-        check_token_pixels(folder, study.model.token_pixels)
     takes = kind == KLEIN or takes_picture(kind)
     references = reference_sizes(study, prompts.prompts) if takes else [[]]
     console.print(
