@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from otherview.views.causes_sentences import (
     verdict_rows,
 )
 from otherview.views.findings import findings_table
-from otherview.views.making import PAGE
+from otherview.views.making import PAGE, figure_command
 from otherview.views.numbers import named, plural
 from otherview.views.run_sentences import (
     answer,
@@ -69,8 +68,7 @@ def print_places(folder: Path, console: Console) -> None:
     if (folder / PAGE).is_file():
         console.print(f"page       {shown_path(folder / PAGE)}", style="bold", soft_wrap=True)
     console.print(f"result in  {shown}", soft_wrap=True)
-    command = shlex.join(["otherview", "figure", shown, "head-map", "--out", "head-map.pdf"])
-    console.print(f"figure     {command}", soft_wrap=True)
+    console.print(f"figure     {figure_command(shown, 'head-map')}", soft_wrap=True)
 
 
 def print_summary(

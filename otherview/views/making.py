@@ -32,6 +32,11 @@ class View:
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
+def figure_command(folder: str, name: str) -> str:
+    """Return the command that writes a figure of a result into a file."""
+    return shlex.join(["otherview", "figure", folder, name, "--out", f"{name}.pdf"])
+
+
 def track(folder: Path, settings: Settings) -> None:
     """Track the result; without the setting, as in a notebook, do nothing."""
     if "tracking" in settings:

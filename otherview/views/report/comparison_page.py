@@ -24,6 +24,7 @@ from otherview.views.comparison_sentences import (
 )
 from otherview.views.comparison_tables import comparison_levels_table, contrasts_table, models_table
 from otherview.views.findings import called
+from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, significant
 from otherview.views.report.pictures import image_data
 from otherview.views.unit_columns import unit_rows
@@ -66,9 +67,7 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
         else unit_rows(heads.filter(pl.col("contrast") == lead["name"]), COLUMNS),
         "reading": reading_words(comparison),
         "command": command(result),
-        "figure_command": shlex.join(
-            ["otherview", "figure", str(result.folder), "effects", "--out", "effects.pdf"]
-        ),
+        "figure_command": figure_command(result.folder.resolve().name, "effects"),
     }
 
 

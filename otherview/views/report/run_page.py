@@ -17,6 +17,7 @@ from otherview.views.causes_sentences import (
     verdict_rows,
 )
 from otherview.views.findings import finding, findings_table
+from otherview.views.making import figure_command
 from otherview.views.numbers import percent
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.run_sentences import (
@@ -66,9 +67,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "scenes": image_data(result.measured / "scenes.png"),
         "pictures": image_data(result.measured / "pictures.png"),
         "command": run_command(result),
-        "figure_command": shlex.join(
-            ["otherview", "figure", str(result.folder), "head-map", "--out", "head-map.pdf"]
-        ),
+        "figure_command": figure_command(result.folder.resolve().name, "head-map"),
         "reasons": reasons(summary),
         "counts": counts_table(summary),
         "findings": findings_table(summary),

@@ -8,6 +8,7 @@ from typing import Any
 
 from otherview.results.reader import SweepResult
 from otherview.views.figures.sweep_figures import main_group, pooled_heads
+from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, plural
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.sweep_sentences import answers, comparison
@@ -34,10 +35,8 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "chance": chance_table(group, found),
         "templates": templates_table(group, ["heads"]),
         "models": models_table(combined.get("models", []), "heads"),
-        "command": shlex.join(["otherview", "sweep", "collect", str(result.folder)]),
-        "figure_command": shlex.join(
-            ["otherview", "figure", str(result.folder), "models", "--out", "models.pdf"]
-        ),
+        "command": shlex.join(["otherview", "sweep", "collect", result.folder.resolve().name]),
+        "figure_command": figure_command(result.folder.resolve().name, "models"),
     }
 
 
