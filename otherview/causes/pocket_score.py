@@ -22,13 +22,14 @@ ONE_LEVEL = 1 / 255
 PSNR = Measure("psnr", "PSNR lost against the correct image", "dB")
 RIGHT = Measure("right", "images nearest to the correct candidate, lost", "share")
 OTHER = Measure("other", "images nearest to the other role's correct candidate, gained", "share")
+OTHER_ROLE = Measure("other_role", "images nearest to any of the other role, gained", "share")
 REFERENCE = Measure("reference", "images nearest to the plain reference, gained", "share")
 
 
 class PocketScore:
     """Compares images with all views and mentions of the shipped kitchen, and its reference."""
 
-    measures = (PSNR, RIGHT, OTHER, REFERENCE)
+    measures = (PSNR, RIGHT, OTHER, OTHER_ROLE, REFERENCE)
 
     def __init__(
         self,
@@ -44,15 +45,20 @@ class PocketScore:
         self, pictures: Float[np.ndarray, "rows side side 3"], prompts: Sequence[int]
     ) -> dict[str, Float[np.ndarray, " rows"]]:
         """Return PSNR against the correct image, and whether the nearest is the correct one, the
-        other role's, or the plain reference.
+        other role's, any item's under the other role, or the plain reference.
         """
         right = self._right[list(prompts)]
         likeness = np.stack([psnr(self._candidates, picture[None]) for picture in pictures])
         nearest = likeness.argmax(axis=1)
+        other = self._other[list(prompts)]
+        of_role = (len(self._candidates) - 1) // len(ROLES)  # after the reference, role by role
         return {
             "psnr": likeness[np.arange(len(right)), right],
             "right": (nearest == right).astype(np.float64),
-            "other": (nearest == self._other[list(prompts)]).astype(np.float64),
+            "other": (nearest == other).astype(np.float64),
+            "other_role": (
+                (nearest > 0) & ((nearest - 1) // of_role == (other - 1) // of_role)
+            ).astype(np.float64),
             "reference": (nearest == 0).astype(np.float64),
         }
 
@@ -66,6 +72,7 @@ class PocketScore:
             "psnr": intact["psnr"] - edited["psnr"],
             "right": intact["right"] - edited["right"],
             "other": edited["other"] - intact["other"],
+            "other_role": edited["other_role"] - intact["other_role"],
             "reference": edited["reference"] - intact["reference"],
         }
 

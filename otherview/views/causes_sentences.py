@@ -218,6 +218,7 @@ def steering_sentence(found: Summary) -> str:
             ("test", "reference", "the plain reference"),
             ("test", "other", "the other role’s picture"),
             ("control", "other", "the other role’s picture"),
+            ("control", "other_role", "a picture of the other role, of this or another item"),
         )
         if (role, measure) in rows
     ]  # fmt: skip

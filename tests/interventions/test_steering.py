@@ -49,6 +49,7 @@ def test_views_lose_the_viewpoint_and_mentions_gain_it(steered_run: RunResult) -
         assert toward["p"] == 1 / 5
         assert rows[role, "right"]["value"] == 1.0
         assert rows[role, "other"]["value"] > rows[role, "other"]["null_mean"]
+        assert rows[role, "other_role"]["value"] >= max(0.7, rows[role, "other"]["value"])
     table = pl.read_parquet(steered_run.folder / "interventions.parquet")
     gate = table.filter(pl.col("unit") == GATE).row(0, named=True)
     assert gate["reference_test"] >= 0.8  # views without the gate's axis become the reference
