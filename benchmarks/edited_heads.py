@@ -250,7 +250,7 @@ def against(effect: dict[str, float]) -> str:
 
 
 def correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
-    """Rank correlations with specificity, a row a reading."""
+    """Rank correlations with specificity, one row per reading."""
     rows: list[Row] = []
     for tokens, title in READINGS.items():
         of = found["correlation"][tokens]

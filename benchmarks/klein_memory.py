@@ -89,7 +89,7 @@ class Need:
 
 
 def need(*, checkpointed: bool, rows: int = PAIR) -> Need:
-    """What the forward and the backward pass of an attribution need, beside the weights."""
+    """What the forward and the backward pass of an attribution need, without the weights."""
     with torch.device("meta"):
         transformer = Flux2Transformer2DModel.from_config(architecture("klein"))
     transformer = transformer.to(torch.bfloat16).eval()

@@ -23,7 +23,7 @@ NODES = 1024
 
 
 class BlockMeans(NamedTuple):
-    """Differences reduced to one row a block, each unit scaled by a power of two."""
+    """Differences reduced to one row per block, each unit scaled by a power of two."""
 
     values: Float[np.ndarray, "blocks units"]
     """Block means, scaled (without rounding) so that a unit's largest is in [0.5, 1)."""
