@@ -3,8 +3,8 @@
     python benchmarks/collect.py --points 10000
 
 Two contrasts of the kitchen study are measured on the pocket model and copied, one seed per copy.
-The bare read opens every file that a combination needs and looks at nothing. Both run in a process of
-their own, which reports its CPU time (imports included) and peak memory; the limits are 60 s and
+The bare read opens every file that a combination needs and looks at nothing. Both run in a process
+of their own, which reports its CPU time (imports included) and peak memory; the limits are 60 s and
 1 GiB for 10,000 points.
 """
 
