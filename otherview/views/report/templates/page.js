@@ -1,9 +1,36 @@
 "use strict";
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const headings = [...table.tHead.rows[0].cells];
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    if (cell.dataset.value === undefined) return null;
+    return cell.dataset.value === "" ? cell.textContent : Number(cell.dataset.value);
+  };
+  const compare = (one, other) =>
+    typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
+  headings.forEach((heading, column) => {
+    heading.querySelector("button").addEventListener("click", () => {
+      const first = heading.dataset.first;
+      const other = first === "ascending" ? "descending" : "ascending";
+      const order = heading.getAttribute("aria-sort") === first ? other : first;
+      for (const each of headings) each.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", order);
+      const sign = order === "ascending" ? 1 : -1;
+      rows.sort((one, two) => {
+        const [a, b] = [value(one, column), value(two, column)];
+        if (a === null || b === null) return (a === null) - (b === null);
+        return sign * compare(a, b);
+      });
+      body.append(...rows);
+    });
+  });
+}
 (() => {
   const table = document.querySelector("table.units");
   if (!table) return;
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const rows = [...table.tBodies[0].rows];
   const headings = [...table.tHead.rows[0].cells];
   const byUnit = new Map(rows.map((row) => [row.dataset.unit, row]));
   const cells = new Map();
@@ -65,30 +92,6 @@
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") clear();
-  });
-
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    if (cell.dataset.value === undefined) return null;
-    return cell.dataset.value === "" ? cell.textContent : Number(cell.dataset.value);
-  };
-  const compare = (one, other) =>
-    typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
-  headings.forEach((heading, column) => {
-    heading.querySelector("button").addEventListener("click", () => {
-      const first = heading.dataset.first;
-      const other = first === "ascending" ? "descending" : "ascending";
-      const order = heading.getAttribute("aria-sort") === first ? other : first;
-      for (const each of headings) each.removeAttribute("aria-sort");
-      heading.setAttribute("aria-sort", order);
-      const sign = order === "ascending" ? 1 : -1;
-      rows.sort((one, two) => {
-        const [a, b] = [value(one, column), value(two, column)];
-        if (a === null || b === null) return (a === null) - (b === null);
-        return sign * compare(a, b);
-      });
-      body.append(...rows);
-    });
   });
 
   const words = document.querySelector("#unit-words");
