@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from hydra.types import RunMode
 
 from otherview.study import Study
 from otherview.study.compose import (
+    identity,
     register_resolvers,
     run_settings,
     study_from,
@@ -42,8 +45,18 @@ def run() -> None:
 
 
 def plan() -> None:
-    """Print what a study would run."""
-    compose_and_call(plan_task, "plan")
+    """Print what a study would run; with `--register FILE`, write down what it will ask."""
+    words, file = file_to_register(sys.argv[1:])
+    sys.argv[1:] = words
+    compose_and_call(partial(plan_task, register=file), "plan")
+
+
+def file_to_register(words: list[str]) -> tuple[list[str], Path | None]:
+    """Return the words without `--register FILE`, and the file."""
+    parser = argparse.ArgumentParser("otherview plan", add_help=False, allow_abbrev=False)
+    parser.add_argument("--register", type=Path, metavar="FILE")
+    given, rest = parser.parse_known_args(words)
+    return rest, given.register
 
 
 def run_task(config: DictConfig) -> None:
@@ -56,10 +69,15 @@ def run_task(config: DictConfig) -> None:
         run_study(study_from(config), folder, settings)
 
 
-def plan_task(config: DictConfig) -> None:
+def plan_task(config: DictConfig, register: Path | None = None) -> None:
     from otherview.views.plan_console import print_plan
 
-    print_plan(study_from(config))
+    study = study_from(config)
+    finds = print_plan(study)
+    if register is not None:
+        from otherview.views.registering import register_study
+
+        register_study(study, identity(config), finds, register)
 
 
 def run_study(study: Study, folder: Path, settings: Settings) -> None:
@@ -69,6 +87,7 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     """
     from rich.console import Console
 
+    from otherview.results.registration import registration_file
     from otherview.results.run_study import make_result
     from otherview.views.console import plain_console, print_places, print_result
     from otherview.views.making import make_views
@@ -76,7 +95,7 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     console = plain_console()
     with progress_bars(console) as report:
-        make_result(study, folder, report)
+        make_result(study, folder, report, registration=registration_file(settings))
     closed: BrokenPipeError | None = None
     try:
         print_result(folder, console)

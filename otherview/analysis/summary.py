@@ -77,6 +77,10 @@ def summary_of(
         summary["contrast"]["frames"] = study.templates.frames
     if study.templates.placebo is not None:
         summary["contrast"]["placebo"] = study.templates.placebo
+    if study.templates.expected != "either":
+        summary["contrast"]["expected"] = study.templates.expected
+        for name, result in summary["results"].items():
+            result["expected"] = expected_figures(study, tables[name])
     if not any("role_test" in result for result in summary["results"].values()):
         summary["role_note"] = role_note(study)
     if study.creatures.axis is not None:
@@ -172,6 +176,18 @@ def result_summary(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         "sets": reported_sets(analysis),
         "strongest": strongest(table),
     }
+
+
+def expected_figures(study: Study, table: pl.DataFrame) -> dict[str, int]:
+    """Return how many units are called, and how many of them differ in the expected direction.
+
+    Called by the role test; where there is none, by the test over items.
+    """
+    by_items = pl.col("p_stepdown") <= study.nulls.alpha
+    called = table.filter(pl.col("role_called") if "role_called" in table.columns else by_items)
+    sign = 1 if study.templates.expected == "higher" else -1
+    expected = called.filter(pl.col("mean_difference") * sign > 0)
+    return {"called": len(called), "as_expected": len(expected)}
 
 
 def strongest(table: pl.DataFrame) -> list[dict[str, Any]]:

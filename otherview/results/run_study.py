@@ -19,6 +19,11 @@ from otherview.passes.sessions import open_session
 from otherview.passes.unfinished import FOLDER, remove_unfinished
 from otherview.results.integrity import read_sealed
 from otherview.results.reader import RunResult, read_result
+from otherview.results.registration import (
+    first_measured,
+    keep_registration,
+    registration_figures,
+)
 from otherview.results.state import SUMMARY
 from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.results.writing import write_analyses, write_controls, write_measurement
@@ -31,6 +36,7 @@ def run(
     folder: str | Path,
     progress: Progress | None = None,
     pipeline: Any = None,
+    registration: str | Path | None = None,
 ) -> RunResult:
     """Run `study` and write its result into `folder`; return it as `read_result` reads it.
 
@@ -38,13 +44,15 @@ def run(
         result.heads
 
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
-    the result then says so. An interrupted run continues where it stopped. Raises StudyError if the
-    study cannot be run; `status.json` then says why.
+    the result then says so. `registration` is the file of `otherview plan ... --register FILE`; the
+    result says whether the study is the registered one. An interrupted run continues where it
+    stopped. Raises StudyError if the study cannot be run; `status.json` then says why.
     """
     session = None if pipeline is None else open_session(study, pipeline)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    make_result(study, folder, progress or silent, session)
+    registered = None if registration is None else Path(registration)
+    make_result(study, folder, progress or silent, session, registered)
     result = read_result(folder)
     assert isinstance(result, RunResult)
     return result
@@ -55,16 +63,18 @@ def make_result(
     folder: Path,
     report: Progress,
     session: Session | None = None,
+    registration: Path | None = None,
 ) -> dict[str, Any]:
     """Measure, test and write the result into `folder`; return the content of `summary.json`.
 
-    `session` is a loaded model to use. Batches of responses are kept until the result is complete,
-    so that a killed run continues where it stopped. An error is written into `status.json` and
-    raised.
+    `session` is a loaded model to use, `registration` a file that the result is compared with.
+    Batches of responses are kept until the result is complete, so that a killed run continues where
+    it stopped. An error is written into `status.json` and raised.
     """
     check_folder(folder)
     with signs_of_life(folder):
-        return measure_study(study, folder, report, session).finish(report)
+        measured = measure_study(study, folder, report, session, registration=registration)
+        return measured.finish(report)
 
 
 def check_folder(folder: Path) -> None:
@@ -95,6 +105,8 @@ class Measured:
     measurement: Measurement
     session: Session
     status: Mapping[str, Any]
+    began: str
+    """When its first pass was run."""
 
     @property
     def needs_model(self) -> bool:
@@ -130,7 +142,8 @@ class Measured:
             trace_edges(study, self.session, measurement, folder, own.analyses, report)
         if study.intervention.kind != "none":
             intervene(study, self.session, measurement, folder, own.analyses, report)
-        write_analyses(folder, study, own.measurement, own.analyses)
+        registered = registration_figures(folder, study, measurement.inputs, self.began)
+        write_analyses(folder, study, own.measurement, own.analyses, registered)
 
 
 def measure_study(
@@ -139,14 +152,18 @@ def measure_study(
     report: Progress,
     session: Session | None = None,
     status: Mapping[str, Any] | None = None,
+    registration: Path | None = None,
 ) -> Measured:
     """Run the passes of `study`, whose result will be written into `folder`.
 
-    `status` holds further fields for `status.json`. An error is written there and raised.
+    `status` holds further fields for `status.json`. `registration` is copied into the folder
+    first. An error is written into `status.json` and raised.
     """
     more = dict(status or {})
     write_status(folder, "running", **more)
     with ends_recorded(folder, more):
+        began = first_measured(folder)
+        keep_registration(registration, folder)
         if session is None:
             session = open_session(study)
             session.expect([study])
@@ -157,7 +174,7 @@ def measure_study(
             check_edges(study, calls)
 
         measurement = measure(study, report, session, folder / FOLDER, check_calls=check_calls)
-    return Measured(study, folder, measurement, session, more)
+    return Measured(study, folder, measurement, session, more, began)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from otherview.passes.mean_vectors import save_vectors
 from otherview.passes.measure import Measurement
 from otherview.results.integrity import sealed
 from otherview.results.picture_sheets import sheet, sheet_of_pairs
+from otherview.results.registration import REGISTRATION
 from otherview.results.state import SUMMARY
 from otherview.study import Study
 
@@ -34,7 +35,7 @@ CONTROLS = "controls"
 CONTROL_FILES = ("controls.json", "controls_heads.parquet", "controls_slices16.parquet")
 MEASURED = (REFERENCE, SCENES, PICTURES, "responses.nc", VECTORS, ATTRIBUTION)
 CAUSES = (EDGES, *INTERVENTION_FILES)
-FILES = (*MEASURED, *TABLES, *CONTROL_FILES, *CAUSES)
+FILES = (REGISTRATION, *MEASURED, *TABLES, *CONTROL_FILES, *CAUSES)
 VIEWS = ("report.html", "examples.png")
 
 
@@ -77,11 +78,16 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
 
 
 def write_analyses(
-    folder: Path, study: Study, measurement: Measurement, analyses: Mapping[str, Analysis]
+    folder: Path,
+    study: Study,
+    measurement: Measurement,
+    analyses: Mapping[str, Analysis],
+    registered: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write `heads.parquet`, `slices16.parquet`, `nulls.parquet` and, last, `summary.json`.
 
-    Return the content of `summary.json`.
+    `registered` says how the study compares with its registration. Return the content of
+    `summary.json`.
     """
     tables = {name: unit_table(analysis) for name, analysis in analyses.items()}
     for unit_set, table in tables.items():
@@ -90,6 +96,8 @@ def write_analyses(
     with replacing(folder / "nulls.parquet") as temporary:
         null_table(analyses).write_parquet(temporary)
     summary = summary_of(study, measurement, analyses, tables)
+    if registered is not None:
+        summary["registration"] = dict(registered)
     summary = sealed(summary, folder, result_files(folder))
     write_json(folder / SUMMARY, summary)
     return summary

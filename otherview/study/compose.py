@@ -24,7 +24,7 @@ from otherview.study import Study
 from otherview.study.checks import check_name
 from otherview.study.command_line import GROUPS, added, completed
 from otherview.study.config_errors import lacking_setting, missing_setting, unknown_setting
-from otherview.study.configuration import RUN_SETTINGS, SCHEMAS, configuration_folder
+from otherview.study.configuration import RUN_SETTINGS, RunSettings, configuration_folder
 from otherview.study.errors import StudyError
 from otherview.study.found_files import with_own_files
 from otherview.study.model import source_name
@@ -194,13 +194,13 @@ def identity(config: Config) -> str:
 
 
 def run_settings(config: Config) -> dict[str, Any]:
-    """Return the settings that are not part of the study: `tracking` as a Tracking.
+    """Return the settings that are not part of the study: `tracking` as a Tracking, `registration`.
 
     Raises StudyError as study_from does.
     """
     plain = as_plain(config)
     given = {name: plain[name] for name in RUN_SETTINGS if name in plain}
-    schema = OmegaConf.create({name: OmegaConf.structured(SCHEMAS[name]) for name in given})
+    schema = OmegaConf.masked_copy(OmegaConf.structured(RunSettings), list(given))
     return {str(name): value for name, value in checked(schema, given).items()}
 
 

@@ -22,7 +22,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from otherview.study import Study
 from otherview.study.command_line import GROUPS, config_folders, studies, undecodable
-from otherview.study.configuration import SCHEMAS, configuration_folder
+from otherview.study.configuration import RunSettings, configuration_folder
 from otherview.study.errors import StudyError, UserError, causes, no_space, shown_path
 
 LAUNCHER = "hydra.launcher."
@@ -155,10 +155,7 @@ def unknown_setting(name: str) -> StudyError:
 
 def study_settings() -> list[str]:
     """Return the dotted names of all settings of a study, and of where it runs and is shown."""
-    known = list(settings(Study))
-    for group, schema in SCHEMAS.items():
-        known += settings(schema, f"{group}.")
-    return known
+    return [*settings(Study), *settings(RunSettings)]
 
 
 def launcher_settings() -> list[str]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from otherview.study.tracking import Tracking
 
-RUN_SETTINGS = ("hydra", "tracking")
+RUN_SETTINGS = ("hydra", "tracking", "registration")
 """Names in a composed config that are not part of the study."""
 
-SCHEMAS = {"tracking": Tracking}
-"""The dataclass of each run setting that has one."""
+
+@dataclass
+class RunSettings:
+    """What a run is told apart from its study; `hydra` has a schema of its own."""
+
+    tracking: Tracking
+    registration: str | None = None
+    """File of `otherview plan ... --register FILE`: the result says whether its study is the
+    registered one."""
 
 
 def configuration_folder() -> Path:

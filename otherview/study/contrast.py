@@ -14,6 +14,8 @@ from otherview.study.wording_pictures import Picture, pictures_of
 
 Role = Literal["test", "control"]
 ROLES: tuple[Role, Role] = ("test", "control")
+DIRECTIONS = ("either", "higher", "lower")
+"""Directions in which the test role may be expected to differ from the control role."""
 
 
 class Wording(NamedTuple):
@@ -72,10 +74,21 @@ class Templates:
     """Refuse wordings that differ in token count or item position, by the tokenizer of the model:
     every pair has such a difference, and no sign flip removes it."""
 
+    expected: str = "either"
+    """Direction that the study predicts for the response under the test role: higher, lower or
+    either. Tests are two-sided in any case; the result says how many heads that it calls went the
+    expected way."""
+
     def __post_init__(self) -> None:
         check_title(self.name, "templates.name")
+        check_choices("templates", self, expected=DIRECTIONS)
         if self.placebo is not None:
             check_choices("templates", self, placebo=ROLES)
+            if self.expected != "either":
+                raise StudyError(
+                    f"templates.expected={self.expected}: a placebo is expected to do nothing",
+                    "templates.expected",
+                )
         seen: dict[Any, str] = {}
         for role in ROLES:
             setting = f"templates.{role}"

@@ -75,6 +75,7 @@ templates:
     - Render this kitchen with {hat} near the cook
     - Render this kitchen with {hat} opposite the cook
   # matched: true           # refuses wordings that differ in token count or place of the item
+  # expected: higher        # of the response under the test role, for a registration
 
 # scene: {name: mine, image: my_kitchen.png}    # the reference picture; the default is a kitchen
 """

@@ -13,6 +13,7 @@ from otherview.models.picture_files import check_images, reference_sizes
 from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.sites import hook_sites
 from otherview.models.weights import load_tokenizer, transformer_config
+from otherview.results.registration import read_registration, registration_file
 from otherview.study import Study
 from otherview.study.compose import run_settings
 from otherview.study.prompts import check_lengths, study_prompts
@@ -41,8 +42,11 @@ class Known:
         self._kept: dict[str, Any] = {}
 
     def check_settings(self, config: Mapping[str, Any]) -> None:
-        """Raise StudyError if settings of the views need what is not installed."""
-        self._once(f"settings {run_settings(config)}", lambda: run_settings(config))
+        """Raise StudyError for settings that are not of the study and cannot be used."""
+        given = run_settings(config)
+        file = registration_file(given)
+        if file is not None:
+            self._once(f"registration {file}", lambda: read_registration(file))
 
     def cost(self, study: Study) -> float:
         """Return the floating-point operations of `study`. Raises StudyError if it cannot run."""

@@ -22,6 +22,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
 from otherview.passes.sessions import session_of
 from otherview.results.attempts import account, fruitless, newest_batch
+from otherview.results.registration import registration_file
 from otherview.results.state import SWEEP, Kind, state_of
 from otherview.results.status import (
     file_system_time,
@@ -192,7 +193,8 @@ class Runner:
 
         folder = self._folder(point)
         files = self._thread.submit(write_hydra_files, folder, point)
-        measured = measure_study(point.study, folder, self._report, session, more)
+        registered = registration_file(point.config)
+        measured = measure_study(point.study, folder, self._report, session, more, registered)
         files.result()  # not before the previous point is finished
         return measured
 

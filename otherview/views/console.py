@@ -19,6 +19,7 @@ from otherview.views.causes_sentences import (
 from otherview.views.findings import findings_table
 from otherview.views.making import PAGE, figure_command
 from otherview.views.numbers import named, plural
+from otherview.views.registration_sentences import registration_sentence
 from otherview.views.run_sentences import (
     answer,
     control_sentences,
@@ -87,6 +88,9 @@ def print_summary(
     unit_set = main_unit_set(summary)
     for sentence in level_sentences(unit_set, summary["results"][unit_set]):
         console.print(sentence)
+    registered = registration_sentence(summary)
+    if registered:
+        console.print(registered)
     for note in notes(summary):
         console.print(note, style="yellow")
     console.print()

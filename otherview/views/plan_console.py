@@ -40,10 +40,11 @@ from otherview.views.table_model import Table, print_table
 from otherview.views.vocabulary import BLOCK_KINDS, UNEQUAL_TOKENS
 
 
-def print_plan(study: Study) -> None:
+def print_plan(study: Study) -> str:
     """Print units by site, items with their tokens, cost, and what it needs.
 
-    Raises StudyError for a repository of which nothing is known here.
+    Return what the study can find, in sentences. Raises StudyError for a repository of which
+    nothing is known here.
     """
     console = plain_console()
     folder = cached_folder(study.model)
@@ -155,6 +156,7 @@ def print_plan(study: Study) -> None:
         console.print(line, style="yellow")
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
+    return found
 
 
 def lacking_here(model: Model) -> Iterator[str]:

@@ -21,6 +21,7 @@ from otherview.views.numbers import (
     significant,
     verb,
 )
+from otherview.views.registration_sentences import expected_sentence
 from otherview.views.vocabulary import (
     DIFFERS,
     FOLLOWS,
@@ -86,7 +87,9 @@ def answer(
         first = differing(found, of_model, differ)
         first += f" over {items} ({error}{strongest(found)})." if not test["note"] else "."
         last = f"{summary['role_note']} {published[0].upper()}{published[1:]}."
-    said = [first, *axis_sentences(summary, found), *predicted_sentences(found)]
+    expected = expected_sentence(summary, found)
+    said = [first, *([expected] if expected else [])]
+    said += [*axis_sentences(summary, found), *predicted_sentences(found)]
     if interventions is not None:
         said = [*positive_sentence(interventions), *said, headline(interventions)]
     return [*said, last]

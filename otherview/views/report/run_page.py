@@ -19,6 +19,7 @@ from otherview.views.causes_sentences import (
 from otherview.views.findings import finding, findings_table
 from otherview.views.making import figure_command
 from otherview.views.numbers import percent
+from otherview.views.registration_sentences import registered_differences, registration_sentence
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.run_sentences import (
     answer,
@@ -61,6 +62,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "levels": levels_table(unit_set, found) if "levels" in found else None,
         "level_sentences": level_sentences(unit_set, found),
         "answer": answer(summary, controls, result.interventions),
+        "registered": registration_sentence(summary),
+        "registered_differences": registered_differences(summary),
         "notes": notes(summary),
         "key_figures": key_figures(found),
         "reference": image_data(result.measured / "reference.png"),
