@@ -45,6 +45,17 @@ class Kind(StrEnum):
     """No run was started here."""
 
 
+NAMES = {
+    Kind.WHOLE: "done",
+    Kind.RUNNING: "running",
+    Kind.FAILED: "failed",
+    Kind.DAMAGED: "damaged",
+    Kind.INTERRUPTED: "missing",
+    Kind.MISSING: "missing",
+}
+"""What a sweep calls the states of its points."""
+
+
 @dataclass(frozen=True)
 class ResultState:
     """The kind of a folder, and the reason."""
@@ -85,6 +96,15 @@ class ResultState:
         if rerun == "outdated" and self.outdated:
             return "made by another version of otherview or of a library"
         return self.changed
+
+    def in_sweep(self, since: str = "") -> str:
+        """Return what a sweep calls the state of a point whose results count from `since` on:
+        done, running, failed, missing, outdated or damaged."""
+        if self.made_again:
+            return "running"
+        if self.kind is Kind.WHOLE and (owed := self.owes(since)):
+            return "outdated" if owed == self.changed else "missing"
+        return NAMES[self.kind]
 
     @property
     def worker(self) -> str:

@@ -1,4 +1,4 @@
-"""Looks after a sweep: otherview sweep status|resume|collect|pages|cancel DIR"""
+"""Looks after a sweep: otherview sweep status|watch|resume|collect|pages|cancel DIR"""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(run.__name__, help=about, description=about)
         command.add_argument("directory", type=Path, help="directory of the sweep")
         command.set_defaults(run=run)
+        if run is watch:
+            command.add_argument("--port", type=int, default=0, help="by default any that is free")
         if run is resume:
             command.add_argument(
                 "--failed", action="store_true", help="also points that failed by themselves"
@@ -78,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def status(directory: Path, _given: argparse.Namespace) -> None:
     print_standing(look(directory), directory, plain_console())
+
+
+def watch(directory: Path, given: argparse.Namespace) -> None:
+    from otherview.sweep.watching import watch_until_interrupted
+
+    console = plain_console()
+    watch_until_interrupted(directory, given.port, lambda line: console.print(line, soft_wrap=True))
 
 
 def resume(directory: Path, given: argparse.Namespace) -> None:
@@ -165,6 +174,7 @@ def end_running(standing: Standing, submission: Submission) -> Iterator[tuple[st
 
 COMMANDS = {
     status: "counts what is done, runs, failed, is missing or damaged, and says where and why",
+    watch: "serves a page of all points to this machine, renewed while the sweep runs",
     resume: "starts what is missing or damaged, also what a failure of the machine ended",
     collect: "combines all finished points: sweep.parquet, combined.json",
     pages: "makes report.html of every finished point that has none",

@@ -26,15 +26,6 @@ from otherview.views.progress_bars import open_bars
 
 LOOK_INTERVAL_S = 2.0
 """Seconds between two looks at the files of a sweep that is followed."""
-NAMES = {
-    Kind.WHOLE: "done",
-    Kind.RUNNING: "running",
-    Kind.FAILED: "failed",
-    Kind.DAMAGED: "damaged",
-    Kind.INTERRUPTED: "missing",
-    Kind.MISSING: "missing",
-}
-"""What a sweep calls the states of its points."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Standing:
 
     def name(self, identity: str) -> str:
         """Return done, running, failed, missing, outdated or damaged."""
-        return point_name(self.states[identity], self.since.get(identity, ""))
+        return self.states[identity].in_sweep(self.since.get(identity, ""))
 
     def of(self, name: str) -> list[Point]:
         """Return the planned points that `name` is the state of."""
@@ -79,15 +70,6 @@ class Standing:
         """Return the tasks of a submission of which Slurm gives no answer."""
         started = self.jobs.get(submission.name)
         return unanswered_tasks(submission, started, self.queue) if started else set()
-
-
-def point_name(state: ResultState, since: str) -> str:
-    """Return what a sweep calls the state of a point whose results count from `since` on."""
-    if state.made_again:
-        return "running"
-    if state.kind is Kind.WHOLE and (owed := state.owes(since)):
-        return "outdated" if owed == state.changed else "missing"
-    return NAMES[state.kind]
 
 
 def runs(state: ResultState, submission: Submission) -> bool:
@@ -185,7 +167,7 @@ def follow(submission: Submission, jobs: Jobs, console: Console) -> None:
                 states, queue = point_states(submission.directory, points, ids)
                 alive = queue is None or live_tasks(submission, jobs, queue)
                 counts = Counter(
-                    point_name(state, submission.since.get(identity, ""))
+                    state.in_sweep(submission.since.get(identity, ""))
                     for identity, state in states.items()
                 )
                 waiting = sum(state.startswith("PENDING") for state in (queue or {}).values())

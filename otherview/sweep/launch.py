@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from otherview.results.state import Kind, ResultState, state_of
-from otherview.sweep.following import Standing, follow, look_if_any, point_name, point_states
+from otherview.sweep.following import Standing, follow, look_if_any, point_states
 from otherview.sweep.jobs import check_launcher, check_tasks, submit, tasks_wanted
 from otherview.sweep.launcher_settings import checked_settings
 from otherview.sweep.launcher_sources import check_sweeper, launcher_settings
@@ -92,7 +92,7 @@ def start(
         if point.identity in wanted and point.identity not in busy
     ]
     if not todo:
-        names = (point_name(state, since.get(name, "")) for name, state in states.items())
+        names = (state.in_sweep(since.get(name, "")) for name, state in states.items())
         done = sum(name == "done" for name in names)
         under_way = sum(point.identity in busy for point in points)
         console.print(
@@ -189,7 +189,7 @@ def finish(submission: Submission, console: Console) -> None:
     print_points(directory, submission.points, console)
     planned = [submission.points[index] for share in submission.shares for index in share]
     states, _ = point_states(directory, planned, [])
-    names = Counter(point_name(state, since.get(name, "")) for name, state in states.items())
+    names = Counter(state.in_sweep(since.get(name, "")) for name, state in states.items())
     left = len(planned) - names["done"] - names["failed"]
     where = shlex.quote(str(directory))
     if names["failed"]:

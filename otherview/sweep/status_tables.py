@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -13,9 +12,9 @@ from otherview.results.state import Kind, ResultState, examine, state_of
 from otherview.sweep.following import Standing
 from otherview.sweep.points import Point
 from otherview.sweep.tasks import last_words, lost_devices
-from otherview.views.numbers import DASH, count, decimal, known
+from otherview.views.numbers import DASH
+from otherview.views.sweep_points import FIGURES, point_figures
 from otherview.views.table_model import Table
-from otherview.views.vocabulary import DIFFERS, FOLLOWS, LARGEST
 
 MAX_ROWS = 60
 """Points that are printed of each kind."""
@@ -25,27 +24,14 @@ MAX_ENDS = 5
 
 def point_table(directory: Path, points: Sequence[Point]) -> Table:
     """Return one row per point: what its first set of units says."""
-    headings = ("point", "passing |t|", LARGEST, DIFFERS, FOLLOWS)
+    headings = ("point", *FIGURES)
     rows = []
     for point in points[:MAX_ROWS]:
         _, summary = examine(directory / point.folder)
-        cells = figures(summary) if summary else [DASH] * (len(headings) - 1)
+        cells = [text for text, _ in point_figures(summary)] if summary else [DASH] * len(FIGURES)
         rows.append([point.folder, *cells])
     more = f"and {len(points) - MAX_ROWS} more" if len(points) > MAX_ROWS else ""
     return Table(f"{len(points)} points", headings, rows, more)
-
-
-def figures(summary: dict[str, Any]) -> list[str]:
-    """Return units above the lowest threshold, largest |t|, and units that two tests call."""
-    result = next(iter(summary["results"].values()))
-    reading = result["published_reading"]
-    lowest = min(reading["counts"], key=lambda found: float(found["threshold"]))
-    return [
-        f"{count(lowest['observed'])} of {count(result['units'])}",
-        known(reading.get("max_abs_t"), decimal),
-        count(result["sign_flip"]["familywise"]),
-        known(result.get("role_test", {}).get("called"), count),
-    ]
 
 
 def print_standing(standing: Standing, directory: Path, console: Console) -> None:

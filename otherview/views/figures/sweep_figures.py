@@ -126,28 +126,46 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
     for pair in pairs:
         i, j = names.index(pair["one"]), names.index(pair["other"])
         matrix[i, j] = matrix[j, i] = pair["pearson"]
-    figure = canvas(min(width, 110.0), 9.0 * len(names) + 28)
-    axes = figure.subplots()
-    middle = len(DIVERGING) // 2
+    figure = canvas(min(width, 110.0), 9.0 * len(names) + 38)
+    axes, key = figure.subplots(2, height_ratios=[len(names), 0.35])
     for (row, column), value in np.ndenumerate(matrix):
         if column > row:
             continue
-        own = row == column
-        step = middle if own else middle + round(value * middle)
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=DIVERGING[step],
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=step_of(value),
                                  edgecolor=PAPER, linewidth=0.8))  # fmt: skip
-        axes.text(column, row, "1" if own else decimal(value), ha="center", va="center_baseline",
-                  color=ON_STRONG if abs(value) > 0.6 and not own else INK, fontsize=7)  # fmt: skip
+        axes.text(column, row, "1" if row == column else decimal(value), ha="center",
+                  va="center_baseline", color=ON_STRONG if abs(value) > 0.6 else INK,
+                  fontsize=7)  # fmt: skip
+    draw_correlation_scale(key)
     shown = [clipped(name, 18) for name in names]
     rows_axis(axes, shown)
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_xticks(range(len(names)), shown, rotation=30, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title("Pearson’s r of the t-maps, over heads", fontsize=7.5)
+    axes.set_aspect("equal")
     said = [f"{pair['one']} and {pair['other']} {decimal(pair['pearson'])}" for pair in pairs]
     alt = f"Correlation of the t-maps over heads: {', '.join(said)}."
     return Drawing(figure, alt, AGREEMENT_CAPTION)
+
+
+def step_of(correlation: float) -> str:
+    """Return the colour of a correlation: white at 0, the ends of the scale at -1 and 1."""
+    middle = len(DIVERGING) // 2
+    return DIVERGING[middle + round(correlation * middle)]
+
+
+def draw_correlation_scale(axes: Axes) -> None:
+    """Draw the colours from -1 to 1 as a strip with ticks."""
+    width = 2 / len(DIVERGING)
+    for place, colour in enumerate(DIVERGING):
+        axes.add_patch(Rectangle((-1 + place * width, 0), width, 1, facecolor=colour, linewidth=0))
+    axes.set_xlim(-1, 1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    ticks = (-1, -0.5, 0, 0.5, 1)
+    axes.set_xticks(ticks, [tick(value) for value in ticks])
+    axes.set_xlabel("Pearson’s r of two t-maps, over heads; 1: a map and itself")
 
 
 def draw_models(result: SweepResult, width: float) -> Drawing:

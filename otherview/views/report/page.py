@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -58,7 +60,7 @@ def report_html(result: Result) -> str:
             template, content = "comparison.html.jinja", comparison_page(result)
         else:
             template, content = "run.html.jinja", run_page(result)
-        html = environment(result).get_template(template).render(content)
+        html = fill(template, content, result)
     except KeyError as error:
         raise ResultError(f"{result.folder} is damaged: its result has no {error}") from error
     size = len(html.encode())
@@ -67,7 +69,12 @@ def report_html(result: Result) -> str:
     return html
 
 
-def environment(result: Result) -> Environment:
+def fill(template: str, content: Mapping[str, Any], result: Result | None = None) -> str:
+    """Return a template filled with `content`; it may draw the figures of `result`."""
+    return environment(result).get_template(template).render({"reload": 0, **content})
+
+
+def environment(result: Result | None) -> Environment:
     """Return the environment of the templates, which can draw the figures of `result`."""
     made = Environment(
         loader=PackageLoader("otherview.views.report", "templates"),
@@ -96,8 +103,9 @@ def environment(result: Result) -> Environment:
                 "form-action 'none'",
             )
         ),
-        "drawing": lambda name: drawing(result, name),
     }
+    if result is not None:
+        made.globals["drawing"] = lambda name: drawing(result, name)
     return made
 
 

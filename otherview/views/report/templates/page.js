@@ -28,6 +28,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 (() => {
+  const seconds = Number(document.body.dataset.reload);
+  const headings = [...document.querySelectorAll("table.points th[data-first]")];
+  const [kept, order] = (history.state || "").split(" ");
+  if (order && headings[kept])
+    while (headings[kept].getAttribute("aria-sort") !== order) headings[kept].querySelector("button").click();
+  if (!seconds) return;
+  const again = () => {
+    if (document.hidden) return document.addEventListener("visibilitychange", again, { once: true });
+    const sorted = headings.findIndex((heading) => heading.hasAttribute("aria-sort"));
+    const by = sorted < 0 ? "" : headings[sorted].getAttribute("aria-sort");
+    history.replaceState(by && `${sorted} ${by}`, "");
+    location.reload();
+  };
+  setTimeout(again, 1000 * seconds);
+})();
+(() => {
   const table = document.querySelector("table.units");
   if (!table) return;
   const rows = [...table.tBodies[0].rows];

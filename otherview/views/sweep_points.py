@@ -1,0 +1,249 @@
+"""The points of a sweep: a row for each, whatever its state, and the command that repeats them."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from otherview.results.state import Kind, ResultState, examine
+from otherview.study.configuration import RUN_SETTINGS
+from otherview.study.differing_settings import differing_settings, flat
+from otherview.views.making import PAGE
+from otherview.views.numbers import count, decimal, known
+from otherview.views.vocabulary import DIFFERS, FOLLOWS, LARGEST
+
+Summary = Mapping[str, Any]
+Cell = tuple[str, float | str | None]
+"""What a cell shows, and its sort key: a number, or "" to sort by the text; None comes last."""
+MAX_ROWS = 2_000
+"""Points in the list of a page."""
+MAX_SETTINGS = 8
+"""Columns of settings."""
+MAX_VALUE = 60
+"""Characters of a setting's value."""
+MAX_COMMANDS = 12
+FIGURES = ("passing |t|", LARGEST, DIFFERS, FOLLOWS)
+"""Headings of `point_figures`."""
+SAID_BY_STUDY = ("question", "published")
+"""Settings that the name of a study stands for."""
+
+
+@dataclass(frozen=True)
+class PointRow:
+    """A point as the list shows it."""
+
+    folder: str
+    state: str
+    """What the sweep calls its state: done, running, failed, missing, damaged, outdated."""
+    detail: str = ""
+    """Why it is in this state, or who runs it."""
+    settings: Summary = field(default_factory=dict)
+    """Nested; empty where nothing is known of a point but its name."""
+    overrides: Sequence[str] = ()
+    figures: Sequence[Cell] = ()
+    link: str = ""
+    """Address of its page, relative to that of the sweep; empty if it has none."""
+
+
+@dataclass(frozen=True)
+class PointList:
+    """The list of points: columns of settings and figures, and a row per point."""
+
+    settings: list[str]
+    unshown: list[str]
+    """Settings that differ too, without a column."""
+    rows: list[tuple[PointRow, list[Cell]]]
+    """Each with the cells of its settings and figures."""
+    states: list[tuple[str, int]]
+    """How many points are in which state."""
+    total: int
+    """Points, of which `rows` may show fewer."""
+    figures: Sequence[str] = FIGURES
+
+
+def point_figures(summary: Summary) -> list[Cell]:
+    """Return units above the lowest threshold, largest |t|, and units that two tests call."""
+    result = next(iter(summary["results"].values()))
+    reading = result["published_reading"]
+    lowest = min(reading["counts"], key=lambda found: float(found["threshold"]))
+    largest, differ = reading.get("max_abs_t"), result["sign_flip"]["familywise"]
+    follow = result.get("role_test", {}).get("called")
+    over = f"{count(lowest['observed'])} of {count(result['units'])}"
+    return [
+        (over, float(lowest["observed"])),
+        (known(largest, decimal), largest),
+        (count(differ), float(differ)),
+        (known(follow, count), follow),
+    ]
+
+
+def point_list(rows: Sequence[PointRow]) -> PointList:
+    """Return the list of `rows`; of very many, those that are not done and then the first."""
+    shown = sorted(rows, key=lambda row: row.state == "done")[:MAX_ROWS]
+    order = {row.folder: place for place, row in enumerate(rows)}
+    shown.sort(key=lambda row: order[row.folder])
+    settings = [flat(row.settings) for row in shown]
+    names = telling_settings([each for each in settings if each])
+    columns = names[:MAX_SETTINGS]
+    cells = [[setting_cell(each, name) for name in columns] for each in settings]
+    missing: list[Cell] = [(known(None, count), None)] * len(FIGURES)
+    return PointList(
+        [name.removesuffix(".name") for name in columns],
+        [name.removesuffix(".name") for name in names[MAX_SETTINGS:]],
+        [
+            (row, [*own, *(row.figures or missing)])
+            for row, own in zip(shown, cells, strict=True)
+        ],
+        Counter(row.state for row in rows).most_common(),
+        len(rows),
+    )  # fmt: skip
+
+
+def telling_settings(settings: Sequence[Summary]) -> list[str]:
+    """Return the settings that differ between points, flat, without those that a name tells.
+
+    The name of a section (`templates.name`) stands for its other settings where equal names have
+    equal settings; that of a study stands for its question and published figures.
+    """
+    if not settings:
+        return []
+    differing = differing_settings(settings)
+    kept = []
+    for name in differing:
+        section = name.split(".")[0]
+        by = "name" if section in SAID_BY_STUDY else f"{section}.name"
+        if name == by or by not in differing or not determines(settings, by, name):
+            kept.append(name)
+    return sorted(kept, key=lambda name: (not name.endswith("name"), name != "seed"))
+
+
+def determines(settings: Sequence[Summary], by: str, name: str) -> bool:
+    """Return whether points with equal `by` have equal `name`."""
+    values: dict[str, Any] = {}
+    return all(
+        values.setdefault(repr(each.get(by)), each.get(name)) == each.get(name)
+        for each in settings
+    )  # fmt: skip
+
+
+def setting_cell(settings: Summary, name: str) -> Cell:
+    value = settings.get(name)
+    if value is None:
+        return (known(None, str), None)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    text = textwrap.shorten(str(value), MAX_VALUE, placeholder=" …")
+    return (text, float(value) if number and math.isfinite(value) else "")
+
+
+def page_link(folder: Path) -> str:
+    """Return the address of a point's page relative to that of its sweep; empty without a file."""
+    return f"{quote(folder.name)}/{PAGE}" if (folder / PAGE).is_file() else ""
+
+
+def stored_row(folder: Path, known_of: Summary, reason: str = "") -> PointRow:
+    """Return the row of a point from its own files, read by the one reader.
+
+    `known_of` is what combined.json says of a point that it used, for folders that are not here;
+    `reason` is why it left a point out.
+    """
+    state, summary = examine(folder)
+    if known_of and not folder.is_dir():
+        settings = {
+            "name": known_of["study"],
+            "model": {"name": known_of["model"]},
+            "templates": {"name": known_of["templates"]},
+            "seed": known_of["seed"],
+        }
+        return PointRow(folder.name, "not here", "its folder was not copied", settings)
+    settings = summary.get("settings") or read_yaml(folder / ".hydra" / "config.yaml")
+    overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
+    left_out = f"left out: {reason}" if reason else ""
+    return PointRow(
+        folder.name,
+        state.in_sweep(),
+        state.changed or left_out if summary else detail_of(state),
+        study_settings(settings) if isinstance(settings, Mapping) else {},
+        [str(word) for word in overrides] if isinstance(overrides, list) else [],
+        point_figures(summary) if summary else [],
+        page_link(folder),
+    )
+
+
+def study_settings(config: Summary) -> Summary:
+    """Return the settings of a composed config that decide the result."""
+    found = {name: value for name, value in config.items() if name not in RUN_SETTINGS}
+    if isinstance(model := found.get("model"), Mapping):
+        found["model"] = {name: value for name, value in model.items() if name != "device"}
+    return found
+
+
+def detail_of(state: ResultState) -> str:
+    """Return who runs a point, or why it has no result."""
+    if state.kind is Kind.RUNNING or state.made_again:
+        return f"on {state.worker} since {state.status.get('since')}"
+    said = ": ".join(filter(None, (state.file, state.reason)))
+    return f"{said} (machine failure)" if state.machine_failed else said
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file; empty if there is none that can be read."""
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return {}
+
+
+def sweep_commands(rows: Sequence[PointRow], settings: Sequence[str] = ()) -> list[str]:
+    """Return the commands that run the points of `rows`, few if they combine few choices.
+
+    Each ends with `settings`. Empty if the overrides of a point are unknown, or if it would take
+    more than MAX_COMMANDS.
+    """
+    asked = [dict(keyed(row.overrides)) for row in rows]
+    if not asked or not all(asked):
+        return []
+    found = products(asked)
+    if len(found) > MAX_COMMANDS:
+        return []
+    return [shlex.join(["otherview", "run", "-m", *words, *settings]) for words in found]
+
+
+def keyed(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name that each override sets, and the whole override."""
+    for override in overrides:
+        yield override.partition("=")[0], override
+
+
+def products(points: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """Return lists of overrides with choices (`seed=0,1`) whose combinations are `points`."""
+    by_names: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
+    for point in points:
+        by_names.setdefault(tuple(sorted(point)), []).append(point)
+    if len(by_names) > 1:
+        return [words for members in by_names.values() for words in products(members)]
+    values = {name: list(dict.fromkeys(point[name] for point in points)) for name in points[0]}
+    distinct = {tuple(sorted(point.items())) for point in points}
+    varied = [name for name, choices in values.items() if len(choices) > 1]
+    if len(distinct) == math.prod(len(choices) for choices in values.values()):
+        return [[choice(name, choices) for name, choices in values.items()]]
+    split = min(varied, key=lambda name: len(values[name]))
+    return [
+        words
+        for value in values[split]
+        for words in products([point for point in points if point[split] == value])
+    ]
+
+
+def choice(name: str, overrides: Sequence[str]) -> str:
+    """Return one override with the values of all `overrides`, which set the same name."""
+    first, *others = overrides
+    return ",".join([first, *(other[len(name) + 1 :] for other in others)])
