@@ -26,7 +26,7 @@ from otherview.sweep.submissions import Submission
 from otherview.sweep.tasks import cancel_jobs, live_tasks, stop_process, stop_processes
 from otherview.sweep.viewing import make_pages
 from otherview.views.console import plain_console
-from otherview.views.making import PAGE
+from otherview.views.making import PAGE, PAGES, attempt_views
 from otherview.views.progress_bars import progress_bars
 
 
@@ -120,6 +120,9 @@ def pages(directory: Path, _given: argparse.Namespace) -> None:
             warnings = make_pages(without, report)
         for warning in warnings:
             console.print(f"warning: {warning}", soft_wrap=True)
+        if (directory / PAGE).is_file():  # it links to them
+            for warning in attempt_views(directory, {}, PAGES):
+                console.print(f"warning: {warning}", soft_wrap=True)
     failed = sum(not (folder / PAGE).is_file() for folder in without)
     console.print(f"pages made: {len(without) - failed}; finished points: {len(finished)}")
     if failed:

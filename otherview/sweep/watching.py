@@ -19,18 +19,19 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from otherview.results.reader import read_result
 from otherview.results.state import SUMMARY, Kind, ResultState, state_of
 from otherview.study.errors import UserError
 from otherview.sweep.following import LOOK_INTERVAL_S, Standing, look
 from otherview.views.making import PAGE
-from otherview.views.numbers import plural
+from otherview.views.numbers import count, plural
 from otherview.views.sweep_points import (
     Cell,
     PointRow,
     detail_of,
+    page_link,
     point_figures,
     point_list,
     study_settings,
@@ -141,7 +142,6 @@ def watch_page(
     rows = standing_rows(standing, directory, figures)
     points = point_list(rows)
     counts = Counter(row.state for row in rows)
-    waiting = sum(standing.name(identity) != "running" for identity in standing.busy)
     study = standing.points[0].config
     return fill(
         "watch.html.jinja",
@@ -150,7 +150,7 @@ def watch_page(
             "question": study.get("question") or study.get("name"),
             "studies": list(dict.fromkeys(point.config["name"] for point in standing.points)),
             "points": points,
-            "key_figures": key_figures(counts, len(rows), waiting),
+            "key_figures": key_figures(counts, len(rows)),
             "warnings": standing.warnings,
             "combined": state_of(directory).kind is Kind.WHOLE and PAGE,
             "commands": sweep_commands(rows),
@@ -160,15 +160,13 @@ def watch_page(
     )
 
 
-def key_figures(counts: Mapping[str, int], total: int, waiting: int) -> list[tuple[str, str]]:
-    """Return how many points are in which state, those that wait named apart."""
-    found = [(f"{counts['done']}", f"of {plural(total, 'point')} done")]
-    found += [
-        (str(counts[name]), name)
-        for name in ("running", "failed", "damaged", "outdated", "missing")
-        if counts[name]
+def key_figures(counts: Mapping[str, int], total: int) -> list[tuple[str, str]]:
+    """Return how many points are in which state."""
+    others = ("running", "waiting", "failed", "damaged", "outdated", "missing")
+    return [
+        (count(counts["done"]), f"of {plural(total, 'point')} done"),
+        *((count(counts[name]), name) for name in others if counts[name]),
     ]
-    return [*found, (str(waiting), "of these wait for their turn")] if waiting else found
 
 
 def standing_rows(
@@ -180,7 +178,7 @@ def standing_rows(
         state, name = standing.states[point.identity], standing.name(point.identity)
         detail = state.changed if state.kind is Kind.WHOLE else detail_of(state)
         if name == "missing" and point.identity in standing.busy:
-            detail = f"waits: {standing.busy[point.identity]}"
+            name, detail = "waiting", ""
         rows.append(
             PointRow(
                 point.folder,
@@ -212,11 +210,13 @@ def whole_figures(
 
 
 def link_of(folder: Path, state: ResultState) -> str:
-    """Return the address of the page of a whole point, or of the traceback of a failed one."""
-    if state.kind is Kind.WHOLE or (folder / PAGE).is_file():
-        return f"{quote(folder.name)}/{PAGE}"
-    failed = state.kind is Kind.FAILED and (folder / TRACEBACK).is_file()
-    return f"{quote(folder.name)}/{TRACEBACK}" if failed else ""
+    """Return the address of the page of a whole point, or of the traceback of a failed one.
+
+    A page that was not written yet is made when it is asked for.
+    """
+    if state.kind is Kind.WHOLE:
+        return f"{page_link(folder, SUMMARY).removesuffix(SUMMARY)}{PAGE}"
+    return page_link(folder) or page_link(folder, TRACEBACK)
 
 
 def watch_until_interrupted(directory: Path, port: int, say: Callable[[str], object]) -> None:

@@ -44,7 +44,7 @@ class PointRow:
 
     folder: str
     state: str
-    """What the sweep calls its state: done, running, failed, missing, damaged, outdated."""
+    """What the sweep calls its state: done, running, waiting, failed, missing, ..."""
     detail: str = ""
     """Why it is in this state, or who runs it."""
     settings: Summary = field(default_factory=dict)
@@ -145,9 +145,9 @@ def setting_cell(settings: Summary, name: str) -> Cell:
     return (text, float(value) if number and math.isfinite(value) else "")
 
 
-def page_link(folder: Path) -> str:
-    """Return the address of a point's page relative to that of its sweep; empty without a file."""
-    return f"{quote(folder.name)}/{PAGE}" if (folder / PAGE).is_file() else ""
+def page_link(folder: Path, name: str = PAGE) -> str:
+    """Return the address of a file of a point, relative to the page of its sweep; empty if none."""
+    return f"{quote(folder.name, safe='=')}/{name}" if (folder / name).is_file() else ""
 
 
 def stored_row(folder: Path, known_of: Summary, reason: str = "") -> PointRow:
@@ -190,7 +190,8 @@ def study_settings(config: Summary) -> Summary:
 def detail_of(state: ResultState) -> str:
     """Return who runs a point, or why it has no result."""
     if state.kind is Kind.RUNNING or state.made_again:
-        return f"on {state.worker} since {state.status.get('since')}"
+        since = str(state.status.get("since", "")).replace("T", " ").replace("+00:00", " UTC")
+        return f"on {state.worker} since {since}"
     said = ": ".join(filter(None, (state.file, state.reason)))
     return f"{said} (machine failure)" if state.machine_failed else said
 

@@ -13,10 +13,20 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from otherview.results.reader import read_result
-from otherview.views.figures import FIGURES, Figure, NotInResultError, ResultError, save_figure
+from otherview.views.figures import (
+    FIGURES,
+    Figure,
+    NotInResultError,
+    ResultError,
+    draw,
+    save_figure,
+)
+from otherview.views.figures.colours import DIVERGING
 from otherview.views.figures.head_map import map_of
 from otherview.views.figures.style import WIDTHS, canvas, figure_style
 from otherview.views.numbers import count, percent, significant
@@ -98,6 +108,16 @@ def test_a_map_names_blocks_of_any_kind_in_the_order_of_the_network(width: float
     assert all(drawing.canvas.bbox.contains(box.x0, box.y1) for box in boxes)
     assert "cross, image tokens read the text" in drawing.caption
     assert "Hatched heads have no variance." in drawing.caption
+
+
+def test_a_map_agrees_with_itself_fully_in_the_colours_of_the_scale(sweep_folder: Path) -> None:
+    drawing = draw(read_result(sweep_folder), "agreement", WIDTHS["column"])
+    matrix, scale = drawing.canvas.axes
+    colours = {(patch.get_x(), patch.get_y()): to_hex(patch.get_facecolor())
+               for patch in matrix.patches if isinstance(patch, Rectangle)}  # fmt: skip
+    assert {colours[-0.5, -0.5], colours[0.5, 0.5]} == {DIVERGING[-1]}
+    assert [to_hex(patch.get_facecolor()) for patch in scale.patches] == list(DIVERGING)
+    assert scale.get_xlim() == (-1, 1)
 
 
 def test_letters_that_no_font_has_cost_one_warning_and_none_on_a_page() -> None:

@@ -188,6 +188,8 @@ def test_a_sweep_is_shown_beside_its_null_model(sweep_folder: Path) -> None:
     assert "3 alone, as in the published reading, would call up to 35 (73%)" in html
     for name in ("head-map", "models", "agreement", "variance", "selectivity"):
         assert f'id="figure-{name}"' in html
+    assert html.count('class="state not-here">') == 12  # its points were not copied with it
+    assert "otherview sweep collect multirun/sweep_of_pocket</code>" in html
     rows = re.findall(r'<tr><th scope="row">over all templates</th>(.*?)</tr>', html)
     assert [re.findall("<td>(.*?)</td>", row)[:2] for row in rows] == [
         ["3", "32 (67%)"],

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from otherview.sweep.following import look
+from otherview.sweep.watching import SweepWatch
 from tests.conftest import THREE_CREATURES, Program
 from tests.damages import overwrite, reseal
 from tests.slurm.cluster import until
@@ -41,6 +44,30 @@ def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Pa
     assert told.returncode == 0
     assert "4 points: 2 done, 0 running, 2 failed, 0 missing" in told.stdout
     assert "has no such tokens" in told.stdout
+    check_watched(directory, [point.folder for point in standing.of("done")])
+
+
+def check_watched(directory: Path, done: list[str]) -> None:
+    """Its page shows finished and failed points to this machine alone, and writes nothing."""
+    before = {path: path.stat().st_mtime_ns for path in directory.glob("*/*")}
+    with SweepWatch(directory) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert server.server_address[0] == "127.0.0.1"
+        with urllib.request.urlopen(server.address) as answer:
+            html = answer.read().decode()
+        own = f"/{server.secret}/"
+        assert html.count('<span class="state done">') == html.count('class="state failed">') == 2
+        assert f'<a href="{done[0]}/report.html">' in html
+        assert "seed=0,1" in html
+        assert "data-reload" not in html  # nothing runs any more
+        assert "</html>" in server.answer(f"{own}{done[0]}/report.html")[2]
+        (failed,) = re.findall(r'href="([^"]*seed0[^"]*/traceback.txt)"', html)
+        assert "has no such tokens" in server.answer(own + failed)[2]
+        for path in ("/", f"/x{own}", f"{own}run.log", f"{own}..%2f..%2freport.html",
+                     f"{own}{done[0]}/summary.json"):  # fmt: skip
+            assert server.answer(path)[0] == 404, path
+        server.shutdown()
+    assert {path: path.stat().st_mtime_ns for path in directory.glob("*/*")} == before
 
 
 def test_the_same_command_again_runs_only_what_is_missing(program: Program, tmp_path: Path) -> None:

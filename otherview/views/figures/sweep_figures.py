@@ -50,7 +50,10 @@ MAP_CAPTION = CAPTION.format(
     "family-wise, with one sign, in every template; a diamond marks those that follow the role "
     "over all wordings, where that was tested."
 )
-AGREEMENT_CAPTION = f"{SHARED_ITEMS} A template that agrees with a placebo is a warning."
+AGREEMENT_CAPTION = (
+    f"On the diagonal, a map agrees with itself. {SHARED_ITEMS} A template that agrees with a "
+    "placebo is a warning."
+)
 MODELS_CAPTION = (
     "One row per template, one colour per group. Open diamonds: heads over the published "
     "threshold. Dots: heads that are called with a family-wise error."
@@ -150,7 +153,7 @@ def draw_agreement(result: SweepResult, width: float) -> Drawing:
 
 
 def step_of(correlation: float) -> str:
-    """Return the colour of a correlation: white at 0, the ends of the scale at -1 and 1."""
+    """Return the colour of a correlation: the middle of the scale at 0, its ends at -1 and 1."""
     middle = len(DIVERGING) // 2
     return DIVERGING[middle + round(correlation * middle)]
 
@@ -165,7 +168,7 @@ def draw_correlation_scale(axes: Axes) -> None:
     axes.spines["left"].set_visible(False)
     ticks = (-1, -0.5, 0, 0.5, 1)
     axes.set_xticks(ticks, [tick(value) for value in ticks])
-    axes.set_xlabel("Pearson’s r of two t-maps, over heads; 1: a map and itself")
+    axes.set_xlabel("Pearson’s r of t-maps, over heads")
 
 
 def draw_models(result: SweepResult, width: float) -> Drawing:

@@ -1,0 +1,77 @@
+"""The list of a sweep's points, and the commands that repeat them."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from otherview.results.status import write_status
+from otherview.views.sweep_points import PointRow, point_list, stored_row, sweep_commands
+
+KITCHEN = "+experiment=kitchen"
+
+
+def expanded(command: str) -> set[tuple[str, ...]]:
+    """What Hydra makes of a command: the overrides of every point."""
+    words = shlex.split(command)
+    assert words[:3] == ["otherview", "run", "-m"]
+    choices = []
+    for override in OverridesParser.create().parse_overrides(words[3:]):
+        name, _, value = str(override.input_line).partition("=")
+        values = override.sweep_string_iterator() if override.is_sweep_override() else [value]
+        choices.append([f"{name}={each}" for each in values])
+    return {tuple(sorted(point)) for point in itertools.product(*choices)}
+
+
+@pytest.mark.parametrize(
+    ("points", "commands"),
+    [
+        ([[f"templates={t}", f"seed={s}"] for t in "ab" for s in (0, 1)], 1),
+        ([[f"templates={t}", f"seed={s}"] for t, s in [("a", 0), ("a", 1), ("b", 0)]], 2),
+        ([[r"creatures.items=[a\ cat,an\ owl]"], [r"creatures.items=[an\ ant,a\ fly]"]], 1),
+        ([["seed=0"], ["seed=0", "model.text_length=23"]], 2),
+    ],
+)
+def test_the_commands_repeat_exactly_the_points(points: list[list[str]], commands: int) -> None:
+    rows = [PointRow(str(place), "done", overrides=[KITCHEN, *own])
+            for place, own in enumerate(points)]  # fmt: skip
+    found = sweep_commands(rows)
+    assert len(found) == commands
+    repeated = set().union(*map(expanded, found))
+    assert repeated == {tuple(sorted(row.overrides)) for row in rows}
+
+
+def test_a_point_without_overrides_cannot_be_repeated() -> None:
+    assert (
+        sweep_commands([PointRow("a", "done", overrides=["seed=0"]), PointRow("b", "done")]) == []
+    )
+
+
+def test_a_point_says_what_became_of_it(tmp_path: Path) -> None:
+    known = {"study": "kitchen", "model": "pocket", "templates": "viewpoint", "seed": 3}
+    for name in ("failed", "damaged", "stopped", "empty"):
+        (tmp_path / name).mkdir()
+    write_status(tmp_path / "failed", "failed", "out of <b>memory</b>")
+    write_status(tmp_path / "stopped", "interrupted")
+    (tmp_path / "damaged" / "summary.json").write_text("{")
+    (tmp_path / "failed" / ".hydra").mkdir()
+    (tmp_path / "failed" / ".hydra" / "config.yaml").write_text("{seed: 4, tracking: {mode: off}}")
+    rows = {name: stored_row(tmp_path / name, {})
+            for name in ("failed", "damaged", "stopped", "empty", "never")}  # fmt: skip
+    rows["copied"] = stored_row(tmp_path / "copied", known)
+    assert {name: row.state for name, row in rows.items()} == {
+        "failed": "failed", "damaged": "damaged", "stopped": "missing", "empty": "missing",
+        "never": "missing", "copied": "not here",
+    }  # fmt: skip
+    assert rows["failed"].detail == "out of <b>memory</b>"
+    assert rows["damaged"].detail.startswith("summary.json: ")
+    listed = point_list(list(rows.values()))
+    assert listed.settings == ["model", "name", "templates", "seed"]
+    cells = {row.folder: cells for row, cells in listed.rows}
+    assert cells["failed"][3] == ("4", 4.0)
+    assert cells["copied"][0] == ("pocket", "")
+    assert cells["empty"][0][1] is None
