@@ -20,6 +20,7 @@ COMMANDS = {
     "figure": ("otherview.views.figure_command", "main", "write one figure of a result"),
     "compare": ("otherview.views.compare_command", "main", "compare two results on two models"),
     "report": ("otherview.views.report_command", "main", "write the HTML report of a result"),
+    "publish": ("otherview.views.publish_command", "main", "write a card of a result to share"),
     "track": ("otherview.views.track_command", "main", "send results to Weights & Biases"),
     "dashboard": ("otherview.views.dashboard", "main", "set up the Weights & Biases workspace"),
 }

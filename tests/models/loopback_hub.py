@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -18,7 +19,7 @@ class Hub:
     """`files` of the repository by path; `refusal` is a status and the hub's code for it.
 
     `refused` tells by path what is refused; by default everything. `sent` has the paths of the
-    files whose content was sent.
+    files whose content was sent. `received` has what was uploaded, by path.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -27,6 +28,8 @@ class Hub:
         self.refusal: tuple[int, str] | None = None
         self.only_files = False
         self.sent: list[str] = []
+        self.received: dict[str, bytes] = {}
+        self.created: dict[str, Any] = {}
         self.url = ""
 
     def size(self, path: str) -> int:
@@ -57,7 +60,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
             if "Content-Length" not in headers:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(body)
 
         def do_GET(self) -> None:
@@ -80,6 +83,29 @@ def serving(hub: Hub) -> Iterator[Hub]:
 
         def do_HEAD(self) -> None:
             self.do_GET()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if hub.refusal:
+                status, code = hub.refusal
+                self.answer(status, {"X-Error-Code": code, "X-Error-Message": "refused"}, b"{}")
+            elif self.path.endswith("/repos/create"):
+                hub.created = json.loads(body)
+                name = f"{hub.created['organization']}/{hub.created['name']}"
+                self.send_json({"url": f"{hub.url}/datasets/{name}"})
+            elif "/preupload/" in self.path:
+                files = [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
+                         for each in json.loads(body)["files"]]  # fmt: skip
+                self.send_json({"files": files})
+            elif "/commit/" in self.path:
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        content = base64.b64decode(line["value"]["content"])
+                        hub.received[line["value"]["path"]] = content
+                address = f"{hub.url}/{self.path.split('/', 2)[2].replace('/main', f'/{COMMIT}')}"
+                self.send_json({"success": True, "commitUrl": address, "commitOid": COMMIT})
+            else:
+                self.send_json({"success": True, "errors": [], "warnings": []})
 
         def send_file(self, name: str) -> None:
             if name not in hub.files:
