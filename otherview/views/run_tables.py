@@ -18,6 +18,7 @@ from otherview.views.vocabulary import (
     NOUNS,
     PLACEBO_RATIO,
     above,
+    patterns,
     rows_noun,
 )
 
@@ -34,7 +35,6 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
     results = summary["results"]
     first = next(iter(results.values()))
     test, flips = first["sign_flip"], f"{first['published_reading']['flips']} flips"
-    patterns = "all patterns" if test["exact"] else "drawn patterns"
     confidence = f"true, with {percent(1 - test['alpha'])} confidence"
     rows = []
     for unit_set, result in results.items():
@@ -42,21 +42,23 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
         reading = result["published_reading"]
         for row, exact in zip(reading["counts"], result["sign_flip"]["counts"], strict=True):
             mean = f"{significant(exact['null_mean'])} ± {significant(exact['null_sd'])}"
-            rows.append([*published_cells(title, row, result["units"], reading), mean,
+            rows.append([*published_cells(title, row, result["units"], reading),
+                         patterns(result["sign_flip"]), mean,
                          count(exact["null_p99"]), significant(exact["p"]),
                          count(exact["true_discoveries"])])  # fmt: skip
     if (figures := summary.get("published_figures")) is not None:
         title = f"{PRINTED}{count(figures['units'])}"
-        rows += [[*published_cells(title, row, figures["units"], figures), *[DASH] * 4]
+        rows += [[*published_cells(title, row, figures["units"], figures), *[DASH] * 5]
                  for row in figures["counts"]]  # fmt: skip
     return Table(
         "published reading and sign flips of items",
         ["counted", "|t| >", "observed", "share", f"null mean, {flips}", f"null p99, {flips}",
-         "observed / p99", LARGEST, f"null mean ± SD, {patterns}", f"null p99, {patterns}",
+         "observed / p99", LARGEST, "sign patterns", "null mean ± SD", "null p99",
          "p of the count", confidence],
         rows,
         keys=2,
         meanings={"observed / p99": "not an effect size: it grows with the number of items",
+                  "sign patterns": "behind the next columns: all, or as many as were drawn",
                   confidence: "a lower bound on the true discoveries among the observed"},
     )  # fmt: skip
 
@@ -226,6 +228,35 @@ def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Tab
         ),
         keys=2,
         words=["measure"],
+    )  # fmt: skip
+
+
+def growth_table(found: Mapping[str, Any]) -> Table | None:
+    """Return the set that grew head by head, one row per size; None if none did."""
+    if (growth := found.get("growth")) is None:
+        return None
+    measure = primary_measure(dict(found))
+    compared = COMPARED.get(found["kind"], "random heads")
+    rows = {
+        (row["size"], row["role"]): row
+        for row in growth["rows"]
+        if row["measure"] == measure["name"]
+    }
+    kept = 3
+    saturated = (
+        f" No further head adds more than its share: the effect saturates at {saturates}."
+        if (saturates := growth.get("saturates_at")) is not None
+        else ""
+    )
+    return Table(
+        "a set grown head by head: each adds most to those before it",
+        ["heads", "added", *(heading for role in ROLES for heading in
+                             (f"{role} role", compared, "p"))],
+        [[count(size), unit, *(cell for role in ROLES
+                               for cell in effect_cells(rows[size, role])[:kept])]
+         for size, unit in enumerate(growth["order"], 1)],
+        f"{measure_title(measure)}. {growth['note']}{saturated}",
+        words=["added"],
     )  # fmt: skip
 
 

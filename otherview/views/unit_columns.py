@@ -8,9 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from otherview.analysis.tables import COLUMNS, by_strength
+from otherview.analysis.tables import COLUMNS
 from otherview.stats import Column, RoleTestResult
 from otherview.stats.columns import PROBABILITY
+from otherview.views.head_verdicts import by_evidence
 from otherview.views.numbers import DASH, known, signed, significant
 from otherview.views.table_model import Table
 from otherview.views.vocabulary import row_name
@@ -28,6 +29,7 @@ FORMS = {
     "variance ratio": significant,
     "response": significant,
     "share": "{:.4g}".format,
+    "effect": significant,
 }
 """Formats by unit of measurement; other numbers have a sign."""
 
@@ -37,6 +39,12 @@ def shown_columns(
 ) -> list[Column]:
     """Return those of `columns` among `names` that have a heading."""
     return [column for column in columns if column.heading and column.name in names]
+
+
+def ranking_first(columns: Sequence[Column]) -> list[Column]:
+    """Return the unit's column, those of the role test, which ranks units, and the others."""
+    unit, *others = columns
+    return [unit, *sorted(others, key=lambda column: column not in RoleTestResult.COLUMNS)]
 
 
 def text_of(column: Column, value: Any) -> str:
@@ -54,9 +62,7 @@ def strongest_table(
     columns: Sequence[Column] = (*COLUMNS, *COMBINED),
 ) -> Table:
     """Return the table of the strongest units; the columns that rank them come first."""
-    unit, *others = shown_columns({name for row in rows for name in row}, columns)
-    others.sort(key=lambda column: column not in RoleTestResult.COLUMNS)
-    shown = [unit, *others]
+    shown = ranking_first(shown_columns({name for row in rows for name in row}, columns))
     return Table(
         title,
         [column.heading for column in shown],
@@ -79,15 +85,11 @@ class UnitTable:
 
 
 def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBINED)) -> UnitTable:
-    """Return a unit table as the page shows it, first what the role test calls, then by its t.
-
-    By |t| where there is no role test.
-    """
+    """Return a unit table as the page shows it, the strongest evidence first."""
     present = [name for name in table.columns if table[name].null_count() < len(table)]
     _, *shown = shown_columns(present, columns)
     yes_no = [column for column in shown if table[column.name].dtype == pl.Boolean]
     words = {column.name for column in shown if table[column.name].dtype == pl.String}
-    ordered = by_strength(table)
     return UnitTable(
         shown,
         words,
@@ -100,7 +102,7 @@ def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBI
                 ],
                 " ".join(column.name for column in yes_no if row[column.name]),
             )
-            for row in ordered.iter_rows(named=True)
+            for row in by_evidence(table).iter_rows(named=True)
         ],
         [
             (column.name, column.heading, int(table[column.name].fill_null(False).sum()))

@@ -25,7 +25,7 @@ STEERED = (
     "model.text_length=32", "nulls.wording_splits=1", "intervention=steer",
     "intervention.heads=listed", "intervention.addresses=[joint.1.image.3,single.1.2]",
     "intervention.singles=matched", "intervention.growth=0", "intervention.draws=4",
-    "intervention.curve_draws=4", "intervention.pictures=2", "intervention.doses=[1.0]",
+    "intervention.curve_draws=4", "intervention.pictures=2", "intervention.doses=[1.0,0.5]",
 )  # fmt: skip
 KEPT = "capture.keep=[energy,mean]"
 

@@ -40,7 +40,9 @@ def axes_of(measured: Measurement, *overrides: str) -> Axes:
 def test_views_lose_the_viewpoint_and_mentions_gain_it(steered_run: RunResult) -> None:
     found = steered_run.interventions
     assert found is not None
-    rows = {(row["role"], row["measure"]): row for row in found["sets"] if row["set"] == "selected"}
+    main = ("selected", found["variants"][0])
+    sets = (row for row in found["sets"] if (row["set"], row["variant"]) == main)
+    rows = {(row["role"], row["measure"]): row for row in sets}
     for role in ("test", "control"):
         toward = rows[role, "toward"]
         assert toward["value"] > 0.5

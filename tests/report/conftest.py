@@ -18,6 +18,7 @@ from otherview.results.reader import ItemDifferences, RunResult, read_result
 from otherview.study import Creatures, Study
 from otherview.study.compose import compose_study
 from tests.conftest import Once
+from tests.interventions.conftest import steered_study
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>bold</b> </style>")
@@ -54,6 +55,12 @@ def controlled_run(once: Once) -> Path:
         ]
     )  # fmt: skip
     return once("controlled", lambda folder: run_study(study, folder, {}))
+
+
+@pytest.fixture(scope="session")
+def steered_folder(once: Once) -> Path:
+    """A run that steers two heads, with several doses."""
+    return once("steered", lambda folder: run_study(steered_study(), folder, {}))
 
 
 @pytest.fixture(scope="session")

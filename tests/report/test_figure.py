@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -26,8 +26,8 @@ from otherview.views.figures import (
     draw,
     save_figure,
 )
-from otherview.views.figures.colours import DIVERGING
-from otherview.views.figures.head_map import map_of
+from otherview.views.figures.colours import COLOURS, DIVERGING, LEVELS
+from otherview.views.figures.head_map import map_of, mark_colour
 from otherview.views.figures.style import WIDTHS, canvas, figure_style
 from otherview.views.numbers import count, percent, significant
 from tests.conftest import Program
@@ -72,10 +72,13 @@ def test_every_figure_is_drawn_from_a_run_or_a_sweep(
     sweep_folder: Path,
     compared_folder: Path,
     traced_run: Path,
+    steered_folder: Path,
     tmp_path: Path,
 ) -> None:
     name, drawn = figure.name, 0
-    for folder in (hostile_run, controlled_run, sweep_folder, compared_folder, traced_run):
+    for folder in (
+        hostile_run, controlled_run, sweep_folder, compared_folder, traced_run, steered_folder
+    ):  # fmt: skip
         out = tmp_path / f"{folder.name}.png"
         with suppress(NotInResultError):
             save_figure(read_result(folder), name, out, WIDTHS[width])
@@ -118,6 +121,21 @@ def test_a_map_agrees_with_itself_fully_in_the_colours_of_the_scale(sweep_folder
     assert {colours[-0.5, -0.5], colours[0.5, 0.5]} == {DIVERGING[-1]}
     assert [to_hex(patch.get_facecolor()) for patch in scale.patches] == list(DIVERGING)
     assert scale.get_xlim() == (-1, 1)
+
+
+def test_marks_contrast_with_every_colour_of_the_map() -> None:
+    def luminance(colour: str) -> float:
+        return float(np.dot([0.2126, 0.7152, 0.0722], [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in to_rgb(colour)
+        ]))  # fmt: skip
+
+    names = {pair[0]: name for name, pair in COLOURS.items()}
+    for level in range(LEVELS):
+        mark = names[mark_colour(level)]
+        for theme in (0, 1):
+            low, high = sorted(luminance(COLOURS[n][theme]) for n in (mark, f"step-{level}"))
+            assert (high + 0.05) / (low + 0.05) >= 3, (level, theme)
 
 
 def test_letters_that_no_font_has_cost_one_warning_and_none_on_a_page() -> None:

@@ -23,7 +23,7 @@ from otherview.results.reader import ResultError, RunResult, read_result
 from otherview.results.writing import write_analyses, write_measurement
 from otherview.views.console import print_result
 from otherview.views.report import report_html, write_report
-from otherview.views.report.run_page import run_command
+from otherview.views.report.run_page import run_command, units_table
 from otherview.views.run_sentences import answer, control_sentences
 from otherview.views.run_tables import controls_table
 from otherview.views.table_model import Table, print_table
@@ -76,6 +76,18 @@ def test_a_result_of_the_real_size_stays_under_5_mb(real_size: RunResult) -> Non
     assert len(html.encode()) < 5_000_000
     assert Page(html).cells == 2 * 720
     assert "16,320" in html
+
+
+def test_heads_that_the_role_depends_on_lead(steered_folder: Path) -> None:
+    result = read_result(steered_folder)
+    assert isinstance(result, RunResult)
+    table = units_table(result)
+    (depending,) = (number for name, _, number in table.filters if name == "role_depends")
+    flags = ["role_depends" in flags.split() for _, _, flags in table.rows]
+    assert 0 < depending == sum(flags[:depending]) == sum(flags)
+    alt = re.search(r'aria-label="(Map of[^"]*)"', report_html(result))
+    assert alt is not None
+    assert table.rows[0][0] in alt[1]
 
 
 def test_drawn_sign_patterns_leave_the_panels_their_names(hostile_run: Path) -> None:

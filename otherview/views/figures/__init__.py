@@ -18,6 +18,7 @@ from otherview.results.reader import (
 from otherview.views.figures.axis_figure import draw_axis
 from otherview.views.figures.comparison_figures import draw_comparison_map, draw_effects
 from otherview.views.figures.controls_figure import draw_controls
+from otherview.views.figures.curves_figure import draw_doses, draw_sizes
 from otherview.views.figures.edges_figure import draw_edges
 from otherview.views.figures.head_map import draw_head_map
 from otherview.views.figures.intervention_figure import draw_interventions
@@ -25,7 +26,7 @@ from otherview.views.figures.levels_figure import draw_levels
 from otherview.views.figures.null_figures import draw_nulls
 from otherview.views.figures.readings_figure import draw_readings
 from otherview.views.figures.role_axes_figure import draw_role_axes
-from otherview.views.figures.role_figure import draw_role_null
+from otherview.views.figures.role_figure import draw_item_null, draw_role_null
 from otherview.views.figures.slices_figure import draw_slices
 from otherview.views.figures.split_figure import draw_halves
 from otherview.views.figures.style import WIDTHS, Drawing, figure_style
@@ -61,6 +62,7 @@ FIGURES = (
            draw_comparison_map),
     Figure("levels", "difference of the strongest heads by noise level", draw_levels),
     Figure("role-null", "|t| of the role against randomised roles and items", draw_role_null),
+    Figure("item-null", "|t| over items of every head against sign flips", draw_item_null),
     Figure("role-axes", "axis of the role in every head, block by block", draw_role_axes),
     Figure("nulls", "observed counts and largest |t| against sign flips", draw_nulls),
     Figure("readings", "units called by the published and the corrected readings", draw_readings),
@@ -70,6 +72,8 @@ FIGURES = (
     Figure("controls", "heads called under other contrasts and placebos", draw_controls),
     Figure("edges", "through which later heads the called heads act", draw_edges),
     Figure("interventions", "effects of editing heads, against random heads", draw_interventions),
+    Figure("doses", "effect of the selected heads by dose of the edit", draw_doses),
+    Figure("sizes", "effect of the strongest few heads, and of a set that grew", draw_sizes),
     Figure("models", "heads called under every template, by model and null model",
            of_sweep=draw_models),
     Figure("agreement", "correlation of the t-maps of the templates", of_sweep=draw_agreement),

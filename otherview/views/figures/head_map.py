@@ -36,7 +36,8 @@ from otherview.views.figures.style import (
     canvas,
     tiers,
 )
-from otherview.views.numbers import percent, plural, signed
+from otherview.views.head_verdicts import DEPENDS, by_evidence, with_verdicts
+from otherview.views.numbers import named, percent, plural, signed
 from otherview.views.numbers import tick as written_tick
 from otherview.views.vocabulary import BLOCK_KINDS, DIFFERS, FOLLOWS, row_name
 from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
@@ -50,8 +51,10 @@ GAP = 0.55
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 MIN_APART = 0.095
 """Between two ticks, as a share of the scale."""
-STRONG = 0.26
+STRONG = 0.28
 """Distance from the middle of the scale beyond which marks are drawn light on dark."""
+MAX_NAMED = 3
+"""Heads that the description names."""
 LABEL_TIER = 8.0
 """Height of a heading of two lines, in mm."""
 BlockColumn = tuple[str, str, int]
@@ -69,6 +72,8 @@ class Mark:
     """A marker of matplotlib."""
     size: float
     """As a share of the smaller side of a cell."""
+    around: bool = False
+    """Whether it is an outline around the other mark of the cell."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class EffectWords:
 ROLE = EffectWords("larger under test", "larger under control", "test minus control")
 FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
 CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
+AXIS = Mark("axis_called", "hold an axis of the role", "o", 0.78, around=True)
+DEPENDING = Mark(DEPENDS.name, "the role depends on it", "*", 0.72)
 FAILING = Mark("first_order_fails", "first order does not hold", "X", 0.4)
 PREDICTED = Mark("predicted_called", "needed by one role", "^", 0.5)
 EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
@@ -113,6 +120,15 @@ def draw_head_map(result: RunResult, width: float) -> Drawing:
     if "noise_level" in heads.columns:
         heads = at_strongest_level(heads)
         said += " Each head is shown at the noise level at which it is strongest."
+    if "axis_called" in heads.columns:
+        marks.append(AXIS)
+        said += " A ring marks heads with an axis of the role."
+    if result.interventions is not None:
+        heads = with_verdicts(heads, result, every_level=True)
+        marks.append(DEPENDING)
+        said += (
+            " A star marks heads that differ and whose edit shows that the role depends on them."
+        )
     return map_of(heads, marks, width, CAPTION.format(said))
 
 
@@ -130,9 +146,9 @@ def map_of(
     caption: str,
     words: EffectWords = ROLE,
 ) -> Drawing:
-    """Draw a table with one row per head, `g` as colour; a cell has at most one mark.
+    """Draw a table with one row per head, `g` as colour.
 
-    The last of `marks` that applies to a head is drawn.
+    A cell has at most one mark, the last of `marks` that applies, and those that go around it.
     """
     columns = map_columns(table)
     place = {column: x for x, column in zip(places_of(columns), columns, strict=True)}
@@ -230,14 +246,29 @@ def cells(
     """Draw one cell per head; a head without an effect is hatched."""
     for row in table.iter_rows(named=True):
         x, effect = place[row["block_kind"], row["stream"], row["block"]], row["g"]
+        level = None if effect is None else step(norm, effect)
         cell = Rectangle(
             (x - 0.5, row["head"] - 0.5), 1, 1, linewidth=0.5,
-            facecolor="none" if effect is None else DIVERGING[round(norm(effect) * (LEVELS - 1))],
-            edgecolor=PAPER if effect is not None else RULE,
-            hatch=None if effect is not None else "////",
+            facecolor="none" if level is None else DIVERGING[level],
+            edgecolor=PAPER if level is not None else RULE,
+            hatch=None if level is not None else "////",
         )  # fmt: skip
         cell.set_gid(f"{UNIT_MARK}{row_name(row)}")
         axes.add_patch(cell)
+
+
+def step(norm: Normalize, effect: float) -> int:
+    """Return the step of the colour scale for an effect."""
+    return round(float(norm(effect)) * (LEVELS - 1))
+
+
+def mark_colour(level: int | None) -> str:
+    """Return the colour of marks on a step of the scale: at least 3:1 in contrast, on each theme.
+
+    None is a cell without an effect.
+    """
+    strong = level is not None and abs(level / (LEVELS - 1) - 0.5) > STRONG
+    return ON_STRONG if strong else ON_WEAK
 
 
 def draw_marks(
@@ -248,27 +279,30 @@ def draw_marks(
     norm: Normalize,
     side: float,
 ) -> list[tuple[Mark, int]]:
-    """Draw at most one mark per cell; return each with the number of its heads."""
+    """Draw one mark per cell and what goes around it; return each with the number of its heads."""
     points_per_mm = 72 / MM_PER_INCH
     taken: set[str] = set()
     used = []
     for mark in reversed(marks):
         rows = table.filter(pl.col(mark.column).fill_null(False))
         used.append((mark, len(rows)))
-        for colour, strong in ((ON_STRONG, True), (ON_WEAK, False)):
+        free = rows if mark.around else rows.filter(~pl.col("unit").is_in(list(taken)))
+        for colour in (ON_STRONG, ON_WEAK):
             of_colour = [
                 row
-                for row in rows.filter(~pl.col("unit").is_in(list(taken))).iter_rows(named=True)
-                if (row["g"] is not None and abs(norm(row["g"]) - 0.5) > STRONG) == strong
+                for row in free.iter_rows(named=True)
+                if mark_colour(None if row["g"] is None else step(norm, row["g"])) == colour
             ]
             if of_colour:
                 axes.scatter(
                     [place[row["block_kind"], row["stream"], row["block"]] for row in of_colour],
                     [row["head"] for row in of_colour],
-                    s=(mark.size * side * points_per_mm) ** 2,
-                    marker=mark.shape, color=colour, linewidths=0, zorder=3,
+                    s=(mark.size * side * points_per_mm) ** 2, marker=mark.shape,
+                    facecolors="none" if mark.around else colour, edgecolors=colour,
+                    linewidths=0.7 if mark.around else 0, zorder=3,
                 )  # fmt: skip
-        taken |= set(rows["unit"])
+        if not mark.around:
+            taken |= set(rows["unit"])
     return used[::-1]
 
 
@@ -344,7 +378,9 @@ def legend(
         axes = axes_at(figure, left, top + index * step, 42, step)
         axes.axis("off")
         axes.set(xlim=(0, 42), ylim=(step, 0))
-        axes.scatter([1.5], [2], s=14, marker=mark.shape, color=INK, linewidths=0)
+        axes.scatter([1.5], [2], s=22 if mark.shape == "*" else 14, marker=mark.shape,
+                     facecolors="none" if mark.around else INK, edgecolors=INK,
+                     linewidths=0.7 if mark.around else 0)  # fmt: skip
         axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
 
 
@@ -352,7 +388,10 @@ def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords) -
     said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
     tested = "role_t" in table.columns
     by_effect = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
-    first = (by_strength(table.drop_nulls("role_t")) if tested else by_effect).head(1)
+    first = (by_evidence(table.drop_nulls("role_t")) if tested else by_effect).head(1)
+    if DEPENDS.name in table.columns and table[DEPENDS.name].any():
+        depends = by_evidence(table.filter(DEPENDS.name))
+        said += f" ({named(depends['unit'].to_list(), MAX_NAMED)})"
     ends = "".join(
         f" The strongest of the role is {row_name(row)}, role t {signed(row['role_t'])}."
         if tested

@@ -1,12 +1,15 @@
-"""The role test and its null: which heads stand out from all randomisations of the roles."""
+"""The claim of a run and its own null: which units stand out from the largest |t| by chance."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
 from otherview.results.reader import NotInResultError, RunResult
@@ -15,7 +18,7 @@ from otherview.views.figures.null_figures import TICKS, curve, share_of_patterns
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import count, decimal, percent, plural
 from otherview.views.run_sentences import main_unit_set
-from otherview.views.vocabulary import rows_noun
+from otherview.views.vocabulary import patterns, rows_noun
 
 MAX_LABELS = 3
 LOWEST = 0.3
@@ -38,25 +41,84 @@ def draw_role_null(result: RunResult, width: float) -> Drawing:
     critical = role.get("critical_t")
     if critical is not None:
         t = t * critical / table["role_t_needed"].to_numpy()
-    narrow = width < NARROW
+    rows = result.nulls.filter(unit_set=unit_set, null="role_test", statistic="max_abs_t")
+    claim = Claim(t, called, table["unit"].to_list(), critical, role["alpha"], rows,
+                  int(rows["patterns"].sum()), "randomisations", "|t| of the role")  # fmt: skip
+    title = f"Largest |t| over {count(found['units'])} {noun}, by chance"
+    figure = draw_claim(claim, title, width)
+    return Drawing(figure, alt(role, found["units"], noun, t, called), caption(role, noun))
+
+
+def draw_item_null(result: RunResult, width: float) -> Drawing:
+    """Largest |t| over units under sign flips of items, and every unit's own."""
+    unit_set = main_unit_set(result.summary)
+    found = result.summary["results"][unit_set]
+    noun, test = rows_noun(unit_set, found), found["sign_flip"]
+    table = result.units[unit_set].drop_nulls("t")
+    rows = result.nulls.filter(unit_set=unit_set, null="sign_flip", statistic="max_abs_t")
+    t, called = np.abs(table["t"].to_numpy()), table["familywise"].to_numpy()
+    critical = test.get("critical_t")
+    claim = Claim(t, called, table["unit"].to_list(), critical, test["alpha"], rows,
+                  test["patterns"], "sign patterns", "|t| over items")  # fmt: skip
+    title = f"Largest |t| over {count(found['units'])} {noun}, by chance"
+    figure = draw_claim(claim, title, width)
+    said = f"{count(test['familywise'])} of {count(found['units'])} {noun} differ family-wise."
+    if critical is not None:
+        said += (
+            f" By sign flips the largest |t| reaches {decimal(critical)} in "
+            f"{percent(test['alpha'])} of the patterns."
+        )
+    if len(t):
+        said += f" The largest |t| observed is {decimal(float(t.max()))}."
+    return Drawing(
+        figure,
+        said,
+        f"Blue curve: the largest |t| over all {noun} under {patterns(test)} sign patterns, in "
+        f"which the roles of items are swapped. Below: |t| of every {noun[:-1]}; diamonds differ "
+        "family-wise. The test is step-down, so that some may be called left of the line.",
+    )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Units that are called, and the null of the statistic that calls them."""
+
+    t: Float[np.ndarray, " units"]
+    called: Bool[np.ndarray, " units"]
+    addresses: list[str]
+    critical: float | None
+    """|t| from which units are called; None where none can be."""
+    alpha: float
+    null: pl.DataFrame
+    """Rows of nulls.parquet."""
+    total: int
+    """Number of `drawn` behind them."""
+    drawn: str
+    """What the null consists of."""
+    label: str
+    """Of the axis of |t|."""
+
+
+def draw_claim(claim: Claim, title: str, width: float) -> Canvas:
+    """Draw the null above, and one mark per unit below it."""
+    narrow, t, critical = width < NARROW, claim.t, claim.critical
     figure = canvas(width, 78.0 if narrow else 70.0)
     null, units = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.2, 1)})
-    rows = result.nulls.filter(unit_set=unit_set, null="role_test", statistic="max_abs_t")
-    curve(null, rows, BLUE, "", int(rows["patterns"].sum()))
+    curve(null, claim.null, BLUE, "", claim.total)
     share_of_patterns(null, labelled=False)
-    null.set_ylabel("share of randomisations\nthat reach it")
-    highest = float(np.max([*t, *rows["value"], critical or 1.0]))
-    null.set_title(f"Largest |t| over {count(found['units'])} {noun}, by chance")
-    draw_critical(null, units, critical, role["alpha"], right=critical is not None and not narrow
+    null.set_ylabel(f"share of {claim.drawn}\nthat reach it")
+    highest = float(np.max([*t, *claim.null["value"], critical or 1.0]))
+    null.set_title(title)
+    draw_critical(null, units, critical, claim.alpha, right=critical is not None and not narrow
                   and critical > highest / 3)  # fmt: skip
-    draw_units(units, t, called, table["unit"].to_list(), narrow=narrow)
+    draw_units(units, t, claim.called, claim.addresses, narrow=narrow)
     units.set_xscale("log")
     units.set_xlim(LOWEST * 0.93, highest * (1.9 if narrow else 1.5))
     ticks = [size for size in TICKS if LOWEST <= size <= highest * 1.4]
     units.set_xticks(ticks, [f"{size:g}" for size in ticks])
     units.xaxis.set_minor_locator(NullLocator())
-    units.set_xlabel("|t| of the role")
-    return Drawing(figure, alt(role, found["units"], noun, t, called), caption(role, noun))
+    units.set_xlabel(claim.label)
+    return figure
 
 
 def draw_critical(

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from otherview.analysis.tables import COLUMNS
 from otherview.results.reader import RunResult
 from otherview.views.causes_sentences import (
     COMPARED,
@@ -17,6 +18,7 @@ from otherview.views.causes_sentences import (
     verdict_rows,
 )
 from otherview.views.findings import finding, findings_table
+from otherview.views.head_verdicts import verdict_columns, with_verdicts
 from otherview.views.making import figure_command
 from otherview.views.numbers import percent
 from otherview.views.registration_sentences import registered_differences, registration_sentence
@@ -32,11 +34,12 @@ from otherview.views.run_tables import (
     controls_table,
     counts_table,
     effects_table,
+    growth_table,
     levels_table,
     sets_table,
     strata_table,
 )
-from otherview.views.unit_columns import unit_rows
+from otherview.views.unit_columns import UnitTable, ranking_first, unit_rows
 from otherview.views.vocabulary import NOUNS, above, notes, rows_noun
 
 KEY_FINDINGS = (
@@ -76,7 +79,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "findings": findings_table(summary),
         "examples": examples(result.folder),
         "strata": strata_table(found),
-        "units": unit_rows(result.heads) if "heads" in result.units else None,
+        "units": units_table(result) if "heads" in result.units else None,
         "sets": sets_table(unit_set, found),
         "controls": controls
         and {"sentences": control_sentences(summary, controls), "table": controls_table(controls)},
@@ -103,12 +106,25 @@ def interventions(result: RunResult) -> dict[str, Any] | None:
     return {
         "note": found["selection"].get("note"),
         "table": effects_table(found, chosen_only=True) if found["sets"] else None,
+        "all_sets": effects_table(found) if any_subset(found) else None,
+        "growth": growth_table(found),
         "verdicts": verdict_rows(found),
         "compared": COMPARED.get(found["kind"], "random heads"),
         "steered": found["kind"] == "steer",
         "correlations": " ".join((correlations(found), agreement_sentence(found))).strip(),
         "renderings": image_data(result.folder / "renderings.png"),
     }
+
+
+def any_subset(found: Mapping[str, Any]) -> bool:
+    return any(row["set"] != "selected" for row in found["sets"])
+
+
+def units_table(result: RunResult) -> UnitTable:
+    """Return the table of heads, with the verdicts of an intervention."""
+    unit, *others = ranking_first(COLUMNS)
+    columns = (unit, *verdict_columns(result), *others)
+    return unit_rows(with_verdicts(result.heads, result), columns)
 
 
 def run_command(result: RunResult) -> str:

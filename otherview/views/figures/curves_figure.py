@@ -1,0 +1,178 @@
+"""Effects of edits by dose, and by the number of heads that are edited together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from otherview.results.reader import NotInResultError, RunResult
+from otherview.views.causes_sentences import COMPARED
+from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, PAPER, RULE
+from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above, rules
+from otherview.views.numbers import plural, significant, tick
+from otherview.views.run_tables import measure_title, primary_measure
+
+DOSES = {"steer": "doses", "scale": "factors"}
+"""Kinds of edit that come in doses, and the setting that lists these."""
+LETTERS = 30
+"""Of a line of the label at the vertical axis."""
+COLOURS = {"test": ORANGE, "control": BLUE}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Effects of edits that differ in one number."""
+
+    name: str
+    points: Sequence[tuple[float, Mapping[str, Any]]]
+    """The number, and a row of interventions.json, of one role and measure."""
+    filled: bool = True
+
+
+def draw_doses(result: RunResult, width: float) -> Drawing:
+    """Draw the effect of the selected heads by dose, against that of random edits.
+
+    Raises NotInResultError with fewer than two doses.
+    """
+    found = result.interventions
+    rows = [] if found is None else primary_rows(found, found["sets"])
+    if found is None or found["kind"] not in DOSES or len(found["variants"]) < 2 or not rows:
+        raise NotInResultError(
+            "effects have no doses: run with intervention=steer or scale, and several of them"
+        )
+    doses = dict(zip(found["variants"], dose_settings(result, found), strict=True))
+    selected = [row for row in rows if row["set"] == "selected"]
+    curves = {
+        role: [Curve("the selected heads", by_number(selected, role,
+                                                     lambda row: doses[row["variant"]]))]
+        for role in COLOURS
+    }  # fmt: skip
+    what = "dose, in lengths of the axis" if found["kind"] == "steer" else "factor"
+    return drawing(found, curves, what, width, logarithmic=False)
+
+
+def draw_sizes(result: RunResult, width: float) -> Drawing:
+    """Draw the effect of the strongest few heads, and of a set that grew head by head.
+
+    Raises NotInResultError if sets of one size alone were edited.
+    """
+    found = result.interventions
+    if found is None:
+        raise NotInResultError("no head was edited: run the study with intervention=ablate")
+    main = found["variants"][0]
+    sets = [row for row in primary_rows(found, found["sets"]) if row["variant"] == main]
+    grown = primary_rows(found, found.get("growth", {}).get("rows", []))
+    if len({row["size"] for row in [*sets, *grown]}) < 2:
+        raise NotInResultError("heads were edited in sets of one size alone")
+    curves = {
+        role: [
+            Curve("the strongest by the test", by_number(sets, role, lambda row: row["size"])),
+            *([Curve("grown head by head", by_number(grown, role, lambda row: row["size"]), False)]
+              if grown else []),
+        ]
+        for role in COLOURS
+    }  # fmt: skip
+    return drawing(found, curves, "heads edited together", width, logarithmic=True)
+
+
+def dose_settings(result: RunResult, found: Mapping[str, Any]) -> list[float]:
+    """Return the number of every variant."""
+    settings = result.settings["intervention"][DOSES[found["kind"]]]
+    return [float(value) for value in settings]
+
+
+def primary_rows(
+    found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return the rows of the main measure."""
+    name = primary_measure(dict(found))["name"]
+    return [row for row in rows if row["measure"] == name]
+
+
+def by_number(
+    rows: Sequence[Mapping[str, Any]], role: str, number: Any
+) -> list[tuple[float, Mapping[str, Any]]]:
+    of_role = [(float(number(row)), row) for row in rows if row["role"] == role]
+    return sorted(of_role, key=lambda point: point[0])
+
+
+def drawing(
+    found: Mapping[str, Any],
+    curves: Mapping[str, Sequence[Curve]],
+    what: str,
+    width: float,
+    *,
+    logarithmic: bool,
+) -> Drawing:
+    """Draw one panel per role."""
+    measure, narrow = primary_measure(dict(found)), width < NARROW
+    compared = COMPARED.get(found["kind"], "random heads")
+    figure = canvas(width, 104 if narrow else 58)
+    panels = figure.subplots(*((2, 1) if narrow else (1, 2)), sharey=True).ravel()
+    for axes, (role, of_role) in zip(panels, curves.items(), strict=True):
+        draw_role(axes, of_role, COLOURS[role], compared)
+        axes.set_title(f"{role} role")
+        numbers = sorted({number for curve in of_role for number, _ in curve.points})
+        if logarithmic:
+            axes.set_xscale("log")
+        axes.set_xticks(numbers, [tick(number) for number in numbers])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(what)
+        rules(axes, "y")
+        axes.axhline(0, color=RULE, linewidth=0.8, zorder=0)
+    label = "\n".join(wrap(measure_title(measure), LETTERS, max_lines=3, placeholder="…"))
+    for axes in panels[: 2 if narrow else 1]:
+        axes.set_ylabel(label)
+    handles, labels = panels[0].get_legend_handles_labels()
+    for handle, label in zip(*panels[1].get_legend_handles_labels(), strict=True):
+        if label not in labels:
+            handles, labels = [*handles, handle], [*labels, label]
+    legend_above(figure, 2 if narrow else 4, handles=handles, labels=labels, handlelength=1.4)
+    said = "; ".join(
+        f"{role} role, {curve.name}: "
+        + ", ".join(f"{significant(row['value'])} at {tick(at)}" for at, row in curve.points)
+        for role, of_role in curves.items()
+        for curve in of_role
+    )
+    steered = found["kind"] == "steer"
+    others = (
+        "Grey dots are random axes of the same length at the same heads, open squares placebo axes"
+        if steered
+        else "Grey dots are random heads of the same sites"
+    )
+    return Drawing(
+        figure,
+        f"{measure_title(measure)} by {what}. {said}.",
+        f"{measure_title(measure).capitalize()} by {what}, mean over "
+        f"{plural(len(found['selection']['measured_items']), 'measured item')}. {others}.",
+    )
+
+
+def draw_role(axes: Axes, curves: Sequence[Curve], colour: str, compared: str) -> None:
+    """Draw the curves of a role, and what random edits do at the same numbers."""
+    for curve in curves:
+        numbers = [number for number, _ in curve.points]
+        values = [row["value"] for _, row in curve.points]
+        axes.plot(
+            numbers, values, marker="D" if curve.filled else "o", markersize=4.2, color=colour,
+            markerfacecolor=colour if curve.filled else PAPER, markeredgewidth=0.9,
+            linestyle="-" if curve.filled else (0, (3, 2)), label=curve.name, zorder=3,
+        )  # fmt: skip
+    random, placebo = (
+        [(number, value) for number, row in curves[0].points for value in row.get(name, ())]
+        for name in ("null", "placebo")
+    )
+    if random:
+        x, y = np.transpose(random)
+        axes.scatter(x, y, s=6, color=MUTED, linewidths=0, alpha=0.6,
+                     label=compared, zorder=2)  # fmt: skip
+    if placebo:
+        x, y = np.transpose(placebo)
+        axes.scatter(x, y, s=11, marker="s", facecolors="none",
+                     edgecolors=INK, linewidths=0.6, label="placebo axes", zorder=2)  # fmt: skip
