@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,33 @@ class ItemDifferences:
         """Return the differences of every row of a table of heads."""
         rows = table.select(pl.col("unit"), pl.col("^noise_level$")).iter_rows()
         return np.stack([self.of(*row) for row in rows], axis=1)
+
+
+@dataclass(frozen=True)
+class PassResponses:
+    """The response of every head in every pass of a contrast, over the tokens that it reads."""
+
+    items: tuple[str, ...]
+    wordings: tuple[str, ...]
+    """Of every condition; with its scene where there are several."""
+    weights: Float[np.ndarray, " conditions"]
+    """In the difference of the roles: positive under the test role, negative under the control."""
+    heads: tuple[str, ...]
+    noise_levels: tuple[float, ...]
+    """NaN where the model does not tell."""
+    values: Float[np.ndarray, "items conditions levels heads"]
+    """NaN where a head does not see the token group."""
+
+    def differences(self) -> ItemDifferences:
+        """Return the differences of the roles by item."""
+        heads, levels = self.heads, self.noise_levels
+        values = self.values.reshape(*self.values.shape[:2], -1)
+        return ItemDifferences(
+            self.items,
+            heads * len(levels),
+            tuple(np.repeat(levels, len(heads)).tolist()),
+            np.tensordot(values, self.weights, (1, 0)),
+        )
 
 
 @dataclass(frozen=True)
@@ -130,9 +157,14 @@ class RunResult:
     @cached_property
     def differences(self) -> ItemDifferences:
         """The items' differences of every head, over the tokens that the study reads."""
+        return self.passes.differences()
+
+    @cached_property
+    def passes(self) -> PassResponses:
+        """The response of every head in every pass, over the tokens that the study reads."""
         contrast = None if self.measured == self.folder else self.folder.resolve().name
         path = self.measured / "responses.nc"
-        return item_differences(path, self.summary["reading"], contrast)
+        return pass_responses(path, self.summary["reading"], contrast)
 
     @cached_property
     def controls(self) -> dict[str, Any] | None:
@@ -268,22 +300,29 @@ def open_responses(path: Path) -> xarray.Dataset:
         return xarray.open_dataset(path, engine="h5netcdf")
 
 
-def item_differences(path: Path, reading: dict[str, Any], contrast: str | None) -> ItemDifferences:
-    """Return the differences of a contrast; None is the contrast of the study itself."""
+def pass_responses(path: Path, reading: dict[str, Any], contrast: str | None) -> PassResponses:
+    """Return the responses of a contrast; None is the contrast of the study itself."""
     with open_responses(path) as dataset, damage_named(path):
         rms = dataset["head_rms"].sel(head_tokens=reading["tokens"])
         values = rms.transpose("item", "condition", "step", "head").to_numpy().astype(np.float64)
-        values = values.reshape(*values.shape[:2], -1)
-        levels = dataset["noise_level"].to_numpy().astype(np.float64)
         of_all = dataset["contrast_weight"]
         own = of_all.isel(contrast=0) if contrast is None else of_all.sel(contrast=contrast)
         weights = own.to_numpy()
-        items = tuple(map(str, dataset["item"].to_numpy()))
-        heads = tuple(map(str, dataset["head"].to_numpy()))
-    if reading["response"] == "log_rms":
-        with np.errstate(divide="ignore"):
-            values = np.log(values)
-    asked = weights != 0
-    differences = np.tensordot(values[:, asked], weights[asked], (1, 0))
-    of_column = tuple(np.repeat(levels, len(heads)).tolist())
-    return ItemDifferences(items, heads * len(levels), of_column, differences)
+        asked = weights != 0
+        wordings = [str(wording) for wording in dataset["template"].to_numpy()[asked]]
+        scenes = [str(scene) for scene in dataset["scene"].to_numpy()[asked]]
+        found = PassResponses(
+            items=tuple(map(str, dataset["item"].to_numpy())),
+            wordings=tuple(
+                f"{wording} ({scene})" if len({*scenes}) > 1 else wording
+                for wording, scene in zip(wordings, scenes, strict=True)
+            ),
+            weights=weights[asked],
+            heads=tuple(map(str, dataset["head"].to_numpy())),
+            noise_levels=tuple(dataset["noise_level"].to_numpy().astype(np.float64).tolist()),
+            values=values[:, asked],
+        )
+    if reading["response"] != "log_rms":
+        return found
+    with np.errstate(divide="ignore"):
+        return replace(found, values=np.log(found.values))

@@ -78,10 +78,18 @@ class UnitTable:
     """After the unit's address."""
     words: set[str]
     """Names of the columns of text."""
+    signed: set[str]
+    """Names of the columns whose sign means a side."""
     rows: list[tuple[str, list[tuple[str, Any]], str]]
     """Name, (text, sort key) of every cell, and the filters that the unit passes."""
     filters: list[tuple[str, str, int]]
     """Name, heading and number of units of every filter: the columns of yes and no."""
+
+    def first_order(self, column: Column) -> str:
+        """Return how the first click on a heading sorts: by size where a sign means a side."""
+        if column.unit == PROBABILITY or column.name in self.words:
+            return "ascending"
+        return "size" if column.name in self.signed else "descending"
 
 
 def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBINED)) -> UnitTable:
@@ -90,9 +98,15 @@ def unit_rows(table: pl.DataFrame, columns: Sequence[Column] = (*COLUMNS, *COMBI
     _, *shown = shown_columns(present, columns)
     yes_no = [column for column in shown if table[column.name].dtype == pl.Boolean]
     words = {column.name for column in shown if table[column.name].dtype == pl.String}
+    signed = {
+        column.name
+        for column in shown
+        if table[column.name].dtype == pl.Float64 and column.unit not in FORMS
+    }
     return UnitTable(
         shown,
         words,
+        signed,
         [
             (
                 row_name(row),

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 from otherview.models.sites import hook_sites, units_of
 from otherview.programs import run_study
 from otherview.results.compare import compare, write_comparison
-from otherview.results.reader import ItemDifferences, RunResult, read_result
+from otherview.results.reader import PassResponses, RunResult, read_result
 from otherview.study import Creatures, Study
 from otherview.study.compose import compose_study
 from tests.conftest import Once
@@ -97,10 +97,13 @@ def real_size(hostile_run: Path) -> RunResult:
         summary["results"] = {**summary["results"], unit_set: found}
     heads = tuple(tables["heads"]["unit"])
     items = tuple(f"creature number {place} with a long description" for place in range(30))
-    values = generator.normal(size=(30, len(heads)))
-    differences = ItemDifferences(items, heads, (1.0,) * len(heads), values)
+    wordings = tuple(f"Render this kitchen in the {word} of it" for word in "abcdefghijklmnop")
+    passes = PassResponses(
+        items, wordings, np.repeat([0.125, -0.125], 8), heads, (1.0,),
+        generator.normal(size=(30, 16, 1, len(heads))),
+    )  # fmt: skip
     changed = replace(result, summary=summary)
-    vars(changed).update(units=tables, differences=differences)  # as if they were read
+    vars(changed).update(units=tables, passes=passes)  # as if they were read
     return changed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, Request
 
 from otherview.results.reader import RunResult, read_result
 from otherview.views.report import report_html
@@ -143,12 +143,35 @@ def test_a_head_tells_its_numbers_on_hover(page: Page, files: dict[str, str], na
     assert hint.is_hidden()
 
 
+def test_a_head_opens_with_a_marker_for_every_pass(page: Page, files: dict[str, str]) -> None:
+    page.goto(f"{files['real size']}#head=single.1.2")
+    dialog = page.get_by_role("dialog", name="single.1.2")
+    assert dialog.locator("circle").count() == 30 * 16
+    assert dialog.locator("circle.test").count() == 30 * 8
+    dialog.get_by_label("wording").check()
+    assert dialog.locator("svg").get_attribute("aria-label") is not None
+    page.keyboard.press("Escape")
+    assert dialog.is_hidden()
+    assert page.url == files["real size"]
+    first = page.locator("table.units tbody a").first
+    first.click()
+    assert page.get_by_role("dialog", name=first.inner_text()).is_visible()
+    page.get_by_role("button", name="Close").click()
+    page.locator('svg:visible [data-unit="single.1.3"]').click()
+    assert page.url.endswith("#head=single.1.3")
+
+
+def place_of(heading: Locator) -> int:
+    return int(heading.evaluate("(cell) => cell.cellIndex"))
+
+
 def test_the_table_sorts_by_its_headings(page: Page, files: dict[str, str]) -> None:
     page.goto(files["real size"])
     heading = page.locator("table.units th", has_text="family-wise p")
-    column = heading.evaluate("(cell) => cell.cellIndex")
+    column = place_of(heading)
     values = f"""(rows) => rows.map((row) => Number(row.cells[{column}].dataset.value))"""
     rows = page.locator("table.units tbody tr")
+    before = rows.evaluate_all(values)
     heading.locator("button").click()
     ascending = rows.evaluate_all(values)
     assert ascending == sorted(ascending)
@@ -156,6 +179,14 @@ def test_the_table_sorts_by_its_headings(page: Page, files: dict[str, str]) -> N
     heading.locator("button").click()
     descending = rows.evaluate_all(values)
     assert descending == sorted(ascending, reverse=True)
+    page.get_by_role("button", name="First order").click()
+    assert rows.evaluate_all(values) == before
+    assert page.get_by_role("button", name="First order").is_hidden()
+    sided = page.locator("table.units th[data-first=size]").first
+    sided.locator("button").click()
+    assert sided.get_attribute("aria-sort") == "other"
+    sizes = rows.evaluate_all(values.replace(str(column), str(place_of(sided))))
+    assert sizes == sorted(sizes, key=lambda size: -abs(size))
     page.locator("table.units th button").first.click()
     units = rows.evaluate_all("(rows) => rows.map((row) => row.dataset.unit)")
     assert units.index("single.2.9") < units.index("single.2.10") < units.index("single.10.0")

@@ -30,6 +30,7 @@ from otherview.views.making import PAGE
 from otherview.views.numbers import count, decimal, percent, plural, significant, verb
 
 MAX_BYTES = 5_000_000
+SCRIPTS = ("page.js", "head.js")
 
 
 def write_report(folder: Path) -> Path:
@@ -83,7 +84,7 @@ def environment(result: Result | None) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = style_sheet(), read("page.js")
+    style, script = style_sheet(), "".join(read(name) for name in SCRIPTS)
     made.filters |= {
         "count": count, "decimal": decimal, "percent": percent, "significant": significant,
     }  # fmt: skip

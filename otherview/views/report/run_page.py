@@ -22,6 +22,7 @@ from otherview.views.head_verdicts import verdict_columns, with_verdicts
 from otherview.views.making import figure_command
 from otherview.views.numbers import percent
 from otherview.views.registration_sentences import registered_differences, registration_sentence
+from otherview.views.report.head_data import STEPS, head_data
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.run_sentences import (
     answer,
@@ -56,6 +57,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
     summary, controls = result.summary, result.controls
     unit_set = main_unit_set(summary)
     found = summary["results"][unit_set]
+    units = units_table(result) if "heads" in result.units else None
     return {
         "title": f"{summary['study']} on {summary['model']}",
         "summary": summary,
@@ -79,7 +81,9 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "findings": findings_table(summary),
         "examples": examples(result.folder),
         "strata": strata_table(found),
-        "units": units_table(result) if "heads" in result.units else None,
+        "units": units,
+        "passes": units and head_data(result, units),
+        "steps": STEPS,
         "sets": sets_table(unit_set, found),
         "controls": controls
         and {"sentences": control_sentences(summary, controls), "table": controls_table(controls)},

@@ -1,31 +1,52 @@
 "use strict";
+const collator = new Intl.Collator("en", { numeric: true });
+const NEXT = {
+  ascending: { ascending: "descending", descending: "ascending" },
+  descending: { descending: "ascending", ascending: "descending" },
+  size: { size: "descending", descending: "ascending", ascending: "size" },
+};
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const headings = [...table.tHead.rows[0].cells];
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    if (cell.dataset.value === undefined) return null;
-    return cell.dataset.value === "" ? cell.textContent : Number(cell.dataset.value);
+  const reset = table.matches(".units") ? document.querySelector("#unit-reset") : null;
+  const keys = new Map();
+  const keysOf = (column) => {
+    if (!keys.has(column))
+      keys.set(column, new Map(rows.map((row) => {
+        const cell = row.cells[column];
+        const value = cell.dataset.value;
+        return [row, value === undefined ? null : value === "" ? cell.textContent : Number(value)];
+      })));
+    return keys.get(column);
   };
-  const compare = (one, other) =>
-    typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
+  let [sortedBy, order] = [null, null];
+  const arrange = (sorted) => {
+    for (const each of headings) each.removeAttribute("aria-sort");
+    if (sortedBy) sortedBy.setAttribute("aria-sort", order === "size" ? "other" : order);
+    if (reset) reset.hidden = !sortedBy;
+    body.append(...sorted);
+  };
   headings.forEach((heading, column) => {
     heading.querySelector("button").addEventListener("click", () => {
       const first = heading.dataset.first;
-      const other = first === "ascending" ? "descending" : "ascending";
-      const order = heading.getAttribute("aria-sort") === first ? other : first;
-      for (const each of headings) each.removeAttribute("aria-sort");
-      heading.setAttribute("aria-sort", order);
+      order = sortedBy === heading ? NEXT[first][order] : first;
+      sortedBy = heading;
+      const of = keysOf(column);
       const sign = order === "ascending" ? 1 : -1;
-      rows.sort((one, two) => {
-        const [a, b] = [value(one, column), value(two, column)];
+      const by = order === "size" ? Math.abs : (value) => value;
+      arrange([...rows].sort((one, two) => {
+        const [a, b] = [of.get(one), of.get(two)];
         if (a === null || b === null) return (a === null) - (b === null);
-        return sign * compare(a, b);
-      });
-      body.append(...rows);
+        return sign * (typeof a === "string" ? collator.compare(a, b) : by(a) - by(b));
+      }));
     });
   });
+  if (reset)
+    reset.addEventListener("click", () => {
+      sortedBy = null;
+      arrange(rows);
+    });
 }
 (() => {
   const seconds = Number(document.body.dataset.reload);
