@@ -4,9 +4,11 @@ python .ci/readme_commands.py README.md             # those before the heading D
 python .ci/readme_commands.py README.md Develop     # those from there on
 
 Runs that are marked `run by CI with twelve creatures` are of twelve creatures instead of thirty.
+A command that is marked `fails` has to fail, with the error in the block of text after it.
 """
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,13 +17,16 @@ TWELVE = (
     "an ant,a fly,an echolocating bat,an alien with non-visual senses]'"
 )
 BLOCK = re.compile(
-    r"(?:<!-- (not run|run) by CI[^>]*-->\n)?```sh\n(.*?)```",
+    r"(?:<!-- (not run|run|fails)(?: by CI)?[^>]*-->\n)?```sh\n(.*?)```(?:\n+```text\n(.*?)```)?",
     re.DOTALL,
 )
 RUN = re.compile(r"^(otherview run .*)$", re.MULTILINE)
 DEVELOP = "\n## Develop\n"
 
-use, develop = Path(sys.argv[1]).read_text().split(DEVELOP)
-for mark, commands in BLOCK.findall(develop if sys.argv[2:] else use):
-    if mark != "not run":
+use, _, develop = Path(sys.argv[1]).read_text().partition(DEVELOP)
+for mark, commands, said in BLOCK.findall(develop if sys.argv[2:] else use):
+    if mark == "fails":
+        print(f"if {commands.strip()} 2>failed.txt; then exit 1; fi")
+        print(f"diff failed.txt <(printf %s {shlex.quote(said)})")
+    elif mark != "not run":
         print(RUN.sub(rf"\1 {TWELVE}", commands) if mark == "run" else commands)

@@ -27,6 +27,7 @@ statistics; `otherview --help` lists the commands.
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -56,6 +57,9 @@ HOMES = {
     "sign_flip_test": "otherview.stats",
 }
 """The module of every name, which is imported when the name is first used."""
+
+# What tqdm says in notebooks without ipywidgets, as soon as a library of ours imports it.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 if TYPE_CHECKING:
     from otherview.analysis.analyse import analyse

@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import HfApi
 from PIL import Image
 
-from otherview.results.reader import SweepResult, read_result
+from otherview.results.reader import ResultError, SweepResult, read_result
 from otherview.results.registration import (
     REGISTRATION,
     first_measured,
@@ -172,6 +172,17 @@ def test_nothing_is_uploaded_unless_asked_and_everything_if_asked(
         assert "log in with a token that may write" in done.stderr
     done = program(*words, "--push", "kitchen", cwd=own_run)
     assert "--push kitchen: write USER/NAME" in done.stderr
+
+
+def test_a_notebook_shows_the_answer_and_figures(own_run: Path) -> None:
+    result = read_result(own_run / "out")
+    shown = result._repr_html_()
+    assert "This study cannot show that any of 48 heads" in shown
+    drawn = result.plot("head-map", "column")
+    assert drawn.png.startswith(b"\x89PNG")
+    assert "Each column is a block" in drawn._repr_html_()
+    with pytest.raises(ResultError, match="no figure is called head_map"):
+        result.plot("head_map")
 
 
 def test_a_folder_with_other_files_is_not_overwritten(program: Program, own_run: Path) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 from jaxtyping import Float
 
 from otherview.results.integrity import reason_of
+from otherview.results.shown import Shown
 from otherview.results.state import COMBINED, SUMMARY, Kind, ResultState, examine, is_comparison
 from otherview.study.errors import UserError
 
@@ -89,7 +90,7 @@ class PassResponses:
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Shown):
     """The result of one run. Tables and responses are read at first use.
 
     Each property raises ResultError if its file cannot be read.
@@ -197,7 +198,7 @@ class RunResult:
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Shown):
     """The result of a combined sweep."""
 
     folder: Path
@@ -213,7 +214,7 @@ class SweepResult:
 
 
 @dataclass(frozen=True)
-class ComparisonResult:
+class ComparisonResult(Shown):
     """The comparison of two results."""
 
     folder: Path

@@ -43,8 +43,7 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
     elif (every := result.get("in_every_template")) is not None:
         yield (
             f"{none_or(every['units'])} {of_model} {verb(every['units'], 'differs', 'differ')} "
-            "family-wise, with one sign, in each of "
-            f"{plural(len(every['templates']), 'template')}{listed(every['called'])}."
+            f"family-wise{in_each(len(every['templates']))}{listed(every['called'])}."
         )
     elif role is None:
         first = tests[0]
@@ -55,6 +54,11 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
         )
     if role is None:
         yield result.get("role_note", "Whether they follow the role was not tested.")
+
+
+def in_each(templates: int) -> str:
+    """Return that a finding holds in each of several templates; nothing for a single one."""
+    return f", with one sign, in each of {templates} templates" if templates > 1 else ""
 
 
 def comparison(combined: Content, group: Content, unit_set: str) -> str:

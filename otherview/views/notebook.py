@@ -1,0 +1,103 @@
+"""A result in a notebook: its answer, its strongest heads, and figures with their captions."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+from markupsafe import Markup
+from matplotlib.figure import Figure as Canvas
+
+from otherview.results.reader import Result, ResultError, RunResult, SweepResult
+from otherview.study.errors import shown_path
+from otherview.views.figures import draw
+from otherview.views.figures.style import WIDTHS, figure_style
+from otherview.views.figures.sweep_figures import main_group
+from otherview.views.making import PAGE
+from otherview.views.registration_sentences import registration_sentence
+from otherview.views.run_sentences import answer, main_unit_set
+from otherview.views.sweep_sentences import answers, comparison
+from otherview.views.table_model import Table
+from otherview.views.unit_columns import strongest_table
+
+DPI = 200
+MAX_ROWS = 5
+"""Heads of the table."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with its caption."""
+
+    figure: Canvas
+    """The figure of matplotlib, to change or save."""
+    alt: str
+    """Its content in words."""
+    caption: str
+    png: bytes
+    width: float
+    """Millimetres."""
+
+    def _repr_html_(self) -> str:
+        source = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        return str(
+            Markup(
+                '<figure style="margin:0;max-width:60rem"><img src="{}" alt="{}" '
+                'style="width:{}mm;max-width:100%"><figcaption>{}</figcaption></figure>'
+            ).format(source, self.alt, round(1.3 * self.width), self.caption)
+        )
+
+
+def plot(result: Result, name: str, width: str) -> Plot:
+    """Draw a figure of a result. Raises ResultError for an unknown name or width."""
+    if width not in WIDTHS:
+        raise ResultError(f"width={width}: choose one of {', '.join(WIDTHS)}")
+    with figure_style():
+        drawing = draw(result, name, WIDTHS[width])
+        stream = BytesIO()
+        drawing.canvas.savefig(stream, format="png", dpi=DPI, facecolor="white")
+    return Plot(drawing.canvas, drawing.alt, drawing.caption, stream.getvalue(), WIDTHS[width])
+
+
+def html(result: Result) -> str:
+    """Return the title, the answer, the strongest heads and the place of a result."""
+    title, said, table = content(result)
+    parts = [Markup("<h4>{}</h4>").format(title)]
+    parts += [Markup("<p>{}</p>").format(sentence) for sentence in said if sentence]
+    if table is not None:
+        parts.append(html_table(table))
+    page = result.folder / PAGE
+    place = page if page.is_file() else result.folder
+    parts.append(Markup("<p><code>{}</code></p>").format(shown_path(place)))
+    return str(Markup('<div style="max-width:60rem">{}</div>').format(Markup("").join(parts)))
+
+
+def content(result: Result) -> tuple[str, Sequence[str], Table | None]:
+    """Return the title, the sentences and the table of a result."""
+    if isinstance(result, SweepResult):
+        combined, group = result.combined, main_group(result)
+        said = [*answers(group, "heads"), comparison(combined, group, "heads")]
+        return ", ".join(combined["studies"]), said, None
+    if not isinstance(result, RunResult):
+        return "comparison of two results", [], None
+    summary = result.summary
+    said = answer(summary, result.controls, result.interventions)
+    if registered := registration_sentence(summary):
+        said.append(registered)
+    found = summary["results"][main_unit_set(summary)]
+    table = strongest_table("strongest", found["strongest"][:MAX_ROWS])
+    return f"{summary['study']} on {summary['model']}", said, table
+
+
+def html_table(table: Table) -> Markup:
+    """Return a table as HTML."""
+    head = Markup("").join(Markup("<th>{}</th>").format(each) for each in table.headings)
+    rows = Markup("").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row)
+        )
+        for row in table.rows
+    )
+    return Markup("<table><tr>{}</tr>{}</table>").format(head, rows)
