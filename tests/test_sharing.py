@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import HfApi
 from PIL import Image
 
-from otherview.results.reader import ResultError, SweepResult, read_result
+from otherview.results.reader import ResultError, RunResult, SweepResult, read_result
 from otherview.results.registration import (
     REGISTRATION,
     first_measured,
@@ -26,11 +26,12 @@ from otherview.results.registration import (
 from otherview.results.state import Kind, state_of
 from otherview.study import Study
 from otherview.study.compose import compose_study
+from otherview.study.differing_settings import differing_settings, flat
 from otherview.study.errors import StudyError
 from otherview.views.publishing import publish
 from otherview.views.registration_sentences import registered_differences, registration_sentence
 from tests.conftest import THREE_CREATURES, Program
-from tests.models.loopback_hub import Hub, serving
+from tests.models.loopback_hub import Hub, folder_files, serving
 
 STUDY = ("+experiment=kitchen", "model=pocket", THREE_CREATURES, "capture=heads", "nulls.flips=20",
          "scene.image=mine.png", "scene.prompt=null", "templates.expected=higher")  # fmt: skip
@@ -148,11 +149,23 @@ def test_a_card_says_what_the_page_says_and_names_no_place_on_this_machine(
     assert "**Registered before measurement, unchanged" in text
     assert "This study cannot show that any of 48 heads" in text
     assert "12,091" not in text  # of another study than this one of three creatures
-    assert "scene.image=mine.png" in text
-    for file in published.iterdir():
+    assert "It needs mine.png, whose hashes are in `summary.json`." in text
+    for file in filter(Path.is_file, published.rglob("*")):
         assert str(own_run).encode() not in file.read_bytes(), file.name
     state = state_of(published)
     assert state.kind is Kind.WHOLE, state
+
+
+def test_what_is_published_can_be_run_again(program: Program, own_run: Path) -> None:
+    result = read_result(own_run / "out")
+    assert isinstance(result, RunResult)
+    publish(result, own_run / "again")
+    words = ("--config-dir", "again", "+experiment=as_run", "--register", "again.json")
+    done = program("plan", *words, cwd=own_run)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((own_run / "again.json").read_text())["settings"]
+    found = [flat(each) for each in (settings, json.loads(json.dumps(result.settings)))]
+    assert differing_settings(found) == []
 
 
 def test_nothing_is_uploaded_unless_asked_and_everything_if_asked(
@@ -166,7 +179,7 @@ def test_nothing_is_uploaded_unless_asked_and_everything_if_asked(
         done = program(*words, "--push", "me/kitchen", cwd=own_run)
         assert f"uploaded  {hub.url}/datasets/me/kitchen" in done.stdout, done.stderr
         assert hub.created.get("visibility") == "private" or hub.created.get("private")
-        assert set(hub.received) == {file.name for file in (own_run / "card").iterdir()}
+        assert set(hub.received) == set(folder_files(own_run / "card"))
         hub.refusal = (403, "")
         done = program(*words, "--push", "me/kitchen", cwd=own_run)
         assert "log in with a token that may write" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,6 +25,8 @@ from otherview.views.vocabulary import EXCHANGEABLE, SYMMETRY, notes
 
 MARK = "otherview"
 """A tag of every card."""
+AS_RUN = "as_run"
+"""Name of the study next to the card, with every setting as it was run."""
 TAGS = (MARK, "interpretability", "attention-heads", "diffusion")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|])")
 """Signs of Markdown and HTML that a text from a study must not have."""
@@ -95,8 +98,16 @@ def run_parts(result: RunResult) -> Parts:
         after += [escaped(sentence) for sentence in control_sentences(summary, controls)]
     after += ["## Method", escaped(methods)]
     after += ["## What it shows, and what it does not", *bullets(limits(result))]
-    repeat = "\n".join(("pip install -e .  # in a clone of otherview", run_command(result)))
-    last = ["## Repeat it", f"```sh\n{repeat}\n```"]
+    repeat = (
+        "pip install -e .  # in a clone of otherview",
+        f"otherview run --config-dir THIS-FOLDER +experiment={AS_RUN}",
+    )
+    last = ["## Repeat it", f"```sh\n{chr(10).join(repeat)}\n```"]
+    paths = [each["path"] for each in summary["provenance"]["inputs"].values()]
+    own = [Path(path).name for path in paths if not path.startswith("otherview:")]
+    if own:
+        last.append(f"It needs {escaped(', '.join(own))}, whose hashes are in `summary.json`.")
+    last.append(f"It was started as `{run_command(result)}`, on the revision of the model above.")
     return before, after, [*last, *citation(bibtex(methods, summary))]
 
 

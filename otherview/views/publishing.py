@@ -15,13 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from otherview.disk.atomic import write_json
 from otherview.results.integrity import sealed
 from otherview.results.reader import NotInResultError, ResultError, RunResult, SweepResult
 from otherview.results.registration import REGISTRATION
 from otherview.results.state import COMBINED, SUMMARY
 from otherview.study.errors import UserError
-from otherview.views.card import MARK, RUN_FIGURES, SWEEP_FIGURES, card
+from otherview.views.card import AS_RUN, MARK, RUN_FIGURES, SWEEP_FIGURES, card
 from otherview.views.figures import FIGURES, draw
 from otherview.views.figures.style import WIDTHS, figure_style
 from otherview.views.making import PAGE
@@ -67,6 +69,8 @@ def publish(
         folder = Path(name) / "card"
         folder.mkdir()
         left_out = copy_files(result, folder, private)
+        if isinstance(result, RunResult):
+            write_study(result, folder, private)
         figures = draw_figures(result, folder)
         kept = [name for name in MEANINGS if (folder / name).is_file()]
         files = {name: MEANINGS[name] for name in kept}
@@ -119,6 +123,17 @@ def copy_files(
     content = {key: value for key, value in content.items() if key not in ("files", "sha256")}
     write_json(folder / main, sealed(cleaned(content, private), folder, copied))
     return left_out
+
+
+def write_study(result: RunResult, folder: Path, private: Mapping[str, str]) -> None:
+    """Write the study as it was composed, so that `--config-dir` and its name repeat it."""
+    settings = cleaned(result.settings, private)
+    (folder / "experiment").mkdir()
+    lines = ["# @package _global_", "# Every setting of the study, as it was run."]
+    head = {"defaults": [{"override /model": "any"}]}
+    text = yaml.safe_dump({**head, **settings}, sort_keys=False, allow_unicode=True, width=100)
+    file = folder / "experiment" / f"{AS_RUN}.yaml"  # not the name of a shipped study
+    file.write_text("\n".join([*lines, text]), encoding="utf-8")
 
 
 def draw_figures(result: RunResult | SweepResult, folder: Path) -> dict[str, tuple[str, str]]:
@@ -190,8 +205,8 @@ def holds(text: str, private: Mapping[str, str]) -> str:
 
 def check_private(folder: Path, private: Mapping[str, str]) -> None:
     """Raise UserError if a text in `folder` names a place on this machine."""
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (".md", ".json", ".html"):
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (".md", ".json", ".html", ".yaml"):
             found = holds(file.read_text(encoding="utf-8"), private)
             if found:
                 raise ResultError(f"{file.name} would name {found}: it was not published")
