@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from otherview.study.errors import StudyError
 
 MODES = ("offline", "online", "off")
+MAX_LABEL = 64
+"""Length of the longest tag that the server accepts."""
 
 
 @dataclass
@@ -27,6 +29,12 @@ class Tracking:
     group: str | None = None
     """Group of the run; null means the directory name of the sweep, or none outside sweeps."""
 
+    name: str | None = None
+    """Name of the run; null means that of its directory. A combined sweep keeps its own."""
+
+    tags: list[str] = field(default_factory=list)
+    """Tags next to the study, the model and the contrast."""
+
     patience: float = 10.0
     """Seconds to wait for the server, plus one second per MB for uploads."""
 
@@ -44,6 +52,13 @@ class Tracking:
                     f"tracking.{name}={value!r} is blank or contains one of / \\ # ? % :",
                     f"tracking.{name}",
                 )
+        for name, values in (("name", [self.name or "-"]), ("tags", self.tags)):
+            for value in values:
+                if not value.strip() or len(value) > MAX_LABEL:
+                    raise StudyError(
+                        f"tracking.{name}: {value!r} is blank or longer than {MAX_LABEL} letters",
+                        f"tracking.{name}",
+                    )
         if not 0 < self.patience < math.inf:
             raise StudyError(
                 f"tracking.patience={self.patience}: give a number of seconds above 0",

@@ -105,6 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     modes.add_argument("--offline", action="store_const", const="offline", dest="mode")
     parser.add_argument("--project", help="instead of the run's tracking.project")
     parser.add_argument("--entity", help="instead of the run's tracking.entity")
+    parser.add_argument("--name", help="name of the run, instead of that of its directory")
+    parser.add_argument(
+        "--tag", action="append", dest="tags", help="one more tag; may be given several times"
+    )
     given = vars(parser.parse_args(arguments))
     folder, console = given.pop("folder"), plain_console()
     if disabled():
@@ -119,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     points = finished_points(folder) if folder.is_dir() else []
     if not points:
         raise TrackingError(complaint(folder, state))
+    if given["name"] is not None:
+        raise TrackingError("--name is of one run: in a sweep, runs are named by their directories")
     failed = track_sweep(folder, points, given, console)
     if failed:
         raise TrackingError(

@@ -47,6 +47,9 @@ def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> s
         finally:
             end(process)
             shutil.rmtree(own / ".cache", ignore_errors=True)
+            for path in own.rglob("*"):
+                if path.is_symlink():  # wandb's logs in its cache: plain copies would fail
+                    path.unlink()
 
 
 def followed(

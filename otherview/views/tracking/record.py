@@ -22,18 +22,24 @@ from omegaconf import DictConfig, OmegaConf
 from otherview.results.reader import NotInResultError, Result, RunResult, read_result
 from otherview.study.compose import identity
 from otherview.study.configuration import RUN_SETTINGS
+from otherview.study.tracking import MAX_LABEL
 from otherview.views.figures import FIGURES, draw
 from otherview.views.figures.style import WIDTHS, figure_style
+from otherview.views.tracking.study_values import (
+    control_rows,
+    control_values,
+    intervention_values,
+    set_rows,
+)
 
 Value = float | int | bool | str
 Content = Mapping[str, Any]
-MAX_TAG = 64
-"""Length of the longest tag that the server accepts."""
+SHEETS = ("reference", "scenes", "pictures", "examples", "renderings")
+"""Pictures of a run: what passes were conditioned on, and what the model draws."""
 FIGURE_DPI = 150
-MAX_BINS = 512
-"""wandb.Histogram refuses more."""
-NULL_BINS = 256
 T_BINS = 64
+MAX_POINTS = 64
+"""Points of a curve."""
 Histogram = tuple[np.ndarray, np.ndarray]
 """Weights and edges of bins, as np.histogram returns them."""
 
@@ -46,6 +52,18 @@ class Image:
     caption: str | None = None
 
 
+@dataclass(frozen=True)
+class Curves:
+    """How large a share of each null reaches a value, for some values.
+
+    Drawn on a logarithmic axis they show the tail, which decides.
+    """
+
+    values: np.ndarray
+    shares: dict[str, np.ndarray]
+    """By null: survival function at `values`; 0 beyond its largest value."""
+
+
 @dataclass
 class Record:
     """Everything that is sent for one result."""
@@ -56,9 +74,13 @@ class Record:
     tags: list[str]
     config: dict[str, Any]
     group: str | None = None
+    notes: str = ""
+    """The question of the study."""
     values: dict[str, Value] = field(default_factory=dict)
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
+    curves: dict[str, Curves] = field(default_factory=dict)
+    """By unit set and statistic: heads/count_3."""
     images: dict[str, Image] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     """Files of the result by their names in the artifact."""
@@ -83,6 +105,7 @@ def run_record(folder: Path, group: str | None = None) -> Record:
         tags=tags(summary["study"], summary["model"], summary["contrast"]["templates"]),
         config={**config, "provenance": summary["provenance"]},
         group=group or sweep_name(folder),
+        notes=summary.get("question") or "",
         artifact=f"result-{run_id}",
         files=result_files(folder),
         values=dict(flattened(summary["results"])),
@@ -93,35 +116,47 @@ def run_record(folder: Path, group: str | None = None) -> Record:
     for unit_set, units in run.units.items():
         record.tables[f"{unit_set}/unit_table"] = units
         nulls = run.nulls.filter(unit_set=unit_set)
-        for (statistic, null), rows in nulls.group_by("statistic", "null", maintain_order=True):
-            key = f"{unit_set}/{server_key(str(statistic))}/null_{null}"
-            record.histograms[key] = null_histogram(rows)
+        for (statistic,), rows in nulls.group_by("statistic", maintain_order=True):
+            key = f"{unit_set}/{server_key(str(statistic))}"
+            record.curves[key] = survival_curves(rows)
         t = units["t"].drop_nulls().to_numpy()
         if len(t):
             record.histograms[f"{unit_set}/t/observed"] = np.histogram(t, bins=T_BINS)
-    if run.single_heads is not None:
+    if run.controls is not None:
+        record.values |= control_values(run.controls)
+        record.tables["controls/contrasts"] = frame(control_rows(run.controls))
+    if run.interventions is not None and run.single_heads is not None:
+        record.values |= intervention_values(run.interventions)
+        record.tables["interventions/sets"] = frame(set_rows(run.interventions))
         record.tables["interventions/unit_table"] = run.single_heads
-    for name, path in (("reference", run.measured), ("renderings", folder)):
-        if (path / f"{name}.png").is_file():
-            record.images[f"scene/{name}"] = Image(path / f"{name}.png")
+    for name in SHEETS:
+        path = (folder if name in ("renderings", "examples") else run.measured) / f"{name}.png"
+        if path.is_file():
+            record.images[f"scene/{name}"] = Image(path)
     return record
 
 
-def null_histogram(rows: pl.DataFrame) -> Histogram:
-    """Return how many sign patterns gave each value, from rows of `nulls.parquet`.
+def survival_curves(rows: pl.DataFrame) -> Curves:
+    """Return the share of the patterns of each null that reach a value.
 
-    Every integer has a bin; with too many integers, a bin holds several.
+    `rows` are those of one statistic in `nulls.parquet`. Pruned enumeration counts patterns below
+    a floor as largest |t| 0, so that value is left out.
     """
-    value, patterns = rows["value"].to_numpy(), rows["patterns"].to_numpy().astype(np.float64)
-    upper = rows["upper"].to_numpy()
-    centre = np.where(np.isnan(upper), value, (value + upper) / 2)
-    if np.all(centre == np.round(centre)):
-        low, high = centre.min(), centre.max()
-        width = max(1, int(np.ceil((high - low + 1) / MAX_BINS)))
-        edges = np.arange(low, high + width + 1, width) - 0.5
+    if rows["statistic"][0] == "max_abs_t":
+        values = rows.filter(pl.col("value") > 0)["value"].unique().sort().to_numpy()
     else:
-        edges = np.histogram_bin_edges(centre, bins=NULL_BINS)
-    return np.histogram(centre, bins=edges, weights=patterns)
+        values = rows["value"].unique().sort().to_numpy()
+    if len(values) > MAX_POINTS:
+        kept = np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int)
+        values = values[np.unique(kept)]
+    shares = {}
+    for (null,), found in rows.group_by("null", maintain_order=True):
+        ordered = found.sort("value")
+        patterns = ordered["patterns"].to_numpy().astype(np.float64)
+        reached = np.append(np.cumsum(patterns[::-1])[::-1], 0.0)
+        places = np.searchsorted(ordered["value"].to_numpy(), values)
+        shares[str(null)] = reached[places] / patterns.sum()
+    return Curves(values, shares)
 
 
 def identity_of(folder: Path) -> str:
@@ -146,7 +181,7 @@ def figures(result: Result) -> dict[str, Image]:
 
 def tags(*names: str) -> list[str]:
     """Return names as tags: without duplicates, cut to the length that the server accepts."""
-    return list(dict.fromkeys(name[:MAX_TAG] for name in names if name.strip()))
+    return list(dict.fromkeys(name[:MAX_LABEL] for name in names if name.strip()))
 
 
 def flattened(content: Content, prefix: str = "") -> Iterator[tuple[str, Value]]:
@@ -175,7 +210,12 @@ def result_files(folder: Path) -> dict[str, Path]:
     """Return the files of a result by relative name, without hidden ones except Hydra's."""
     own = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     hydra = {f".hydra/{path.name}": path for path in sorted((folder / ".hydra").glob("*.yaml"))}
-    return {path.name: path for path in sorted(own)} | hydra
+    nested = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted((folder / "controls").glob("*/*"))
+        if path.is_file()
+    }
+    return {path.name: path for path in sorted(own)} | nested | hydra
 
 
 def sweep_name(folder: Path) -> str | None:

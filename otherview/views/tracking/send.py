@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 from otherview.results.state import COMBINED
 from otherview.study.errors import causes
 from otherview.study.tracking import Tracking
-from otherview.views.tracking.record import Record, run_record
+from otherview.views.tracking.record import Curves, Record, run_record, tags
 from otherview.views.tracking.sweep_record import sweep_record
 
 ROWS_PER_SECOND = 200.0
@@ -75,6 +75,7 @@ def send(record: Record, tracking: Tracking, announce: Announce) -> None:
             group=record.group,
             job_type=record.job_type,
             tags=record.tags,
+            notes=record.notes,
             config=record.config,
             settings=settings(tracking),
         ) as run,
@@ -89,17 +90,42 @@ def send(record: Record, tracking: Tracking, announce: Announce) -> None:
             rows = [list(row) for row in table.rows()]
             content[name] = wandb.Table(columns=columns, data=rows)
         content |= media(record)
+        announce(stage="logging the curves", seconds=patience)
+        last = log_curves(run, record.curves)
         # One call per table, so that a dead server is noticed after one of them.
         for name, table in record.tables.items():
             seconds = patience + table.height * table.width / CELLS_PER_SECOND
             announce(stage=f"logging {name}", seconds=seconds)
-            run.log({name: content.pop(name)}, step=0, commit=False)
+            run.log({name: content.pop(name)}, step=last, commit=False)
         announce(stage="logging the values", seconds=patience)
-        run.log(content, step=0)
+        run.log(content, step=last)
         log_artifact(run, record, tracking, announce)
         announce(stage="finishing", seconds=patience + bytes_in(OWN) / BYTES_PER_SECOND)
     raise_lost_uploads(Path(run.dir).parent / "logs" / "debug-internal.log")
     announce(sent=record.artifact, url=url)
+
+
+def log_curves(run: Any, curves: Mapping[str, Curves]) -> int:
+    """Log curves as rows of history, one point of each curve per row; return the next step.
+
+    Points where a null has a share of 0 are left out: a logarithmic axis has no place for them.
+    """
+    for name, found in curves.items():
+        for key in (f"{name}/at_least", *(f"{name}/null_{null}" for null in found.shares)):
+            run.define_metric(key, summary="none", hidden=True)
+    rows = max((len(found.values) for found in curves.values()), default=0)
+    for place in range(rows):
+        row: dict[str, float] = {}
+        for name, found in curves.items():
+            if place < len(found.values):
+                row[f"{name}/at_least"] = float(found.values[place])
+                row |= {
+                    f"{name}/null_{null}": float(shares[place])
+                    for null, shares in found.shares.items()
+                    if shares[place] > 0
+                }
+        run.log(row, step=place)
+    return rows
 
 
 def raise_lost_uploads(log: Path) -> None:
@@ -238,8 +264,13 @@ def main() -> int:
     with contextlib.redirect_stdout(sys.stderr):
         try:
             announce(stage="reading the result", seconds=READING)
-            make = sweep_record if Path(COMBINED).is_file() else run_record
-            send(make(Path(), task["group"]), Tracking(**task["tracking"]), announce)
+            tracking = Tracking(**task["tracking"])
+            of_sweep = Path(COMBINED).is_file()
+            record = (sweep_record if of_sweep else run_record)(Path(), task["group"])
+            record.tags = tags(*record.tags, *tracking.tags)
+            if tracking.name and not of_sweep:
+                record.name = tracking.name
+            send(record, tracking, announce)
         except Exception as error:
             announce(failed=one_line(error))
             return 1

@@ -55,6 +55,7 @@ def sweep_record(folder: Path, group: str | None = None) -> Record:
             "provenance": combined["provenance"],
         },
         group=group or name,
+        notes=combined["question"] or "",
         values=values,
         tables={name: table for name, table in tables(combined) if table.height},
         images=figures(result),
