@@ -147,6 +147,20 @@ def kitchen_run(
 
 
 @pytest.fixture(scope="session")
+def controlled_run(once: Once) -> Path:
+    """A run with controls and an intervention."""
+    study = compose_study(
+        [
+            "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
+            "creatures.items=[an adult human,a cat,an owl,an ant]", "intervention.heads=strongest",
+            "intervention.text_length=32", "intervention.draws=4", "intervention.curve_draws=2",
+            "intervention.pictures=2", "sampling.levels=[1.0,0.5]",
+        ]
+    )  # fmt: skip
+    return once("controlled", lambda folder: run_study(study, folder, {}))
+
+
+@pytest.fixture(scope="session")
 def traced_run(once: Once) -> Path:
     """A run with an attribution, and the edges of the heads that it calls without a floor."""
     study = compose_study(
@@ -154,7 +168,7 @@ def traced_run(once: Once) -> Path:
          "attribution=change", "attribution.cotangents=4", "attribution.edges=true",
          "attribution.toward_items=2", "attribution.check_items=0", "attribution.floor=0.0"]
     )  # fmt: skip
-    few = replace(study.creatures, items=study.creatures.items[::3])
+    few = replace(study.creatures, items=study.creatures.items[:24:2])
     study = replace(study, creatures=few)
     return once("traced", lambda folder: run_study(study, folder, {}))
 

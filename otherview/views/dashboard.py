@@ -1,149 +1,116 @@
-"""The dashboard as code: otherview dashboard show|push
+"""The dashboard as code: otherview dashboard show|push [DIR]
 
-A Weights & Biases workspace with one section per question of a study, and a report of a sweep.
-`show` prints what `push` would save, without network; the same call gives the same bytes. Pushing
-again replaces what was pushed before.
+A Weights & Biases workspace with one section per question, or a report of a sweep. With DIR, a
+sweep or a run, it shows the runs of that sweep and speaks of its study. `show` prints what `push`
+would save, without network; the same call gives the same bytes. Pushing again replaces what was
+pushed before.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from otherview.study.tracking import Tracking
-from otherview.views.findings import finding
+from otherview.views.dashboard_sections import About, Bars, Section, about, sections
 from otherview.views.tracking.process import TrackingError
-from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, SHARED_ITEMS
 
-WORKSPACE_NAME = "nw-otherviewqs-v"
-"""Name of the workspace in the project; its middle part is in the address in the app."""
 PLACEHOLDER_ENTITY = "ENTITY"
 """Owner that `show` prints if none is named."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A section: its question, and the keys that answer it."""
-
-    title: str
-    answer: str
-    """How to read the panels, in a sentence or two."""
-    images: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
-    """Findings of heads: one bar chart each."""
-    counts: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Other metrics of heads, by the title of their bar chart."""
-    by_model: bool = False
-    """Whether bars are means over the runs of a model."""
-    tables: tuple[str, ...] = ()
-
-    @property
-    def bars(self) -> dict[str, list[str]]:
-        """Metrics of each bar chart, by title."""
-        charts = {f"Heads: {finding(path).words}": (path,) for path in self.findings}
-        return {
-            title: [f"heads/{path}" for path in paths]
-            for title, paths in (charts | self.counts).items()
-        }
-
-
-QUESTIONS = (
-    Question(
-        "Which heads?",
-        "A map and a table of all heads, with the result of every test. Sort the table by "
-        "p_stepdown. role_called exists for three or more wordings.",
-        images=("figure/head-map", "scene/reference"),
-        findings=("sign_flip/familywise", "role_test/called"),
-        counts={f"Heads: {LARGEST}": ("published_reading/max_abs_t",)},
-        tables=("heads/unit_table", "heads/combined"),
-    ),
-    Question(
-        "Against which null?",
-        "Observed values against all sign patterns and against the 200 random flips of the "
-        "published reading. Heads are correlated, so the null of a count is wide, and the ratio of "
-        "observed to p99 is not an effect size.",
-        images=("figure/nulls", "figure/readings", "figure/slices"),
-        counts={
-            "Heads with |t| > 3: observed and null p99": (
-                "sign_flip/count_3/observed",
-                "sign_flip/count_3/null_p99",
-            ),
-            "Heads with |t| > 3: true, at least": ("sign_flip/count_3/true_discoveries",),
-        },
-        tables=("study/published_reading", "study/sign_flips"),
-    ),
-    Question(
-        "How stable over items, templates and seeds?",
-        "Within a run: split halves, and confirmation on items other than those that selected the "
-        "heads. Over a sweep: agreement of the t-maps, and variance components of the "
-        f"differences. {SHARED_ITEMS}",
-        images=("figure/halves", "figure/axis", "figure/agreement", "figure/variance"),
-        findings=("split_half/mean_correlation", "split_half/replication"),
-        counts={
-            f"Heads: {CONFIRMED}": ("discover_confirm/discovered", "discover_confirm/confirmed"),
-        },
-        tables=(
-            "sweep/agreement_between_templates",
-            "sweep/agreement_between_seeds",
-            "sweep/variance",
-            "sweep/tests",
-        ),
-    ),
-    Question(
-        "Selectivity against placebo?",
-        f"Effect of the contrast minus the effect of two wordings of the same role. {NO_TEST}",
-        images=("figure/selectivity",),
-        tables=("sweep/selectivity", "sweep/generalises"),
-    ),
-    Question(
-        "Null models?",
-        "The same study on weights without such an operation. A difference that passes there does "
-        "not need the operation.",
-        images=("figure/models",),
-        findings=("role_test/called", "sign_flip/familywise"),
-        counts={"Heads with |t| > 3, share": ("published_reading/count_3/share",)},
-        by_model=True,
-        tables=("sweep/models",),
-    ),
+COLUMNS = 3
+"""Panels next to each other in a section."""
+PINNED = (
+    "role_test/called",
+    "sign_flip/familywise",
+    "sign_flip/{lowest}/observed",
+    "discover_confirm/confirmed",
+    "split_half/mean_correlation",
 )
+"""Results in pinned columns of the table of runs, after the settings."""
 
 
-def workspace(project: str, entity: str) -> Any:
-    """Return a wandb_workspaces Workspace with one section per question, and no other panels."""
+def workspace(project: str, entity: str, study: About) -> Any:
+    """Return a wandb_workspaces Workspace with one section per question, and no other panels.
+
+    Its runs are grouped by model, templates and seed.
+    """
     import wandb_workspaces.workspaces as ws
+    from wandb_workspaces import expr
 
-    sections = []
-    for question in QUESTIONS:
-        section = ws.Section(name=question.title, panels=panels_of(question), is_open=True)
-        section.layout_settings = ws.SectionLayoutSettings(columns=3, rows=2)
-        sections.append(section)
-    made = ws.Workspace(entity=entity, project=project, name="otherview", sections=sections)
-    made._internal_name = WORKSPACE_NAME
-    made._internal_runset_id = "otherview-runs"
-    return made
+    made_sections = []
+    for section in sections(study):
+        panels = panels_of(section, study)
+        made = ws.Section(name=section.title, panels=panels, is_open=True)
+        # All panels on one page: a section with more rows than this would have several.
+        rows = math.ceil(len(panels) / COLUMNS)
+        made.layout_settings = ws.SectionLayoutSettings(columns=COLUMNS, rows=rows)
+        made_sections.append(made)
+    runs = ws.RunsetSettings(
+        groupby=[expr.Config(path_of(name)) for name in ("model", "templates", "seed")],
+        filters=[expr.Metric("Group") == study.sweep] if study.sweep else "",
+        pinned_columns=pinned_columns(study),
+    )
+    whole = ws.Workspace(
+        entity=entity,
+        project=project,
+        name=f"otherview: {study.sweep}" if study.sweep else "otherview",
+        sections=made_sections,
+        settings=ws.WorkspaceSettings(max_runs=study.runs),
+        runset_settings=runs,
+    )
+    whole._internal_name = workspace_name(study.sweep)
+    whole._internal_runset_id = "otherview-runs"
+    return whole
 
 
-def sweep_report(project: str, entity: str, sweep: str) -> Any:
-    """Return a wandb_workspaces Report of one sweep: the questions, over its runs only.
+def workspace_name(sweep: str | None) -> str:
+    """Return the name of a workspace in its project; its middle part is in the address."""
+    if sweep is None:
+        return "nw-otherviewqs-v"
+    return f"nw-{hashlib.sha256(sweep.encode()).hexdigest()[:11]}-v"
+
+
+def pinned_columns(study: About) -> list[str]:
+    """Return the columns of settings and results, as the app names them."""
+    lowest = study.count(study.thresholds[0])
+    return [
+        "run:displayName",
+        *(f"config:{path_of(name).replace('.', '.value.', 1)}" if "." in path_of(name)
+          else f"config:{name}.value" for name in study.settings),
+        *(f"summary:{study.unit_set}/{path.format(lowest=lowest)}" for path in PINNED),
+    ]  # fmt: skip
+
+
+def path_of(setting: str) -> str:
+    """Return where the config of a run has a setting: an option of a group by its name."""
+    return f"{setting}.name" if setting in ("model", "templates", "scene", "creatures") else setting
+
+
+def sweep_report(project: str, entity: str, study: About) -> Any:
+    """Return a wandb_workspaces Report of one sweep: the sections, over its runs only.
 
     Its name is fixed, so saving it again replaces it.
     """
     import wandb_workspaces.reports.v2 as wr
+    from wandb_workspaces import expr
 
+    sweep = study.sweep or ""
     blocks: list[Any] = [wr.TableOfContents()]
-    for question in QUESTIONS:
+    for section in sections(study):
         # Without a project the set takes that of the report, which needs no look-up.
-        runset = wr.Runset(name=sweep, filters=f'Metric("group") == {sweep!r}')
-        runset._id = f"{slug(question.title)}-runs"
-        panels = panels_of(question)
+        runset = wr.Runset(name=sweep, filters=[expr.Metric("Group") == sweep])
+        runset._id = f"{slug(section.title)}-runs"
+        panels = panels_of(section, study, with_answer=False)
         for place, panel in enumerate(panels):
             panel.layout = wr.Layout(x=12 * (place % 2), y=8 * (place // 2), w=12, h=8)
         grid = wr.PanelGrid(runsets=[runset], panels=panels)
-        blocks += [wr.H2(question.title), wr.P(question.answer), grid]
+        blocks += [wr.H2(section.title), wr.P(section.answer), grid]
     description = f"The runs of the sweep {sweep}, question by question."
 
     def named(report: Any) -> Any:
@@ -154,38 +121,65 @@ def sweep_report(project: str, entity: str, sweep: str) -> Any:
     return type("ReplacingReport", (wr.Report,), {"_to_model": named})(
         project=project,
         entity=entity,
-        title=f"{sweep}: does the model take the viewpoint?",
+        title=f"{sweep}: {study.question}" if study.question else sweep,
         description=description,
         blocks=blocks,
     )
 
 
-def panels_of(question: Question) -> list[Any]:
-    """Return the panels of a question, with fixed ids (those of wandb_workspaces are random)."""
+def panels_of(section: Section, study: About, *, with_answer: bool = True) -> list[Any]:
+    """Return the panels of a section, with fixed ids (those of wandb_workspaces are random)."""
+    import wandb_workspaces.reports.v2 as wr
+
+    panels: list[Any] = [wr.MarkdownPanel(markdown=section.answer)] if with_answer else []
+    if section.parallel:
+        settings = [
+            wr.ParallelCoordinatesPlotColumn(metric=wr.Config(path_of(name)), display_name=name)
+            for name in study.settings
+        ]
+        results = [
+            wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(key))
+            for key in section.parallel
+        ]
+        title = "Settings against results"
+        panels.append(wr.ParallelCoordinatesPlot(columns=[*settings, *results], title=title))
+    if section.scatter:
+        title, x, y = section.scatter
+        panels.append(wr.ScatterPlot(title=title, x=wr.SummaryMetric(x), y=wr.SummaryMetric(y)))
+    if section.compares:
+        panels.append(wr.RunComparer(diff_only="split"))
+    panels += [wr.MediaBrowser(title=key, media_keys=[key], num_columns=1)
+               for key in section.images]  # fmt: skip
+    panels += [
+        wr.LinePlot(title=curve.title, x=curve.at_least, y=list(curve.metrics), log_y=True,
+                    title_x="at least", title_y="share", max_runs_to_show=study.runs)
+        for curve in section.curves
+    ]  # fmt: skip
+    panels += [bar_plot(bars, study.runs) for bars in section.bars]
+    panels += [wr.WeavePanelSummaryTable(table_name=name) for name in section.tables]
+    for place, panel in enumerate(panels):
+        panel._id = f"{slug(section.title)}-{place}"
+    return panels
+
+
+def bar_plot(bars: Bars, runs: int) -> Any:
     import wandb_workspaces.reports.v2 as wr
 
     grouped: dict[str, Any] = {}
-    if question.by_model:
+    if bars.by_model:
         grouped = {"groupby": wr.Config("model.name"), "groupby_aggfunc": "mean"}
-    panels = [
-        wr.MarkdownPanel(markdown=question.answer),
-        *(wr.MediaBrowser(title=key, media_keys=[key], num_columns=1) for key in question.images),
-        *(wr.BarPlot(title=title, metrics=metrics, **grouped)
-          for title, metrics in question.bars.items()),
-        *(wr.WeavePanelSummaryTable(table_name=name) for name in question.tables),
-    ]  # fmt: skip
-    for place, panel in enumerate(panels):
-        panel._id = f"{slug(question.title)}-{place}"
-    return panels
+    number = runs * len(bars.metrics)
+    return wr.BarPlot(
+        title=bars.title,
+        metrics=list(bars.metrics),
+        max_runs_to_show=runs,
+        max_bars_to_show=number,
+        **grouped,
+    )
 
 
 def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-
-
-def dashboard(project: str, entity: str, sweep: str | None) -> Any:
-    """Return the workspace, or with a sweep its report."""
-    return sweep_report(project, entity, sweep) if sweep else workspace(project, entity)
 
 
 def as_json(made: Any) -> str:
@@ -194,14 +188,14 @@ def as_json(made: Any) -> str:
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def push(project: str, entity: str | None, sweep: str | None) -> str:
+def push(project: str, entity: str | None, study: About, *, report: bool) -> str:
     """Save the workspace or the report; return its address."""
     import wandb
 
     owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
     if owner is None:
         raise TrackingError("the API key has no default entity: name one with --entity")
-    made = dashboard(project, owner, sweep)
+    made = (sweep_report if report else workspace)(project, owner, study)
     made.save()
     address: str = made.url
     return address
@@ -213,16 +207,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="otherview dashboard", description="The dashboard in Weights & Biases."
     )
     parser.add_argument("action", choices=("show", "push"), help="print its JSON, or save it")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", metavar="DIR",
+        help="sweep or run whose study it is about; by default all runs of the project",
+    )  # fmt: skip
     parser.add_argument("--project", default=Tracking().project)
     parser.add_argument("--entity", help="user or team; by default that of the API key")
-    parser.add_argument("--report", metavar="SWEEP", help="make the report of this sweep instead")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--report", action="store_true", help="make a report of the sweep instead")
+    given = parser.parse_intermixed_args(arguments)  # DIR may come after options
+    study = about(given.folder) if given.folder else About()
+    if given.report and study.sweep is None:
+        raise TrackingError("--report is about a sweep: name its directory")
     if given.action == "show":
-        owner = given.entity or PLACEHOLDER_ENTITY
-        print(as_json(dashboard(given.project, owner, given.report)))
+        made = (sweep_report if given.report else workspace)(
+            given.project, given.entity or PLACEHOLDER_ENTITY, study
+        )
+        print(as_json(made))
         return 0
     try:
-        print(push(given.project, given.entity, given.report))
+        print(push(given.project, given.entity, study, report=given.report))
     except Exception as error:
         from otherview.views.tracking.send import one_line
 

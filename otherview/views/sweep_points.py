@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import textwrap
@@ -16,8 +17,11 @@ from urllib.parse import quote
 import yaml
 
 from otherview.results.state import Kind, ResultState, examine
+from otherview.study.compose import study_from
+from otherview.study.config_errors import USER_ERRORS
 from otherview.study.configuration import RUN_SETTINGS
-from otherview.study.differing_settings import differing_settings, flat
+from otherview.study.differing_settings import flat
+from otherview.study.study import settings_of
 from otherview.views.making import PAGE
 from otherview.views.numbers import count, decimal, known
 from otherview.views.vocabulary import DIFFERS, FOLLOWS, LARGEST
@@ -113,27 +117,27 @@ def telling_settings(settings: Sequence[Summary]) -> list[str]:
     """Return the settings that differ between points, flat, without those that a name tells.
 
     The name of a section (`templates.name`) stands for its other settings where equal names have
-    equal settings; that of a study stands for its question and published figures.
+    equal settings; that of a study stands for its question and published figures. Only points that
+    have a setting are compared: those of another version of the code may lack it.
     """
-    if not settings:
-        return []
-    differing = differing_settings(settings)
+    values: dict[str, list[tuple[Summary, Any]]] = {}
+    for each in settings:
+        for name, value in each.items():
+            values.setdefault(name, []).append((each, value))
+    differing = {name for name, found in values.items() if any(v != found[0][1] for _, v in found)}
     kept = []
-    for name in differing:
+    for name in sorted(differing):
         section = name.split(".")[0]
         by = "name" if section in SAID_BY_STUDY else f"{section}.name"
-        if name == by or by not in differing or not determines(settings, by, name):
+        if name == by or by not in differing or not determines(values[name], by):
             kept.append(name)
     return sorted(kept, key=lambda name: (not name.endswith("name"), name != "seed"))
 
 
-def determines(settings: Sequence[Summary], by: str, name: str) -> bool:
-    """Return whether points with equal `by` have equal `name`."""
+def determines(found: Sequence[tuple[Summary, Any]], by: str) -> bool:
+    """Return whether points with equal settings `by` have equal values; `found` has both."""
     values: dict[str, Any] = {}
-    return all(
-        values.setdefault(repr(each.get(by)), each.get(name)) == each.get(name)
-        for each in settings
-    )  # fmt: skip
+    return all(values.setdefault(repr(each.get(by)), value) == value for each, value in found)
 
 
 def setting_cell(settings: Summary, name: str) -> Cell:
@@ -165,18 +169,33 @@ def stored_row(folder: Path, known_of: Summary, reason: str = "") -> PointRow:
             "seed": known_of["seed"],
         }
         return PointRow(folder.name, "not here", "its folder was not copied", settings)
-    settings = summary.get("settings") or read_yaml(folder / ".hydra" / "config.yaml")
+    own: Summary = summary.get("settings") or composed_settings(folder)
     overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
     left_out = f"left out: {reason}" if reason else ""
     return PointRow(
         folder.name,
         state.in_sweep(),
         state.changed or left_out if summary else detail_of(state),
-        study_settings(settings) if isinstance(settings, Mapping) else {},
+        own,
         [str(word) for word in overrides] if isinstance(overrides, list) else [],
         point_figures(summary) if summary else [],
         page_link(folder),
     )
+
+
+def composed_settings(folder: Path) -> Summary:
+    """Return the settings of a point without a result, as its summary.json would have them.
+
+    What no study can be made of is returned as it was composed; empty if nothing can be read.
+    """
+    config = read_yaml(folder / ".hydra" / "config.yaml")
+    if not isinstance(config, Mapping):
+        return {}
+    with suppress(*USER_ERRORS):
+        study = study_from({str(name): value for name, value in config.items()})
+        settings: Summary = json.loads(json.dumps(settings_of(study)))
+        return settings
+    return study_settings(config)
 
 
 def study_settings(config: Summary) -> Summary:

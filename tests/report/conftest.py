@@ -44,20 +44,6 @@ def hostile_run(once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def controlled_run(once: Once) -> Path:
-    """A run with controls and an intervention."""
-    study = compose_study(
-        [
-            "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
-            "creatures.items=[an adult human,a cat,an owl,an ant]", "intervention.heads=strongest",
-            "intervention.text_length=32", "intervention.draws=4", "intervention.curve_draws=2",
-            "intervention.pictures=2", "sampling.levels=[1.0,0.5]",
-        ]
-    )  # fmt: skip
-    return once("controlled", lambda folder: run_study(study, folder, {}))
-
-
-@pytest.fixture(scope="session")
 def steered_folder(once: Once) -> Path:
     """A run that steers two heads, with several doses."""
     return once("steered", lambda folder: run_study(steered_study(), folder, {}))

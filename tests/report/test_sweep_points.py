@@ -70,8 +70,20 @@ def test_a_point_says_what_became_of_it(tmp_path: Path) -> None:
     assert rows["failed"].detail == "out of <b>memory</b>"
     assert rows["damaged"].detail.startswith("summary.json: ")
     listed = point_list(list(rows.values()))
-    assert listed.settings == ["model", "name", "templates", "seed"]
-    cells = {row.folder: cells for row, cells in listed.rows}
-    assert cells["failed"][3] == ("4", 4.0)
-    assert cells["copied"][0] == ("pocket", "")
-    assert cells["empty"][0][1] is None
+    assert listed.settings == ["seed"]  # the others are known of one point only
+    cells = {row.folder: cells[0] for row, cells in listed.rows}
+    assert [cells[name] for name in ("failed", "copied")] == [("4", 4.0), ("3", 3.0)]
+    assert cells["empty"][1] is None
+
+
+def test_the_name_of_an_option_stands_for_its_settings_while_it_decides_them() -> None:
+    def listed(*wordings: str) -> list[str]:
+        rows = []
+        for study, option, text in zip("xyz", "aab", wordings, strict=True):
+            templates = {"name": option, "test": [text]}
+            settings = {"name": study, "question": f"{study}?", "templates": templates}
+            rows.append(PointRow(study, "done", settings=settings))
+        return point_list(rows).settings
+
+    assert listed("one", "one", "two") == ["name", "templates"]
+    assert listed("one", "other", "two") == ["name", "templates", "templates.test"]

@@ -24,7 +24,8 @@ def result(program: Program, once: Once) -> Path:
     def make(folder: Path) -> None:
         done = program(
             "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3",
-            "creatures.items=[a cat,an owl,an ant,a fly]", f"hydra.run.dir={folder}",
+            "capture.keep=[energy,mean]", "creatures.items=[a cat,an owl,an ant,a fly]",
+            f"hydra.run.dir={folder}",
             "templates.test=" + str(wordings[:4]), "templates.control=" + str(wordings[4:]),
             cwd=folder,
         )  # fmt: skip

@@ -59,11 +59,12 @@ def test_an_offline_run_holds_everything_and_asks_no_server(
     send_result(folder, OFFLINE)
     assert loopback.requests == []
     assert not (tmp_path / "home").exists()
+    assert [path for path in folder.rglob("*") if path.is_symlink()] == []
     records = inspected(folder)
     (run,) = of_kind(records, "run")
     assert run["tags"] == ["kitchen", "pocket", "viewpoint"]
     assert run["config"]["update"]["seed"] == 3
-    (history,) = of_kind(records, "history")
+    *_, history = of_kind(records, "history")
     item = history["item"]
     record = run_record(folder)
     assert {name: item[name] for name in record.values} == record.values

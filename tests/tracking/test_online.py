@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,6 +19,7 @@ from tests.tracking.conftest import ROWS
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 
 ONLINE = Tracking(mode="online", patience=60)
+NAMED = Tracking(mode="online", patience=60, name="four creatures", tags=["reviewed"])
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +33,17 @@ def sent(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         folder = tmp_path_factory.mktemp("sweeps") / "kitchen" / "point"
         shutil.copytree(result, folder)
         (folder.parent / ".sweep").mkdir()
-        send_result(folder, ONLINE)
+        send_result(folder, NAMED)
         assert list(home.rglob("*")) == []  # wandb's files lie in the result's own directory
         yield folder, server
 
 
 def media(server: Loopback, run: str, key: str) -> bytes:
-    return server.files[run][server.rows(run)[0][key]["path"]]
+    return server.files[run][server.rows(run)[-1][key]["path"]]
+
+
+def has_values(row: dict[str, Any]) -> bool:
+    return "heads/units" in row
 
 
 def test_every_row_of_the_unit_tables_arrives(sent: tuple[Path, Loopback]) -> None:
@@ -59,19 +66,22 @@ def test_every_statistic_of_the_heads_arrives(sent: tuple[Path, Loopback]) -> No
     assert table["data"] == [list(row) for row in heads.rows()]
 
 
-def test_nulls_and_observed_arrive_as_histograms_and_figures(
-    sent: tuple[Path, Loopback],
-) -> None:
+def test_nulls_arrive_as_survival_curves_and_figures(sent: tuple[Path, Loopback]) -> None:
     folder, server = sent
     run = identity_of(folder)
-    row = server.rows(run)[0]
+    *points, row = server.rows(run)
     nulls = pl.read_parquet(folder / "nulls.parquet").filter(unit_set="heads")
-    for statistic in ("count_3", "count_5", "max_abs_t"):
-        for null in ("published", "sign_flip"):
-            patterns = nulls.filter(statistic=statistic, null=null)["patterns"].sum()
-            histogram = row[f"heads/{statistic}/null_{null}"]
-            assert sum(histogram["values"]) == patterns
-            assert len(histogram["bins"]) == len(histogram["values"]) + 1
+    for statistic, null in itertools.product(
+        ("count_3", "count_5", "max_abs_t"), ("published", "sign_flip")
+    ):
+        of_null = nulls.filter(statistic=statistic, null=null)
+        curve = [(point[f"heads/{statistic}/at_least"], point[f"heads/{statistic}/null_{null}"])
+                 for point in points if f"heads/{statistic}/null_{null}" in point]  # fmt: skip
+        assert curve
+        for value, share in curve:
+            reached = int(of_null.filter(pl.col("value") >= value)["patterns"].sum())
+            assert share == pytest.approx(reached / int(of_null["patterns"].sum()))
+    assert "heads/max_abs_t/at_least" not in server.summary[run]  # nor in the table of runs
     assert sum(row["heads/t/observed"]["values"]) == 48
     for figure in ("head-map", "nulls", "readings", "slices", "axis", "halves"):
         assert media(server, run, f"figure/{figure}").startswith(b"\x89PNG")
@@ -98,7 +108,9 @@ def test_the_run_says_what_it_is(sent: tuple[Path, Loopback]) -> None:
     assert known == run
     assert given["groupName"] == "kitchen"
     assert given["jobType"] == "run"
-    assert given["tags"] == ["kitchen", "pocket", "viewpoint"]
+    assert given["tags"] == ["kitchen", "pocket", "viewpoint", "reviewed"]
+    assert given["displayName"] == "four creatures"
+    assert given["notes"] == json.loads((folder / "summary.json").read_text())["question"]
     config = json.loads(given["config"])
     assert config["seed"]["value"] == 3
     assert config["model"]["value"]["name"] == "pocket"
@@ -112,6 +124,7 @@ def test_no_file_holds_the_key(sent: tuple[Path, Loopback]) -> None:
     folder, server = sent
     assert any(server.keys)  # it was used
     files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in folder.rglob("*") if path.is_symlink()] == []  # any tool can copy it
     assert (folder / "wandb" / "send.log") in files
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
@@ -122,5 +135,6 @@ def test_sending_again_makes_no_second_run(folder: Path, loopback: Loopback) -> 
     send_result(folder, ONLINE)
     assert len(loopback.runs) == 1
     assert len(loopback.artifacts) == artifacts
-    assert [len(lines) for lines in loopback.history.values()] == [1]
+    values = [[*filter(has_values, loopback.rows(run))] for run in loopback.runs]
+    assert [len(rows) for rows in values] == [1]
     assert len([*(folder / "wandb").glob("run-*")]) == 1

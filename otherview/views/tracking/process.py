@@ -47,7 +47,7 @@ def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> s
         finally:
             end(process)
             shutil.rmtree(own / ".cache", ignore_errors=True)
-            for path in own.rglob("*"):
+            for path in list(own.rglob("*")):
                 if path.is_symlink():  # wandb's logs in its cache: plain copies would fail
                     path.unlink()
 
