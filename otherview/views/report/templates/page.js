@@ -52,8 +52,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const seconds = Number(document.body.dataset.reload);
   const headings = [...document.querySelectorAll("table.points th[data-first]")];
   const [kept, order] = (history.state || "").split(" ");
-  if (order && headings[kept])
-    while (headings[kept].getAttribute("aria-sort") !== order) headings[kept].querySelector("button").click();
+  for (let clicks = 0; order && headings[kept] && clicks < 3; clicks += 1)
+    if (headings[kept].getAttribute("aria-sort") !== order) headings[kept].querySelector("button").click();
   if (!seconds) return;
   const again = () => {
     if (document.hidden) return document.addEventListener("visibilitychange", again, { once: true });
