@@ -28,6 +28,7 @@ from otherview.sweep.following import LOOK_INTERVAL_S, Standing, look
 from otherview.views.making import PAGE
 from otherview.views.numbers import count, plural
 from otherview.views.sweep_points import (
+    MAX_ROWS,
     Cell,
     PointRow,
     detail_of,
@@ -61,7 +62,8 @@ class SweepWatch(ThreadingHTTPServer):
         self.secret = secrets.token_urlsafe(16)
         self._directory = directory
         self._figures: dict[str, tuple[int, list[Cell]]] = {}
-        self._page, self._read_at = "", float("-inf")
+        self._page, self._again_at = "", float("-inf")
+        self._known: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -83,19 +85,26 @@ class SweepWatch(ThreadingHTTPServer):
         folder, _, file = name.rpartition("/")
         if name == "":
             return HTTPStatus.OK, "text/html", self._own_page()
-        known = {point.folder for point in look(self._directory).points}
-        place = self._directory / folder if folder in {"", *known} else None
+        self._own_page()
+        place = self._directory / folder if folder in {"", *self._known} else None
         if place is not None and file == PAGE:
             return HTTPStatus.OK, "text/html", result_page(place)
-        if folder in known and place is not None and file == TRACEBACK:
+        if folder in self._known and place is not None and file == TRACEBACK:
             return HTTPStatus.OK, "text/plain", (place / file).read_text("utf-8", errors="replace")
         return HTTPStatus.NOT_FOUND, "text/plain", "not found"
 
     def _own_page(self) -> str:
-        """Return the page; several browsers do not have the files read more often."""
-        if time.monotonic() - self._read_at > LOOK_INTERVAL_S:
-            self._page = watch_page(look(self._directory), self._directory, self._figures)
-            self._read_at = time.monotonic()
+        """Return the page; more browsers or a larger sweep do not have the files read more often.
+
+        Reading takes at most a sixth of the time, however many points there are.
+        """
+        start = time.monotonic()
+        if start > self._again_at:
+            standing = look(self._directory)
+            self._page = watch_page(standing, self._directory, self._figures)
+            self._known = {point.folder for point in standing.points}
+            took = time.monotonic() - start
+            self._again_at = start + took + max(LOOK_INTERVAL_S, 5 * took)
         return self._page
 
 
@@ -172,13 +181,15 @@ def key_figures(counts: Mapping[str, int], total: int) -> list[tuple[str, str]]:
 def standing_rows(
     standing: Standing, directory: Path, figures: dict[str, tuple[int, list[Cell]]]
 ) -> list[PointRow]:
-    """Return a row per planned point."""
+    """Return a row per planned point; of very many, figures for those that a page lists."""
     rows = []
+    listed = MAX_ROWS - len(standing.points) + len(standing.of("done"))
     for point in standing.points:
         state, name = standing.states[point.identity], standing.name(point.identity)
         detail = state.changed if state.kind is Kind.WHOLE else detail_of(state)
         if name == "missing" and point.identity in standing.busy:
             name, detail = "waiting", ""
+        listed -= name == "done"
         rows.append(
             PointRow(
                 point.folder,
@@ -186,7 +197,7 @@ def standing_rows(
                 "" if detail == "there is no such folder" else detail,
                 study_settings(point.config),
                 point.overrides,
-                whole_figures(directory / point.folder, state, figures),
+                whole_figures(directory / point.folder, state, figures) if listed >= 0 else [],
                 link_of(directory / point.folder, state),
             )
         )

@@ -12,7 +12,7 @@ from otherview.results.state import COMBINED, SUMMARY, Kind, state_of
 from otherview.study.reading import Nulls
 from otherview.views.findings import finding
 from otherview.views.numbers import tick
-from otherview.views.sweep_points import PointRow, point_list, stored_row
+from otherview.views.sweep_points import PointRow, combined_rows, point_list, stored_row
 from otherview.views.tracking.record import server_key
 from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, NOUNS, SHARED_ITEMS
 
@@ -120,16 +120,14 @@ def about(folder: Path) -> About:
 def about_combined(result: SweepResult) -> About:
     combined = result.combined
     group = combined["groups"][0]
-    used = {row["point"]: row for row in combined["points"]}
-    points = [stored_row(result.folder / name, row) for name, row in used.items()
-              if Path(name).name == name]  # fmt: skip
+    points = combined_rows(result.folder, combined)
     return About(
         question=combined["question"] or "",
         sweep=result.folder.resolve().name,
         unit_set=min(group["results"]),
         thresholds=tuple(group["thresholds"]),
         settings=swept(points),
-        runs=len(used) + 1,  # and that of the whole sweep
+        runs=len(combined["points"]) + 1,  # and that of the whole sweep
     )
 
 
@@ -151,7 +149,7 @@ def about_points(
 def swept(points: Sequence[PointRow]) -> tuple[str, ...]:
     """Return the settings in which points differ, after those that every sweep shows."""
     listed = point_list(points)
-    others = (name for name in listed.settings if name not in (*SETTINGS, "name"))
+    others = (name for name in listed.settings if name not in SETTINGS)
     return (*SETTINGS, *others)
 
 

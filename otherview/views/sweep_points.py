@@ -91,8 +91,11 @@ def point_figures(summary: Summary) -> list[Cell]:
     ]
 
 
-def point_list(rows: Sequence[PointRow]) -> PointList:
-    """Return the list of `rows`; of very many, those that are not done and then the first."""
+def point_list(rows: Sequence[PointRow], total: int | None = None) -> PointList:
+    """Return the list of `rows`; of very many, those that are not done and then the first.
+
+    `total` is the number of points if it is more than that of `rows`.
+    """
     shown = sorted(rows, key=lambda row: row.state == "done")[:MAX_ROWS]
     order = {row.folder: place for place, row in enumerate(rows)}
     shown.sort(key=lambda row: order[row.folder])
@@ -109,7 +112,7 @@ def point_list(rows: Sequence[PointRow]) -> PointList:
             for row, own in zip(shown, cells, strict=True)
         ],
         Counter(row.state for row in rows).most_common(),
-        len(rows),
+        total or len(rows),
     )  # fmt: skip
 
 
@@ -152,6 +155,21 @@ def setting_cell(settings: Summary, name: str) -> Cell:
 def page_link(folder: Path, name: str = PAGE) -> str:
     """Return the address of a file of a point, relative to the page of its sweep; empty if none."""
     return f"{quote(folder.name, safe='=')}/{name}" if (folder / name).is_file() else ""
+
+
+def combined_rows(folder: Path, combined: Summary) -> list[PointRow]:
+    """Return a row for each point that was combined or left out, by name, as it is now.
+
+    Of more than MAX_ROWS, those that were left out and then the first: files of all would be read.
+    """
+    used = {row["point"]: row for row in combined["points"]}
+    reasons = {row["point"]: row["reason"] for row in combined["left_out"]}
+    names = list(dict.fromkeys([*sorted(reasons), *sorted(used)]))[:MAX_ROWS]
+    return [
+        stored_row(folder / name, used.get(name, {}), reasons.get(name, ""))
+        for name in sorted(names)
+        if Path(name).name == name and not name.startswith(".")  # no path unchecked
+    ]
 
 
 def stored_row(folder: Path, known_of: Summary, reason: str = "") -> PointRow:

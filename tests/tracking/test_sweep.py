@@ -138,7 +138,9 @@ def test_the_summary_written_offline_is_synced_whole(
 ) -> None:
     folder = tmp_path / "kitchen"
     shutil.copytree(sweep, folder)
-    done = program("track", str(folder), "--offline", cwd=tmp_path)
+    refused = program("track", str(folder), "--offline", "--name", "one", cwd=tmp_path)
+    assert "runs are named by their directories" in refused.stderr
+    done = program("track", str(folder), "--offline", "--tag", "reviewed", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert loopback.requests == []
     moved = folder.rename(tmp_path / "elsewhere")
@@ -146,6 +148,7 @@ def test_the_summary_written_offline_is_synced_whole(
     run_wandb("sync", str(offline.relative_to(moved)), cwd=moved)
     (summary,) = loopback.runs
     assert loopback.runs[summary]["jobType"] == "sweep"
+    assert "reviewed" in loopback.runs[summary]["tags"]
     artifact = loopback.artifact(f"result-{summary}")
     assert artifact.state == "COMMITTED"
     assert artifact.files["combined.json"] == (moved / "combined.json").read_bytes()

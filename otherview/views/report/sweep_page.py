@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from otherview.results.reader import SweepResult
@@ -12,7 +11,7 @@ from otherview.views.figures.sweep_figures import main_group, pooled_heads
 from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, plural
 from otherview.views.report.pictures import examples, image_data
-from otherview.views.sweep_points import PointRow, point_list, stored_row, sweep_commands
+from otherview.views.sweep_points import PointRow, combined_rows, point_list, sweep_commands
 from otherview.views.sweep_sentences import answers, comparison
 from otherview.views.sweep_tables import chance_table, models_table, templates_table
 from otherview.views.unit_columns import unit_rows
@@ -24,7 +23,8 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
     combined, group = result.combined, main_group(result)
     found = group["results"]["heads"]
     pictured = result.folder / first_point(result)
-    rows = combined_rows(result)
+    rows = combined_rows(result.folder, combined)
+    total = len(combined["points"]) + len(combined["left_out"])
     return {
         "title": f"{', '.join(combined['studies'])}: {plural(len(combined['points']), 'point')}",
         "combined": combined,
@@ -38,27 +38,16 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "chance": chance_table(group, found),
         "templates": templates_table(group, ["heads"]),
         "models": models_table(combined.get("models", []), "heads"),
-        "points": point_list(rows),
-        "command": repeat_command(result.folder.resolve().name, rows),
+        "points": point_list(rows, total),
+        "command": repeat_command(result.folder.resolve().name, rows if len(rows) == total else []),
         "figure_command": figure_command(result.folder.resolve().name, "models"),
     }
-
-
-def combined_rows(result: SweepResult) -> list[PointRow]:
-    """Return a row for each point that was combined or left out, by name, as it is now."""
-    used = {row["point"]: row for row in result.combined["points"]}
-    reasons = {row["point"]: row["reason"] for row in result.combined["left_out"]}
-    return [
-        stored_row(result.folder / name, used.get(name, {}), reasons.get(name, ""))
-        for name in sorted({*used, *reasons})
-        if Path(name).name == name  # a name never becomes a path unchecked
-    ]
 
 
 def repeat_command(sweep: str, rows: Sequence[PointRow]) -> str:
     """Return the commands that run the points and combine them, one per line.
 
-    Where the overrides of a point are unknown, only the combination can be repeated.
+    Where the overrides of a point are unknown, or there are no `rows`, only the combination.
     """
     folder = f"multirun/{sweep}"
     commands = sweep_commands(rows, [f"hydra.sweep.dir={folder}"])
