@@ -36,6 +36,7 @@ from otherview.views.causes_sentences import headline
 from otherview.views.numbers import significant
 from otherview.views.report.page import write_report
 from otherview.views.run_sentences import answer
+from otherview.views.tracking.study_values import intervention_values
 from tests.conftest import Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
