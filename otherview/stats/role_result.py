@@ -89,7 +89,7 @@ class RoleTestResult:
                heading="role t"),
         Column("role_p", "p of this unit alone: wordings relabelled, items (and scenes) drawn "
                "again", "probability"),
-        Column("role_p_maxt", "the same p, corrected for all units", "probability", "role p"),
+        Column("role_p_maxt", "p of the role, corrected for all units", "probability", "role p"),
         Column("role_t_needed", "|t| from which this unit would be called; null where none would"),
         Column("role_called", "follows the role, over items and wordings (and scenes) like these",
                heading="follows role"),

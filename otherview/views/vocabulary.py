@@ -96,7 +96,12 @@ def above(threshold: float) -> str:
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
-    """Return notes on the wordings of a run that a reader needs before any number."""
+    """Return notes on a run that a reader needs before any number, those that decide first."""
+    return [*caveats(summary), *picture_notes(summary), *summary.get("remarks", [])]
+
+
+def caveats(summary: Mapping[str, Any]) -> list[str]:
+    """Return what may make the answer of a run wrong."""
     found = []
     if "placebo" in summary["contrast"]:
         found.append(
@@ -106,8 +111,6 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     tokens = summary["tokens"]
     if not (tokens.get("equal_count", True) and tokens.get("equal_item_position", True)):
         found.append(UNEQUAL_TOKENS)
-    found += picture_notes(summary)
-    found += summary.get("remarks", [])
     for result in summary["results"].values():
         ratio = result.get("role_test", {}).get("wording_sd_ratio", 1.0)
         if max(ratio, 1 / ratio) > UNEQUAL_WORDINGS:

@@ -161,6 +161,27 @@ def test_a_head_opens_with_a_marker_for_every_pass(page: Page, files: dict[str, 
     assert page.url.endswith("#head=single.1.3")
 
 
+def test_a_word_is_explained_where_it_is_read(page: Page, files: dict[str, str]) -> None:
+    page.goto(files["run"])
+    term = page.locator(".answer a.term", has_text="family-wise")
+    term.focus()
+    page.keyboard.press("Enter")
+    meaning = page.locator(str(term.get_attribute("href")) + " + dd").inner_text()
+    assert page.get_by_role("status").filter(has_text=meaning).is_visible()
+    page.keyboard.press("Escape")
+    assert page.get_by_role("status").filter(has_text=meaning).is_hidden()
+    assert page.url == files["run"]
+
+
+def test_a_threshold_stays_on_its_line(page: Page, files: dict[str, str]) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(files["run"])
+    lines = page.locator(".answer .one-line").evaluate_all(
+        "(spans) => spans.map((span) => span.getClientRects().length)"
+    )
+    assert {*lines} == {1}
+
+
 def place_of(heading: Locator) -> int:
     return int(heading.evaluate("(cell) => cell.cellIndex"))
 

@@ -26,11 +26,12 @@ from otherview.views.figures import draw
 from otherview.views.figures.colours import COLOURS
 from otherview.views.figures.style import PAGE_WIDTHS, figure_style
 from otherview.views.figures.svg import inline_svg
+from otherview.views.glossary import GLOSSARY, Explainer
 from otherview.views.making import PAGE
 from otherview.views.numbers import count, decimal, percent, plural, significant, verb
 
 MAX_BYTES = 5_000_000
-SCRIPTS = ("page.js", "head.js")
+SCRIPTS = ("page.js", "head.js", "words.js")
 
 
 def write_report(folder: Path) -> Path:
@@ -88,8 +89,10 @@ def environment(result: Result | None) -> Environment:
     made.filters |= {
         "count": count, "decimal": decimal, "percent": percent, "significant": significant,
     }  # fmt: skip
+    made.filters["explained"] = Explainer()
     made.globals |= {
         "plural": plural,
+        "glossary": GLOSSARY,
         "verb": verb,
         "words": vocabulary,
         "style": Markup(style),

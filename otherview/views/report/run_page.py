@@ -41,7 +41,7 @@ from otherview.views.run_tables import (
     strata_table,
 )
 from otherview.views.unit_columns import UnitTable, ranking_first, unit_rows
-from otherview.views.vocabulary import NOUNS, above, notes, rows_noun
+from otherview.views.vocabulary import NOUNS, above, caveats, picture_notes, rows_noun
 
 KEY_FINDINGS = (
     "role_test/called",
@@ -69,7 +69,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "answer": answer(summary, controls, result.interventions),
         "registered": registration_sentence(summary),
         "registered_differences": registered_differences(summary),
-        "notes": notes(summary),
+        "caveats": caveats(summary),
+        "notes": [*picture_notes(summary), *summary.get("remarks", [])],
         "key_figures": key_figures(found),
         "reference": image_data(result.measured / "reference.png"),
         "scenes": image_data(result.measured / "scenes.png"),
