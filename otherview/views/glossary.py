@@ -25,27 +25,28 @@ class Word:
 
 
 GLOSSARY = (
-    Word("address", "The name of a unit: kind of block, number of the block, stream where there are "
-         "several, and head. joint.1.image.3 is head 3 of the image stream of joint block 1; "
+    Word("address", "The name of a unit: kind of block, number of the block, stream where there "
+         "are several, and head. joint.1.image.3 is head 3 of the image stream of joint block 1; "
          "single.0.5 is head 5 of single block 0.", r"addresses|address"),
     Word("family-wise", "Corrected for testing many units at once: with a family-wise error of 5%, "
          "studies in which nothing differs name any unit in 5% of cases, however many are tested.",
          r"family-wise"),
     Word("g", "Hedges’ g, the effect size: mean difference of the items over their standard "
-         "deviation, corrected for few items. Positive: larger under the test wordings. It does not "
-         "grow with the number of items, as t does.", r"\bg(?= = )|Hedges’ g"),
+         "deviation, corrected for few items. Positive: larger under the test wordings. It does "
+         "not grow with the number of items, as t does.", r"\bg(?= = )|Hedges’ g"),
     Word("head", "A part of an attention layer with weights of its own. Its response is the root "
          "mean square of what it writes, before the output projection.", r"\bheads?\b(?! ×)"),
-    Word("item", "What is put into every wording, such as a creature. Items are a sample: tests ask "
-         "whether new ones would give the same.", r"\bitems?\b"),
+    Word("item", "What is put into every wording, such as a creature. Items are a sample: tests "
+         "ask whether new ones would give the same.", r"\bitems?\b"),
     Word("null", "What a statistic would be without an effect, from relabelled data.",
          r"\bnull\b(?! model)"),
     Word("p", "How often chance alone gives as large a statistic, in data like these.",
          r"\bp(?= = )"),
-    Word("p99", "99th percentile of the null: 1% of it is at or above.", r"\bp99\b|99th percentile"),
+    Word("p99", "99th percentile of the null: 1% of it is at or above.",
+         r"\bp99\b|99th percentile"),
     Word("role", "What a wording asks for: the test role asks for the operation, the control role "
-         "names the item without asking for it. A head follows the role if it responds to the roles "
-         "differently whichever wording expresses them.", r"\brole\b"),
+         "names the item without asking for it. A head follows the role if it responds to the "
+         "roles differently whichever wording expresses them.", r"\brole\b"),
     Word("slice", "16 neighbouring channels, which the published study counts; a head has several, "
          "and MLP channels belong to no head.", r"\bslices?\b"),
     Word("t", "Mean difference over its standard error: it grows with the number of items. |t| is "
