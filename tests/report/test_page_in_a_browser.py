@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, Request
 
@@ -181,6 +182,16 @@ def test_a_threshold_stays_on_its_line(page: Page, files: dict[str, str]) -> Non
         "[...span.getClientRects()].map((box) => Math.round(box.top))).size)"
     )
     assert {*lines} == {1}
+
+
+def test_all_slices_are_saved_from_the_page(page: Page, files: dict[str, str]) -> None:
+    page.goto(files["real size"])
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save 16,320 slices as CSV").click()
+    table = pl.read_csv(saved.value.path())
+    assert saved.value.suggested_filename == "slices16.csv"
+    assert len(table) == 16_320
+    assert {"unit", "t", "g", "familywise"} <= {*table.columns}
 
 
 def place_of(heading: Locator) -> int:

@@ -27,6 +27,7 @@ from otherview.views.figures.null_figures import draw_nulls
 from otherview.views.figures.readings_figure import draw_readings
 from otherview.views.figures.role_axes_figure import draw_role_axes
 from otherview.views.figures.role_figure import draw_item_null, draw_role_null
+from otherview.views.figures.slice_map import draw_slice_map
 from otherview.views.figures.slices_figure import draw_slices
 from otherview.views.figures.split_figure import draw_halves
 from otherview.views.figures.style import WIDTHS, Drawing, figure_style
@@ -60,6 +61,7 @@ class Figure:
 FIGURES = (
     Figure("head-map", "effect of every head, block by block", draw_head_map, draw_sweep_map,
            draw_comparison_map),
+    Figure("slice-map", "effect of every 16-channel slice, block by block", draw_slice_map),
     Figure("levels", "difference of the strongest heads by noise level", draw_levels),
     Figure("role-null", "|t| of the role against randomised roles and items", draw_role_null),
     Figure("item-null", "|t| over items of every head against sign flips", draw_item_null),

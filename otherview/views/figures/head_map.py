@@ -145,8 +145,9 @@ def map_of(
     width: float,
     caption: str,
     words: EffectWords = ROLE,
+    noun: str = "head",
 ) -> Drawing:
-    """Draw a table with one row per head, `g` as colour.
+    """Draw a table with one row per head, or other `noun`, `g` as colour.
 
     A cell has at most one mark, the last of `marks` that applies, and those that go around it.
     """
@@ -169,7 +170,7 @@ def map_of(
     norm = effect_scale(table)
     cells(axes, table, place, norm)
     used = draw_marks(axes, table, place, marks, norm, min(cell, height))
-    label(axes, place, headings, rows, cell, height)
+    label(axes, place, headings, rows, cell, height, noun)
     if narrow:
         start = top + rows * height + foot
         scale(figure, norm, left, start + 9, width - left - 4, words, narrow=True)
@@ -178,7 +179,7 @@ def map_of(
         start = left + cell * across + 8
         scale(figure, norm, start, top + 6, 26, words, narrow=False)
         legend(figure, used, start, top + 41, step=5.0)
-    return Drawing(figure, alt(table, used, words), f"{caption} {legend_of(table)}")
+    return Drawing(figure, alt(table, used, words, noun), f"{caption} {legend_of(table)}")
 
 
 def legend_of(table: pl.DataFrame) -> str:
@@ -313,6 +314,7 @@ def label(
     rows: int,
     cell: float,
     height: float,
+    noun: str,
 ) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -323,7 +325,7 @@ def label(
     heads = range(0, rows, 1 if height >= 2.6 else 2)
     axes.set_yticks(list(heads), [str(head) for head in heads])
     axes.set_xlabel("block", labelpad=2)
-    axes.set_ylabel("head", labelpad=2)
+    axes.set_ylabel(noun, labelpad=2)
     for heading in headings:
         rise = 3.5 + heading.tier * LABEL_TIER * 72 / MM_PER_INCH
         axes.annotate(
@@ -384,7 +386,7 @@ def legend(
         axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
 
 
-def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords) -> str:
+def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords, noun: str) -> str:
     said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
     tested = "role_t" in table.columns
     by_effect = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
@@ -399,6 +401,6 @@ def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords) -
         for row in first.iter_rows(named=True)
     )
     return (
-        f"Map of {plural(len(table), 'head')}: one column per block and stream, one row per head, "
+        f"Map of {plural(len(table), noun)}: one column per block and stream, one row per {noun}, "
         f"coloured by Hedges’ g of {words.of}: {said}.{ends}"
     )

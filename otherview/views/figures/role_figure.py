@@ -21,6 +21,10 @@ from otherview.views.run_sentences import main_unit_set
 from otherview.views.vocabulary import patterns, rows_noun
 
 MAX_LABELS = 3
+MAX_MARKS = 400
+"""Of a row of units that are all drawn."""
+APART = 0.008
+"""Distance of marks of longer rows, in ln |t|."""
 LOWEST = 0.3
 """Of the axis of |t|: units below are drawn at its left end."""
 
@@ -152,10 +156,10 @@ def draw_units(
 ) -> None:
     """Draw one mark per unit at its |t|, called units above the others, the strongest named."""
     shown = np.maximum(t, LOWEST)
-    axes.scatter(shown[~called], np.zeros(int((~called).sum())), s=11, facecolors="none",
-                 edgecolors=MUTED, linewidths=0.7)  # fmt: skip
-    axes.scatter(shown[called], np.ones(int(called.sum())), s=13, marker="D", color=BLUE,
-                 linewidths=0)  # fmt: skip
+    others, own = distinct(shown[~called]), distinct(shown[called])
+    axes.scatter(others, np.zeros(len(others)), s=11, facecolors="none", edgecolors=MUTED,
+                 linewidths=0.7)  # fmt: skip
+    axes.scatter(own, np.ones(len(own)), s=13, marker="D", color=BLUE, linewidths=0)
     axes.set_yticks([0, 1], [f"others: {int((~called).sum())}", f"called: {int(called.sum())}"])
     axes.set_ylim(-0.6, 2.3)
     axes.spines["left"].set_visible(False)
@@ -167,6 +171,14 @@ def draw_units(
             axes.annotate(addresses[place], (shown[place], 1), xytext=(0, 5), ha="center",
                           textcoords="offset points", fontsize=6.5, color=INK)  # fmt: skip
             edge = shown[place]
+
+
+def distinct(t: Float[np.ndarray, " units"]) -> Float[np.ndarray, " marks"]:
+    """Return `t` without those whose marks would cover each other; all where there are few."""
+    if len(t) <= MAX_MARKS:
+        return t
+    _, first = np.unique(np.round(np.log(t) / APART), return_index=True)
+    return t[np.sort(first)]
 
 
 def alt(

@@ -31,7 +31,7 @@ from otherview.views.making import PAGE
 from otherview.views.numbers import count, decimal, percent, plural, significant, verb
 
 MAX_BYTES = 5_000_000
-SCRIPTS = ("page.js", "head.js", "words.js")
+SCRIPTS = ("page.js", "head.js", "words.js", "download.js")
 
 
 def write_report(folder: Path) -> Path:

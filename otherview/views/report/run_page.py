@@ -10,6 +10,7 @@ import yaml
 
 from otherview.analysis.tables import COLUMNS
 from otherview.results.reader import RunResult
+from otherview.stats import Column
 from otherview.views.causes_sentences import (
     COMPARED,
     agreement_sentence,
@@ -18,10 +19,11 @@ from otherview.views.causes_sentences import (
     verdict_rows,
 )
 from otherview.views.findings import finding, findings_table
-from otherview.views.head_verdicts import verdict_columns, with_verdicts
+from otherview.views.head_verdicts import by_evidence, verdict_columns, with_verdicts
 from otherview.views.making import figure_command
 from otherview.views.numbers import percent
 from otherview.views.registration_sentences import registered_differences, registration_sentence
+from otherview.views.report.csv_data import csv_of
 from otherview.views.report.head_data import STEPS, head_data
 from otherview.views.report.pictures import examples, image_data
 from otherview.views.run_sentences import (
@@ -43,6 +45,8 @@ from otherview.views.run_tables import (
 from otherview.views.unit_columns import UnitTable, ranking_first, unit_rows
 from otherview.views.vocabulary import NOUNS, above, caveats, picture_notes, rows_noun
 
+MAX_ROWS = 720
+"""Of the table of slices on the page."""
 KEY_FINDINGS = (
     "role_test/called",
     "sign_flip/familywise",
@@ -57,7 +61,16 @@ def run_page(result: RunResult) -> dict[str, Any]:
     summary, controls = result.summary, result.controls
     unit_set = main_unit_set(summary)
     found = summary["results"][unit_set]
-    units = units_table(result) if "heads" in result.units else None
+    units = units_table(result, unit_set)
+    has_heads = "heads" in result.units
+    saved = {
+        name: csv_of(
+            name,
+            with_verdicts(table, result) if name == "heads" else table,
+            table_columns(result),
+        )
+        for name, table in result.units.items()
+    }
     return {
         "title": f"{summary['study']} on {summary['model']}",
         "summary": summary,
@@ -83,7 +96,10 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "examples": examples(result.folder),
         "strata": strata_table(found),
         "units": units,
-        "passes": units and head_data(result, units),
+        "total_units": len(result.units[unit_set]),
+        "passes": head_data(result, units) if has_heads else None,
+        "csv": list(saved.values()),
+        "main_csv": saved[unit_set],
         "steps": STEPS,
         "sets": sets_table(unit_set, found),
         "controls": controls
@@ -125,11 +141,21 @@ def any_subset(found: Mapping[str, Any]) -> bool:
     return any(row["set"] != "selected" for row in found["sets"])
 
 
-def units_table(result: RunResult) -> UnitTable:
-    """Return the table of heads, with the verdicts of an intervention."""
+def table_columns(result: RunResult) -> list[Column]:
+    """Return the columns of a table of units, first those that rank units."""
     unit, *others = ranking_first(COLUMNS)
-    columns = (unit, *verdict_columns(result), *others)
-    return unit_rows(with_verdicts(result.heads, result), columns)
+    return [unit, *verdict_columns(result), *others]
+
+
+def units_table(result: RunResult, unit_set: str = "heads") -> UnitTable:
+    """Return the table of units, of heads with the verdicts of an intervention.
+
+    Of more than MAX_ROWS units the strongest are kept.
+    """
+    table = result.units[unit_set]
+    if unit_set == "heads":
+        return unit_rows(with_verdicts(table, result), table_columns(result))
+    return unit_rows(by_evidence(table).head(MAX_ROWS), table_columns(result))
 
 
 def run_command(result: RunResult) -> str:
