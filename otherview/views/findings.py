@@ -135,7 +135,7 @@ def findings_table(summary: Entry) -> Table:
     return Table(
         f"tests of the units, {familywise(alpha)}",
         [
-            "",
+            "finding",
             *(f"{result['units']:,} {rows_noun(name, result)}" for name, result in results.items()),
         ],
         [[words, *(row.get(name, DASH) for name in results)] for words, row in cells.items()],
