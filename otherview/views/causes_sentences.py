@@ -34,6 +34,7 @@ DONE = {
     "patch": "Patching (another {})",
     "steer": "Steering ({})",
 }
+EDITED = {"ablate": "Ablated", "scale": "Scaled", "patch": "Patched", "steer": "Steered"}
 WITHOUT = {
     Effect.TEST: ("control",),
     Effect.CONTROL: ("test",),
@@ -59,12 +60,12 @@ def positive_sentence(interventions: Summary) -> list[str]:
         if (verdict := VERDICTS[key]).positive
     }
     said = [
-        f"{named(heads, 5)} {'each ' if len(heads) > 1 else ''}{SENTENCES[effect]}"
+        f"{'each of ' if len(heads) > 1 else ''}{named(heads, 5)} {SENTENCES[effect]}"
         for effect in POSITIVE
         if (heads := by_effect.get(effect))
     ]
-    done = DONE[interventions["kind"]].format(interventions["variants"][0]).lower()
-    return [f"By {done} single heads that differ: {'; '.join(said)}."] if said else []
+    edited, variant = EDITED[interventions["kind"]], interventions["variants"][0]
+    return [f"{edited} alone ({variant}), {'; '.join(said)}."] if said else []
 
 
 def predicted_sentences(found: Summary) -> list[str]:

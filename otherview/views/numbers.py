@@ -88,5 +88,6 @@ def none_or(number: int) -> str:
 
 def named(units: Sequence[str], many: int) -> str:
     """Return the first addresses, and how many more there are."""
-    more = len(units) - many
-    return ", ".join(units[:many]) + (f" and {more} more" if more > 0 else "")
+    first, more = list(units[:many]), len(units) - many
+    last = f"{more} more" if more > 0 else first.pop() if len(first) > 1 else ""
+    return ", ".join(first) + (f" and {last}" if last else "")

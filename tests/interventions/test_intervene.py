@@ -152,7 +152,7 @@ def test_predicted_heads_are_measured_and_agree(eight: Study, tmp_path: Path) ->
     key = "interventions/agreement/specificity/spearman"
     assert tracked[key] == agreed["specificity"]["spearman"]
     said = answer(result.summary, None, found)
-    assert said[0].startswith("By ablating (zero) single heads that differ: single.1.2")
+    assert said[0].startswith("Ablated alone (zero), single.1.2 changes the test role only")
     assert "First order does not hold at joint.0.image" in " ".join(said)
     page = write_report(tmp_path / "run").read_text(encoding="utf-8")
     for words in (said[0], "needed by one role", f"changes of {len(singles)} heads"):
