@@ -1,4 +1,4 @@
-"""Links of the Markdown files that the site does not hold; building the site checks the others."""
+"""Links of the Markdown files that the site does not hold, and words of the site and of pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from otherview.views.glossary import GLOSSARY
 
 ROOT = Path(__file__).parents[1]
 FILES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "multirun/README.md")
@@ -27,3 +29,9 @@ def test_links_lead_somewhere(name: str) -> None:
         target = (file.parent / path).resolve() if path else file
         assert target.exists(), f"{name}: {path}"
         assert not anchor or anchor in anchors(target), f"{name}: {path}#{anchor}"
+
+
+def test_the_site_explains_words_as_a_page_does() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    for word in GLOSSARY:
+        assert f"{word.name}.** {word.meaning}\n".lower() in text.lower(), word.name
