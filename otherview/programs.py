@@ -70,9 +70,12 @@ def run_task(config: DictConfig) -> None:
 
 
 def plan_task(config: DictConfig, register: Path | None = None) -> None:
+    from otherview.results.registration import check_new
     from otherview.views.plan_console import print_plan
 
     study = study_from(config)
+    if register is not None:
+        check_new(register)
     finds = print_plan(study)
     if register is not None:
         from otherview.views.registering import register_study

@@ -183,6 +183,8 @@ def test_nothing_is_uploaded_unless_asked_and_everything_if_asked(
         hub.refusal = (403, "")
         done = program(*words, "--push", "me/kitchen", cwd=own_run)
         assert "log in with a token that may write" in done.stderr
+    done = program(*words, "--push", "me/kitchen", cwd=own_run)  # the server is gone
+    assert f"me/kitchen was not uploaded to {hub.url}" in done.stderr
     done = program(*words, "--push", "kitchen", cwd=own_run)
     assert "--push kitchen: write USER/NAME" in done.stderr
 

@@ -27,16 +27,20 @@ REGISTRATION = "registration.json"
 SETTING = "registration"
 
 
-def write_registration(file: Path, study: Study, identity: str, asked: Mapping[str, Any]) -> str:
-    """Write what will be asked of `study` into a new file; return the SHA-256 of the file.
-
-    `asked` holds the contrasts, the tests and what they can find. Raises StudyError if the file
-    exists: a registration is written once.
-    """
+def check_new(file: Path) -> None:
+    """Raise StudyError if a registration cannot be written: it exists, or its folder does not."""
     if file.exists():
         raise StudyError(f"{file} exists, and a registration is written once: choose a new name")
     if not file.parent.is_dir():
         raise StudyError(f"{file}: there is no folder {file.parent}")
+
+
+def write_registration(file: Path, study: Study, identity: str, asked: Mapping[str, Any]) -> str:
+    """Write what will be asked of `study` into a new file; return the SHA-256 of the file.
+
+    `asked` holds the contrasts, the tests and what they can find. Raises StudyError as `check_new`.
+    """
+    check_new(file)
     content: dict[str, Any] = {
         "registered": datetime.now(UTC).isoformat(timespec="seconds"),
         "study": study.name,

@@ -56,7 +56,6 @@ def push(folder: Path, name: str, *, private: bool) -> str:
 
     The hub calls a repository of tables a dataset. Raises UserError if the hub refuses.
     """
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
@@ -79,6 +78,6 @@ def push(folder: Path, name: str, *, private: bool) -> str:
             else error.server_message or f"status {status}"
         )
         raise UserError(f"{hub.endpoint} refused {name}: {reason}") from error
-    except (httpx.HTTPError, OSError) as error:
-        raise UserError(f"{hub.endpoint} cannot be reached: {error}") from error
+    except Exception as error:  # those of the HTTP library and OSError
+        raise UserError(f"{name} was not uploaded to {hub.endpoint}: {error}") from error
     return f"{hub.endpoint}/datasets/{name}"
