@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.write_text(text)
 
     After an error the temporary file is gone and `path` is unchanged. Processes on any machine can
-    write the same path at once: the content of the last one stays.
+    write the same path at once: the content of the last one stays. An OSError names `path`.
     """
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.partial{path.suffix}")
     try:
@@ -27,8 +27,13 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) != temporary:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 def remove_partial(folder: Path, before: float) -> None:

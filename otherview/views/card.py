@@ -107,7 +107,8 @@ def run_parts(result: RunResult) -> Parts:
     own = [Path(path).name for path in paths if not path.startswith("otherview:")]
     if own:
         last.append(f"It needs {escaped(', '.join(own))}, whose hashes are in `summary.json`.")
-    last.append(f"It was started as `{run_command(result)}`, on the revision of the model above.")
+    if (command := run_command(result)) is not None:
+        last.append(f"It was started as `{command}`, on the revision of the model above.")
     return before, after, [*last, *citation(bibtex(methods, summary))]
 
 

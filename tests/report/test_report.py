@@ -158,10 +158,19 @@ def test_the_command_repeats_the_run_in_a_shell(hostile_run: Path, tmp_path: Pat
     (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text(json.dumps([override]))
     result = read_result(tmp_path / "run")
     assert isinstance(result, RunResult)
-    words = shlex.split(run_command(result))
+    words = shlex.split(run_command(result) or "")
     assert words[:2] == ["otherview", "run"]
     assert "rm -rf" in words[2]
     assert len(words) == 3
+
+
+def test_a_run_that_python_started_is_repeated_in_python(hostile_run: Path) -> None:
+    result = read_result(hostile_run)
+    assert isinstance(result, RunResult)
+    assert run_command(result) is None
+    page = unescape(report_html(result))
+    assert f"otherview.run(study, '{hostile_run.name}-again')" in page
+    assert "@software{otherview" in page
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,14 @@ def figure_style(*, outlined: bool = True) -> Iterator[None]:
 
     PDF embeds TrueType fonts. In SVG, letters are outlines, or text with `outlined=False`.
     """
+    faces = typefaces()
+    if outlined and faces[0] == TYPEFACES[-1]:
+        warnings.warn(
+            f"none of {', '.join(TYPEFACES[:-1])} is installed: figures use {faces[0]}",
+            stacklevel=3,
+        )
     settings: dict[Any, Any] = {
-        "font.family": typefaces(),
+        "font.family": faces,
         "font.size": 7.5,
         "text.color": INK,
         "text.parse_math": False,

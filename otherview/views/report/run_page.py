@@ -21,6 +21,7 @@ from otherview.views.causes_sentences import (
 from otherview.views.findings import finding, findings_table
 from otherview.views.head_verdicts import by_evidence, verdict_columns, with_verdicts
 from otherview.views.making import figure_command
+from otherview.views.methods_text import bibtex, methods_paragraph
 from otherview.views.numbers import percent
 from otherview.views.registration_sentences import registered_differences, registration_sentence
 from otherview.views.report.csv_data import csv_of
@@ -61,6 +62,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
     summary, controls = result.summary, result.controls
     unit_set = main_unit_set(summary)
     found = summary["results"][unit_set]
+    methods = methods_paragraph(summary, controls, result.interventions)
     units = units_table(result, unit_set)
     has_heads = "heads" in result.units
     saved = {
@@ -88,7 +90,9 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "reference": image_data(result.measured / "reference.png"),
         "scenes": image_data(result.measured / "scenes.png"),
         "pictures": image_data(result.measured / "pictures.png"),
-        "command": run_command(result),
+        "command": run_command(result) or run_in_python(result),
+        "methods": methods,
+        "bibtex": bibtex(methods, summary),
         "figure_command": figure_command(result.folder.resolve().name, "head-map"),
         "reasons": reasons(summary),
         "counts": counts_table(summary),
@@ -158,16 +162,24 @@ def units_table(result: RunResult, unit_set: str = "heads") -> UnitTable:
     return unit_rows(by_evidence(table).head(MAX_ROWS), table_columns(result))
 
 
-def run_command(result: RunResult) -> str:
-    """Return the shell command that repeats the run, with its overrides."""
-    started = [str(word) for word in result.summary["provenance"]["command"][1:]]
+def run_command(result: RunResult) -> str | None:
+    """Return the shell command that repeats the run; None for a run that Python started."""
     overrides_file = result.folder / ".hydra" / "overrides.yaml"
-    if overrides_file.is_file():
-        overrides = yaml.safe_load(overrides_file.read_text(encoding="utf-8")) or []
-        started = [*config_folders(started), *map(str, overrides)]
-    else:
-        started = [word for word in started if not word.startswith(("hydra.run.dir=", "-m"))]
-    return shlex.join(["otherview", "run", *started])
+    if not overrides_file.is_file():
+        return None
+    started = [str(word) for word in result.summary["provenance"]["command"][1:]]
+    overrides = yaml.safe_load(overrides_file.read_text(encoding="utf-8")) or []
+    return shlex.join(["otherview", "run", *config_folders(started), *map(str, overrides)])
+
+
+def run_in_python(result: RunResult) -> str:
+    """Return the lines of Python that repeat the run, from the folder above its own."""
+    folder = result.folder.resolve().name
+    return (
+        "import otherview\n\n"
+        f"study = otherview.read_result({folder!r}).study\n"
+        f"otherview.run(study, {f'{folder}-again'!r})"
+    )
 
 
 def config_folders(words: list[str]) -> list[str]:
