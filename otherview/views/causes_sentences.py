@@ -254,9 +254,15 @@ def with_null(row: Summary) -> str:
 
 
 def verdict_rows(found: Summary) -> list[tuple[str, str]]:
-    """Return each verdict with its heads and bounds, those with an effect first."""
+    """Return each verdict with its heads and bounds: those of the answer, other effects, none."""
+
+    def standing(verdict: Verdict, heads: list[str]) -> tuple[int, int]:
+        if verdict.positive:
+            return 0, POSITIVE.index(verdict.effect)
+        return 2 if verdict.effect in WITHOUT_EFFECT else 1, len(heads)
+
     rows = [(VERDICTS[key], heads) for key, heads in found["verdicts"].items()]
-    rows.sort(key=lambda row: (row[0].effect in WITHOUT_EFFECT, len(row[1])))
+    rows.sort(key=lambda row: standing(*row))
     said = {True: "differs; ", False: "does not differ; ", None: ""}
     return [
         (
