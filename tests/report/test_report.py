@@ -72,6 +72,14 @@ def test_the_page_refers_to_nothing_outside_itself(hostile_run: Path) -> None:
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
 
 
+@pytest.mark.parametrize("folder", ["hostile_run", "sweep_folder", "compared_folder"])
+def test_links_within_a_page_lead_somewhere(folder: str, request: pytest.FixtureRequest) -> None:
+    html = report_html(read_result(request.getfixturevalue(folder)))
+    places = {*re.findall(r'id="([^"]+)"', html), ""}
+    links = {link for link in re.findall(r'href="#([^"]*)"', html) if "head=" not in link}
+    assert links <= places
+
+
 def test_a_result_of_the_real_size_stays_under_5_mb(real_size: RunResult) -> None:
     html = report_html(real_size)
     assert len(html.encode()) < 5_000_000
