@@ -67,7 +67,7 @@ class PredictedChangeResult:
         Column("predicted_change_control", "the same of the control role", SHARE,
                "of the other role"),
         Column("predicted_called", "the predicted changes of the roles differ by more than the "
-               "floor, by the study’s test"),
+               "floor, by the study’s test", heading="needed by one role"),
         Column("predicted_verdict", "what zeroing the head is predicted to do",
                heading="predicted"),
         Column("first_order_holds", "zeroing all heads of its site changes as much as predicted, "

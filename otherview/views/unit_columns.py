@@ -30,6 +30,7 @@ FORMS = {
     "response": significant,
     "share": "{:.4g}".format,
     "effect": significant,
+    "of the prediction": significant,
 }
 """Formats by unit of measurement; other numbers have a sign."""
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from otherview.analysis.statistics import STATISTICS
 from otherview.analysis.tables import COLUMNS
 from otherview.results.reader import RunResult
-from otherview.stats import Column
+from otherview.stats import Column, RoleTestResult
 from otherview.views.causes_sentences import (
     COMPARED,
     agreement_sentence,
@@ -46,6 +47,8 @@ from otherview.views.run_tables import (
 from otherview.views.unit_columns import UnitTable, ranking_first, unit_rows
 from otherview.views.vocabulary import NOUNS, above, caveats, picture_notes, rows_noun
 
+PREDICTIONS = ("predicted_change", "predicted_toward")
+"""Statistics that say what an edit of a head would do."""
 MAX_ROWS = 720
 """Of the table of slices on the page."""
 KEY_FINDINGS = (
@@ -148,7 +151,12 @@ def any_subset(found: Mapping[str, Any]) -> bool:
 def table_columns(result: RunResult) -> list[Column]:
     """Return the columns of a table of units, first those that rank units."""
     unit, *others = ranking_first(COLUMNS)
-    return [unit, *verdict_columns(result), *others]
+    predicted = [
+        column for each in STATISTICS if each.name in PREDICTIONS for column in each.columns
+    ]
+    role = [column for column in others if column in RoleTestResult.COLUMNS]
+    rest = [column for column in others if column not in (*role, *predicted)]
+    return [unit, *verdict_columns(result), *role, *predicted, *rest]
 
 
 def units_table(result: RunResult, unit_set: str = "heads") -> UnitTable:
