@@ -11,21 +11,17 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
-from hydra.core.hydra_config import HydraConfig
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
-from otherview.cli import main
-from otherview.models import hub, weights
-from otherview.passes.measure import Measurement, measure
-from otherview.programs import run_study
-from otherview.study import Study
-from otherview.study.compose import compose_study
+if TYPE_CHECKING:  # the process that hands out tests runs none, and needs no torch
+    from otherview.passes.measure import Measurement
+    from otherview.study import Study
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -110,6 +106,10 @@ def program() -> Program:
     what a test is about.
     """
 
+    from hydra.core.hydra_config import HydraConfig
+
+    from otherview.cli import main
+
     def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         out, err = StringIO(), StringIO()
         with pytest.MonkeyPatch.context() as patch, chdir(cwd), mock.patch.dict(os.environ):
@@ -163,6 +163,9 @@ def controlled_run(once: Once) -> Path:
 @pytest.fixture(scope="session")
 def traced_run(once: Once) -> Path:
     """A run with an attribution, and the edges of the heads that it calls without a floor."""
+    from otherview.programs import run_study
+    from otherview.study.compose import compose_study
+
     study = compose_study(
         ["+experiment=kitchen", "model=pocket", "capture=heads", "model.text_length=32",
          "attribution=change", "attribution.cotangents=4", "attribution.edges=true",
@@ -176,22 +179,30 @@ def traced_run(once: Once) -> Path:
 @pytest.fixture(scope="session")
 def small_study() -> Study:
     """The kitchen study on pocket with three creatures."""
+    from otherview.study.compose import compose_study
+
     return compose_study(["+experiment=kitchen", "model=pocket", THREE_CREATURES])
 
 
 @pytest.fixture(scope="session")
 def small_measurement(small_study: Study) -> Measurement:
+    from otherview.passes.measure import measure
+
     return measure(small_study)
 
 
 @pytest.fixture(scope="session")
 def pocket_folder(small_study: Study) -> Path:
+    from otherview.models import hub
+
     return hub.weights_folder(small_study.model)
 
 
 @pytest.fixture
 def pocket_pipeline(pocket_folder: Path) -> Any:
     """The image side of the pocket pipeline, fresh for every test."""
+    from otherview.models import weights
+
     return weights.load_image_side(pocket_folder, "cpu", "float32")
 
 
