@@ -27,6 +27,8 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
+SHORT = "model.text_length=32"
+"""As little padding as the pocket models were trained with: passes of a quarter of the tokens."""
 WAITING = ("slurm", "sweep", "tracking")
 """Folders of tests that wait for other programs, those that wait longest first."""
 
@@ -149,12 +151,15 @@ def kitchen_run(
 @pytest.fixture(scope="session")
 def controlled_run(once: Once) -> Path:
     """A run with controls and an intervention."""
+    from otherview.programs import run_study
+    from otherview.study.compose import compose_study
+
     study = compose_study(
         [
             "+experiment=kitchen_controlled", "model=pocket", "nulls.label_shuffle=20",
             "creatures.items=[an adult human,a cat,an owl,an ant]", "intervention.heads=strongest",
-            "intervention.text_length=32", "intervention.draws=4", "intervention.curve_draws=2",
-            "intervention.pictures=2", "sampling.levels=[1.0,0.5]",
+            SHORT, "intervention.draws=4", "intervention.curve_draws=2",
+            "intervention.pictures=1", "sampling.levels=[1.0,0.5]",
         ]
     )  # fmt: skip
     return once("controlled", lambda folder: run_study(study, folder, {}))
@@ -181,7 +186,7 @@ def small_study() -> Study:
     """The kitchen study on pocket with three creatures."""
     from otherview.study.compose import compose_study
 
-    return compose_study(["+experiment=kitchen", "model=pocket", THREE_CREATURES])
+    return compose_study(["+experiment=kitchen", "model=pocket", SHORT, THREE_CREATURES])
 
 
 @pytest.fixture(scope="session")

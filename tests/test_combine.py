@@ -27,6 +27,7 @@ from otherview.study.errors import StudyError
 from otherview.sweep.combine import combine
 from otherview.views.console import print_summary
 from otherview.views.sweep_console import print_combined
+from tests.conftest import SHORT
 from tests.damages import DAMAGES, WHOLE, cut
 
 ITEMS = ["a cat", "an owl", "an ant", "a fly"]
@@ -43,7 +44,7 @@ POINTS = [
 
 def write_point(folder: Path, overrides: list[str]) -> None:
     """Measure and write a finished point of the kitchen study."""
-    study = compose_study(["+experiment=kitchen", "nulls.splits=2", *overrides])
+    study = compose_study(["+experiment=kitchen", SHORT, "nulls.splits=2", *overrides])
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.structured(study), folder / ".hydra" / "config.yaml")
     measurement = measure(study)

@@ -21,11 +21,12 @@ from otherview.study import Controls, Templates
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts
+from tests.conftest import SHORT
 
 FEW = "creatures.items=[a cat,an owl,an ant,a fly]"
-SHORT = [f"intervention.{name}" for name in ("heads=strongest", "top=1", "draws=1", "growth=0",
+FEW_EDITS = [f"intervention.{name}" for name in ("heads=strongest", "top=1", "draws=1", "growth=0",
                                              "singles=matched", "pictures=1")]  # fmt: skip
-STUDY = ["+experiment=kitchen_controlled", "model=pocket", FEW, *SHORT]
+STUDY = ["+experiment=kitchen_controlled", "model=pocket", FEW, SHORT, *FEW_EDITS]
 CONTROLLED = compose_study(STUDY)
 
 

@@ -112,6 +112,7 @@ def test_a_level_is_a_pipeline_call_from_the_noised_reference(
             image=levelled.reference,
             latents=0.75 * clean + 0.25 * noise,
             num_inference_steps=1,
+            max_sequence_length=32,
             sigmas=[0.25],
         )
         for prompt in prompts[:2]
@@ -138,6 +139,7 @@ def test_a_trajectory_is_that_of_the_pipeline(small_study: Study, plain_pipeline
             prompt=responses.prompts.prompts[place].text,
             image=measured.reference,
             num_inference_steps=4,
+            max_sequence_length=32,
             generator=torch.Generator().manual_seed(0),
         )
         np.testing.assert_allclose(every_slice(measured)[place], own[[0, 2, 3]], rtol=1e-4)

@@ -20,13 +20,14 @@ from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.study.wording_pictures import Picture
 from otherview.views.report.page import write_report
+from tests.conftest import SHORT
 
 PICTURES = Path(otherview.__file__).parent / "pocket" / "pictures"
 FALL = "otherview:pocket/pictures/fall1_{}.png"
 
 
 def study(name: str, items: int = 6, *overrides: str) -> Study:
-    made = compose_study([f"+experiment=kitchen_{name}", "model=pocket", *overrides])
+    made = compose_study([f"+experiment=kitchen_{name}", "model=pocket", SHORT, *overrides])
     return replace(made, creatures=replace(made.creatures, items=made.creatures.items[:items]))
 
 

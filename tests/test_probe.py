@@ -50,6 +50,7 @@ def plain_pipeline_rms(folder: Path, measurement: Measurement) -> np.ndarray:
             prompt=prompt.text,
             image=measurement.reference,
             num_inference_steps=1,
+            max_sequence_length=32,
             guidance_scale=1.0,
             generator=torch.Generator().manual_seed(0),
             output_type="latent",

@@ -20,8 +20,10 @@ from PIL import Image
 
 from otherview.cli import main
 from otherview.passes.capture import Recorder
-from tests.conftest import THREE_CREATURES, Program
+from otherview.study.errors import StudyError
+from tests.conftest import SHORT, THREE_CREATURES, Program
 
+SMALL = ("+experiment=kitchen", "model=pocket", SHORT, THREE_CREATURES, "tracking=off")
 CHECKOUT = Path(__file__).resolve().parent.parent
 Run = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -245,7 +247,8 @@ def test_a_study_of_the_user_s_own_is_one_file(program: Program, tmp_path: Path)
         "  test: ['A kitchen worn as {hat}']\n"
         "  control: ['A kitchen beside {hat}']\n"
     )
-    done = program("run", "--config-dir", "own", "+experiment=hats", "model=pocket", cwd=tmp_path)
+    words = ("--config-dir", "own", "+experiment=hats", "model=pocket", "tracking=off")
+    done = program("run", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "hats" in done.stdout
     (folder,) = (tmp_path / "outputs" / "hats").iterdir()
@@ -267,13 +270,11 @@ def test_an_error_in_a_user_s_file_names_the_file(program: Program, tmp_path: Pa
 
 
 def test_tracebacks_are_shown_to_those_who_ask(
-    process: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    done = process("run", "+experiment=kitchen", "model=pocket", "scene.image=no.png", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert "StudyError: scene.image=no.png does not exist" in done.stderr
+    with pytest.raises(StudyError, match=r"^scene\.image=no\.png does not exist"):
+        program("run", "+experiment=kitchen", "model=pocket", "scene.image=no.png", cwd=tmp_path)
 
 
 def test_an_error_in_an_experiment_names_the_experiment(program: Program, tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_signals_leave_nothing_half_written(
     monkeypatch.setattr(Recorder, "record", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        done = program("run", "+experiment=kitchen", "model=pocket", THREE_CREATURES, cwd=tmp_path)
+        done = program("run", *SMALL, cwd=tmp_path)
     finally:
         signal.signal(signal.SIGINT, before)
     assert done.returncode == 128 + signal.SIGINT
@@ -335,7 +336,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_measured(
     def full(*_: object, **__: object) -> None:
         raise pl.exceptions.ComputeError("underlying IO error: No space left on device")
 
-    words = ("run", "+experiment=kitchen", "model=pocket", THREE_CREATURES, "hydra.run.dir=here")
+    words = ("run", *SMALL, "hydra.run.dir=here")
     with monkeypatch.context() as patch:
         patch.setattr(pl.DataFrame, "write_parquet", full)
         done = program(*words, cwd=tmp_path)
@@ -353,7 +354,7 @@ def test_a_closed_pipe_costs_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     reader, writer = os.pipe()
     os.close(reader)
-    words = ["+experiment=kitchen", "model=pocket", THREE_CREATURES, "hydra.run.dir=here"]
+    words = [*SMALL, "hydra.run.dir=here"]
     with os.fdopen(writer, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
         assert main(["run", *words]) == 1
@@ -367,8 +368,7 @@ def test_a_folder_of_other_files_is_left_alone(
     (tmp_path / folder).mkdir(exist_ok=True)
     file = tmp_path / folder / "summary.json"
     file.write_text("mine")
-    words = ("+experiment=kitchen", "model=pocket", THREE_CREATURES, f"hydra.run.dir={folder}")
-    done = program("run", *words, cwd=tmp_path)
+    done = program("run", *SMALL, f"hydra.run.dir={folder}", cwd=tmp_path)
     assert "holds summary.json and no result: choose a new folder" in done.stderr
     assert file.read_text() == "mine"
 

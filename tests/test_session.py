@@ -15,7 +15,7 @@ from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session, reference_name
 from otherview.study import Study
 from otherview.study.compose import compose_study
-from tests.conftest import THREE_CREATURES
+from tests.conftest import SHORT, THREE_CREATURES
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,14 @@ def test_expected_studies_load_every_part_once_and_keep_their_bits(
     small_study: Study, small_measurement: Measurement, loads: Counter[str]
 ) -> None:
     matched = compose_study(
-        ["+experiment=kitchen", "model=pocket", THREE_CREATURES, "templates=matched", "seed=1"]
+        [
+            "+experiment=kitchen",
+            "model=pocket",
+            SHORT,
+            THREE_CREATURES,
+            "templates=matched",
+            "seed=1",
+        ]
     )
     session = Session(small_study.model)
     session.expect([matched, small_study])

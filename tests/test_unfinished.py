@@ -38,6 +38,7 @@ SMALL_BATCHES = (
     "+experiment=kitchen",
     "model=pocket",
     "model.batch_size=2",
+    "model.text_length=32",
     "creatures.items=[a cat,an owl,an ant]",
     "capture=heads",
 )

@@ -37,7 +37,7 @@ from otherview.views.numbers import significant
 from otherview.views.report.page import write_report
 from otherview.views.run_sentences import answer
 from otherview.views.tracking.study_values import intervention_values
-from tests.conftest import Program
+from tests.conftest import SHORT, Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
 STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", CREATURES)
@@ -48,7 +48,7 @@ CARD = json.loads((shipped_or_own("otherview:pocket/checkpoints/pocket") / "card
 
 @pytest.fixture(scope="module")
 def eight() -> Study:
-    return compose_study([*STUDY, "model.text_length=32", "intervention=ablate"])
+    return compose_study([*STUDY, SHORT, "intervention=ablate"])
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
         "intervention=ablate",
         "intervention.heads=listed",
         f"intervention.addresses=[{CARD['gate']},{CARD['decoy']}]",
-        "intervention.text_length=32",
+        SHORT,
         "intervention.draws=4",
         "intervention.curve_draws=2",
         "intervention.pictures=2",

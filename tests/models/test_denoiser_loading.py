@@ -20,7 +20,7 @@ from otherview.study import Model, Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.study.loading import Loading, Lora, Quantisation
-from tests.conftest import THREE_CREATURES
+from tests.conftest import SHORT, THREE_CREATURES
 from tests.families import make
 
 RANK = 2
@@ -80,7 +80,13 @@ def test_responses_are_right_though_the_weights_are_elsewhere(
 ) -> None:
     del small_study
     moved = compose_study(
-        ["+experiment=kitchen", "model=pocket", THREE_CREATURES, f"model.loading.offload={offload}"]
+        [
+            "+experiment=kitchen",
+            "model=pocket",
+            SHORT,
+            THREE_CREATURES,
+            f"model.loading.offload={offload}",
+        ]
     )
     found = measure(moved).responses.energy
     torch.testing.assert_close(
@@ -187,7 +193,7 @@ def test_an_adapter_acts_by_its_weight_and_may_be_on_out_projections(
 
     changed = compose_study(
         [
-            "+experiment=kitchen", "model=pocket", THREE_CREATURES,
+            "+experiment=kitchen", "model=pocket", SHORT, THREE_CREATURES,
             f"model.loading.loras=[{{path: '{file}', weight: 0.5}}]",
         ]
     )  # fmt: skip

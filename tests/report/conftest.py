@@ -26,7 +26,7 @@ HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>b
 
 def small_study(items: tuple[str, ...], question: str, templates: str = "nouns") -> Study:
     """A kitchen study on pocket with few items, and four wordings a role."""
-    study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={templates}"])
+    study = compose_study(["+experiment=kitchen", "model=pocket", SHORT, f"templates={templates}"])
     wordings = replace(
         study.templates, test=study.templates.test[:4], control=study.templates.control[:4]
     )

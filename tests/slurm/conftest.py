@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from otherview.sweep.following import Standing, look
 from otherview.sweep.launch import launch
 from otherview.sweep.launcher_settings import default_settings
 from otherview.sweep.points import Point
-from tests.conftest import THREE_CREATURES
+from tests.conftest import SHORT, THREE_CREATURES
 from tests.slurm.cluster import SEARCH_PATH, Cluster, missing_programs, until
 
-SMALL = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES, "tracking=off")
+SMALL = (
+    "+experiment=kitchen", "model=pocket", "capture=heads", SHORT, THREE_CREATURES, "tracking=off",
+)  # fmt: skip
 SMALLEST_NULLS = ("nulls.flips=1", "nulls.splits=1")
 
 
@@ -58,8 +60,15 @@ class Sweep:
     directory: Path
     capture: pytest.CaptureFixture[str]
 
-    def start(self, *overrides: str, seeds: int = 3, kind: str = "slurm", **settings: Any) -> str:
-        """Launches points, a seed each; returns what was printed."""
+    def start(
+        self,
+        *overrides: str,
+        seeds: int = 3,
+        kind: str = "slurm",
+        points: Sequence[str] = (),
+        **settings: Any,
+    ) -> str:
+        """Launch one point per seed, or per override in `points`; return what was printed."""
         register_resolvers()
         chosen = default_settings(kind) | ({} if kind == "sequential" else {"workers": 1})
         if kind == "slurm":
@@ -73,8 +82,8 @@ class Sweep:
                 "run", [*given, f"hydra.sweep.dir={self.directory}"], run_mode=RunMode.MULTIRUN
             )
             own = [override for override in given if not override.startswith("hydra.")]
-            points = [[*own, f"seed={seed}"] for seed in range(seeds)]
-            launch(loader, master, points, chosen)
+            varied = points or [f"seed={seed}" for seed in range(seeds)]
+            launch(loader, master, [[*own, each] for each in varied], chosen)
         return self.printed()
 
     def call(self, command: str, *words: str) -> tuple[int, str]:

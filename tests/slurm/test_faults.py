@@ -20,21 +20,28 @@ from tests.slurm.conftest import SMALL, SMALLEST_NULLS, Sweep
 Codes = Callable[[], list[str]]
 
 
-def test_a_point_that_raises_leaves_its_traceback_and_the_others_are_done(
+def test_a_point_that_raises_leaves_its_traceback_and_the_others_are_done_as_frozen(
     sweep: Sweep, cluster: Cluster, exit_codes: Codes, tmp_path: Path
 ) -> None:
     image = tmp_path / "kitchen.png"
     shipped = Path(__file__).parents[2] / "otherview" / "pocket" / "kitchen.png"
     image.write_bytes(shipped.read_bytes())
+    own = tmp_path / "own" / "templates"
+    own.mkdir(parents=True)
+    wordings = "name: own\ntest: ['As {creature} {VERB} it']\ncontrol: ['With {creature}']\n"
+    (own / "own.yaml").write_text(wordings.replace("{VERB}", "sees"))
     cluster.hold()
-    sweep.start(seeds=1)
-    sweep.start(f"scene.image={image}", seeds=1)
+    points = (f"scene.image={image}", "templates=own")
+    sweep.start(f"hydra.searchpath=[{own.parent}]", points=points)
     image.unlink()  # after the check, before the task
+    (own / "own.yaml").write_text(wordings.replace("{VERB}", "paints"))
     cluster.release()
     cluster.wait_for_jobs()
-    assert exit_codes()[:2] == ["FAILED 1:0", "COMPLETED 0:0"]
+    assert exit_codes()[0] == "FAILED 1:0"
     standing = sweep.look()
-    (failed,) = standing.of("failed")
+    (failed,), (done,) = standing.of("failed"), standing.of("done")
+    _, summary = examine(sweep.directory / done.folder)
+    assert summary["contrast"]["test"] == ["As {creature} sees it"]
     folder = sweep.directory / failed.folder
     assert "StudyError" in (folder / "traceback.txt").read_text()
     assert "kitchen.png does not exist" in sweep.logs()
@@ -98,7 +105,10 @@ def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
     sweep.resume()
 
 
-def test_ctrl_c_after_the_submission_leaves_the_jobs_alone(sweep: Sweep, cluster: Cluster) -> None:
+def test_ctrl_c_after_the_submission_leaves_the_jobs_to_cancel(
+    sweep: Sweep, cluster: Cluster
+) -> None:
+    cluster.hold()
     checkout = Path(__file__).parents[2]
     launcher = ("hydra/launcher=slurm", "hydra.launcher.workers=1", "hydra.launcher.wait=true")
     small = (
@@ -115,15 +125,18 @@ def test_ctrl_c_after_the_submission_leaves_the_jobs_alone(sweep: Sweep, cluster
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(lambda: cluster.command("squeue", "--noheader").strip(), "the submission")
     until(lambda: list(sweep.directory.glob(".sweep/*.jobs.json")), "the jobs' file")
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
     assert started.returncode == 130, err
     assert "2 points in 1 tasks" in out
+    assert cluster.command("squeue", "--noheader", "--format=%t").split() == ["PD"]
+    assert "2 of them wait for their turn" in sweep.call("status")[1]
+    code, told = sweep.call("cancel")
+    assert code == 0
+    assert "cancelled job" in told
     cluster.wait_for_jobs()
-    assert len(sweep.look().of("done")) == 2
-    sweep.resume()
+    assert "no job of this sweep" in sweep.call("cancel")[1]
 
 
 def test_the_same_sweep_twice_at_once_is_harmless_and_said(sweep: Sweep, cluster: Cluster) -> None:
@@ -136,23 +149,6 @@ def test_the_same_sweep_twice_at_once_is_harmless_and_said(sweep: Sweep, cluster
     cluster.wait_for_jobs()
     assert len(sweep.look().of("done")) == 3
     sweep.resume()
-
-
-def test_yaml_that_is_edited_while_jobs_wait_changes_nothing(
-    sweep: Sweep, cluster: Cluster, tmp_path: Path
-) -> None:
-    own = tmp_path / "own" / "templates"
-    own.mkdir(parents=True)
-    wordings = "name: own\ntest: ['As {creature} {VERB} it']\ncontrol: ['With {creature}']\n"
-    (own / "own.yaml").write_text(wordings.replace("{VERB}", "sees"))
-    cluster.hold()
-    sweep.start(f"hydra.searchpath=[{own.parent}]", "templates=own", seeds=1)
-    (own / "own.yaml").write_text(wordings.replace("{VERB}", "paints"))
-    cluster.release()
-    cluster.wait_for_jobs()
-    (point,) = sweep.look().of("done")
-    _, summary = examine(sweep.directory / point.folder)
-    assert summary["contrast"]["test"] == ["As {creature} sees it"]
 
 
 def test_a_task_with_other_code_than_was_frozen_refuses(
@@ -210,15 +206,15 @@ def test_a_disk_full_in_the_middle_of_a_result_costs_that_point_only(
         subprocess.run(["umount", "--lazy", str(sweep.directory)], check=True)
 
 
-@pytest.mark.parametrize("name", ["summary.json", "responses.nc", "heads.parquet"])
-def test_a_result_cut_short_by_hand_is_made_anew(sweep: Sweep, name: str) -> None:
+def test_a_result_cut_short_by_hand_is_made_anew(sweep: Sweep) -> None:
     sweep.start(seeds=2, kind="sequential")
     point = sweep.look().points[0]
-    file = sweep.directory / point.folder / name
-    os.truncate(file, file.stat().st_size // 2)
-    assert sweep.look().of("damaged") == [point]
-    assert f"damaged  {point.folder}: {name}: " in sweep.call("status")[1]
-    sweep.resume()
+    for name in ("summary.json", "responses.nc", "heads.parquet"):
+        file = sweep.directory / point.folder / name
+        os.truncate(file, file.stat().st_size // 2)
+        assert sweep.look().of("damaged") == [point]
+        assert f"damaged  {point.folder}: {name}: " in sweep.call("status")[1]
+        sweep.resume()
 
 
 def test_an_impossible_request_is_answered_in_one_line_and_plans_nothing(
@@ -264,14 +260,3 @@ def test_hydra_s_own_launcher_still_works_and_its_points_are_taken_over(
     (folder,) = sweep.directory.glob("pocket-*")
     assert "1 of 1 points are done already" in sweep.start(seeds=1)
     assert [p.name for p in sweep.directory.glob("pocket-*")] == [folder.name]
-
-
-def test_cancel_ends_the_jobs_and_keeps_what_is_done(sweep: Sweep, cluster: Cluster) -> None:
-    cluster.hold()
-    sweep.start(seeds=2)
-    assert "2 of them wait for their turn" in sweep.call("status")[1]
-    code, told = sweep.call("cancel")
-    assert code == 0
-    assert "cancelled job" in told
-    cluster.wait_for_jobs()
-    assert "no job of this sweep" in sweep.call("cancel")[1]

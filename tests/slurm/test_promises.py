@@ -36,21 +36,22 @@ def held(*given):
     return measure_study(*given)
 run_study.measure_study = held
 """
-STOPS_AFTER_EACH_BATCH = """
+STOPS = """
 import os, signal
 from otherview.passes.unfinished import Unfinished
-put = Unfinished.put
-def stop_after(self, start, energy):
-    put(self, start, energy)
-    if start < 3:
-        os.kill(os.getpid(), signal.SIGUSR2)
-Unfinished.put = stop_after
+from otherview.results import run_study
+measure_study, put = run_study.measure_study, Unfinished.put
+def measured(study, *more):
+    def stop_after(self, start, energy):
+        if study.seed == 0:
+            put(self, start, energy)
+        if study.seed != 0 or start < 3:
+            os.kill(os.getpid(), signal.SIGUSR2)
+    Unfinished.put = stop_after
+    return measure_study(study, *more)
+run_study.measure_study = measured
 """
-NEVER_GETS_FURTHER = """
-import os, signal
-from otherview.passes.unfinished import Unfinished
-Unfinished.put = lambda *_: os.kill(os.getpid(), signal.SIGUSR2)
-"""
+"""Seed 0 stops three times, and keeps a batch each time; other seeds keep none."""
 
 
 def test_a_point_that_kills_its_process_does_not_keep_the_others_from_being_done(
@@ -74,20 +75,13 @@ def test_a_point_that_kills_its_process_does_not_keep_the_others_from_being_done
     sweep.resume("--failed")
 
 
-def test_a_point_that_gets_further_is_started_as_often_as_it_takes(
+def test_a_point_is_started_as_often_as_it_gets_further_and_fails_in_the_end_if_it_does_not(
     sweep: Sweep, cluster: Cluster, faulty: Faulty
 ) -> None:
-    sweep.start("model.batch_size=1", seeds=1, python=faulty(STOPS_AFTER_EACH_BATCH))
-    until(lambda: len(sweep.look().of("done")) == 1, "the point", 400)
-    assert sweep.logs().count("SIGUSR2: stops after the current batch") == 3
-    cluster.wait_for_jobs()
-
-
-def test_a_point_that_never_gets_further_fails_in_the_end(
-    sweep: Sweep, cluster: Cluster, faulty: Faulty
-) -> None:
-    sweep.start(seeds=1, python=faulty(NEVER_GETS_FURTHER))
+    sweep.start("model.batch_size=1", seeds=2, python=faulty(STOPS))
     until(lambda: sweep.look().of("failed"), "the failure", 600)
+    assert [point.study.seed for point in sweep.look().of("done")] == [0]
+    assert sweep.logs().count("SIGUSR2: stops after the current batch") == 3 + 3
     assert "given up: 3 starts in a row" in sweep.call("status")[1]
     cluster.wait_for_jobs()
     sweep.resume("--failed")

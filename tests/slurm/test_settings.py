@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ exec {python} "$@"
 
 
 def test_a_task_in_a_container_with_more_of_sbatch_s_parameters(
-    sweep: Sweep, cluster: Cluster, tmp_path: Path
+    sweep: Sweep, cluster: Cluster, exit_codes: Callable[[], list[str]], tmp_path: Path
 ) -> None:
     stand_in = tmp_path / "bin" / "apptainer"
     stand_in.parent.mkdir()
@@ -44,6 +45,7 @@ def test_a_task_in_a_container_with_more_of_sbatch_s_parameters(
     finally:
         cluster.command("scontrol", "delete", "reservationname=mine")
     assert len(sweep.look().of("done")) == 1, sweep.logs()
+    assert exit_codes()[0] == "COMPLETED 0:0"
     assert "inside the image" in sweep.logs()
     told = dict(re.findall(r"(TimeLimit|Reservation|Comment)=(\S+)", job))
     assert told == {"TimeLimit": "00:20:00", "Reservation": "mine", "Comment": "012"}

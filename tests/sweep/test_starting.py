@@ -17,13 +17,14 @@ from otherview.sweep.command import main
 from otherview.sweep.following import look
 from otherview.sweep.tasks import processes_of
 from otherview.sweep.viewing import make_pages
-from tests.conftest import THREE_CREATURES, Program
+from tests.conftest import SHORT, THREE_CREATURES, Program
 from tests.slurm.cluster import until
 
 TRACKED = (
     "+experiment=kitchen",
     "model=pocket",
     "capture=heads",
+    SHORT,
     THREE_CREATURES,
     "nulls.splits=1",
 )

@@ -13,7 +13,7 @@ import pytest
 
 from otherview.sweep.following import look
 from otherview.sweep.watching import SweepWatch
-from tests.conftest import THREE_CREATURES, Program
+from tests.conftest import SHORT, THREE_CREATURES, Program
 from tests.damages import overwrite, reseal
 from tests.slurm.cluster import until
 
@@ -21,6 +21,7 @@ TRACKED = (
     "+experiment=kitchen",
     "model=pocket",
     "capture=heads",
+    SHORT,
     THREE_CREATURES,
     "nulls.splits=1",
 )

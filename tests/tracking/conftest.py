@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.conftest import Once, Program
+from tests.conftest import SHORT, Once, Program
 from tests.damages import reseal
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 
@@ -23,7 +23,7 @@ def result(program: Program, once: Once) -> Path:
 
     def make(folder: Path) -> None:
         done = program(
-            "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3",
+            "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3", SHORT,
             "capture.keep=[energy,mean]", "creatures.items=[a cat,an owl,an ant,a fly]",
             f"hydra.run.dir={folder}",
             "templates.test=" + str(wordings[:4]), "templates.control=" + str(wordings[4:]),

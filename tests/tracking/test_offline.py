@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from otherview.study.tracking import Tracking
 from otherview.views.tracking.process import send_result
 from otherview.views.tracking.record import identity_of, run_record
-from tests.conftest import THREE_CREATURES, Program
+from tests.conftest import SHORT, THREE_CREATURES, Program
 from tests.tracking.conftest import ROWS
 from tests.tracking.loopback import Loopback
 
@@ -110,7 +110,7 @@ def test_a_run_tracks_itself_and_its_identity_is_unchanged(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    study = ("+experiment=kitchen", "model=pocket", "capture=heads", THREE_CREATURES)
+    study = ("+experiment=kitchen", "model=pocket", "capture=heads", SHORT, THREE_CREATURES)
     done = program("run", *study, "tracking.project=mine", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     (folder,) = (tmp_path / "outputs" / "kitchen").iterdir()

@@ -14,7 +14,7 @@ import pytest
 
 from otherview.views.tracking.record import identity_of
 from otherview.views.tracking.sweep_record import sweep_record
-from tests.conftest import THREE_CREATURES, Program
+from tests.conftest import SHORT, THREE_CREATURES, Program
 from tests.tracking.loopback import KEY, Loopback, loopback_server
 from tests.tracking.test_offline import run_wandb
 
@@ -60,7 +60,7 @@ def sweep(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("swept") / "kitchen"
     done = program(
         "run", "-m", "+experiment=kitchen", "model=pocket", "capture=heads", "tracking=off",
-        "templates=viewpoint,matched", THREE_CREATURES, f"hydra.sweep.dir={folder}",
+        "templates=viewpoint,matched", SHORT, THREE_CREATURES, f"hydra.sweep.dir={folder}",
         cwd=folder.parent,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
