@@ -92,6 +92,11 @@ def differences(sweep: Path, templates: str, seed: int) -> np.ndarray:
     )
 
 
+def to_rounding(content: object) -> object:
+    """The same with every number to twelve digits: sums are taken in another order."""
+    return json.loads(json.dumps(content), parse_float=lambda text: f"{float(text):.12g}")
+
+
 def rows(sweep: Path, combined: dict[str, Any], **of: str) -> pl.DataFrame:
     table = pl.read_parquet(sweep / "combined_heads.parquet")
     return table.filter(group=pocket(combined)["id"], **of)
@@ -331,7 +336,7 @@ def test_more_units_than_fit_are_read_in_several_passes(
     shutil.copytree(sweep, tmp_path / "sweep")
     monkeypatch.setattr("otherview.sweep.combine.point_responses.MAX_BYTES", 8 * 5 * len(ITEMS) * 7)
     again = combine(tmp_path / "sweep")
-    assert again["groups"] == combined["groups"]
+    assert to_rounding(again["groups"]) == to_rounding(combined["groups"])
     tables = [
         pl.read_parquet(folder / "combined_slices16.parquet")
         for folder in (sweep, tmp_path / "sweep")
