@@ -1,11 +1,13 @@
-"""FLUX.2 Klein 4B with random weights against the limits of a GPU.
+"""FLUX.2 Klein 4B with random weights on a GPU: right, fast, and within memory.
 
-    python benchmarks/gpu.py
-    python benchmarks/gpu.py --small          # a small config, to try this program on a CPU
+    python benchmarks/gpu.py --minutes 9 --json gpu.json
+    python benchmarks/gpu.py --small --minutes 2 --json small.json   # tries this program on a CPU
 
-Transformer, text encoder and VAE have their real configs; speed needs no trained weights. Needs a
-GPU of 80 GB and 16 GB of disk. Prints a table, and writes it as JSON
-with --json.
+Transformer, text encoder and VAE have their real configs; speed needs no trained weights. The most
+important figures come first. Each step is printed and written when it is done, none is started that
+would not end in time, and the same command continues where the last one stopped. A step that fails
+costs its own figures and is tried again by the next call. Needs no network, a GPU of 80 GB and
+16 GB of disk for the weights, which are kept next to the file of figures until all steps are done.
 """
 
 from __future__ import annotations
@@ -13,69 +15,130 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
+import platform
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import diffusers
 import torch
-from figures import Figure, environment, print_figures, quiet
-from limits import hook_figures, peak_figures, precision_figures, study_figures
-from random_models import random_transformer, study_of, write_random_pipeline
+import transformers
+from figures import Figure, environment, machine, print_figures, quiet
+from gpu_steps import STEPS, Bench, Step
 
-from otherview.models.cost import image_tokens
+from otherview.disk.atomic import write_json
 from otherview.models.loaded import free_memory
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=9, help="time that it may take (9)")
+    parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="file for the figures")
+    parser.add_argument("--only", help="steps, with commas between; default: all")
     parser.add_argument("--small", action="store_true", help="a small config, on the CPU")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (3)")
-    parser.add_argument("--items", type=int, default=6, help="creatures of the timed study (6)")
-    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     if not given.small and not torch.cuda.is_available():
         raise SystemExit("no CUDA device is here; --small tries the program on the CPU")
     os.environ["OTHERVIEW_CACHE"] = environment()["OTHERVIEW_CACHE"]
     quiet()
-    found = gpu_figures(given.small, given.rounds, given.items)
-    print_figures("FLUX.2 Klein 4B, random weights", found)
-    if given.json:
-        given.json.write_text(json.dumps([asdict(figure) for figure in found], indent=2))
+    bench = Bench(given.small, given.json.with_suffix(".weights"))
+    steps = chosen(given.only)
+    kept = kept_figures(given.json, bench)
+    try:
+        left = run_steps(steps, bench, kept, given.json, given.minutes * 60)
+    except KeyboardInterrupt:
+        raise SystemExit("\ninterrupted; the same command continues") from None
+    if left:
+        raise SystemExit(f"not run: {', '.join(left)}; the same command continues")
+    shutil.rmtree(bench.folder, ignore_errors=True)
 
 
-def gpu_figures(small: bool, rounds: int, items: int) -> list[Figure]:
-    """All figures; with `small` of a small config on the CPU, in float32."""
-    size, device, dtype = ("small", "cpu", "float32") if small else ("klein", "cuda", "bfloat16")
-    found = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / size
-        write_random_pipeline(size, folder, device, dtype)
-        free_memory()
-        for side in (64, 128) if small else (512, 1024):
-            study = study_of(size, folder, side, dtype, items, *drawn(side))
-            image = image_tokens(study.model, [(side, side)])
-            label = f"{size} at {side}"
-            transformer = random_transformer(size, device, dtype)
-            batches = (1, 2, 4, 8)
-            found += hook_figures(label, transformer, image, 512, 4, rounds)
-            found += peak_figures(
-                label, transformer, image, 512, batches, rounds, compiled=not small
-            )
-            del transformer
+def chosen(only: str | None) -> Sequence[Step]:
+    """Return the steps of these names, with commas between, in the order of STEPS."""
+    names = [step.name for step in STEPS]
+    wanted = names if only is None else only.split(",")
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise SystemExit(f"no step is called {unknown[0]}; there are: {', '.join(names)}")
+    return [step for step in STEPS if step.name in wanted]
+
+
+def kept_figures(file: Path, bench: Bench) -> dict[str, Any]:
+    """Return the content of `file`, which an earlier call wrote, or that of a new one.
+
+    Raises SystemExit if the figures are of another machine, size or version.
+    """
+    here = {
+        "machine": machine(bench.device),
+        "size": bench.size,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+    if not file.exists():
+        return {**here, "steps": {}}
+    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    differs = [name for name, value in here.items() if kept.get(name) != value]
+    if differs:
+        raise SystemExit(f"{file} has figures of another {differs[0]}: name a new file")
+    return kept
+
+
+def run_steps(
+    steps: Sequence[Step], bench: Bench, kept: dict[str, Any], file: Path, seconds: float
+) -> list[str]:
+    """Run the steps that `kept` lacks and that end within `seconds`; return the names of others.
+
+    What a step takes is expected from `Step.seconds`, times how much longer earlier ones took. A
+    step that failed is among the others.
+    """
+    end, left = time.monotonic() + seconds, []
+    for step in steps:
+        done = kept["steps"].get(step.name)
+        if done is not None:
+            print_step(step, [Figure(**figure) for figure in done["figures"]])
+            continue
+        if time.monotonic() + expected(step, bench, kept) > end:
+            left.append(step.name)
+            continue
+        start = time.monotonic()
+        try:
+            figures = step.figures(bench)
+        except Exception as error:
+            traceback.print_exc()
+            reason = f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            print_step(step, [Figure(step.name, reason, machine=machine(bench.device))])
+            left.append(step.name)
+            continue
+        finally:
             free_memory()
-            least = None if small else 2.0 if side <= 512 else 1.5
-            found += study_figures(label, study, batches, rounds, least)
-            free_memory()
-        found += precision_figures(
-            f"{size} at {64 if small else 512}",
-            study_of(size, folder, 64 if small else 512, dtype, 30, *drawn(64 if small else 512)),
-        )
-    return found
+        taken = time.monotonic() - start
+        kept["steps"][step.name] = {
+            "seconds": taken, "expected": step.seconds[bench.small],
+            "figures": [asdict(figure) for figure in figures],
+        }  # fmt: skip
+        write_json(file, kept)
+        print_step(step, figures)
+    return left
 
 
-def drawn(side: int) -> list[str]:
-    """The reference image is drawn by the model, so that it has the size of the target."""
-    return ["scene=kitchen", "scene.steps=1", "scene.guidance_scale=1", f"model.width={side}"]
+def expected(step: Step, bench: Bench, kept: dict[str, Any]) -> float:
+    """Return the seconds that a step will take, as far as is known."""
+    done = kept["steps"].values()
+    taken, wanted = (sum(each[name] for each in done) for name in ("seconds", "expected"))
+    slower: float = taken / wanted if done else 1.0
+    return step.seconds[bench.small] * max(1.0, slower)
+
+
+def print_step(step: Step, figures: Sequence[Figure]) -> None:
+    print_figures(f"{step.name}: {step.purpose}", figures)
 
 
 if __name__ == "__main__":

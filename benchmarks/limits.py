@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from figures import Figure, at_least, at_most, reported
+from figures import Figure, at_least, at_most, machine, reported
 from plain_script import plain_script, whole_pipeline
+from scipy.stats import spearmanr
 
 from otherview.models import weights
 from otherview.models.attention import set_attention
@@ -26,12 +27,12 @@ from otherview.models.cost import ImageTokens, forward_flops, image_tokens
 from otherview.models.encodings import TextEncodings, encode_texts
 from otherview.models.image_latents import encode_references
 from otherview.models.loaded import free_memory
-from otherview.models.sites import heads, hook_sites
+from otherview.models.sites import Site, heads, hook_sites
 from otherview.passes.capture import capture, compiled_capture
 from otherview.passes.measure import measure
 from otherview.passes.probe import probe
 from otherview.passes.session import Session
-from otherview.passes.transformer import run
+from otherview.passes.transformer import run, watched
 from otherview.study import Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts
@@ -134,6 +135,32 @@ def hook_figures(
     return found
 
 
+def capture_figures(
+    name: str, transformer: Any, image: ImageTokens, text_length: int
+) -> list[Figure]:
+    """Sums of squares that capture takes, against plain hooks in the same forward pass."""
+    sites = hook_sites(transformer.config)
+    call = a_call(transformer, 2, text_length, image)
+    kept: dict[str, torch.Tensor] = {}
+
+    def keeper(site: Site) -> Callable[[Any, tuple[torch.Tensor, ...]], None]:
+        def keep(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            rows, positions, _ = inputs[0].shape
+            by_slice = inputs[0].double().reshape(rows, positions, -1, site.slice_width)
+            kept[site.module] = by_slice.square().sum(dim=(1, 3)).cpu()
+
+        return keep
+
+    hooked = watched(transformer, {site.module: keeper(site) for site in sites})
+    with torch.inference_mode(), capture(transformer, sites) as recorder, hooked:
+        run(transformer, call, recorder)
+    expected = torch.cat([kept[site.module] for site in sites], dim=1).numpy()
+    error = np.abs(np.nansum(recorder.take(), axis=2) / expected - 1).max()
+    label = f"{name}: sums of squares, capture against plain hooks"
+    device = machine(str(transformer.device))
+    return [Figure(label, f"{error:.1e}", "<= 1e-4", bool(error <= 1e-4), device)]
+
+
 def peak_of(call: Callable[[], object], device: str, peaks: dict[str, int], name: str) -> None:
     if not device.startswith("cuda"):
         call()
@@ -173,8 +200,6 @@ def study_figures(
     image = image_tokens(model, [(reference.height, reference.width)])
     size = model.text_batch_size
     encoder = weights.load_text_encoder(folder, device, model.dtype)
-    stock = weights.load_text_encoder(folder, device, model.dtype)
-    stock.set_attn_implementation("sdpa")
     pipeline = session.pipeline
     plain = whole_pipeline(folder, device, model.dtype)
 
@@ -196,14 +221,9 @@ def study_figures(
         "whole": whole,
         "plain": lambda: plain_script(plain, texts, reference, study.model),
     }
-    for batch in batches:
-        subjects[f"text {batch}"] = bare_texts(stock, tokenizer, texts, model, batch)
-        subjects[f"forward {batch}"] = bare_forwards(
-            pipeline.transformer, len(texts), batch, model.text_positions, image
-        )
+    subjects |= bare_subjects(session, study, image, batches)
     best = best_seconds(subjects, device, rounds)
-    text = min(best[f"text {b}"] for b in batches if f"text {b}" in best)
-    forward = min(best[f"forward {b}"] for b in batches if f"forward {b}" in best)
+    text, forward = (fastest_of(best, part) for part in ("text", "forward"))
     cuda = device.startswith("cuda")
     at_goal = 1.05 if cuda else 1.10
     per_batch = ", ".join(
@@ -219,6 +239,35 @@ def study_figures(
         ),
         reported(f"{name}: bare forward of a prompt, by batch", per_batch, device),
     ]
+
+
+def bare_subjects(
+    session: Session, study: Study, image: ImageTokens, batches: tuple[int, ...]
+) -> dict[str, Callable[[], object]]:
+    """Text encoder and transformer on all prompts, without anything else, in every batch size."""
+    model, texts = study.model, [prompt.text for prompt in study_prompts(study).prompts]
+    stock = weights.load_text_encoder(session.model.folder, session.model.device, model.dtype)
+    stock.set_attn_implementation("sdpa")
+    subjects: dict[str, Callable[[], object]] = {}
+    for batch in batches:
+        subjects[f"text {batch}"] = bare_texts(stock, session.model.tokenizer, texts, model, batch)
+        subjects[f"forward {batch}"] = bare_forwards(
+            session.pipeline.transformer, len(texts), batch, model.text_positions, image
+        )
+    return subjects
+
+
+def fastest_of(best: Mapping[str, float], part: str) -> float:
+    return min(seconds for name, seconds in best.items() if name.startswith(f"{part} "))
+
+
+def bare_seconds(study: Study, batches: tuple[int, ...], rounds: int) -> tuple[float, float]:
+    """Seconds of the text encoder and of the transformer on all prompts of a study, loaded."""
+    session = Session(study.model)
+    (reference,) = session.references(study).values()
+    image = image_tokens(study.model, [(reference.height, reference.width)])
+    best = best_seconds(bare_subjects(session, study, image, batches), session.model.device, rounds)
+    return fastest_of(best, "text"), fastest_of(best, "forward")
 
 
 def against_plain(name: str, ratio: float, least: float | None, device: str) -> Figure:
@@ -271,12 +320,13 @@ def a_call(transformer: Any, rows: int, text_length: int, image: ImageTokens) ->
 
 def precision_figures(name: str, study: Study) -> list[Figure]:
     """What bfloat16 does to t over heads, on the same weights."""
-    by_dtype = {}
+    by_dtype, values = {}, {}
     device = ""
     for dtype in ("float32", "bfloat16"):
         measured = measure(replace(study, model=replace(study.model, dtype=dtype)))
         device = measured.device
         responses = measured.responses
+        values[dtype] = responses.read(heads(responses.sites))
         differences = responses.differences(heads(responses.sites))
         spread = differences.std(axis=0, ddof=1) / np.sqrt(len(differences))
         by_dtype[dtype] = differences.mean(axis=0) / spread
@@ -289,14 +339,23 @@ def precision_figures(name: str, study: Study) -> list[Figure]:
         f"{np.abs(exact).max():.3g}); {crossed} of {len(exact)} heads cross |t| = 3; "
         f"r = {np.corrcoef(exact, low)[0, 1]:.5f}"
     )
-    return [reported(f"{name}: change of t, bfloat16 against float32", text, device)]
+    error = np.abs(values["bfloat16"] / values["float32"] - 1)
+    ranks = spearmanr(exact, low).statistic
+    responses_text = f"median {np.nanmedian(error):.2g}, largest {np.nanmax(error):.2g}"
+    return [
+        reported(f"{name}: change of t, bfloat16 against float32", text, device),
+        reported(f"{name}: relative change of a head's response", responses_text, device),
+        reported(f"{name}: rank correlation of t over heads", f"{ranks:.5f}", device),
+    ]
 
 
 def peak_figures(
     name: str, transformer: Any, image: ImageTokens, text_length: int, batches: tuple[int, ...],
-    rounds: int, *, compiled: bool,
+    rounds: int, blocks: Sequence[str],
 ) -> list[Figure]:  # fmt: skip
-    """Share of the device's matrix peak that forwards reach, by attention, batch and compiling.
+    """Share of the device's matrix peak that forwards reach, by attention, batch and `blocks`.
+
+    `blocks` are eager, compiled or both.
 
     The peak is that of a product of large square matrices in the same precision, in the same run.
     """
@@ -311,11 +370,11 @@ def peak_figures(
     sites = hook_sites(transformer.config)
     attentions = ("native", "_native_cudnn", "_native_flash") if cuda else ("native",)
     for attention in attentions:
-        for blocks in ("eager", "compiled") if compiled else ("eager",):
+        for kind in blocks:
             for rows in batches:
-                text = share_of_peak(transformer, sites, attention, blocks, rows, text_length,
+                text = share_of_peak(transformer, sites, attention, kind, rows, text_length,
                                      image, flops, peak, rounds)  # fmt: skip
-                label = f"{name}: share of peak, {attention} attention, {blocks}, batch {rows}"
+                label = f"{name}: share of peak, {attention} attention, {kind}, batch {rows}"
                 found.append(reported(label, text, device))
     set_attention(transformer, "native")
     return found

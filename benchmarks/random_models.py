@@ -160,7 +160,14 @@ def write_parts(
 def study_of(
     size: str, folder: Path | None, side: int, dtype: str, items: int, *overrides: str
 ) -> Study:
-    """The kitchen study on `size` (`pocket`, or the random pipeline in `folder`).
+    """The kitchen study of `study_words`."""
+    return compose_study(study_words(size, folder, side, dtype, items, *overrides))
+
+
+def study_words(
+    size: str, folder: Path | None, side: int, dtype: str, items: int, *overrides: str
+) -> list[str]:
+    """Overrides of the kitchen study on `size` (`pocket`, or the random pipeline in `folder`).
 
     `side` is that of the square target and reference in pixels; `items` creatures of its thirty.
     """
@@ -174,4 +181,4 @@ def study_of(
     creatures = compose_study(kitchen).creatures.items
     many = [f"creature number {n}" for n in range(len(creatures), items)]
     named = ",".join((creatures + many)[:items])
-    return compose_study([*kitchen, f"creatures.items=[{named}]"])
+    return [*kitchen, f"creatures.items=[{named}]"]

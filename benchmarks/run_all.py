@@ -29,7 +29,7 @@ from figures import (
     quiet,
     reported,
 )
-from gpu import gpu_figures
+from gpu_steps import STEPS, Bench
 from limits import hook_figures, precision_figures, study_figures
 from random_models import POCKET, random_transformer, study_of, write_random_pipeline
 from scaling import disk_bytes, exponent, measure_all
@@ -217,10 +217,12 @@ GPU_GOALS = {
 }
 
 
-def klein_figures(rounds: int) -> list[Figure]:
+def klein_figures(_rounds: int) -> list[Figure]:
     """Klein 4B on a GPU; without one, what was not run."""
     if torch.cuda.is_available():
-        return gpu_figures(False, rounds, 6)
+        with tempfile.TemporaryDirectory() as name:
+            bench = Bench(small=False, folder=Path(name) / "klein")
+            return [figure for step in STEPS for figure in step.figures(bench)]
     return [
         Figure(f"klein at 512 and 1024: {name}", "not run", goal, None, "no GPU")
         for name, goal in GPU_GOALS.items()

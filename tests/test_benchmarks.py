@@ -1,31 +1,67 @@
-"""The GPU's benchmark, tried on the CPU with a small config: it runs, and measures what it says."""
+"""The GPU's benchmark on a CPU with a small config: it measures, keeps and continues."""
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+Gpu = Callable[..., dict[str, Any]]
 
 
-def test_the_gpu_benchmark_runs_on_a_cpu_with_a_small_config(tmp_path: Path) -> None:
-    checkout = Path(__file__).resolve().parent.parent
-    file = tmp_path / "figures.json"
-    arguments = ["--small", "--rounds", "1", "--items", "2", "--json", str(file)]
-    done = subprocess.run(
-        [sys.executable, str(checkout / "benchmarks" / "gpu.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(checkout)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    figures = {figure["name"]: figure["measured"] for figure in json.loads(file.read_text())}
-    for side in (64, 128):
-        assert float(figures[f"small at {side}: forward with capture / without"]) > 0.5
-        assert float(figures[f"small at {side}: whole study / limit"]) > 0.1
-        assert float(figures[f"small at {side}: plain script / whole study"]) > 0.1
-        share = figures[f"small at {side}: share of peak, native attention, eager, batch 4"]
-        assert 0 < float(share.rstrip("%")) < 100
-    assert "heads cross |t| = 3" in figures["small at 64: change of t, bfloat16 against float32"]
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
+    """Run some steps of the small config in this process; return what is in the file then."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("OTHERVIEW_CACHE", "off")
+    benchmark, file = importlib.import_module("gpu"), tmp_path / "figures.json"
+
+    def run(*words: str) -> dict[str, Any]:
+        arguments = ["gpu.py", "--small", "--json", str(file), *words]
+        monkeypatch.setattr(sys, "argv", arguments)
+        try:
+            benchmark.main()
+        except SystemExit as ended:
+            return {"said": str(ended), **json.loads(file.read_text())}
+        return {"said": "", **json.loads(file.read_text())}
+
+    return run
+
+
+def test_it_continues_where_it_stopped_and_starts_nothing_that_would_not_end(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = importlib.import_module("gpu_steps")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "call_seconds", interrupted)
+        stopped = gpu("--only", "capture,hooks,batches,peak", "--minutes", "9")
+    assert "interrupted; the same command continues" in stopped["said"]
+    assert list(stopped["steps"]) == ["capture", "hooks"]
+    (error,) = stopped["steps"]["capture"]["figures"]
+    assert error["reached"] is True
+    assert 0 < float(error["measured"]) < 1e-4
+    ratios = [float(figure["measured"]) for figure in stopped["steps"]["hooks"]["figures"]]
+    assert all(ratio > 0.5 for ratio in ratios)
+
+    late = gpu("--only", "capture,batches", "--minutes", "0")
+    assert "not run: batches; the same command continues" in late["said"]
+    assert late["steps"] == stopped["steps"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "hook_figures", interrupted)  # not measured again
+        whole = gpu("--only", "capture,hooks,peak", "--minutes", "9")
+    assert whole["said"] == ""
+    assert list(whole["steps"]) == ["capture", "hooks", "peak"]
+    shares = {each["name"]: each["measured"] for each in whole["steps"]["peak"]["figures"][1:]}
+    assert all(0 < float(share.rstrip("%")) < 100 for share in shares.values())
+    assert "small at 64: share of peak, native attention, eager, batch 4" in shares

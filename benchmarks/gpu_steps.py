@@ -1,0 +1,387 @@
+"""Steps of gpu.py, the most important first. What another benchmark measures is called here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from figures import Figure, at_most, environment, reported
+from klein_memory import need
+from limits import (
+    a_call,
+    bare_seconds,
+    capture_figures,
+    hook_figures,
+    peak_figures,
+    precision_figures,
+    study_figures,
+    wait_for,
+)
+from random_models import random_transformer, study_of, study_words, write_random_pipeline
+
+from otherview.models.cost import image_tokens
+from otherview.models.loaded import free_memory
+from otherview.passes.batches import MAX_ROWS, call_seconds, fastest, within_memory
+from otherview.passes.head_attribution import attribute
+from otherview.passes.measure import measure
+from otherview.passes.session import Session
+from otherview.results.run_study import make_result
+from otherview.study import Study
+from otherview.study.compose import compose_study
+from otherview.study.loading import Loading, Quantisation
+from otherview.study.prompts import study_prompts
+
+GIB = 2**30
+ITEMS = 6
+"""Creatures of the timed studies."""
+TEXT = 512
+BATCHES = (1, 2, 4, 8)
+ROUNDS = 3
+SMALL_CARD = 12e9
+"""Bytes of device memory that a small card has."""
+FAMILIES: dict[str, tuple[str, list[str]]] = {
+    "sd3": ("text to image", []),
+    "pixart_sigma": ("cross-attention", ["+model.call.use_resolution_binning=false"]),
+}
+"""Tiny pipelines of tests/families, what they represent, and settings that they need."""
+LOADING = """
+import torch
+from diffusers import Flux2KleinPipeline
+load = Flux2KleinPipeline.from_pretrained
+load({folder!r}, local_files_only=True, dtype=torch.{dtype}).to({device!r})
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured, and where its weights are."""
+
+    small: bool
+    folder: Path
+
+    @property
+    def size(self) -> str:
+        return "small" if self.small else "klein"
+
+    @property
+    def device(self) -> str:
+        return "cpu" if self.small else "cuda"
+
+    @property
+    def dtype(self) -> str:
+        return "float32" if self.small else "bfloat16"
+
+    def label(self, side: int) -> str:
+        return f"{self.size} at {side}"
+
+    def words(self, side: int) -> list[str]:
+        """Overrides of the kitchen study; the model draws a reference of the target's size."""
+        drawn = ("scene=kitchen", "scene.steps=1", "scene.guidance_scale=1")
+        return study_words(
+            self.size,
+            self.weights(),
+            side,
+            self.dtype,
+            ITEMS,
+            f"model.device={self.device}",
+            *drawn,
+        )
+
+    def study(self, side: int) -> Study:
+        return compose_study(self.words(side))
+
+    def weights(self) -> Path:
+        """Return the folder of the whole pipeline, written by the first step that needs it."""
+        write_random_pipeline(self.size, self.folder, self.device, self.dtype)
+        return self.folder
+
+    def transformer(self) -> Any:
+        return random_transformer(self.size, self.device, self.dtype)
+
+    def image(self, side: int) -> Any:
+        study = study_of(self.size, self.folder, side, self.dtype, ITEMS)
+        return image_tokens(study.model, [(side, side)])
+
+
+@dataclass(frozen=True)
+class Step:
+    """Figures that are measured together."""
+
+    name: str
+    purpose: str
+    seconds: tuple[float, float]
+    """That it takes on a large GPU, and with `--small`; generous, as nothing was run on a GPU."""
+    figures: Callable[[Bench], list[Figure]]
+
+
+def sides(bench: Bench) -> tuple[int, int]:
+    return (64, 128) if bench.small else (512, 1024)
+
+
+def written(bench: Bench) -> list[Figure]:
+    start = time.monotonic()
+    folder = bench.weights()
+    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e9
+    text = f"{size:.3g} GB in {time.monotonic() - start:.3g} s"
+    return [reported(f"{bench.size}: weights drawn and written", text, bench.device)]
+
+
+def precision(bench: Bench) -> list[Figure]:
+    side = sides(bench)[0]
+    return precision_figures(bench.label(side), bench.study(side))
+
+
+def captured(bench: Bench) -> list[Figure]:
+    side = sides(bench)[0]
+    return capture_figures(bench.label(side), bench.transformer(), bench.image(side), TEXT)
+
+
+def families(bench: Bench) -> list[Figure]:
+    """Responses of tiny pipelines on the device in bfloat16, against the CPU in float32."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from tests.families import make
+
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        for family, (kind, settings) in FAMILIES.items():
+            folder = Path(name) / f"tiny_{family}"
+            make(family).pipeline.save_pretrained(folder)
+            words = (
+                "+experiment=kitchen_words", "templates=scene_viewpoint", f"model.path={folder}",
+                "creatures.items=[a cat,an owl,an ant]", "model.height=64", "model.width=64",
+                *settings,
+            )  # fmt: skip
+            exact, low = (
+                measure(compose_study([*words, f"model.device={device}", f"model.dtype={dtype}"]))
+                for device, dtype in (("cpu", "float32"), (bench.device, "bfloat16"))
+            )
+            error = np.abs(low.responses.energy / exact.responses.energy - 1)
+            label = f"tiny {family} ({kind}): change of a response, median"
+            found.append(at_most(label, float(np.nanmedian(error)), 0.05, bench.device))
+    return found
+
+
+def whole_study(bench: Bench, place: int) -> list[Figure]:
+    """Stages of a study, and a study without loading against its limit and a plain script."""
+    side, study = sides(bench)[place], bench.study(sides(bench)[place])
+    least = None if bench.small else (2.0, 1.5)[place]
+    found = [stages(bench.label(side), study, bench.device)]
+    free_memory()
+    return found + study_figures(bench.label(side), study, BATCHES, ROUNDS, least)
+
+
+def stages(name: str, study: Study, device: str) -> Figure:
+    """Seconds between the last reports of the stages of a study; the first one loads the model."""
+    last: dict[str, float] = {}
+    start = time.perf_counter()
+
+    def note(stage: str, _done: int, _total: int) -> None:
+        last[stage] = time.perf_counter() - start
+
+    with tempfile.TemporaryDirectory() as folder:
+        make_result(study, Path(folder), note)
+    whole, before, parts = time.perf_counter() - start, 0.0, []
+    for stage, now in last.items():
+        parts.append(f"{stage} {now - before:.3g} s")
+        before = now
+    parts.append(f"after {whole - before:.3g} s")
+    text = f"{whole:.3g} s: {', '.join(parts)}"
+    return reported(f"{name}: stages of `otherview run`, loading included", text, device)
+
+
+def cold_start(bench: Bench) -> list[Figure]:
+    """`otherview run` in a process of its own up to its first table, against what it has to do."""
+    side = sides(bench)[0]
+    loading = LOADING.format(folder=str(bench.weights()), dtype=bench.dtype, device=bench.device)
+    loaded = seconds_until([sys.executable, "-c", loading], None)
+    with tempfile.TemporaryDirectory() as folder:
+        words = [*bench.words(side), "tracking=off", f"hydra.run.dir={folder}/run"]
+        command = [sys.executable, "-m", "otherview.run", *words]
+        first = seconds_until(command, "┏")
+    text, forward = bare_seconds(bench.study(side), (4,), 1)
+    limit = loaded + text + forward
+    label = bench.label(side)
+    parts = f"{loaded:.3g} s, {text:.3g} s, {forward:.3g} s"
+    return [
+        at_most(
+            f"{label}: first table from a cold start / limit", first / limit, 1.3, bench.device
+        ),
+        reported(f"{label}: imports and loading, bare text, bare forwards", parts, bench.device),
+    ]
+
+
+def seconds_until(command: list[str], mark: str | None) -> float:
+    """Return the wall time of a process up to the line with `mark`, or whole."""
+    start, taken = time.perf_counter(), None
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **environment(), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if mark is not None and taken is None and mark in line:
+                taken = time.perf_counter() - start
+    if process.returncode or (mark is not None and taken is None):
+        raise RuntimeError(f"{' '.join(command[:4])} ... ended with {process.returncode}")
+    return time.perf_counter() - start if taken is None else taken
+
+
+def hooks(bench: Bench) -> list[Figure]:
+    transformer, rounds = bench.transformer(), 2 if bench.small else 20
+    return [
+        figure
+        for side in sides(bench)
+        for figure in hook_figures(
+            bench.label(side), transformer, bench.image(side), TEXT, 4, rounds
+        )
+    ]
+
+
+def batches(bench: Bench) -> list[Figure]:
+    """The largest batch that fits, and the one that `model.batch_size=auto` takes."""
+    transformer, found = bench.transformer(), []
+    for side in sides(bench):
+        image, most = bench.image(side), 4 if bench.small else MAX_ROWS
+
+        def seconds(rows: int, image: Any = image) -> float:
+            return call_seconds(transformer, a_call(transformer, rows, TEXT, image))
+
+        label, rows = bench.label(side), 1
+        largest: dict[int, float] = {}
+        while rows <= most and (taken := within_memory(seconds, rows)) is not None:
+            largest[rows] = taken / rows
+            rows *= 2
+        per_row = ", ".join(f"{rows}: {each:.3g} s" for rows, each in largest.items())
+        found.append(reported(f"{label}: a prompt by batch, as far as fits", per_row, bench.device))
+        if not bench.small:  # on a CPU it is fixed
+            start = time.perf_counter()
+            text = f"{fastest(seconds)}, found in {time.perf_counter() - start:.3g} s"
+            found.append(reported(f"{label}: batch_size=auto", text, bench.device))
+    return found
+
+
+def cotangent(bench: Bench) -> list[Figure]:
+    """Time and memory of one cotangent of an attribution, for each of four prompts."""
+    side = sides(bench)[1]
+    study = bench.study(side)
+    few = replace(study.creatures, items=study.creatures.items[:2])
+    study = replace(study, creatures=few)
+    session = Session(study.model)
+    calls, prompts = session.calls(study), study_prompts(study)
+    cuda, best = bench.device == "cuda", float("inf")
+    known = torch.cuda.memory_allocated() if cuda else 0
+    for _ in range(2):
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        attribute(calls, prompts, cotangents=1, batch_size=2)
+        wait_for(bench.device)
+        best = min(best, time.perf_counter() - start)
+    label = f"{bench.label(side)}: one cotangent"
+    found = [reported(f"{label}, seconds per prompt", f"{best / 4:.3g} s", bench.device)]
+    if cuda:
+        peak = (torch.cuda.max_memory_allocated() - known) / GIB
+        predicted = need(checkpointed=False).peak / GIB
+        text = f"{peak:.3g} GiB; predicted {predicted:.3g} GiB"
+        found.append(reported(f"{label}, device memory without weights", text, bench.device))
+    return found
+
+
+def peak(bench: Bench, place: int, blocks: Sequence[str]) -> list[Figure]:
+    side = sides(bench)[place]
+    batch = (1, 4) if blocks == ("compiled",) else BATCHES
+    image, transformer = bench.image(side), bench.transformer()
+    return peak_figures(bench.label(side), transformer, image, TEXT, batch, ROUNDS, blocks)
+
+
+def small_card(bench: Bench) -> list[Figure]:
+    """Studies within the memory of a small card, by how the weights are loaded."""
+    side = sides(bench)[0]
+    kinds = {
+        "offload=model": Loading(offload="model"),
+        "offload=group": Loading(offload="group"),
+        "torchao_int8, offload=model": Loading(
+            quantisation=Quantisation("torchao_int8", "torchao_int8"), offload="model"
+        ),
+        "bitsandbytes_8bit": Loading(
+            quantisation=Quantisation("bitsandbytes_8bit", "bitsandbytes_8bit")
+        ),
+    }
+    label = f"{bench.label(side)}, {SMALL_CARD / 1e9:.0f} GB"
+    if bench.small:
+        return [Figure(f"{label}: {kind}", "not run", machine="no GPU") for kind in kinds]
+    study, found = bench.study(side), []
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(SMALL_CARD / whole)
+    try:
+        for kind, loading in kinds.items():
+            torch.cuda.reset_peak_memory_stats()
+            start = time.perf_counter()
+            try:
+                measure(replace(study, model=replace(study.model, loading=loading)))
+                peak = torch.cuda.max_memory_allocated() / 1e9
+                text = f"{time.perf_counter() - start:.3g} s, {peak:.3g} GB"
+            except Exception as error:  # each is a finding of its own
+                text = f"failed: {str(error).partition(chr(10))[0]}"
+            found.append(reported(f"{label}: {kind}", text, bench.device))
+            free_memory()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    return found
+
+
+def real_size(bench: Bench) -> list[Figure]:
+    """`real_size.py`: the published table from random weights, three seeds."""
+    small = ("--small", "--size", "64", "--text-length", "32", "--creatures", "4", "--seeds", "0")
+    large = ("--device", "cuda", "--size", "1024", "--batch-size", "4")
+    script = Path(__file__).with_name("real_size.py")
+    out = bench.folder.with_suffix(".runs")
+    file = out.with_suffix(".real_size.json")
+    command = [sys.executable, str(script), "--out", str(out), "--json", str(file)]
+    subprocess.run(
+        [*command, *(small if bench.small else large)],
+        env={**os.environ, **environment()},
+        check=True,
+    )
+    return [
+        reported(
+            f"{row['study']}, seed {row['seed']}: heads with |t| > 3",
+            str(row["results"]["heads"]["published_reading"]["counts"][0]["observed"]),
+            bench.device,
+        )
+        for row in json.loads(file.read_text())["random_weights"]
+    ]
+
+
+STEPS = (
+    Step("weights", "random weights on disk", (90, 20), written),
+    Step("precision", "bfloat16 against float32", (60, 10), precision),
+    Step("capture", "capture against plain hooks", (20, 5), captured),
+    Step("families", "other families on the device", (30, 10), families),
+    Step("study", "a whole study at the smaller size", (90, 15), partial(whole_study, place=0)),
+    Step("study-large", "at the larger size", (120, 20), partial(whole_study, place=1)),
+    Step("start", "from a cold start to the first table", (90, 40), cold_start),
+    Step("hooks", "what capture costs", (40, 5), hooks),
+    Step("batches", "the largest and the fastest batch", (60, 5), batches),
+    Step("cotangent", "attribution", (40, 5), cotangent),
+    Step("peak", "share of the matrix peak", (60, 5), partial(peak, place=0, blocks=("eager",))),
+    Step("peak-large", "the same at the larger size", (90, 10),
+         partial(peak, place=1, blocks=("eager",))),
+    Step("compiled", "with compiled blocks", (240, 120),
+         partial(peak, place=1, blocks=("compiled",))),
+    Step("small-card", "loading within 12 GB", (120, 1), small_card),
+    Step("real-size", "the published table from random weights", (360, 40), real_size),
+)  # fmt: skip
