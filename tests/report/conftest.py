@@ -20,13 +20,16 @@ from otherview.study.compose import compose_study
 from tests.conftest import Once
 from tests.interventions.conftest import steered_study
 
+LONG_NAMES = "model.text_length=64"
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>bold</b> </style>")
 
 
 def small_study(items: tuple[str, ...], question: str, templates: str = "nouns") -> Study:
     """A kitchen study on pocket with few items, and four wordings a role."""
-    study = compose_study(["+experiment=kitchen", "model=pocket", SHORT, f"templates={templates}"])
+    study = compose_study(
+        ["+experiment=kitchen", "model=pocket", LONG_NAMES, f"templates={templates}"]
+    )
     wordings = replace(
         study.templates, test=study.templates.test[:4], control=study.templates.control[:4]
     )
