@@ -46,7 +46,6 @@ GIB = 2**30
 ITEMS = 6
 """Creatures of the timed studies."""
 TEXT = 512
-BATCHES = (1, 2, 4, 8)
 ROUNDS = 3
 SMALL_CARD = 12e9
 """Bytes of device memory that a small card has."""
@@ -81,6 +80,14 @@ class Bench:
     @property
     def dtype(self) -> str:
         return "float32" if self.small else "bfloat16"
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        return (1, 4) if self.small else (1, 2, 4, 8)
+
+    @property
+    def rounds(self) -> int:
+        return 1 if self.small else ROUNDS
 
     def label(self, side: int) -> str:
         return f"{self.size} at {side}"
@@ -178,7 +185,7 @@ def whole_study(bench: Bench, place: int) -> list[Figure]:
     least = None if bench.small else (2.0, 1.5)[place]
     found = [stages(bench.label(side), study, bench.device)]
     free_memory()
-    return found + study_figures(bench.label(side), study, BATCHES, ROUNDS, least)
+    return found + study_figures(bench.label(side), study, bench.batches, bench.rounds, least)
 
 
 def stages(name: str, study: Study, device: str) -> Figure:
@@ -302,9 +309,9 @@ def cotangent(bench: Bench) -> list[Figure]:
 
 def peak(bench: Bench, place: int, blocks: Sequence[str]) -> list[Figure]:
     side = sides(bench)[place]
-    batch = (1, 4) if blocks == ("compiled",) else BATCHES
+    batch = (1, 4) if blocks == ("compiled",) else bench.batches
     image, transformer = bench.image(side), bench.transformer()
-    return peak_figures(bench.label(side), transformer, image, TEXT, batch, ROUNDS, blocks)
+    return peak_figures(bench.label(side), transformer, image, TEXT, batch, bench.rounds, blocks)
 
 
 def small_card(bench: Bench) -> list[Figure]:
@@ -345,7 +352,8 @@ def small_card(bench: Bench) -> list[Figure]:
 
 def real_size(bench: Bench) -> list[Figure]:
     """`real_size.py`: the published table from random weights, three seeds."""
-    small = ("--small", "--size", "64", "--text-length", "32", "--creatures", "4", "--seeds", "0")
+    small = ("--small", "--size", "64", "--text-length", "32", "--creatures", "4", "--seeds", "0",
+             "--studies", "nouns")  # fmt: skip
     large = ("--device", "cuda", "--size", "1024", "--batch-size", "4")
     script = Path(__file__).with_name("real_size.py")
     out = bench.folder.with_suffix(".runs")
