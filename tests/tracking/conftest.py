@@ -30,10 +30,7 @@ def result(program: Program, once: Once) -> Path:
             cwd=folder,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        slices = pl.read_parquet(folder / "slices16.parquet").select(
-            "unit", "block_kind", "block", "channel_kind", "channel_start", "channel_stop", "t",
-            "p_stepdown",
-        )  # fmt: skip
+        slices = pl.read_parquet(folder / "slices16.parquet")
         many = slices.sample(ROWS, with_replacement=True, seed=0)
         many.write_parquet(folder / "slices16.parquet")
         reseal(folder / "summary.json")
