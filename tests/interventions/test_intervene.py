@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def test_predicted_heads_are_measured_and_agree(eight: Study, tmp_path: Path) ->
     said = answer(result.summary, None, found)
     assert said[0].startswith("Ablated alone (zero), single.1.2 changes the test role only")
     assert "First order does not hold at joint.0.image" in " ".join(said)
-    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    page = re.sub("<[^>]*>", "", write_report(tmp_path / "run").read_text(encoding="utf-8"))
     for words in (said[0], "needed by one role", f"changes of {len(singles)} heads"):
         assert words in page
     with pytest.raises(StudyError, match="add attribution=change"):
