@@ -113,7 +113,7 @@ class Bench:
         write_random_pipeline(self.size, self.folder, self.device, self.dtype)
         return self.folder
 
-    def transformer(self) -> Any:
+    def drawn_transformer(self) -> Any:
         return random_transformer(self.size, self.device, self.dtype)
 
     def image(self, side: int) -> Any:
@@ -151,7 +151,7 @@ def precision(bench: Bench) -> list[Figure]:
 
 def captured(bench: Bench) -> list[Figure]:
     side = sides(bench)[0]
-    return capture_figures(bench.label(side), bench.transformer(), bench.image(side), TEXT)
+    return capture_figures(bench.label(side), bench.drawn_transformer(), bench.image(side), TEXT)
 
 
 def families(bench: Bench) -> list[Figure]:
@@ -247,7 +247,7 @@ def seconds_until(command: list[str], mark: str | None) -> float:
 
 
 def hooks(bench: Bench) -> list[Figure]:
-    transformer, rounds = bench.transformer(), 2 if bench.small else 20
+    transformer, rounds = bench.drawn_transformer(), 2 if bench.small else 20
     return [
         figure
         for side in sides(bench)
@@ -259,7 +259,7 @@ def hooks(bench: Bench) -> list[Figure]:
 
 def batches(bench: Bench) -> list[Figure]:
     """The largest batch that fits, and the one that `model.batch_size=auto` takes."""
-    transformer, found = bench.transformer(), []
+    transformer, found = bench.drawn_transformer(), []
     for side in sides(bench):
         image, most = bench.image(side), 4 if bench.small else MAX_ROWS
 
@@ -310,7 +310,7 @@ def cotangent(bench: Bench) -> list[Figure]:
 def peak(bench: Bench, place: int, blocks: Sequence[str]) -> list[Figure]:
     side = sides(bench)[place]
     batch = (1, 4) if blocks == ("compiled",) else bench.batches
-    image, transformer = bench.image(side), bench.transformer()
+    image, transformer = bench.image(side), bench.drawn_transformer()
     return peak_figures(bench.label(side), transformer, image, TEXT, batch, bench.rounds, blocks)
 
 

@@ -41,7 +41,7 @@ from otherview.views.tracking.study_values import intervention_values
 from tests.conftest import SHORT, Program
 
 CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
-STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", CREATURES)
+STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", "nulls.splits=1", CREATURES)
 
 
 CARD = json.loads((shipped_or_own("otherview:pocket/checkpoints/pocket") / "card.json").read_text())
@@ -68,6 +68,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
         "intervention.draws=4",
         "intervention.curve_draws=2",
         "intervention.pictures=2",
+        "tracking=off",
         "hydra.run.dir=found",
         cwd=tmp_path,
     )
