@@ -40,8 +40,9 @@ from otherview.views.run_sentences import answer
 from otherview.views.tracking.study_values import intervention_values
 from tests.conftest import SHORT, Program
 
-CREATURES = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
-STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", "nulls.splits=1", CREATURES)
+SIX = "creatures.items=[an adult human,a child,a cat,an owl,an ant,a fly]"
+EIGHT = "creatures.items=[an adult human,a child,a cat,an owl,a frog,a snake,an ant,a fly]"
+STUDY = ("+experiment=kitchen", "model=pocket", "capture=heads", "nulls.splits=1")
 
 
 CARD = json.loads((shipped_or_own("otherview:pocket/checkpoints/pocket") / "card.json").read_text())
@@ -49,7 +50,7 @@ CARD = json.loads((shipped_or_own("otherview:pocket/checkpoints/pocket") / "card
 
 @pytest.fixture(scope="module")
 def eight() -> Study:
-    return compose_study([*STUDY, SHORT, "intervention=ablate"])
+    return compose_study([*STUDY, EIGHT, SHORT, "intervention=ablate"])
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,7 @@ def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -
     done = program(
         "run",
         *STUDY,
+        SIX,
         "intervention=ablate",
         "intervention.heads=listed",
         f"intervention.addresses=[{CARD['gate']},{CARD['decoy']}]",
