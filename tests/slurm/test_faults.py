@@ -73,6 +73,7 @@ def test_a_killed_worker_loses_the_point_in_hand_only(
 def test_a_dead_node_has_its_task_started_again_elsewhere(sweep: Sweep, cluster: Cluster) -> None:
     sweep.start(seeds=2, nodelist=None)
     point = sweep.running()
+    os.kill(sweep.status(point)["process"], signal.SIGSTOP)  # still at work when the node dies
     node = cluster.command("squeue", "--noheader", "--format=%N").strip()
     cluster.kill_node(node)
     until(lambda: "0 running" in sweep.call("status")[1], "the loss to be seen")
