@@ -23,11 +23,11 @@ from limits import (
     bare_seconds,
     capture_figures,
     hook_figures,
-    peak_figures,
     precision_figures,
     study_figures,
     wait_for,
 )
+from matrix_peak import peak_figures
 from random_models import random_transformer, study_of, study_words, write_random_pipeline
 
 from otherview.models.cost import image_tokens

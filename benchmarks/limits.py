@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -21,20 +21,18 @@ from plain_script import plain_script, whole_pipeline
 from scipy.stats import spearmanr
 
 from otherview.models import weights
-from otherview.models.attention import set_attention
 from otherview.models.calls import Call, Flux2Calls, random_call
-from otherview.models.cost import ImageTokens, forward_flops, image_tokens
+from otherview.models.cost import ImageTokens, image_tokens
 from otherview.models.encodings import TextEncodings, encode_texts
 from otherview.models.image_latents import encode_references
 from otherview.models.loaded import free_memory
 from otherview.models.sites import Site, heads, hook_sites
-from otherview.passes.capture import capture, compiled_capture
+from otherview.passes.capture import capture
 from otherview.passes.measure import measure
 from otherview.passes.probe import probe
 from otherview.passes.session import Session
 from otherview.passes.transformer import run, watched
 from otherview.study import Study
-from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts
 
 TEXT_TOKENS = 30
@@ -347,58 +345,3 @@ def precision_figures(name: str, study: Study) -> list[Figure]:
         reported(f"{name}: relative change of a head's response", responses_text, device),
         reported(f"{name}: rank correlation of t over heads", f"{ranks:.5f}", device),
     ]
-
-
-def peak_figures(
-    name: str, transformer: Any, image: ImageTokens, text_length: int, batches: tuple[int, ...],
-    rounds: int, blocks: Sequence[str],
-) -> list[Figure]:  # fmt: skip
-    """Share of the device's matrix peak that forwards reach, by attention, batch and `blocks`.
-
-    `blocks` are eager, compiled or both.
-
-    The peak is that of a product of large square matrices in the same precision, in the same run.
-    """
-    device, dtype = str(transformer.device), transformer.dtype
-    cuda = device.startswith("cuda")
-    side = 8192 if cuda else 1024
-    left = torch.randn(side, side, device=device).to(dtype)
-    product = best_seconds({"product": lambda: left @ left}, device, 2 * rounds)["product"]
-    peak = 2 * side**3 / product
-    flops = forward_flops(transformer.config, text_length, image)
-    found = [reported(f"{name}: matrix product of {side}", f"{peak / 1e12:.3g} TFLOP/s", device)]
-    sites = hook_sites(transformer.config)
-    attentions = ("native", "_native_cudnn", "_native_flash") if cuda else ("native",)
-    for attention in attentions:
-        for kind in blocks:
-            for rows in batches:
-                text = share_of_peak(transformer, sites, attention, kind, rows, text_length,
-                                     image, flops, peak, rounds)  # fmt: skip
-                label = f"{name}: share of peak, {attention} attention, {kind}, batch {rows}"
-                found.append(reported(label, text, device))
-    set_attention(transformer, "native")
-    return found
-
-
-def share_of_peak(
-    transformer: Any, sites: Any, attention: str, blocks: str, rows: int, text_length: int,
-    image: ImageTokens, flops: float, peak: float, rounds: int,
-) -> str:  # fmt: skip
-    device = str(transformer.device)
-    try:
-        set_attention(transformer, attention)
-    except StudyError as error:
-        return f"cannot be used here: {error}"
-    call = a_call(transformer, rows, text_length, image)
-    hooked = compiled_capture(transformer, sites) if blocks == "compiled" else nullcontext()
-    with torch.inference_mode(), hooked as recorder:
-        readers = [] if recorder is None else [recorder]
-        try:
-            best = best_seconds(
-                {"forward": lambda: run(transformer, call, *readers)}, device, rounds
-            )
-        except RuntimeError as error:
-            return f"failed: {str(error).splitlines()[0]}"
-    if "forward" not in best:
-        return "out of memory"
-    return f"{rows * flops / best['forward'] / peak:.1%}"

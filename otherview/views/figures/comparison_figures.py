@@ -10,14 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from otherview.results.reader import ComparisonResult, table_of
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
-from otherview.views.figures.head_map import (
-    CALLED,
-    FAMILYWISE,
-    UNIT_MARK,
-    EffectWords,
-    at_strongest_level,
-    map_of,
-)
+from otherview.views.figures.head_map import UNIT_MARK, EffectWords, at_strongest_level, map_of
+from otherview.views.figures.map_marks import CALLED, FAMILYWISE
 from otherview.views.figures.style import NARROW, Drawing, canvas, clipped, legend_above
 from otherview.views.numbers import percent, plural, tick
 from otherview.views.vocabulary import FOLLOWS, RESPONSES, row_name

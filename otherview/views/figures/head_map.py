@@ -27,6 +27,15 @@ from otherview.views.figures.colours import (
     PAPER,
     RULE,
 )
+from otherview.views.figures.map_marks import (
+    AXIS,
+    CALLED,
+    DEPENDING,
+    FAILING,
+    FAMILYWISE,
+    PREDICTED,
+    Mark,
+)
 from otherview.views.figures.style import (
     GLYPH,
     MM_PER_INCH,
@@ -39,8 +48,7 @@ from otherview.views.figures.style import (
 from otherview.views.head_verdicts import DEPENDS, by_evidence, with_verdicts
 from otherview.views.numbers import named, percent, plural, signed
 from otherview.views.numbers import tick as written_tick
-from otherview.views.vocabulary import BLOCK_KINDS, DIFFERS, FOLLOWS, row_name
-from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
+from otherview.views.vocabulary import BLOCK_KINDS, row_name
 
 UNIT_MARK = "unit:"
 """Prefix of the id of the SVG group of a cell; the name of the head follows."""
@@ -62,21 +70,6 @@ BlockColumn = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A marker on cells: its meaning, and the column of the table that says which have it."""
-
-    column: str
-    meaning: str
-    """In the plural."""
-    shape: str
-    """A marker of matplotlib."""
-    size: float
-    """As a share of the smaller side of a cell."""
-    around: bool = False
-    """Whether it is an outline around the other mark of the cell."""
-
-
-@dataclass(frozen=True)
 class EffectWords:
     """What the colours of a map mean."""
 
@@ -88,13 +81,6 @@ class EffectWords:
 
 
 ROLE = EffectWords("larger under test", "larger under control", "test minus control")
-FAMILYWISE = Mark("familywise", DIFFERS, "o", 0.3)
-CALLED = Mark("role_called", FOLLOWS, "D", 0.4)
-AXIS = Mark("axis_called", "hold an axis of the role", "o", 0.78, around=True)
-DEPENDING = Mark(DEPENDS.name, "the role depends on it", "*", 0.72)
-FAILING = Mark("first_order_fails", "first order does not hold", "X", 0.4)
-PREDICTED = Mark("predicted_called", "needed by one role", "^", 0.5)
-EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
 CAPTION = (
     "Each column is a block of one stream, in the order of the network; each row is a head. Colour "
     "is the effect: orange where the response is larger under the test wordings, blue where it is "

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from otherview.analysis.tables import by_strength
 from otherview.results.reader import NotInResultError, RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, PAPER, RULE
-from otherview.views.figures.head_map import CALLED, FAMILYWISE
+from otherview.views.figures.map_marks import CALLED, FAMILYWISE
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import percent, signed
 from otherview.views.vocabulary import CONFOUNDED, RESPONSES

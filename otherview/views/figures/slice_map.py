@@ -7,7 +7,8 @@ import math
 import polars as pl
 
 from otherview.results.reader import RunResult, table_of
-from otherview.views.figures.head_map import CALLED, FAMILYWISE, at_strongest_level, map_of
+from otherview.views.figures.head_map import at_strongest_level, map_of
+from otherview.views.figures.map_marks import CALLED, FAMILYWISE
 from otherview.views.figures.style import Drawing
 from otherview.views.head_verdicts import by_evidence
 from otherview.views.numbers import percent

@@ -21,7 +21,8 @@ from otherview.views.figures.colours import (
     PAPER,
     RULE,
 )
-from otherview.views.figures.head_map import CALLED, CAPTION, EVERYWHERE, map_of
+from otherview.views.figures.head_map import CAPTION, map_of
+from otherview.views.figures.map_marks import CALLED, EVERYWHERE
 from otherview.views.figures.style import (
     NARROW,
     Drawing,

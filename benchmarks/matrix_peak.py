@@ -1,0 +1,73 @@
+"""Which share of a device's matrix peak forwards reach, by attention, batch and compilation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from figures import Figure, reported
+from limits import a_call, best_seconds
+
+from otherview.models.attention import set_attention
+from otherview.models.cost import ImageTokens, forward_flops
+from otherview.models.sites import hook_sites
+from otherview.passes.capture import compiled_capture
+from otherview.passes.transformer import run
+from otherview.study.errors import StudyError
+
+
+def peak_figures(
+    name: str, transformer: Any, image: ImageTokens, text_length: int, batches: tuple[int, ...],
+    rounds: int, blocks: Sequence[str],
+) -> list[Figure]:  # fmt: skip
+    """Share of the device's matrix peak that forwards reach, by attention, batch and `blocks`.
+
+    `blocks` are eager, compiled or both.
+
+    The peak is that of a product of large square matrices in the same precision, in the same run.
+    """
+    device, dtype = str(transformer.device), transformer.dtype
+    cuda = device.startswith("cuda")
+    side = 8192 if cuda else 1024
+    left = torch.randn(side, side, device=device).to(dtype)
+    product = best_seconds({"product": lambda: left @ left}, device, 2 * rounds)["product"]
+    peak = 2 * side**3 / product
+    flops = forward_flops(transformer.config, text_length, image)
+    found = [reported(f"{name}: matrix product of {side}", f"{peak / 1e12:.3g} TFLOP/s", device)]
+    sites = hook_sites(transformer.config)
+    attentions = ("native", "_native_cudnn", "_native_flash") if cuda else ("native",)
+    for attention in attentions:
+        for kind in blocks:
+            for rows in batches:
+                text = share_of_peak(transformer, sites, attention, kind, rows, text_length,
+                                     image, flops, peak, rounds)  # fmt: skip
+                label = f"{name}: share of peak, {attention} attention, {kind}, batch {rows}"
+                found.append(reported(label, text, device))
+    set_attention(transformer, "native")
+    return found
+
+
+def share_of_peak(
+    transformer: Any, sites: Any, attention: str, blocks: str, rows: int, text_length: int,
+    image: ImageTokens, flops: float, peak: float, rounds: int,
+) -> str:  # fmt: skip
+    device = str(transformer.device)
+    try:
+        set_attention(transformer, attention)
+    except StudyError as error:
+        return f"cannot be used here: {error}"
+    call = a_call(transformer, rows, text_length, image)
+    hooked = compiled_capture(transformer, sites) if blocks == "compiled" else nullcontext()
+    with torch.inference_mode(), hooked as recorder:
+        readers = [] if recorder is None else [recorder]
+        try:
+            best = best_seconds(
+                {"forward": lambda: run(transformer, call, *readers)}, device, rounds
+            )
+        except RuntimeError as error:
+            return f"failed: {str(error).splitlines()[0]}"
+    if "forward" not in best:
+        return "out of memory"
+    return f"{rows * flops / best['forward'] / peak:.1%}"
