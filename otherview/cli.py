@@ -19,6 +19,7 @@ COMMANDS = {
     "sweep": ("otherview.sweep.command", "main", "follow, resume, combine or cancel a sweep"),
     "figure": ("otherview.views.figure_command", "main", "write one figure of a result"),
     "compare": ("otherview.views.compare_command", "main", "compare two results on two models"),
+    "bench": ("otherview.views.bench_command", "main", "see which readings find planted heads"),
     "report": ("otherview.views.report_command", "main", "write the HTML report of a result"),
     "publish": ("otherview.views.publish_command", "main", "write a card of a result to share"),
     "track": ("otherview.views.track_command", "main", "send results to Weights & Biases"),

@@ -16,7 +16,7 @@ import otherview
 PACKAGE = Path(otherview.__file__).parent
 ROOMS = (
     "disk", "study", "models", "passes", "pocket", "stats", "analysis", "causes", "results",
-    "views", "sweep",
+    "bench", "views", "sweep",
 )  # fmt: skip
 """Each room may import those before it. What is loose at the top may import all of them."""
 KNOW_HYDRA = {

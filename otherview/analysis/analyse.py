@@ -6,7 +6,7 @@ responses are averaged over the wordings before its sign is flipped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -97,8 +97,11 @@ def analyse_units(
     unit_set: str,
     progress: Progress | None = None,
     attribution: PredictedChanges | None = None,
+    only: Collection[type[Result]] = (),
 ) -> Analysis:
     """Compute every statistic that is defined for one set of units.
+
+    With `only`, those whose results are of these classes.
 
     With several noise levels a column is a unit at a level, so that tests are per level and
     family-wise over levels and units together.
@@ -134,7 +137,9 @@ def analyse_units(
         vectors=vectors_of(responses, units, capture.tokens) if unit_set == "heads" else None,
         **predictions(of_heads, units, responses, study.attribution.floor),
     )
-    asked = [statistic for statistic in STATISTICS if statistic.asked(question)]
+    asked = [each for each in STATISTICS if each.asked(question)]
+    if only:
+        asked = [each for each in asked if each.result in only]
     results = {statistic.name: statistic.of(question) for statistic in asked}
     return Analysis(units, test, control, results, levels, responses.latents)
 

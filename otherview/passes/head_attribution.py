@@ -60,6 +60,18 @@ def attribution_of(
         unfinished=unfinished,
     )
     found = checked(found, asked, calls, prompts, batch_size, progress)
+    return with_ways(found, asked, calls, prompts, batch_size, progress)
+
+
+def with_ways(
+    found: PredictedChanges,
+    asked: Attribution,
+    calls: Calls,
+    prompts: PromptSet,
+    batch_size: int,
+    progress: Progress,
+) -> PredictedChanges:
+    """Return `found` with the ways that patches are predicted to go, for a few items."""
     pairs = pairs_of_items(prompts, calls.groups(), asked.toward_items)
     if not pairs:
         return found

@@ -1,0 +1,102 @@
+"""Organisms: models whose planted heads are known, as their folders and cards say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otherview.disk.file_content import content_of
+from otherview.models.sites import heads, hook_sites
+from otherview.models.weights import shipped_or_own
+from otherview.study.checks import check_name
+from otherview.study.errors import UserError
+
+PACKAGE = "otherview_organisms"
+"""The data package of the repository, whose `FOLDER` has a folder for each organism."""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+CARD = "card.json"
+POCKET = "otherview:pocket/checkpoints/pocket"
+OPERATIONS = ("viewpoint", "mirrored")
+
+
+@dataclass(frozen=True)
+class Organism:
+    """A model, and what is true of it."""
+
+    name: str
+    weights: Path
+    """Folder of the transformer."""
+    planted: tuple[str, ...]
+    """Heads that do it; none where no few heads matter."""
+    decoy: str | None
+    """A head that looks like one of them and does nothing."""
+    operation: str
+    """What the planted heads do: viewpoint, or another operation that the same words ask for."""
+    says: str
+    """What is true, in a sentence."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is part of the mean: it has planted heads, and they do what is asked about."""
+        return bool(self.planted) and self.operation == OPERATIONS[0]
+
+
+def installed_folder() -> Path:
+    """Return the folder of the data package. Raises UserError where it is not installed."""
+    try:
+        package = importlib.import_module(PACKAGE)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "the organisms are not installed: `pip install -e organisms/` in a checkout, or name "
+            "their folder with --organisms"
+        ) from error
+    return Path(package.FOLDER)
+
+
+def read_organisms(folder: Path) -> list[Organism]:
+    """Return the organisms in a folder, by name. Raises UserError for a card that is wrong."""
+    cards = sorted(folder.glob(f"*/{CARD}"))
+    if not cards:
+        raise UserError(f"{folder} has no organism: a folder with a {CARD} for each")
+    return [read_organism(card) for card in cards]
+
+
+def read_organism(card: Path) -> Organism:
+    """Return the organism of a card. Raises UserError for a card that is wrong."""
+    name = card.parent.name
+    check_name(name, str(card.parent), "organisms")
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+        truth = content["truth"]
+        planted, decoy = tuple(map(str, truth["heads"])), content["decoy"]
+        operation, says = str(truth["operation"]), str(truth["says"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{card} is no card of an organism: {error!r}") from error
+    if operation not in OPERATIONS:
+        raise UserError(f"{card}: the operation {operation!r} is none of {', '.join(OPERATIONS)}")
+    own = card.parent / "transformer"
+    weights = own if own.is_dir() else shipped_or_own(POCKET) / "transformer"
+    for file in ("config.json", WEIGHTS):
+        if not (weights / file).is_file():
+            raise UserError(f"the organism {name} has no {weights / file}")
+    known = addresses_of(weights)
+    for head in (*planted, *([] if decoy is None else [decoy])):
+        if head not in known:
+            raise UserError(f"{card} names the head {head!r}, which its transformer does not have")
+    return Organism(name, weights, planted, decoy, operation, says)
+
+
+def addresses_of(transformer: Path) -> Sequence[str]:
+    """Return the addresses of the heads of the transformer in a folder."""
+    config: Mapping[str, Any] = json.loads((transformer / "config.json").read_text())
+    return [unit.address for unit in heads(hook_sites(config))]
+
+
+def weights_content(transformer: Path) -> str:
+    """Return a hash of the weights and the config of the transformer in a folder."""
+    files = (content_of(transformer / file, times=False) for file in ("config.json", WEIGHTS))
+    return " ".join(files)
