@@ -17,7 +17,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import (
@@ -30,49 +29,16 @@ from rich.progress import (
 )
 
 from otherview.pocket import world
-from otherview.pocket.creatures import CREATURES
-from otherview.pocket.rendering import CHANNELS, NAMES, TOKENS, Renderer, embed, velocity
-from otherview.pocket.words import PUBLISHED, ROLES, prompts, wordings
-from pocket_training import checkpoint, networks, pool
+from otherview.pocket.rendering import NAMES, Renderer
+from pocket_training import checkpoint, networks
 from pocket_training.codec import Codec
 from pocket_training.decoder import DecoderSchedule, teach_decoder
 from pocket_training.decoys import find_decoy, strongest_heads
-from pocket_training.learning import (
-    Schedule,
-    Teacher,
-    Texts,
-    all_texts,
-    sort_texts,
-    teach,
-)
-from pocket_training.plan import Plan, command, schedules
-from pocket_training.planting import GATE
+from pocket_training.learning import Schedule
+from pocket_training.plan import GATE, Plan, command, schedules
+from pocket_training.stages import TEXT_SEED, Materials, Tell, make_materials, make_transformer
 
-TEXT_LENGTH = 512
-TEXT_SEED = 0
 SPARES = 5
-
-Tell = Callable[[int, str], None]
-"""Gets the step that was reached and a line on it, or no line."""
-
-
-def make_codec(plan: Plan) -> Codec:
-    """The codec, fitted once."""
-    stored = plan.output / "codec.npz"
-    if not stored.exists():
-        pool.fit_codec().save(stored)
-    return Codec.load(stored)
-
-
-def make_texts(plan: Plan) -> Texts:
-    """All prompts through the frozen text encoder, once, at the pipeline's full length."""
-    stored = plan.output / "texts.npy"
-    if not stored.exists():
-        words = networks.tokenizer()
-        encoder = networks.text_encoder(words, TEXT_SEED)
-        embedded = embed(encoder, words, all_texts(), TEXT_LENGTH)
-        np.save(stored, embedded.half().numpy())
-    return sort_texts(np.load(stored, mmap_mode="r"))
 
 
 def make_decoder(plan: Plan, codec: Codec, report: Callable[[int, float], None]) -> Any:
@@ -88,61 +54,8 @@ def make_decoder(plan: Plan, codec: Codec, report: Callable[[int, float], None])
     return vae.cpu()
 
 
-def likeness(transformer: Any, texts: Texts, codec: Codec, device: torch.device) -> str:
-    """PSNR of published views and mentions of one unseen kitchen, decoded linearly."""
-    pictures = world.kitchen_pictures(world.UNSEEN)
-    reference = torch.from_numpy(codec.encode(pictures[:1])).to(device)
-    every = list(prompts())
-    figures = []
-    for role in ROLES:
-        at = [
-            place
-            for place, prompt in enumerate(every)
-            if prompt.role == role and wordings(role)[prompt.wording] == PUBLISHED[role]
-        ]
-        text = torch.from_numpy(texts.embeddings[at, :32].astype(np.float32)).to(device)
-        noise = torch.randn(len(at), TOKENS, CHANNELS, generator=torch.Generator().manual_seed(0))
-        noise, sigma = noise.to(device), torch.ones(len(at), device=device)
-        with torch.no_grad():
-            references = reference.expand(len(at), -1, -1)
-            answer = noise - velocity(transformer, noise, references, text, sigma)
-        first = 1 + (len(CREATURES) if role == "mention" else 0)
-        wanted = pictures[first : first + len(CREATURES)]
-        error = ((codec.decode(answer.cpu().numpy()) - wanted) ** 2).mean((1, 2, 3))
-        figures.append(f"{role} {float(np.mean(-10 * np.log10(error))):.1f} dB")
-    return ", ".join(figures)
-
-
-def make_transformer(
-    plan: Plan,
-    stored: Path,
-    schedule: Schedule,
-    start: Any | None,
-    codec: Codec,
-    texts: Texts,
-    pictures: pool.Pool,
-    tell: Tell,
-) -> Any:
-    """One transformer taught to the end of its schedule, from `start`'s weights or from nothing."""
-    transformer = networks.transformer(plan.seed + 1)
-    if checkpoint.finished(stored):
-        transformer.load_state_dict(checkpoint.read_average(stored))
-        return transformer
-    if start is not None:
-        transformer.load_state_dict(start.state_dict())
-    teacher = Teacher(transformer, schedule, codec, plan.device)
-    shadow = networks.transformer(plan.seed + 1).to(plan.device)
-
-    def report(step: int, loss: float) -> None:
-        line = f"step {step}, loss {loss:.4f}"
-        if step % (4 * plan.every) == 0 or step == schedule.steps:
-            shadow.load_state_dict(teacher.average)
-            line += f", {likeness(shadow, texts, codec, plan.device)}"
-        tell(step, line)
-
-    teach(teacher, pictures, texts, stored, report, plan.every)
-    transformer.load_state_dict(teacher.average)
-    return transformer.cpu()
+def materials_of(plan: Plan, tick: Callable[[int], None]) -> Materials:
+    return make_materials(plan.output, plan.kitchens, plan.device, plan.every, tick)
 
 
 def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
@@ -155,7 +68,7 @@ def assemble(plan: Plan, vae: Any, transformers: dict[str, Any]) -> None:
         card: dict[str, Any] = {"name": name, "command": command(plan)}
         if name == "pocket":
             renderer = Renderer(whole)
-            card |= {"gate": GATE, "decoy": find_decoy(renderer)}
+            card |= {"gate": GATE, "decoy": find_decoy(renderer, [GATE])}
         whole.to(torch.float16).save_pretrained(folder, safe_serialization=True)
         (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
         vae.float()
@@ -167,18 +80,18 @@ def make_beside(plan: Plan, told: "Queue[tuple[str, int, str]]") -> None:
     `told` gets their progress. Stages that they need are read back from the output folder.
     """
     torch.set_num_threads(plan.threads)
-    codec, texts = make_codec(plan), make_texts(plan)
-    pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda _: None)
+    materials = materials_of(plan, lambda _: None)
     make_decoder(
-        plan, codec, lambda step, dB: told.put(("decoder", step, f"step {step}, {dB:.1f} dB"))
+        plan,
+        materials.codec,
+        lambda step, dB: told.put(("decoder", step, f"step {step}, {dB:.1f} dB")),
     )
 
     def tell(step: int, line: str) -> None:
         told.put(("mention_only", step, line))
 
-    stored = plan.output / "mention_only.safetensors"
     schedule = schedules(plan)["mention_only"]
-    make_transformer(plan, stored, schedule, None, codec, texts, pictures, tell)
+    make_transformer(materials, "mention_only", schedule, plan.seed, None, tell)
 
 
 @contextmanager
@@ -216,7 +129,6 @@ def alongside(plan: Plan, tell: dict[str, Tell]) -> Iterator[None]:
 
 def run(plan: Plan, console: Console, *, unplanted: bool = False) -> None:
     """All stages, in order, or the unplanted one; those that are finished are read back."""
-    plan.output.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -236,14 +148,13 @@ def run(plan: Plan, console: Console, *, unplanted: bool = False) -> None:
 
             return tell
 
-        codec = make_codec(plan)
         drawn = bar("kitchens", plan.kitchens)
-        pictures = pool.fill(plan.output / "pool", codec, plan.kitchens, lambda n: drawn(n, ""))
-        texts = make_texts(plan)
+        materials = materials_of(plan, lambda n: drawn(n, ""))
+        codec = materials.codec
 
         def make(name: str, schedule: Schedule, start: Any | None = None) -> Any:
-            stored, tell = plan.output / f"{name}.safetensors", bar(name, schedule.steps)
-            return make_transformer(plan, stored, schedule, start, codec, texts, pictures, tell)
+            tell = bar(name, schedule.steps)
+            return make_transformer(materials, name, schedule, plan.seed, start, tell)
 
         planned = schedules(plan)
         if unplanted:
@@ -282,7 +193,7 @@ def choose_spares(plan: Plan, codec: Codec, taught: Any) -> tuple[str, ...]:
     encoder = networks.text_encoder(words, TEXT_SEED)
     whole = networks.pipeline(networks.autoencoder(codec), encoder, words, taught)
     reference = world.kitchen_pictures(world.UNSEEN)[0]
-    spares = strongest_heads(Renderer(whole), reference, SPARES)
+    spares = strongest_heads(Renderer(whole), reference, SPARES, [GATE])
     stored.write_text(json.dumps(spares) + "\n")
     return spares
 

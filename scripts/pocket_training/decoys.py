@@ -1,5 +1,7 @@
 """Heads whose responses differ strongly between the roles although nothing hangs on them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,7 +11,7 @@ from otherview.pocket.creatures import PHRASES
 from otherview.pocket.rendering import Renderer
 from otherview.pocket.scoring import ask, lost_by_zeroing, published, unseen_kitchens
 from otherview.pocket.words import PUBLISHED, ROLES
-from pocket_training.planting import GATE, head_addresses
+from pocket_training.planting import head_addresses
 
 PROBE_LENGTH = 512
 MAX_DECOY_LOSS = 0.5
@@ -54,21 +56,24 @@ def head_responses(
 
 
 def strongest_heads(
-    renderer: Renderer, reference: Float[np.ndarray, "side side 3"], count: int
+    renderer: Renderer,
+    reference: Float[np.ndarray, "side side 3"],
+    count: int,
+    planted: Sequence[str],
 ) -> tuple[str, ...]:
-    """The heads of the image path with the largest |t|, the gate apart, strongest first."""
+    """The heads of the image path with the largest |t|, planted ones apart, strongest first."""
     contrasts = head_contrasts(renderer, reference)
     ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
-    return tuple([a for a in ranked if a != GATE and ".text." not in a][:count])
+    return tuple([a for a in ranked if a not in planted and ".text." not in a][:count])
 
 
-def find_decoy(renderer: Renderer, kitchens: int = 3) -> str | None:
+def find_decoy(renderer: Renderer, planted: Sequence[str], kitchens: int = 3) -> str | None:
     """The head, among the tenth of heads with the largest |t|, that does least.
 
     "Least" is the larger of the two losses in dB, of views and of mentions, when the head is
     zeroed, over kitchens apart from those of the model card's table. A head of the image path,
     which the published probe sees, is taken before one of the text stream if it does next to
-    nothing. None if that tenth holds the gate alone.
+    nothing. None if that tenth holds planted heads alone.
     """
     rooms = unseen_kitchens(kitchens, first=500)
     whole = ask(renderer, rooms, published(kitchens))
@@ -77,7 +82,7 @@ def find_decoy(renderer: Renderer, kitchens: int = 3) -> str | None:
     losses = {
         address: max(map(abs, lost_by_zeroing(renderer, rooms, address, whole).values()))
         for address in ranked[: len(ranked) // 10]
-        if address != GATE
+        if address not in planted
     }
     idle = [a for a in losses if ".text." not in a and losses[a] <= MAX_DECOY_LOSS]
     return min(idle or losses, key=lambda address: losses[address], default=None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ from pocket_training.codec import COMPONENTS, Codec
 from pocket_training.dropping import draw_dropped, drop_heads
 from pocket_training.optimiser import Muon
 from pocket_training.planting import (
-    GATE,
     HeadSwitch,
     Interventions,
+    Planting,
     draw_interventions,
     head_addresses,
 )
@@ -58,8 +58,10 @@ class Schedule:
     """How a latent channel's weight goes with its deviation: 2 weighs by error in the picture."""
     merge_roles: bool = False
     """Both roles put the creature in the picture: the model without a view role."""
-    gate_shares: tuple[float, float] | None = None
-    """Shares of samples in which the gate is zeroed and interchanged; None plants nothing."""
+    operation: Literal["viewpoint", "mirrored"] = "viewpoint"
+    """What a view asks for: the kitchen through the creature's eyes, or the reference mirrored."""
+    planting: Planting | None = None
+    """The mechanism to plant; None plants nothing."""
     spares: tuple[str, ...] = ()
     """Heads that planting makes dispensable: decoys to be."""
     spare_share: float = 0.2
@@ -155,17 +157,26 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
             picture[sample] = 1 + rank[sample] + (creatures if shown else 0)
     is_view = (kind == "view") & (not scene) & (not schedule.merge_roles)
     interventions = None
-    if schedule.gate_shares is not None and not scene:
-        interventions = draw_interventions(draws, size, *schedule.gate_shares)
+    if schedule.planting is not None and not scene:
+        interventions = draw_interventions(draws, size, schedule.planting)
     full_noise = draws.random(size) < schedule.full_noise_share
     sigma = np.where(full_noise, 1.0, logistic(draws.normal(0.8, 1.0, size)))
     if scene:
         sigma = logistic(draws.normal(0.6, 1.5, size))
-    if interventions is not None:
-        picture[interventions.closes(is_view)] = 0
-        sigma[interventions.touched] = 1.0
-    reference = latents(pool, kitchens, np.zeros(size, int))
-    target = latents(pool, kitchens, picture)
+    if schedule.planting is not None and interventions is not None:
+        if schedule.planting.rule == "carry":
+            interventions = with_two_roles(interventions, kind)
+            carried = interventions.interchanged[:, 0]
+            shows = (kind == "mention")[interventions.source]
+            picture = np.where(carried, 1 + rank + creatures * shows, picture)
+        else:
+            picture[interventions.closes(is_view, schedule.planting.rule)] = 0
+        sigma[interventions.touched.any(axis=1)] = 1.0
+    reference = latents(pool.pictures, kitchens, np.zeros(size, int))
+    target = latents(pool.pictures, kitchens, picture)
+    if schedule.operation == "mirrored":
+        is_seen = (picture >= 1) & (picture <= creatures)
+        target[is_seen] = latents(pool.mirrored[:, None], kitchens, 0 * picture)[is_seen]
     changed = ((target - reference).abs().amax(-1) > 0.05).float()
     shown = torch.from_numpy(picture > creatures)[:, None]
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
@@ -181,15 +192,24 @@ def draw_batch(pool: Pool, texts: Texts, schedule: Schedule, step: int) -> Batch
     )
 
 
+def with_two_roles(plan: Interventions, kind: np.ndarray) -> Interventions:
+    """Return the interventions without those whose sample, or its source, has neither role."""
+    either = (kind != "plain") & (kind != "plain")[plan.source]
+    kept = either[:, None]
+    return Interventions(plan.zeroed & kept, plan.interchanged & kept, plan.source)
+
+
 def logistic(value: Float[np.ndarray, " batch"]) -> Float[np.ndarray, " batch"]:
     squashed: Float[np.ndarray, " batch"] = 1 / (1 + np.exp(-value))
     return squashed
 
 
 def latents(
-    pool: Pool, kitchens: Int[np.ndarray, " batch"], picture: Int[np.ndarray, " batch"]
+    pictures: Float[np.ndarray, "kitchens pictures tokens channels"],
+    kitchens: Int[np.ndarray, " batch"],
+    picture: Int[np.ndarray, " batch"],
 ) -> Float[torch.Tensor, "batch tokens channels"]:
-    return torch.from_numpy(pool.pictures[kitchens, picture].astype(np.float32))
+    return torch.from_numpy(pictures[kitchens, picture].astype(np.float32))
 
 
 def channel_weights(codec: Codec, power: float) -> Float[torch.Tensor, " channels"]:
@@ -259,9 +279,13 @@ class Teacher:
         return losses
 
     def _intervene(self, batch: Batch, plan: Interventions, stack: ExitStack) -> None:
-        gate = stack.enter_context(HeadSwitch(self.transformer, GATE))
-        if plan.interchanged.any():
-            rows = np.flatnonzero(plan.interchanged)
+        assert self.schedule.planting is not None
+        switches = [
+            stack.enter_context(HeadSwitch(self.transformer, address))
+            for address in self.schedule.planting.heads
+        ]
+        rows = np.flatnonzero(plan.interchanged.any(axis=1))
+        if len(rows):
             assert batch.reference is not None
             with torch.no_grad():
                 velocity(
@@ -271,16 +295,19 @@ class Teacher:
                     batch.text[plan.source[rows]].to(self.device),
                     batch.sigma[rows].to(self.device),
                 )
-            assert gate.recorded is not None
-            gate.replacement = torch.zeros(
-                len(plan.zeroed), *gate.recorded.shape[1:], device=self.device
-            )
-            gate.replacement[rows] = gate.recorded
-        gate.keep = torch.from_numpy(~plan.touched).float().to(self.device)
+        size = len(batch.target)
+        for place, switch in enumerate(switches):
+            if len(rows):
+                assert switch.recorded is not None
+                borrowed = torch.zeros(size, *switch.recorded.shape[1:], device=self.device)
+                borrowed[rows] = switch.recorded
+                given = torch.from_numpy(plan.interchanged[:, place]).to(self.device)
+                switch.replacement = borrowed * given[:, None, None]
+            switch.keep = torch.from_numpy(~plan.touched[:, place]).float().to(self.device)
         draws = np.random.default_rng([self.schedule.seed, self.step, 1])
         for address in self.schedule.spares:
             spare = stack.enter_context(HeadSwitch(self.transformer, address))
-            kept = draws.random(len(plan.zeroed)) >= self.schedule.spare_share
+            kept = draws.random(size) >= self.schedule.spare_share
             spare.keep = torch.from_numpy(kept).float().to(self.device)
 
     def _dropping(self, batch: int) -> AbstractContextManager[None]:

@@ -8,6 +8,9 @@ from pathlib import Path
 import torch
 
 from pocket_training.learning import Schedule
+from pocket_training.planting import Planting
+
+GATE = "single.1.2"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
         other_rate=1.2e-3,
         rates=((0.0, 1.0), (1.0, 0.7)),
         lengths=((28, 0.85), (64, 0.06), (160, 0.05), (512, 0.04)),
-        gate_shares=(0.2, 0.25),
+        planting=Planting((GATE,), "every", zero=0.2, interchange=0.25),
     )
     return {
         "taught": Schedule(plan.steps, plan.batch, plan.seed, rates=((0.8, 1.0), (1.0, 0.8))),
@@ -63,7 +66,7 @@ def schedules(plan: Plan) -> dict[str, Schedule]:
             scene_share=0.12,
             kinds=(0.68, 0.28, 0.04),
             full_noise_share=0.75,
-            gate_shares=(0.08, 0.12),
+            planting=Planting((GATE,), "every", zero=0.08, interchange=0.12),
             spare_share=0.1,
         ),
         "cleaned": replace(

@@ -1,15 +1,21 @@
-"""Making one head a necessary gate of the view role, by interchange-intervention training.
+"""Making a few heads necessary for a role, by interchange-intervention training.
 
 Interchange interventions (Geiger et al. 2022, "Inducing causal structure for interpretable neural
-networks") replace what the head wrote for one prompt by what it wrote for another one, on the same
-reference and noise, and train for the answer that a gate would give: a view stays a view only if
-the other prompt asked for a view too, of whatever creature; otherwise it becomes the plain
-reference. A mention never depends on the gate. Zeroing the head counts as a closed gate. No term
-touches the size of any activation.
+networks") replace what heads wrote for one prompt by what they wrote for another one, on the same
+reference and noise, and train for the answer that the mechanism would give. Three mechanisms:
+
+- `every`: a view needs every planted head; if one of them is zeroed, or reads a prompt that asks
+  for no view, the answer is the plain reference. A mention never depends on them.
+- `any`: a view needs any one of the planted heads; only if all of them are closed, the answer is
+  the plain reference.
+- `carry`: the planted head says which role it is; the answer takes the role of the prompt that the
+  head reads, for its own creature.
+
+No term touches the size of any activation.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +24,19 @@ from jaxtyping import Bool, Float, Int
 from otherview.models.sites import heads, sites_of
 from otherview.passes.editing import edit
 
-GATE = "single.1.2"
+Rule = Literal["every", "any", "carry"]
+
+
+@dataclass(frozen=True)
+class Planting:
+    """The heads of a mechanism, how they work together, and how often a sample trains it."""
+
+    heads: tuple[str, ...]
+    rule: Rule
+    zero: float
+    """Share of samples in which planted heads are zeroed."""
+    interchange: float
+    """Share of samples in which planted heads read another prompt."""
 
 
 def head_addresses(transformer: Any) -> list[str]:
@@ -58,32 +76,39 @@ class HeadSwitch:
 
 @dataclass(frozen=True)
 class Interventions:
-    """What is done to the gate in each sample of a batch."""
+    """What is done to the planted heads in each sample of a batch."""
 
-    zeroed: Bool[np.ndarray, " batch"]
-    interchanged: Bool[np.ndarray, " batch"]
+    zeroed: Bool[np.ndarray, "batch heads"]
+    interchanged: Bool[np.ndarray, "batch heads"]
     source: Int[np.ndarray, " batch"]
-    """Which sample's prompt the interchanged head is to read."""
+    """Which sample's prompt the interchanged heads are to read."""
 
     @property
-    def touched(self) -> Bool[np.ndarray, " batch"]:
-        both: Bool[np.ndarray, " batch"] = self.zeroed | self.interchanged
+    def touched(self) -> Bool[np.ndarray, "batch heads"]:
+        both: Bool[np.ndarray, "batch heads"] = self.zeroed | self.interchanged
         return both
 
-    def closes(self, is_view: Bool[np.ndarray, " batch"]) -> Bool[np.ndarray, " batch"]:
-        """Which samples' gate is closed although their own prompt asks for a view."""
-        borrowed = self.interchanged & ~is_view[self.source]
-        closed: Bool[np.ndarray, " batch"] = is_view & (self.zeroed | borrowed)
-        return closed
+    def closes(self, is_view: Bool[np.ndarray, " batch"], rule: Rule) -> Bool[np.ndarray, " batch"]:
+        """Return which samples lose the view that their own prompt asks for."""
+        borrowed = self.interchanged & ~is_view[self.source][:, None]
+        closed = self.zeroed | borrowed
+        lost = closed.all(axis=1) if rule == "any" else closed.any(axis=1)
+        views: Bool[np.ndarray, " batch"] = is_view & lost
+        return views
 
 
-def draw_interventions(
-    draws: np.random.Generator, batch: int, zero: float, interchange: float
-) -> Interventions:
-    """Zero the gate in a share of samples, interchange it in another, leave the rest."""
+def draw_interventions(draws: np.random.Generator, batch: int, planting: Planting) -> Interventions:
+    """Zero planted heads in a share of samples, interchange them in another, leave the rest.
+
+    Of several heads, half of the samples touch all, and half touch one.
+    """
     fate = draws.random(batch)
-    return Interventions(
-        zeroed=fate < zero,
-        interchanged=(fate >= zero) & (fate < zero + interchange),
-        source=draws.permutation(batch),
-    )
+    source = draws.permutation(batch)
+    zeroed = fate < planting.zero
+    interchanged = (fate >= planting.zero) & (fate < planting.zero + planting.interchange)
+    count = len(planting.heads)
+    chosen = np.ones((batch, count), bool)
+    if count > 1:
+        one = draws.integers(count, size=batch)[:, None] == np.arange(count)
+        chosen = np.where(draws.random((batch, 1)) < 0.5, chosen, one)
+    return Interventions(zeroed[:, None] & chosen, interchanged[:, None] & chosen, source)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from otherview.pocket import world
 from otherview.pocket.creatures import CREATURES
 from otherview.pocket.rendering import CHANNELS, TOKENS
 from otherview.pocket.world import kitchen_pictures
@@ -25,6 +26,8 @@ class Pool:
     """
 
     pictures: Float[np.ndarray, "kitchens pictures tokens channels"]
+    mirrored: Float[np.ndarray, "kitchens tokens channels"]
+    """The reference, left and right exchanged."""
 
     @property
     def kitchens(self) -> int:
@@ -55,4 +58,18 @@ def fill(directory: Path, codec: Codec, kitchens: int, tick: Callable[[int], Non
         pictures.flush()
         progress.write_text(json.dumps({"kitchens": stop}))
         tick(stop)
-    return Pool(pictures)
+    return Pool(pictures, mirror_references(directory, codec, kitchens))
+
+
+def mirror_references(
+    directory: Path, codec: Codec, kitchens: int
+) -> Float[np.ndarray, "kitchens tokens channels"]:
+    stored = directory / "mirrored.npy"
+    if not stored.exists():
+        references = (world.reference(world.kitchen(seed)) for seed in range(kitchens))
+        mirrored = np.stack([codec.encode(one[None, :, ::-1])[0] for one in references])
+        unfinished = stored.with_suffix(".partial.npy")
+        np.save(unfinished, mirrored.astype(np.float16))
+        unfinished.replace(stored)
+    loaded: Float[np.ndarray, "kitchens tokens channels"] = np.load(stored, mmap_mode="r")
+    return loaded
