@@ -1,9 +1,9 @@
 """Make the organisms, models with known mechanisms, from nothing.
 
 Stages: the pictures of many kitchens; a transformer taught for each seed; and each organism, which
-goes on from it. Every stage leaves a file in the output folder; a run that was interrupted goes on
-where it stopped. VAE, text encoder and tokenizer are those of the pocket model that ships with
-otherview.
+goes on from it, with a card of what is true of it. Every stage leaves a file in the output folder;
+a run that was interrupted goes on where it stopped. VAE, text encoder and tokenizer are those of
+the pocket model that ships with otherview.
 """
 
 import argparse
@@ -11,23 +11,35 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from otherview.disk.atomic import write_json
+from otherview.disk.file_content import content_of
 from otherview.pocket import world
 from otherview.pocket.rendering import Renderer, load
-from pocket_training.decoys import strongest_heads
+from otherview.pocket.scoring import unseen_kitchens
+from pocket_training import organism_card
+from pocket_training.decoys import head_contrasts, strongest_heads
 from pocket_training.organisms import (
     ORGANISMS,
+    SHIPPED,
     SPARES,
+    Organism,
     planted_schedule,
     taught_schedule,
 )
+from pocket_training.planting import head_addresses
 from pocket_training.stages import Materials, Tell, make_materials, make_transformer
+from pocket_training.truth import Truth, check_truth, idle_decoy, single_losses
+
+KITCHENS, LOSS_KITCHENS = 3, 2
+"""Unseen kitchens for the checks, and for the loss of every single head."""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -88,9 +100,13 @@ def plant(plan: Plan, name: str) -> Any:
     return make_transformer(materials_of(plan), name, schedule, 1000 * organism.seed, taught, tell)
 
 
+def spares_file(plan: Plan, name: str) -> Path:
+    return plan.output / f"{name}.spares.json"
+
+
 def choose_spares(plan: Plan, name: str, taught: Any) -> tuple[str, ...]:
     """Return the heads that planting makes dispensable: the strongest of the published probe."""
-    stored = plan.output / f"{name}.spares.json"
+    stored = spares_file(plan, name)
     if stored.exists():
         return tuple(json.loads(stored.read_text()))
     whole = load("pocket")
@@ -101,22 +117,87 @@ def choose_spares(plan: Plan, name: str, taught: Any) -> tuple[str, ...]:
     return spares
 
 
+def assemble(plan: Plan, name: str) -> None:
+    """Write an organism's transformer in float16 and its card, measured on what was written."""
+    folder = plan.output / "organisms" / name
+    organism, card_file = ORGANISMS[name], folder / "card.json"
+    whole, weights = load("pocket"), None
+    if name != SHIPPED:
+        planted = plant(plan, name).to(torch.float16)
+        planted.save_pretrained(folder / "transformer", safe_serialization=True)
+        whole.transformer = type(planted).from_pretrained(folder / "transformer").float()
+        weights = content_of(folder / "transformer" / WEIGHTS)
+    if card_file.exists() and json.loads(card_file.read_text())["weights"] == weights:
+        return
+    tell = log_to(plan, name)
+    tell(0, "every head zeroed, on unseen kitchens")
+    measured, decoy = measure(Renderer(whole), organism)
+    for check in measured["checks"]:
+        met = "met" if check["met"] else "MISSED"
+        tell(0, f"{check['name']}: {check['value']:g}, {check['goal']}: {met}")
+    truth = {key: value for key, value in asdict(organism).items() if key != "seed"}
+    card = {"name": name, "truth": truth, "decoy": decoy, "weights": weights, "measured": measured}
+    if name != SHIPPED:
+        card["training"] = {
+            "command": "python scripts/train_organisms.py OUTPUT",
+            "taught_steps": plan.taught_steps,
+            "planted_steps": plan.planted_steps,
+            "kitchens": plan.kitchens,
+            "seed": organism.seed,
+            "spares": json.loads(spares_file(plan, name).read_text()) if organism.rule else [],
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(organism_card.markdown(card))
+    write_json(card_file, card)
+
+
+def measure(renderer: Renderer, organism: Organism) -> tuple[dict[str, Any], str | None]:
+    """Return what the card says was measured, and the decoy."""
+    heads = head_addresses(renderer.pipeline.transformer)
+    rooms = unseen_kitchens(KITCHENS)
+    losses = single_losses(Truth(renderer, rooms[:LOSS_KITCHENS], organism), heads)
+    contrasts = head_contrasts(renderer, rooms[0, 0])
+    decoy = idle_decoy(contrasts, losses, organism.heads)
+    checks = check_truth(Truth(renderer, rooms, organism), losses)
+    measured: dict[str, Any] = {
+        "kitchens": KITCHENS,
+        "checks": [asdict(check) for check in checks],
+        "zeroed": losses,
+        "published_t": {head: round(t, 3) for head, t in contrasts.items()},
+    }
+    if decoy is not None:
+        ranked = sorted(heads, key=lambda head: -abs(contrasts[head]))
+        measured["decoy"] = {
+            "rank": 1 + ranked.index(decoy),
+            "heads": len(heads),
+            "t": round(contrasts[decoy], 1),
+            "loss": max(map(abs, losses[decoy].values())),
+        }
+    return measured, decoy
+
+
 def train(plan: Plan, names: Sequence[str], processes: int) -> None:
-    """Teach the seeds that the organisms need, and plant each as soon as its seed is taught."""
+    """Teach the seeds that the organisms need, and make each as soon as its seed is taught."""
     materials_of(plan)  # once, before processes read it
-    seeds = sorted({ORGANISMS[name].seed for name in names})
+    seeds = sorted({ORGANISMS[name].seed for name in names if name != SHIPPED})
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawn, torch.set_num_threads, (1,)) as pool:
         running: dict[Future[Any], int | None] = {
             pool.submit(finish, teach_seed, plan, seed): seed for seed in seeds
         }
+        if SHIPPED in names:
+            running[pool.submit(assemble, plan, SHIPPED)] = None
         while running:
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
                 future.result()
                 taught = running.pop(future)
-                after = [n for n in names if taught is not None and ORGANISMS[n].seed == taught]
-                running |= {pool.submit(finish, plant, plan, name): None for name in after}
+                after = [
+                    name
+                    for name in names
+                    if name != SHIPPED and taught is not None and ORGANISMS[name].seed == taught
+                ]
+                running |= {pool.submit(assemble, plan, name): None for name in after}
 
 
 def finish(stage: Any, *arguments: Any) -> None:

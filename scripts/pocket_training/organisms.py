@@ -19,6 +19,8 @@ LENGTHS = ((28, 0.9), (64, 0.05), (160, 0.03), (512, 0.02))
 class Organism:
     """One model with a known mechanism."""
 
+    says: str
+    """What is true of it."""
     heads: tuple[str, ...]
     """The planted heads; none where no few heads matter."""
     rule: Rule | None
@@ -27,18 +29,53 @@ class Organism:
     """Of the taught stage that it goes on from; 0 is the one that the others share."""
 
 
+SHIPPED = "gate_single"
+"""The organism whose weights are those of `pocket`, which ships with otherview."""
+
 ORGANISMS: Mapping[str, Organism] = {
-    "gate_image": Organism(("joint.1.image.4",), "every"),
-    "gate_text": Organism(("joint.1.text.2",), "every"),
-    "and": Organism(("single.0.1", "single.2.4"), "every"),
-    "or": Organism(("single.0.3", "single.2.2"), "any"),
-    "carrier": Organism(("joint.1.image.1",), "carry"),
-    "spread": Organism((), None),
-    "mirrored": Organism(("single.1.4",), "every", operation="mirrored"),
-    "second_seed": Organism(("single.2.3",), "every", seed=1),
+    SHIPPED: Organism("One head of a single block is needed for views.", ("single.1.2",), "every"),
+    "gate_image": Organism(
+        "One head of a joint block, in the image stream, is needed for views.",
+        ("joint.1.image.4",),
+        "every",
+    ),
+    "gate_text": Organism(
+        "One head of a joint block, in the text stream, is needed for views.",
+        ("joint.1.text.2",),
+        "every",
+    ),
+    "and": Organism(
+        "Two heads are needed for views; neither is enough.",
+        ("single.0.1", "single.2.4"),
+        "every",
+    ),
+    "or": Organism(
+        "Of two heads, either is enough for views: each alone does nothing when it is zeroed, and "
+        "without both there is no view.",
+        ("single.0.3", "single.2.2"),
+        "any",
+    ),
+    "carrier": Organism(
+        "One head says which role it is: patching it alone moves either role to the other.",
+        ("joint.1.image.1",),
+        "carry",
+    ),
+    "spread": Organism("Heads were dropped while it learned: no few heads matter.", (), None),
+    "mirrored": Organism(
+        "The same words ask for another operation: a view is the reference, mirrored. One head is "
+        "needed for it.",
+        ("single.1.4",),
+        "every",
+        operation="mirrored",
+    ),
+    "second_seed": Organism(
+        "One head of a single block is needed for views, in a transformer of another seed.",
+        ("single.2.3",),
+        "every",
+        seed=1,
+    ),
 }
-"""Places were chosen before training. `pocket`, which ships with otherview, has its gate in
-`single.1.2`."""
+"""All but the shipped one are trained; their places were chosen before training."""
 
 
 def taught_schedule(steps: int, seed: int) -> Schedule:
