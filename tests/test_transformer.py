@@ -155,5 +155,6 @@ def test_one_module_calls_a_transformer_and_hooks_it() -> None:
         ),  # stops it before it runs
         ("benchmarks/plain_script.py", "register_forward_pre_hook"),  # knows nothing of otherview
         ("scripts/pocket_training/networks.py", "transformer"),  # makes one
+        ("scripts/pocket_training/stages.py", "transformer"),  # the same function
         ("scripts/train_pocket.py", "transformer"),  # the same function
     }
