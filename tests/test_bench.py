@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("bench")
     (made / "own.py").write_text(OWN)
     for name, operation in (("gate", "viewpoint"), ("mirrored", "mirrored")):
-        truth = {"heads": ["single.1.2"], "operation": operation, "says": "One head is needed."}
+        truth = {"heads": ["single.1.2"], "operation": operation, "says": "One <head> is needed."}
         card = made / "organisms" / name / "card.json"
         card.parent.mkdir(parents=True)
         card.write_text(json.dumps({"name": name, "truth": truth, "decoy": "joint.1.text.1"}))
@@ -252,8 +252,13 @@ def test_the_command_writes_the_table(
     out = tmp_path / "bench"
     content = json.loads((out / "bench.json").read_text())
     (row,) = content["readings"]
-    assert row["meaning"] == "Size of the difference of the roles."
+    assert row["meaning"] == "Size of the difference of the roles"
+    page = (out / "bench.html").read_text()
+    assert "One &lt;head&gt; is needed." in page
+    assert "<head> is" not in page
+    assert len(re.findall('<rect class="planted"', page)) == 2
+    assert len(re.findall('<rect class="(planted|decoy|other)"', page)) == 2 * 48
     assert len((out / "bench.csv").read_text().splitlines()) == 1 + 3
-    assert (out / "bench.md").read_text() == done.stdout
+    assert done.stdout.startswith((out / "bench.md").read_text())
     bad = program("bench", *words, "nothing", cwd=tmp_path)
     assert "--only nothing: there are" in bad.stderr

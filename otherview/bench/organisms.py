@@ -58,11 +58,15 @@ def installed_folder() -> Path:
 
 
 def read_organisms(folder: Path) -> list[Organism]:
-    """Return the organisms in a folder, by name. Raises UserError for a card that is wrong."""
+    """Return the organisms in a folder. Raises UserError for a card that is wrong.
+
+    Those with few planted heads come first, after all of them those that do not count for the mean.
+    """
     cards = sorted(folder.glob(f"*/{CARD}"))
     if not cards:
         raise UserError(f"{folder} has no organism: a folder with a {CARD} for each")
-    return [read_organism(card) for card in cards]
+    found = [read_organism(card) for card in cards]
+    return sorted(found, key=lambda each: (not each.counts, not each.planted, len(each.planted)))
 
 
 def read_organism(card: Path) -> Organism:

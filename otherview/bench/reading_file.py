@@ -36,7 +36,7 @@ class ReadingSource:
         if self.file is None:
             return next(reading for reading in READINGS if reading.name == self.name)
         function = loaded(self.file, self.function)
-        told = (inspect.getdoc(function) or "").partition("\n")[0]
+        told = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
         return Reading(self.name, told or shown_path(self.file), function)
 
 

@@ -68,6 +68,7 @@ def run(given: argparse.Namespace) -> None:
     from otherview.views.bench_tables import as_csv, as_markdown, readings_table
     from otherview.views.console import plain_console
     from otherview.views.progress_bars import progress_bars
+    from otherview.views.report.bench_page import write_bench_page
 
     size = QUICK if given.quick else Size()
     size = size if given.seeds is None else replace(size, seeds=given.seeds)
@@ -83,7 +84,10 @@ def run(given: argparse.Namespace) -> None:
     for name, text in (("bench.csv", as_csv(content)), ("bench.md", f"{markdown}\n")):
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    page = write_bench_page(content, folder)
     console.print(json.dumps(content, indent=2) if given.json else markdown, soft_wrap=True)
+    if not given.json:
+        console.print(f"\npage in {page}", soft_wrap=True)
 
 
 def only(
