@@ -24,6 +24,7 @@ from otherview.bench.reading_file import ReadingSource
 from otherview.bench.readings import READINGS, Reading
 from otherview.bench.scores import checked_scores
 from otherview.bench.subject import Subject, subjects
+from otherview.causes import intervene
 from otherview.passes.pass_counts import Passes
 from otherview.study.errors import UserError
 from otherview.study.prompts import study_prompts
@@ -99,6 +100,26 @@ def test_bad_scores_are_refused_by_name(found: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": {"heads": ["single.9.9"], "operation": "viewpoint", "says": ""}}, "single.9.9"),
+        ({"truth": {"heads": [], "operation": "other", "says": ""}}, "none of viewpoint, mirrored"),
+        ({"truth": None}, "no card"),
+        ({"decoy": "joint.1.image.99"}, "joint.1.image.99"),
+        ({"weights": "0" * 64}, "is not the file"),
+    ],
+)
+def test_a_card_that_is_wrong_is_refused(
+    change: dict[str, Any], message: str, folder: Path, tmp_path: Path
+) -> None:
+    card = json.loads((folder / "organisms" / "gate" / "card.json").read_text())
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "card.json").write_text(json.dumps(card | change))
+    with pytest.raises(UserError, match=message):
+        read_organisms(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("written", "content", "message"),
     [
         ("absent.py:score", None, "there is no file"),
@@ -108,7 +129,6 @@ def test_bad_scores_are_refused_by_name(found: Any, message: str) -> None:
         ("bad.py:score", "import nothing_like_it", "cannot be imported"),
         ("bad.py:score", "def score(): pass", "must take one argument"),
         ("bad.py:score", "def score(subject): return 1 / 0", "ZeroDivisionError"),
-        ("bad.py:score", "def score(subject): return 1", "returned int"),
     ],
 )
 def test_a_bad_reading_is_one_line_before_anything_is_measured(
@@ -141,12 +161,12 @@ def test_passes_are_counted_as_the_attribution_counts_its_own(subject: Subject) 
     assert both.total > passes.total
 
 
-@pytest.mark.parametrize(
-    "reading",
-    [each for each in READINGS if each.name != "zeroed_alone"],  # takes as long as patched_alone
-    ids=lambda each: each.name,
-)
-def test_readings_of_ours_score_every_head(reading: Reading, subject: Subject) -> None:
+@pytest.mark.parametrize("reading", READINGS, ids=lambda each: each.name)
+def test_readings_of_ours_score_every_head(
+    reading: Reading, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [unit for unit in subject.heads if unit.address.startswith("single.1.")]
+    monkeypatch.setattr(intervene, "editable_heads", lambda *_: few)  # edit six heads, not 48
     with subject.reading() as passes:
         found = checked_scores(reading.score(subject), subject.addresses, reading.name)
     assert passes.total > 0

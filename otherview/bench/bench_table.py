@@ -168,6 +168,8 @@ def as_json(table: BenchTable, version: str) -> dict[str, Any]:
                 "decoy": each.decoy,
                 "operation": each.operation,
                 "says": each.says,
+                "checks": each.checks,
+                "missed": each.missed,
             }
             for each in table.organisms
         ],

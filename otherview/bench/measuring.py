@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,11 @@ def run_tasks(
         try:
             for done in as_completed(running):
                 yield running[done].case, done.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process of the bench was ended from outside, perhaps for lack of memory: what "
+                "was measured is kept; continue with fewer --processes"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -38,6 +38,10 @@ class Organism:
     """What the planted heads do: viewpoint, or another operation that the same words ask for."""
     says: str
     """What is true, in a sentence."""
+    checks: int = 0
+    """What was measured of it by brute force, as its card says."""
+    missed: int = 0
+    """How many of these checks do not hold."""
 
     @property
     def counts(self) -> bool:
@@ -78,7 +82,9 @@ def read_organism(card: Path) -> Organism:
         truth = content["truth"]
         planted, decoy = tuple(map(str, truth["heads"])), content["decoy"]
         operation, says = str(truth["operation"]), str(truth["says"])
-    except (ValueError, KeyError, TypeError) as error:
+        checks = [bool(check["met"]) for check in content.get("measured", {}).get("checks", [])]
+        stored = content.get("weights")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{card} is no card of an organism: {error!r}") from error
     if operation not in OPERATIONS:
         raise UserError(f"{card}: the operation {operation!r} is none of {', '.join(OPERATIONS)}")
@@ -87,11 +93,14 @@ def read_organism(card: Path) -> Organism:
     for file in ("config.json", WEIGHTS):
         if not (weights / file).is_file():
             raise UserError(f"the organism {name} has no {weights / file}")
+    if stored is not None and content_of(weights / WEIGHTS) != stored:
+        raise UserError(f"{weights / WEIGHTS} is not the file that {card} is about")
     known = addresses_of(weights)
     for head in (*planted, *([] if decoy is None else [decoy])):
         if head not in known:
             raise UserError(f"{card} names the head {head!r}, which its transformer does not have")
-    return Organism(name, weights, planted, decoy, operation, says)
+    missed = len(checks) - sum(checks)
+    return Organism(name, weights, planted, decoy, operation, says, len(checks), missed)
 
 
 def addresses_of(transformer: Path) -> Sequence[str]:

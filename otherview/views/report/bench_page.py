@@ -107,10 +107,12 @@ def answer(content: Content) -> list[str]:
 
 
 def planted_words(organism: Content) -> str:
-    """Return the planted heads and the decoy."""
+    """Return the planted heads, the decoy, and how many checks of its card do not hold."""
     planted = named(organism["planted"], NAMED) if organism["planted"] else "none"
     decoy = f"; decoy: {organism['decoy']}" if organism["decoy"] else ""
-    return f"planted: {planted}{decoy}"
+    missed = organism["missed"]
+    checks = f"; {missed} of {plural(organism['checks'], 'check')} missed" if missed else ""
+    return f"planted: {planted}{decoy}{checks}"
 
 
 def ranking(reading: str, found: Content, organism: Content) -> Ranking:
