@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,9 @@ from otherview.bench.readings import READINGS, Reading
 from otherview.bench.scores import checked_scores
 from otherview.bench.subject import Subject, subjects
 from otherview.causes import intervene
+from otherview.passes.measure import measure
 from otherview.passes.pass_counts import Passes
+from otherview.pocket.rendering import CHECKPOINTS
 from otherview.study.errors import UserError
 from otherview.study.prompts import study_prompts
 
@@ -144,6 +147,19 @@ def test_a_bad_reading_is_one_line_before_anything_is_measured(
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_subject_is_what_its_study_names(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(folder / "organisms" / "gate", own)
+    shutil.copytree(CHECKPOINTS / "pocket_random" / "transformer", own / "transformer")
+    (organism,) = read_organisms(tmp_path)
+    with subjects() as made:
+        subject = made(Case("own", 0, organism, MIN_SIZE))
+        with subject.reading():
+            energy = subject.measure(subject.pair).responses.energy
+    plain = measure(subject.pair).responses.energy
+    np.testing.assert_allclose(energy, plain, rtol=1e-4)
 
 
 def test_passes_are_counted_as_the_attribution_counts_its_own(subject: Subject) -> None:

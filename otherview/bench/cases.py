@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from otherview.bench.organisms import Organism, weights_content
+from otherview.bench.organisms import POCKET_TRANSFORMER, Organism, weights_content
 from otherview.models.weights import shipped_or_own
 from otherview.study import ROLES, Creatures, Study, Templates
 from otherview.study.compose import compose_study
@@ -121,8 +121,8 @@ def asked_of(
     case: Case, study: Study, chosen: Int[np.ndarray, " items"], generator: np.random.Generator
 ) -> Study:
     """Return `study` on the model of a case, with its creatures and as many nouns as its size."""
-    own = case.organism is not None and case.weights.parent.name == case.name
-    loading = replace(study.model.loading, transformer=str(case.weights) if own else None)
+    own = str(case.weights) if case.organism and case.weights != POCKET_TRANSFORMER else None
+    loading = replace(study.model.loading, transformer=own)
     first = {role: getattr(study.templates, role)[: case.size.nouns] for role in ROLES}
     templates = replace(study.templates, test=first["test"], control=first["control"])
     items = [study.creatures.items[place] for place in chosen]

@@ -41,6 +41,8 @@ def cell_file(folder: Path, source: ReadingSource, case: Case) -> Path:
 def case_key(case: Case) -> str:
     """Return a key of the model, the studies and the version that readings of a case depend on."""
     studies = [settings_of(study) for study in studies_of(case)]
+    for settings in studies:  # weights count by their content, wherever they are
+        del settings["model"]["loading"]["transformer"]
     return content_key(
         case=case.content(),
         studies=studies,

@@ -19,7 +19,7 @@ PACKAGE = "otherview_organisms"
 """The data package of the repository, whose `FOLDER` has a folder for each organism."""
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CARD = "card.json"
-POCKET = "otherview:pocket/checkpoints/pocket"
+POCKET_TRANSFORMER = shipped_or_own("otherview:pocket/checkpoints/pocket/transformer")
 OPERATIONS = ("viewpoint", "mirrored")
 
 
@@ -89,7 +89,7 @@ def read_organism(card: Path) -> Organism:
     if operation not in OPERATIONS:
         raise UserError(f"{card}: the operation {operation!r} is none of {', '.join(OPERATIONS)}")
     own = card.parent / "transformer"
-    weights = own if own.is_dir() else shipped_or_own(POCKET) / "transformer"
+    weights = own if own.is_dir() else POCKET_TRANSFORMER
     for file in ("config.json", WEIGHTS):
         if not (weights / file).is_file():
             raise UserError(f"the organism {name} has no {weights / file}")
