@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from otherview.sweep.jobs import findable_package
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def quiet() -> None:
 
 
 def environment() -> dict[str, str]:
-    """What a timed process of this checkout adds to the environment: it keeps nothing on disk."""
-    return {
-        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
-        "OTHERVIEW_CACHE": "off",
-    }
+    """What a timed process adds to the environment: this very package, and nothing kept on disk.
+
+    What PYTHONPATH holds stays, since libraries may be there (on a machine without a network).
+    """
+    return {**findable_package(), "OTHERVIEW_CACHE": "off"}

@@ -31,6 +31,7 @@ import hydra
 import numpy as np
 import torch
 from collect import copy_point
+from figures import environment
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from limits import bare_forwards
@@ -233,7 +234,7 @@ def reading(verb: str, folder: Path) -> tuple[float, int]:
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", READING, verb, str(folder)],
-        env=environment(),
+        env={**os.environ, **environment()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         check=True,
@@ -251,20 +252,11 @@ def run_seconds(*command: str) -> float:
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, *command],
-        env=environment(),
+        env={**os.environ, **environment()},
         stdout=subprocess.DEVNULL,
         check=True,
     )
     return time.perf_counter() - start
-
-
-def environment() -> dict[str, str]:
-    checkout = str(Path(__file__).resolve().parent.parent)
-    return {
-        **os.environ,
-        "PYTHONPATH": checkout,
-        "OTHERVIEW_CACHE": "off",
-    }  # else runs would differ
 
 
 def yes(reached: bool) -> str:
