@@ -17,6 +17,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from otherview.disk.imports import importing
 from otherview.study import Study
 from otherview.study.compose import (
     identity,
@@ -90,11 +91,12 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     """
     from rich.console import Console
 
-    from otherview.results.registration import registration_file
-    from otherview.results.run_study import make_result
-    from otherview.views.console import plain_console, print_places, print_result
-    from otherview.views.making import make_views
-    from otherview.views.progress_bars import progress_bars
+    with importing():
+        from otherview.results.registration import registration_file
+        from otherview.results.run_study import make_result
+        from otherview.views.console import plain_console, print_places, print_result
+        from otherview.views.making import make_views
+        from otherview.views.progress_bars import progress_bars
 
     console = plain_console()
     with progress_bars(console) as report:

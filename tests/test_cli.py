@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import otherview
 from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, main
+from otherview.disk.imports import importing
 
 PACKAGE = Path(otherview.__file__).parent
 
@@ -89,3 +91,18 @@ def test_nobody_who_reads_any_more_is_no_error(tmp_path: Path) -> None:
     for words in (["--help"], short, ["plan", "+experiment=kitchen"], ["run", "--help"]):
         done = run(closed, tmp_path, *words)
         assert (done.returncode, done.stderr) == (CLOSED_PIPE, ""), words
+
+
+def test_imports_of_a_cold_start_are_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "diffusers", raising=False)
+    before = gc.get_freeze_count()
+    with importing():
+        assert not gc.isenabled()
+        monkeypatch.setitem(sys.modules, "diffusers", gc)
+    try:
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+        with importing():  # a process that is no longer cold
+            assert gc.isenabled()
+    finally:
+        gc.unfreeze()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from otherview.disk.imports import importing
 from otherview.results.state import Kind, ResultState, state_of
 from otherview.sweep.following import Standing, follow, look_if_any, point_states
 from otherview.sweep.jobs import check_launcher, check_tasks, submit, tasks_wanted
@@ -152,7 +153,8 @@ def print_kept(
 
 
 def run_here(submission: Submission, console: Console) -> None:
-    from otherview.sweep.running import run_points
+    with importing():
+        from otherview.sweep.running import run_points
 
     points, done = submission.share(0), itertools.count(1)
     with term_interrupts(), progress_bars(console) as report:

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from otherview.disk.fingerprint import code_version, same_version, version_changes
+from otherview.disk.imports import importing
 from otherview.sweep.machine_failures import LostDeviceError, missing_gpu
 from otherview.sweep.submissions import Submission, read_submission
 from otherview.sweep.tasks import lost_devices
@@ -92,7 +93,8 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     if the GPU that it asked for is not there or breaks, and SystemExit if the code or a library has
     another version than was frozen.
     """
-    from otherview.sweep.running import run_points  # torch, which only a task needs
+    with importing():
+        from otherview.sweep.running import run_points  # torch, which only a task needs
     from otherview.views.console import plain_console
 
     if not same_version(submission.code, code_version()):
