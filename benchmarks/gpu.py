@@ -43,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.small and not torch.cuda.is_available():
         raise SystemExit("no CUDA device is here; --small tries the program on the CPU")
-    os.environ["OTHERVIEW_CACHE"] = environment()["OTHERVIEW_CACHE"]
+    os.environ |= environment()  # of every process that a step starts
     quiet()
     bench = Bench(given.small, given.json.with_suffix(".weights"))
     steps = chosen(given.only)
@@ -83,7 +83,7 @@ def kept_figures(file: Path, bench: Bench) -> dict[str, Any]:
         },
     }
     if not file.exists():
-        return {**here, "steps": {}}
+        return {**here, "steps": {}, "failed": {}}
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     differs = [name for name, value in here.items() if kept.get(name) != value]
     if differs:
@@ -96,30 +96,36 @@ def run_steps(
 ) -> list[str]:
     """Run the steps that `kept` lacks and that end within `seconds`; return the names of others.
 
-    What a step takes is expected from `Step.seconds`, times how much longer earlier ones took. A
-    step that failed is among the others.
+    What a step takes is expected from `Step.seconds`, times how much longer earlier ones took; the
+    first of a call starts also where that is more than `seconds`, since it would never run. A step
+    that failed is among the others; `kept` says why.
     """
-    end, left = time.monotonic() + seconds, []
+    end, left, ran = time.monotonic() + seconds, [], False
     for step in steps:
         done = kept["steps"].get(step.name)
         if done is not None:
             print_step(step, [Figure(**figure) for figure in done["figures"]])
             continue
-        if time.monotonic() + expected(step, bench, kept) > end:
+        start = time.monotonic()
+        first = not ran and step.seconds[bench.small] <= seconds
+        if start + expected(step, bench, kept) > end and not first:
             left.append(step.name)
             continue
-        start = time.monotonic()
+        ran = True
         try:
             figures = step.figures(bench)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
             reason = f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            kept["failed"][step.name] = reason
+            write_json(file, kept)
             print_step(step, [Figure(step.name, reason, machine=machine(bench.device))])
             left.append(step.name)
             continue
         finally:
             free_memory()
         taken = time.monotonic() - start
+        kept["failed"].pop(step.name, None)
         kept["steps"][step.name] = {
             "seconds": taken, "expected": step.seconds[bench.small],
             "figures": [asdict(figure) for figure in figures],
