@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
     """Run some steps of the small config in this process; return what is in the file then."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setenv("OTHERVIEW_CACHE", "off")
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))  # which the benchmark sets
     benchmark, file = importlib.import_module("gpu"), tmp_path / "figures.json"
 
     def run(*words: str) -> dict[str, Any]:
@@ -28,14 +30,14 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
         try:
             benchmark.main()
         except SystemExit as ended:
-            return {"said": str(ended), **json.loads(file.read_text())}
-        return {"said": "", **json.loads(file.read_text())}
+            return {**json.loads(file.read_text()), "said": str(ended)}
+        return {**json.loads(file.read_text()), "said": ""}
 
     return run
 
 
 def test_it_continues_where_it_stopped_and_starts_nothing_that_would_not_end(
-    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     steps = importlib.import_module("gpu_steps")
 
@@ -64,4 +66,31 @@ def test_it_continues_where_it_stopped_and_starts_nothing_that_would_not_end(
     assert list(whole["steps"]) == ["capture", "hooks", "peak"]
     shares = {each["name"]: each["measured"] for each in whole["steps"]["peak"]["figures"][1:]}
     assert all(0 < float(share.rstrip("%")) < 100 for share in shares.values())
-    assert "small at 64: share of peak, native attention, eager, batch 4" in shares
+    assert "small at 64: share of peak, native attention, eager, batch 2" in shares
+
+    def full(*_: object) -> None:
+        raise SystemExit("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "call_seconds", full)
+        failed = gpu("--only", "batches", "--minutes", "9")
+    assert failed["failed"] == {"batches": "failed: SystemExit: no space left"}
+    assert "not run: batches; the same command continues" in failed["said"]
+
+    file = tmp_path / "figures.json"
+    for step in failed["steps"].values():
+        step["seconds"] = 1e6  # what is left would never end in time
+    file.write_text(json.dumps(failed))
+    first = gpu("--only", "batches,cotangent", "--minutes", "0.5")
+    assert "not run: cotangent; the same command continues" in first["said"]
+    assert list(first["steps"]) == ["capture", "hooks", "peak", "batches"]
+    assert first["failed"] == {}
+
+
+def test_processes_of_a_benchmark_find_the_libraries_of_their_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("PYTHONPATH", "/unpacked")
+    paths = importlib.import_module("figures").environment()["PYTHONPATH"].split(os.pathsep)
+    assert paths == [str(BENCHMARKS.parent), "/unpacked"]

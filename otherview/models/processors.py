@@ -1,7 +1,8 @@
-"""Processors of text and pictures, for machines without torchvision.
+"""Processors of text and pictures, the same with torchvision and without.
 
 transformers makes Qwen's processors only with their part for videos, which needs torchvision, and
-imports Mistral's only with torchvision. No study needs either.
+imports Mistral's only with torchvision. No study needs either. A folder that was saved without
+torchvision has no part for videos, so it is not loaded where torchvision is installed either.
 """
 
 from __future__ import annotations
@@ -19,18 +20,16 @@ TEMPLATE_ALONE = ("PixtralProcessor",)
 def torchvision_is_optional() -> Iterator[None]:
     """Have `from_pretrained` load the processors of pipelines without torchvision, too.
 
-    Meanwhile transformers has Qwen's processors without their part for videos, and the tokenizer in
-    place of Mistral's. With torchvision installed nothing changes.
+    Meanwhile transformers has Qwen's processors without their part for videos, and, without
+    torchvision, the tokenizer in place of Mistral's.
     """
     import transformers
     from transformers.utils import is_torchvision_available
 
-    if is_torchvision_available():
-        yield
-        return
-    own = {name: getattr(transformers, name) for name in WITH_VIDEO + TEMPLATE_ALONE}
+    template_alone = () if is_torchvision_available() else TEMPLATE_ALONE
+    own = {name: getattr(transformers, name) for name in WITH_VIDEO + template_alone}
     instead = {name: without_video(own[name]) for name in WITH_VIDEO}
-    instead |= dict.fromkeys(TEMPLATE_ALONE, transformers.PreTrainedTokenizerFast)
+    instead |= dict.fromkeys(template_alone, transformers.PreTrainedTokenizerFast)
     try:
         for name, processor in instead.items():
             setattr(transformers, name, processor)
