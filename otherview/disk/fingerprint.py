@@ -8,8 +8,9 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import otherview
 DECIDING_ROOMS = ("study", "models", "passes", "stats", "analysis", "causes", "pocket", "results")
 """Packages that decide the numbers of a result. Views and sweeps only show or schedule it."""
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "numba", "hydra-core")
+OPTIONAL_LIBRARIES = ("torchvision",)
+"""Where it is installed, transformers has it resize the pictures that a text encoder reads."""
 
 
 @functools.cache
@@ -29,8 +32,16 @@ def code_version() -> dict[str, Any]:
     return {
         "otherview": otherview.__version__,
         "code": code_hash(*DECIDING_ROOMS)[:16],
-        "libraries": {library: version(library) for library in LIBRARIES},
+        "libraries": library_versions(),
     }
+
+
+def library_versions() -> dict[str, str]:
+    found = {library: version(library) for library in LIBRARIES}
+    for library in OPTIONAL_LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[library] = version(library)
+    return found
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Processors of text and pictures, the same with torchvision and without.
+"""Processors of text and pictures, with torchvision and without.
 
 transformers makes Qwen's processors only with their part for videos, which needs torchvision, and
 imports Mistral's only with torchvision. No study needs either. A folder that was saved without

@@ -15,11 +15,11 @@ def clip(size: int) -> Any:
 
 
 def qwen_vl(tokenizer: Any) -> Any:
-    """Return Qwen's processor, without its part for videos."""
+    """Return Qwen's processor as it comes back from a folder, without its part for videos."""
+    with_torchvision = transformers.utils.is_torchvision_available()
+    kind = "Qwen2VLImageProcessor" if with_torchvision else "Qwen2VLImageProcessorPil"
     return without_video(transformers.Qwen2VLProcessor)(
-        image_processor=transformers.Qwen2VLImageProcessorPil(
-            min_pixels=56 * 56, max_pixels=112 * 112
-        ),
+        image_processor=getattr(transformers, kind)(min_pixels=56 * 56, max_pixels=112 * 112),
         tokenizer=tokenizer,
         chat_template=tokenizer.chat_template,
     )
