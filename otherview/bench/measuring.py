@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -82,8 +83,8 @@ def run_tasks(
     if processes == 1:
         yield from ((task.case, run_task(task)) for task in tasks)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(tasks)), spawn, prepare) as pool:
+    spawn, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
+    with ProcessPoolExecutor(min(processes, len(tasks)), spawn, prepare_worker) as pool:
         running = {pool.submit(run_task, task): task for task in tasks}
         try:
             for done in as_completed(running):
@@ -94,7 +95,8 @@ def run_tasks(
                 "was measured is kept; continue with fewer --processes"
             ) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in {*multiprocessing.active_children()} - {*others}:
+                worker.terminate()  # else it would go on with what waits in its queue
             raise
 
 
@@ -137,3 +139,9 @@ def prepare() -> None:
     """Compute on one thread: sums do not depend on how many processes share the machine."""
     os.environ["NUMBA_NUM_THREADS"] = "1"  # read when numba is first imported
     torch.set_num_threads(1)
+
+
+def prepare_worker() -> None:
+    """Prepare a process that leaves Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare()
