@@ -116,7 +116,7 @@ def study_seconds(pairs: int) -> float:
         _ = session.pipeline  # loading is not timed
         start = time.process_time()
         measured = measure(study, session=session, unfinished=Path(name) / "unfinished")
-        measured.responses.save(Path(name) / "responses.nc", {})
+        measured.responses.labelled().save(Path(name) / "responses.nc", {})
         return time.process_time() - start
 
 
@@ -175,7 +175,7 @@ def disk_bytes(pairs: int) -> int:
     )
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "responses.nc"
-        responses.save(file, {})
+        responses.labelled().save(file, {})
         size = file.stat().st_size
     promised = responses_bytes(sites, pairs * shape[1])
     if abs(size / promised - 1) > 0.01:

@@ -162,7 +162,7 @@ def test_roles_are_compared_within_frames() -> None:
     assert content["contrast"]["frames"]["control"] == ["one"] * 2 + ["two"] * 6
     table = unit_table(analysis)
     np.testing.assert_allclose(table["mean_difference"], table["role_difference"], rtol=1e-9)
-    weights = measurement.responses.to_dataset()["contrast_weight"].to_numpy()[0]
+    weights = measurement.responses.labelled().to_dataset()["contrast_weight"].to_numpy()[0]
     values = measurement.responses.read(analysis.units, response="log_rms")
     np.testing.assert_allclose(weights @ values.mean(axis=0), table["role_difference"], rtol=1e-9)
 

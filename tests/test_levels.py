@@ -131,7 +131,7 @@ def test_a_trajectory_is_that_of_the_pipeline(small_study: Study, plain_pipeline
     assert sorted(filter(None, later), reverse=True) == later
     (remark,) = measured.remarks
     assert "confounded" in remark
-    told = responses.to_dataset()["latents"].to_numpy()
+    told = responses.labelled().to_dataset()["latents"].to_numpy()
     assert [("confounded" in each) for each in told] == [False, True, True]
     for place in (0, 3):
         own = rms_by_step(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from otherview.disk.netcdf import LabelledArrays
 from otherview.models.sites import Unit, heads
 from otherview.passes.responses import Responses, unit_coordinates
 from otherview.study import TOKEN_GROUPS
-
-if TYPE_CHECKING:
-    import xarray
 
 DESCRIPTIONS = {
     "mean_vector": "mean over the tokens of a group of what a head writes, the input of its "
@@ -52,15 +48,13 @@ def head_vectors(
     return found
 
 
-def vectors_dataset(responses: Responses) -> xarray.Dataset:
+def labelled_vectors(responses: Responses) -> LabelledArrays:
     """Return the mean vectors as labelled arrays with descriptions."""
-    import xarray
-
     assert responses.means is not None
     prompts, passes = responses.prompts, ("item", "condition")
     own = prompts.contrasts[0]
     conditions = range(len(prompts.conditions))
-    dataset = xarray.Dataset(
+    return LabelledArrays(
         {
             "mean_vector": ((*passes, "head", "group", "channel"), responses.means),
             "tokens": ((*passes, "group"), responses.tokens),
@@ -78,13 +72,5 @@ def vectors_dataset(responses: Responses) -> xarray.Dataset:
             "title": "Mean vectors of the attention heads of a diffusion transformer",
             "source": "input of every attention output projection, one transformer call",
         },
+        DESCRIPTIONS,
     )
-    for name, text in DESCRIPTIONS.items():
-        dataset[name].attrs["long_name"] = text
-    return dataset
-
-
-def save_vectors(responses: Responses, path: Path, origin: Mapping[str, str | int]) -> None:
-    """Write `vectors_dataset` as NetCDF 4, with `origin` among its attributes."""
-    made = vectors_dataset(responses).assign_attrs(origin)
-    path.write_bytes(made.to_netcdf(engine="h5netcdf"))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from otherview.disk.netcdf import LabelledArrays
 from otherview.models.sites import Site, heads
 from otherview.passes.responses import unit_coordinates
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import PromptSet
-
-if TYPE_CHECKING:
-    import xarray
 
 MAX_FACTOR = 2.0
 """Between measured and predicted change of a site, up to which first order holds."""
@@ -172,16 +168,22 @@ class PredictedChanges:
         found = self.change[..., READ_GROUPS.index("all"), EDITS.index("zero")]
         return np.asarray(found, dtype=np.float64)
 
-    def to_dataset(self) -> xarray.Dataset:
+    def labelled(self) -> LabelledArrays:
         """Return the changes as labelled arrays with descriptions."""
-        import xarray
-
         prompts, passes = self.prompts, ("item", "condition")
-        dataset = xarray.Dataset(
-            {
-                "predicted_change": ((*passes, "head", "group", "edit"), self.change),
-                "predicted_site_change": ((*passes, "site"), self.site_change),
-            },
+        variables: dict[str, Any] = {
+            "predicted_change": ((*passes, "head", "group", "edit"), self.change),
+            "predicted_site_change": ((*passes, "site"), self.site_change),
+        }
+        for name, unit, values in (
+            ("exact_site_change", "site", self.exact_site_change),
+            ("exact_head_change", "head", self.exact_head_change),
+            ("predicted_toward", "head", self.toward),
+        ):
+            if values is not None:
+                variables[name] = (*passes, unit), values
+        return LabelledArrays(
+            variables,
             {
                 "item": ("item", list(prompts.items)),
                 "condition": ("condition", [each.name for each in prompts.conditions]),
@@ -198,19 +200,5 @@ class PredictedChanges:
                 "cotangents": self.cotangents,
                 "passes": self.passes,
             },
+            DESCRIPTIONS,
         )
-        for name, unit, values in (
-            ("exact_site_change", "site", self.exact_site_change),
-            ("exact_head_change", "head", self.exact_head_change),
-            ("predicted_toward", "head", self.toward),
-        ):
-            if values is not None:
-                dataset[name] = (*passes, unit), values
-        for name, text in DESCRIPTIONS.items():
-            if name in dataset:
-                dataset[name].attrs["long_name"] = text
-        return dataset
-
-    def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
-        """Write `to_dataset()` as NetCDF 4, with `origin` among its attributes."""
-        path.write_bytes(self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf"))

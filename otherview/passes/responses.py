@@ -6,20 +6,17 @@ the tokens of the group.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from otherview.disk.netcdf import LabelledArrays
 from otherview.models.sites import Site, Unit, at_steps, heads, slices
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import PromptSet
-
-if TYPE_CHECKING:
-    import xarray
 
 DESCRIPTIONS = {
     "head_rms": "RMS over the channels of a head and the tokens of a group; NaN where the head "
@@ -156,10 +153,8 @@ class Responses:
         )
         return test, control
 
-    def to_dataset(self) -> xarray.Dataset:
+    def labelled(self) -> LabelledArrays:
         """Return the responses as labelled arrays with descriptions."""
-        import xarray
-
         prompts, steps = self.prompts, range(len(self.noise_levels))
         every_slice, every_head = slices(self.sites), heads(self.sites)
         at_every_step = at_steps(every_head, len(steps))
@@ -185,7 +180,7 @@ class Responses:
             "tokens": ((*passes, "token_group"), self.tokens),
             "prompt": (passes, texts.reshape(len(prompts.items), -1)),
         }
-        coordinates = {
+        coordinates: dict[str, Any] = {
             "item": ("item", list(prompts.items)),
             "text_distance": ("item", self.text_distance),
             "condition": ("condition", [each.name for each in prompts.conditions]),
@@ -218,25 +213,15 @@ class Responses:
             coordinates["rank"] = ("item", list(prompts.ranks))
         if prompts.item_strata is not None:
             coordinates["stratum"] = ("item", list(prompts.item_strata))
-        dataset = xarray.Dataset(
+        return LabelledArrays(
             variables,
             coordinates,
             {
                 "title": "Responses of a diffusion transformer to paired prompts",
                 "source": "input of every attention output projection, one call per step",
             },
+            DESCRIPTIONS,
         )
-        for name, text in DESCRIPTIONS.items():
-            dataset[name].attrs["long_name"] = text
-        return dataset
-
-    def save(self, path: Path, origin: Mapping[str, str | int]) -> None:
-        """Write `to_dataset()` as NetCDF 4, with `origin` among its attributes.
-
-        The file is made in memory, because HDF5 crashes the process if the disk is full.
-        """
-        content = self.to_dataset().assign_attrs(origin).to_netcdf(engine="h5netcdf")
-        path.write_bytes(content)
 
 
 def token_columns(tokens: str) -> list[int]:

@@ -16,7 +16,7 @@ from otherview.analysis.tables import null_table, unit_table
 from otherview.causes import EDGES
 from otherview.causes import FILES as INTERVENTION_FILES
 from otherview.disk.atomic import replacing, write_json
-from otherview.passes.mean_vectors import save_vectors
+from otherview.passes.mean_vectors import labelled_vectors
 from otherview.passes.measure import Measurement
 from otherview.results.integrity import sealed
 from otherview.results.picture_sheets import sheet, sheet_of_pairs
@@ -68,13 +68,13 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
             with replacing(folder / name) as temporary:
                 picture.save(temporary)
     with replacing(folder / "responses.nc") as temporary:
-        measurement.responses.save(temporary, origin(study, measurement))
+        measurement.responses.labelled().save(temporary, origin(study, measurement))
     if measurement.responses.means is not None:
         with replacing(folder / VECTORS) as temporary:
-            save_vectors(measurement.responses, temporary, origin(study, measurement))
+            labelled_vectors(measurement.responses).save(temporary, origin(study, measurement))
     if measurement.attribution is not None:
         with replacing(folder / ATTRIBUTION) as temporary:
-            measurement.attribution.save(temporary, origin(study, measurement))
+            measurement.attribution.labelled().save(temporary, origin(study, measurement))
 
 
 def write_analyses(

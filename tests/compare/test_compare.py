@@ -36,7 +36,7 @@ from tests.test_analysis import kitchen, made_up
 def test_stored_responses_are_read_back_bit_for_bit(tmp_path: Path) -> None:
     study = small("templates=nouns")
     responses = made_up(study).responses
-    responses.save(tmp_path / "responses.nc", {})
+    responses.labelled().save(tmp_path / "responses.nc", {})
     stored = stored_responses(tmp_path / "responses.nc", responses.prompts)
     assert stored.sites == tuple(replace(site, module="") for site in responses.sites)
     for unit_set in ("heads", "slices16"):
