@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from unittest import mock
 
 import pytest
 
+gc.disable()  # until all is imported: collections take half of that time
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
@@ -50,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order.index(name) if name in order else len(order)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of later collections."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -121,8 +121,9 @@ class AnyModel:
     def _resident(self, side: str, load: Callable[[], Any]) -> Any:
         """Return a side of the pipeline; loading one frees the one before."""
         if self._side != side:
-            self._side, self._loaded_side = "", None
-            free_memory()
+            if self._side:
+                self._side, self._loaded_side = "", None
+                free_memory()
             self._side, self._loaded_side = side, load()
         return self._loaded_side
 

@@ -79,8 +79,9 @@ class LoadedModel:
     def text_encoder(self) -> Any:
         """The text encoder; loading it frees the image side."""
         if self._encoder is None:
-            self._pipeline = None
-            free_memory()
+            if self._pipeline is not None:
+                self._pipeline = None
+                free_memory()
             loading = self._model.loading
             self._encoder = weights.load_text_encoder(
                 self.weights(),

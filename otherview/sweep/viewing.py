@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from otherview.disk.progress import Progress
+
+
+MIN_PAGES = 3
+"""Pages that take about as long to make as another process takes to start."""
 
 
 class PointViews:
@@ -56,7 +61,7 @@ class PointViews:
 
 def make_pages(folders: Sequence[Path], report: Progress) -> list[str]:
     """Make the pages of finished points on all cores; return one line for each that failed."""
-    workers = min(len(folders), os.cpu_count() or 1)
+    workers = min(math.ceil(len(folders) / MIN_PAGES), os.cpu_count() or 1)
     spawn = multiprocessing.get_context("spawn")
     warnings: list[str] = []
     with ProcessPoolExecutor(workers, spawn) as processes:
