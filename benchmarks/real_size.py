@@ -32,7 +32,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from numpy import median
@@ -42,6 +41,7 @@ from real_size_tables import Row, kitchen_table, nouns_table
 from rich.console import Console
 
 import otherview
+from otherview.study.compose import compose_study
 
 POCKET = Path(otherview.__file__).resolve().parent / "pocket"
 STUDIES = ("kitchen", "nouns")
@@ -87,7 +87,9 @@ def main() -> None:
         except KeyboardInterrupt:
             raise SystemExit("interrupted; the same command continues") from None
     rows = finished_studies(settings)
-    published = composed("+experiment=kitchen")["published"]
+    figures = compose_study(["+experiment=kitchen"]).published
+    assert figures is not None
+    published = asdict(figures)
     if given.json:
         content = {"published": published, "random_weights": [asdict(row) for row in rows]}
         given.json.write_text(json.dumps(content, indent=1) + "\n")
@@ -189,23 +191,10 @@ def evenly_chosen(count: int) -> list[str]:
 
     Raises SystemExit where there are not so many.
     """
-    every: list[str] = composed("+experiment=kitchen")["creatures"]["items"]
+    every = compose_study(["+experiment=kitchen"]).creatures.items
     if not 2 <= count <= len(every):
         raise SystemExit(f"--creatures={count}: choose 2 to {len(every)}")
     return [every[place * len(every) // count] for place in range(count)]
-
-
-def composed(*overrides: str) -> dict[str, Any]:
-    """The settings that the command line composes from `overrides`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "otherview.run", *overrides, "--cfg", "job"],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    config = yaml.safe_load(done.stdout)
-    assert isinstance(config, dict)
-    return config
 
 
 def is_finished(folder: Path) -> bool:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 THREE_CREATURES = "creatures.items=[a cat,an owl,an ant]"
+TWELVE_CREATURES = (
+    "creatures.items=[an adult human,a child,a chimpanzee,a small dog,a cat,a horse,an owl,a frog,"
+    "a snake,an octopus,an ant,a fly]"
+)
 SHORT = "model.text_length=32"
 """As little padding as the pocket models were trained with: passes of a quarter of the tokens."""
 WAITING = ("slurm", "sweep", "tracking")
@@ -148,13 +153,21 @@ def exit_code(end: SystemExit) -> int:
     return end.code or 0
 
 
+@pytest.fixture
+def unseen_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs make no page: it takes as long as the run, and the test does not look at it."""
+    from otherview.views import making
+
+    monkeypatch.setattr(making, "make_views", partial(making.make_views, views=making.TRACKING))
+
+
 @pytest.fixture(scope="session")
 def kitchen_run(
     program: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The result directory of the whole kitchen study on pocket, and what was printed."""
+    """The result directory of the kitchen study on pocket, and what was printed."""
     cwd = tmp_path_factory.mktemp("kitchen")
-    done = program("run", "+experiment=kitchen", "model=pocket", cwd=cwd)
+    done = program("run", "+experiment=kitchen", "model=pocket", SHORT, TWELVE_CREATURES, cwd=cwd)
     assert done.returncode == 0, done.stderr
     (folder,) = (cwd / "outputs" / "kitchen").iterdir()
     return folder, done

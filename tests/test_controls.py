@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 import xarray
 
+import otherview
 from otherview.analysis.analyse import analyse
 from otherview.analysis.token_shares import token_shares
 from otherview.causes.choice import choose_heads
 from otherview.models.sites import heads
 from otherview.passes.measure import measure
 from otherview.passes.session import Session
-from otherview.programs import run_study
 from otherview.results.reader import RunResult, read_result
 from otherview.stats import SignFlipResult
 from otherview.study import Controls, Templates
@@ -34,7 +34,7 @@ CONTROLLED = compose_study(STUDY)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = compose_study([*STUDY, "nulls.label_shuffle=3"])
     written = tmp_path_factory.mktemp("controlled")
-    run_study(study, written, {})
+    otherview.run(study, written)
     return written
 
 

@@ -9,9 +9,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.conftest import Program
 
 FILE = "diffusion_pytorch_model.safetensors"
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -19,11 +22,15 @@ RealSize = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def real_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealSize]:
-    """Run the benchmark with outputs in a folder, in this process; return the finished studies."""
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(CHECKOUT / "benchmarks"))
-    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))  # for the studies: processes of their own
-    benchmark = importlib.import_module("real_size")
+    return importlib.import_module("real_size")
+
+
+@pytest.fixture
+def real_size(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealSize]:
+    """Run the benchmark with outputs in a folder, in this process; return the finished studies."""
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))  # for a study: a process of its own
     terminated = signal.getsignal(signal.SIGTERM)
 
     def run(out: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -39,9 +46,16 @@ def real_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealSize]:
     signal.signal(signal.SIGTERM, terminated)
 
 
+@pytest.mark.usefixtures("unseen_page")
 def test_it_goes_on_where_it_was_and_a_seed_decides_the_weights(
-    real_size: RealSize, tmp_path: Path
-) -> None:
+    real_size: RealSize, benchmark: ModuleType, program: Program, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def run_here(command: list[str], env: dict[str, str], **_: bool) -> Any:
+        """Run a study in this process, which has loaded the libraries."""
+        monkeypatch.setenv("OTHERVIEW_CACHE", env["OTHERVIEW_CACHE"])
+        return program("run", *command[3:], cwd=tmp_path)
+
     weights = tmp_path / "runs" / "weights"
     one, other = (weights / f"random_pocket_seed{seed}" for seed in (0, 1))
     nouns = ["--studies", "nouns"]
@@ -51,6 +65,7 @@ def test_it_goes_on_where_it_was_and_a_seed_decides_the_weights(
     summary = next((tmp_path / "runs").glob("random_pocket_seed0/nouns-*/summary.json"))
     assert first["results"] == json.loads(summary.read_text())["results"]
 
+    monkeypatch.setattr(benchmark, "subprocess", SimpleNamespace(run=run_here))
     shutil.copytree(one, other)
     (other / "model_index.json").unlink()
     (other / "vae").rename(other / "vae.unfinished")  # as if killed while this part was written

@@ -55,7 +55,7 @@ def test_responses_open_with_xarray_and_explain_themselves(kitchen_run: Run) -> 
         text_head = dataset.head_rms.sel(head="joint.1.text.3", item="a cat")
         assert bool(text_head.sel(head_tokens="target").isnull().all())
         assert bool(text_head.sel(head_tokens="all").notnull().all())
-        assert dataset.tokens.sum("token_group").values.tolist() == [[640, 640]] * 30
+        assert dataset.tokens.sum("token_group").values.tolist() == [[160, 160]] * 12
 
 
 def test_the_tables_agree_with_the_responses(kitchen_run: Run) -> None:
@@ -64,7 +64,7 @@ def test_the_tables_agree_with_the_responses(kitchen_run: Run) -> None:
     with xarray.open_dataset(folder / "responses.nc") as dataset:
         rms = dataset.head_rms.sel(head_tokens="all", step=0).astype(float)
         difference = rms.sel(condition="test.0") - rms.sel(condition="control.0")
-        t = difference.mean("item") / (difference.std("item", ddof=1) / np.sqrt(30))
+        t = difference.mean("item") / (difference.std("item", ddof=1) / np.sqrt(12))
         assert dataset["head"].values.tolist() == heads["unit"].to_list()
     np.testing.assert_allclose(heads["t"].to_numpy(), t.values, rtol=1e-3)
     summary = json.loads((folder / "summary.json").read_text())
@@ -236,6 +236,7 @@ def test_what_is_not_there_is_named_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("unseen_page")
 def test_a_study_of_the_user_s_own_is_one_file(program: Program, tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "hats.yaml").write_text(
@@ -247,7 +248,7 @@ def test_a_study_of_the_user_s_own_is_one_file(program: Program, tmp_path: Path)
         "  test: ['A kitchen worn as {hat}']\n"
         "  control: ['A kitchen beside {hat}']\n"
     )
-    words = ("--config-dir", "own", "+experiment=hats", "model=pocket", "tracking=off")
+    words = ("--config-dir", "own", "+experiment=hats", "model=pocket", SHORT, "tracking=off")
     done = program("run", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "hats" in done.stdout
@@ -330,6 +331,7 @@ def test_signals_leave_nothing_half_written(
     assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
 
 
+@pytest.mark.usefixtures("unseen_page")
 def test_a_full_disk_is_said_and_costs_nothing_that_was_measured(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def eight_measured(eight: Study) -> Measurement:
     return measure(eight)
 
 
+@pytest.mark.usefixtures("unseen_page")
 def test_a_run_tells_the_gate_from_the_decoy(program: Program, tmp_path: Path) -> None:
     done = program(
         "run",

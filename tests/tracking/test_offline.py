@@ -106,6 +106,7 @@ def test_two_runs_of_one_process_do_not_mix(folder: Path, tmp_path: Path) -> Non
     assert identities[0] == identities[2] != identities[1]
 
 
+@pytest.mark.usefixtures("unseen_page")
 def test_a_run_tracks_itself_and_its_identity_is_unchanged(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
