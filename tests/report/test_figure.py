@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from otherview.results.reader import read_result
+from otherview.results.reader import Result, read_result
 from otherview.views.figures import (
     FIGURES,
     Figure,
@@ -62,28 +62,33 @@ def test_an_svg_needs_no_typeface_and_is_the_same_each_time(
     assert not list(ElementTree.fromstring(one).iter("{http://www.w3.org/2000/svg}text"))
 
 
+@pytest.fixture(scope="module")
+def results(
+    hostile_run: Path, controlled_run: Path, sweep_folder: Path, compared_folder: Path,
+    traced_run: Path, steered_folder: Path,
+) -> list[Result]:  # fmt: skip
+    """Results of every kind, each checked and read once."""
+    folders = (
+        hostile_run, controlled_run, sweep_folder, compared_folder, traced_run, steered_folder
+    )  # fmt: skip
+    return [read_result(folder) for folder in folders]
+
+
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_figure_is_drawn_from_a_run_or_a_sweep(
     figure: Figure,
     width: str,
-    hostile_run: Path,
-    controlled_run: Path,
-    sweep_folder: Path,
-    compared_folder: Path,
-    traced_run: Path,
-    steered_folder: Path,
+    results: list[Result],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("otherview.views.figures.DPI", 75)  # a sixteenth of the pixels
     name, drawn = figure.name, 0
-    for folder in (
-        hostile_run, controlled_run, sweep_folder, compared_folder, traced_run, steered_folder
-    ):  # fmt: skip
-        out = tmp_path / f"{folder.name}.png"
+    for result in results:
+        out = tmp_path / f"{result.folder.name}.png"
         with suppress(NotInResultError):
-            save_figure(read_result(folder), name, out, WIDTHS[width])
+            save_figure(result, name, out, WIDTHS[width])
             drawn += 1
             with Image.open(out) as image:
                 assert np.asarray(image.convert("L")).min() < 100
