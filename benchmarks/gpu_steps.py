@@ -389,5 +389,5 @@ STEPS = (
          partial(peak, place=1, blocks=("compiled",))),
     Step("small-card", "loading within 12 GB", (120, 1), small_card),
     *(Step(f"real-size-{seed}", f"the published table from random weights, seed {seed}",
-           (150, 0 if seed else 40), partial(published_table, seed=seed)) for seed in range(3)),
+           (180, 0 if seed else 40), partial(published_table, seed=seed)) for seed in range(3)),
 )  # fmt: skip
