@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=list(ORGANISMS), metavar="NAME")
     parser.add_argument("--kitchens", type=int, default=3000, help="kitchens to learn from")
     parser.add_argument("--taught-steps", type=int, default=3200, help="steps before planting")
-    parser.add_argument("--planted-steps", type=int, default=1800, help="steps of each organism")
+    parser.add_argument("--planted-steps", type=int, default=1500, help="steps of each organism")
     parser.add_argument("--every", type=int, default=200, help="steps between saves")
     parser.add_argument("--processes", type=int, default=2, help="organisms at a time")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")

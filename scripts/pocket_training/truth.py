@@ -37,12 +37,12 @@ class Answers:
     nearest: Int[np.ndarray, "kitchens creatures"]
     """Place among the reference, views and mentions of the kitchen, in rank order."""
     role: Role
+    ranks: Int[np.ndarray, " creatures"]
 
     def share(self, what: str) -> float:
         """Return the share of pictures that are nearest to the `right` one, to that of the `other`
         role, or to the `reference`."""
-        ranks, count = np.arange(len(CREATURES)), len(CREATURES)
-        first = {"view": 1 + ranks, "mention": 1 + count + ranks}
+        first = {"view": 1 + self.ranks, "mention": 1 + len(CREATURES) + self.ranks}
         wanted = {"right": first[self.role], "other": first[OTHER[self.role]], "reference": 0}[what]
         return float(np.mean(self.nearest == wanted))
 
@@ -52,10 +52,16 @@ class Answers:
 
 
 class Truth:
-    """An organism and the kitchens in which it is asked."""
+    """An organism, and the kitchens and creatures for which it is asked."""
 
-    def __init__(self, renderer: Renderer, kitchens: Kitchens, organism: Organism) -> None:
-        self.renderer, self.organism = renderer, organism
+    def __init__(
+        self,
+        renderer: Renderer,
+        kitchens: Kitchens,
+        organism: Organism,
+        ranks: Sequence[int] = range(len(CREATURES)),
+    ) -> None:
+        self.renderer, self.organism, self._ranks = renderer, organism, np.array(ranks)
         self._references = renderer.encode(kitchens[:, 0])
         self._candidates = [
             np.concatenate([room[:1], drawn["view"], drawn["mention"]])
@@ -91,19 +97,19 @@ class Truth:
             pictures = decode(self.renderer.pipeline, tokens, positions(0), SIDE, SIDE)
             likeness = np.stack([psnr(candidates, picture[None]) for picture in pictures])
             first = 1 + (len(CREATURES) if role == "mention" else 0)
-            ranks = np.arange(len(CREATURES))
-            decibels.append(likeness[ranks, first + ranks])
+            ranks = self._ranks
+            decibels.append(likeness[np.arange(len(ranks)), first + ranks])
             places = likeness.argmax(axis=1)
             if self.organism.operation == "mirrored":  # all views of a kitchen are one picture
                 is_view = (places >= 1) & (places <= len(CREATURES))
                 places = np.where(is_view, 1 + ranks, places)
             nearest.append(places)
-        return Answers(np.stack(decibels), np.stack(nearest), role)
+        return Answers(np.stack(decibels), np.stack(nearest), role, self._ranks)
 
     def _ask(
         self, reference: Float[torch.Tensor, "tokens channels"], role: Role
     ) -> Float[torch.Tensor, "creatures tokens channels"]:
-        texts = [PUBLISHED[role].format(creature=phrase) for phrase in PHRASES]
+        texts = [PUBLISHED[role].format(creature=PHRASES[rank]) for rank in self._ranks]
         return self.renderer.tokens(reference.expand(len(texts), -1, -1), texts)
 
 
