@@ -55,9 +55,15 @@ class Plan:
 
 
 def log_to(plan: Plan, name: str) -> Tell:
-    """Return what writes the lines of a stage to the console and to its log."""
+    """Return what writes the lines of a stage to the console and to its log.
+
+    It ends a process whose parent is gone: the next run would write the same files.
+    """
 
     def tell(_: int, line: str) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit(f"{name}: the run that began this ended")
         if line:
             now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
             with (plan.output / f"{name}.log").open("a") as log:
