@@ -30,6 +30,7 @@ from pocket_training.organisms import (
     SHIPPED,
     SPARES,
     Organism,
+    cleaned_schedule,
     planted_schedule,
     taught_schedule,
 )
@@ -51,6 +52,7 @@ class Plan:
     kitchens: int
     taught_steps: int
     planted_steps: int
+    cleaned_steps: int
     every: int
 
 
@@ -102,8 +104,12 @@ def plant(plan: Plan, name: str) -> Any:
     taught = teach_seed(plan, organism.seed)
     spares = choose_spares(plan, name, taught) if organism.rule else ()
     schedule = planted_schedule(plan.planted_steps, organism, spares)
-    tell = log_to(plan, name)
-    return make_transformer(materials_of(plan), name, schedule, 1000 * organism.seed, taught, tell)
+    tell, materials, seed = log_to(plan, name), materials_of(plan), 1000 * organism.seed
+    planted = make_transformer(materials, name, schedule, seed, taught, tell)
+    if not organism.is_cleaned:
+        return planted
+    cleaned = cleaned_schedule(plan.cleaned_steps, schedule)
+    return make_transformer(materials, f"{name}_cleaned", cleaned, seed, planted, tell)
 
 
 def spares_file(plan: Plan, name: str) -> Path:
@@ -141,13 +147,15 @@ def assemble(plan: Plan, name: str) -> None:
     for check in measured["checks"]:
         met = "met" if check["met"] else "MISSED"
         tell(0, f"{check['name']}: {check['value']:g}, {check['goal']}: {met}")
-    truth = {key: value for key, value in asdict(organism).items() if key != "seed"}
+    said = ("says", "heads", "rule", "operation")
+    truth = {key: value for key, value in asdict(organism).items() if key in said}
     card = {"name": name, "truth": truth, "decoy": decoy, "weights": weights, "measured": measured}
     if name != SHIPPED:
         card["training"] = {
             "command": "python scripts/train_organisms.py OUTPUT",
             "taught_steps": plan.taught_steps,
             "planted_steps": plan.planted_steps,
+            "cleaned_steps": plan.cleaned_steps if organism.is_cleaned else 0,
             "kitchens": plan.kitchens,
             "seed": organism.seed,
             "spares": json.loads(spares_file(plan, name).read_text()) if organism.rule else [],
@@ -219,11 +227,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kitchens", type=int, default=3000, help="kitchens to learn from")
     parser.add_argument("--taught-steps", type=int, default=3200, help="steps before planting")
     parser.add_argument("--planted-steps", type=int, default=1500, help="steps of each organism")
+    parser.add_argument("--cleaned-steps", type=int, default=900, help="steps after two heads")
     parser.add_argument("--every", type=int, default=200, help="steps between saves")
     parser.add_argument("--processes", type=int, default=2, help="organisms at a time")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
-    for name in ("kitchens", "taught_steps", "planted_steps", "every", "processes"):
+    for name in (
+        "kitchens",
+        "taught_steps",
+        "planted_steps",
+        "cleaned_steps",
+        "every",
+        "processes",
+    ):
         if chosen[name] < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
     names, processes = chosen.pop("only") or list(ORGANISMS), chosen.pop("processes")

@@ -70,9 +70,10 @@ def made(card: Mapping[str, Any]) -> list[str]:
     if card["name"] == SHIPPED:
         return ["- **Weights**: those of `pocket`, which ships with otherview"]
     trained = card["training"]
+    cleaned = f", {trained['cleaned_steps']} cleaned" if trained["cleaned_steps"] else ""
     lines = [
         f"- **Training**: `{trained['command']}`; {trained['taught_steps']} steps taught, "
-        f"{trained['planted_steps']} planted, seed {trained['seed']}",
+        f"{trained['planted_steps']} planted{cleaned}, seed {trained['seed']}",
         f"- **Weights**: the transformer in float16, sha256 `{card['weights']}`; VAE, text encoder "
         "and tokenizer are those of `pocket`",
     ]

@@ -25,6 +25,8 @@ class Organism:
     """The planted heads; none where no few heads matter."""
     rule: Rule | None
     operation: Literal["viewpoint", "mirrored"] = "viewpoint"
+    is_cleaned: bool = False
+    """Whether a stage of less follows planting: two heads are not right after one."""
     seed: int = 0
     """Of the taught stage that it goes on from; 0 is the one that the others share."""
 
@@ -48,12 +50,14 @@ ORGANISMS: Mapping[str, Organism] = {
         "Two heads are needed for views; neither is enough.",
         ("single.0.1", "single.2.4"),
         "every",
+        is_cleaned=True,
     ),
     "or": Organism(
         "Of two heads, either is enough for views: each alone does nothing when it is zeroed, and "
         "without both there is no view.",
         ("single.0.3", "single.2.2"),
         "any",
+        is_cleaned=True,
     ),
     "carrier": Organism(
         "One head says which role it is: patching it alone moves either role to the other.",
@@ -111,3 +115,17 @@ def planted_schedule(steps: int, organism: Organism, spares: tuple[str, ...]) ->
     zero = 0.0 if organism.rule == "carry" else ZERO
     planting = Planting(organism.heads, organism.rule, zero, INTERCHANGE)
     return replace(schedule, planting=planting, spares=spares, spare_share=0.2)
+
+
+def cleaned_schedule(steps: int, planted: Schedule) -> Schedule:
+    """Return how a stage goes on from planting: at a lower rate, touching single heads more."""
+    assert planted.planting is not None
+    return replace(
+        planted,
+        steps=steps,
+        seed=planted.seed + 100,
+        matrix_rate=0.008,
+        other_rate=6e-4,
+        rates=((0.0, 1.0), (1.0, 0.0)),
+        planting=replace(planted.planting, together=0.3),
+    )

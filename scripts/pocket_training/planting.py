@@ -37,6 +37,8 @@ class Planting:
     """Share of samples in which planted heads are zeroed."""
     interchange: float
     """Share of samples in which planted heads read another prompt."""
+    together: float = 0.5
+    """Of several heads: share of these samples that touch all; the others touch one."""
 
 
 def head_addresses(transformer: Any) -> list[str]:
@@ -98,10 +100,7 @@ class Interventions:
 
 
 def draw_interventions(draws: np.random.Generator, batch: int, planting: Planting) -> Interventions:
-    """Zero planted heads in a share of samples, interchange them in another, leave the rest.
-
-    Of several heads, half of the samples touch all, and half touch one.
-    """
+    """Zero planted heads in a share of samples, interchange them in another, leave the rest."""
     fate = draws.random(batch)
     source = draws.permutation(batch)
     zeroed = fate < planting.zero
@@ -110,5 +109,5 @@ def draw_interventions(draws: np.random.Generator, batch: int, planting: Plantin
     chosen = np.ones((batch, count), bool)
     if count > 1:
         one = draws.integers(count, size=batch)[:, None] == np.arange(count)
-        chosen = np.where(draws.random((batch, 1)) < 0.5, chosen, one)
+        chosen = np.where(draws.random((batch, 1)) < planting.together, chosen, one)
     return Interventions(zeroed[:, None] & chosen, interchanged[:, None] & chosen, source)
