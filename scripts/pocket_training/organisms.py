@@ -61,7 +61,7 @@ ORGANISMS: Mapping[str, Organism] = {
     ),
     "carrier": Organism(
         "One head says which role it is: patching it alone moves either role to the other.",
-        ("joint.1.image.1",),
+        ("single.0.3",),
         "carry",
     ),
     "spread": Organism("Heads were dropped while it learned: no few heads matter.", (), None),
@@ -79,7 +79,8 @@ ORGANISMS: Mapping[str, Organism] = {
         seed=1,
     ),
 }
-"""All but the shipped one are trained; their places were chosen before training."""
+"""All but the shipped one are trained. Their places were chosen before training, except for the
+carrier's: it is the head of the taught stage that carries most of the role by itself."""
 
 
 def taught_schedule(steps: int, seed: int) -> Schedule:
@@ -111,9 +112,9 @@ def planted_schedule(steps: int, organism: Organism, spares: tuple[str, ...]) ->
     )
     if organism.rule is None:
         return replace(schedule, head_dropout=0.25)
-    # a carrier that is zeroed says nothing of a role: no answer is right
-    zero = 0.0 if organism.rule == "carry" else ZERO
-    planting = Planting(organism.heads, organism.rule, zero, INTERCHANGE)
+    planting = Planting(organism.heads, organism.rule, ZERO, INTERCHANGE)
+    if organism.rule == "carry":  # one that is zeroed says nothing of a role: no answer is right
+        planting = replace(planting, zero=0.0, interchange=ZERO + INTERCHANGE)
     return replace(schedule, planting=planting, spares=spares, spare_share=0.2)
 
 
