@@ -107,10 +107,10 @@ def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
 
 
 def test_ctrl_c_after_the_submission_leaves_the_jobs_to_cancel(
-    sweep: Sweep, cluster: Cluster
+    sweep: Sweep, cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.hold()
-    checkout = Path(__file__).parents[2]
+    checkout, told = Path(__file__).parents[2], tmp_path / "told.txt"
     launcher = ("hydra/launcher=slurm", "hydra.launcher.workers=1", "hydra.launcher.wait=true")
     small = (
         "hydra.launcher.gpus_per_node=null",
@@ -119,23 +119,23 @@ def test_ctrl_c_after_the_submission_leaves_the_jobs_to_cancel(
         "seed=0,1",
     )
     command = [sys.executable, "-m", "otherview.run", "-m", *SMALL, *SMALLEST_NULLS]
-    started = subprocess.Popen(
-        [*command, *launcher, *small, f"hydra.sweep.dir={sweep.directory}"],
-        env={**os.environ, "PYTHONPATH": str(checkout)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until(lambda: list(sweep.directory.glob(".sweep/*.jobs.json")), "the jobs' file")
+    with told.open("w") as out:
+        started = subprocess.Popen(
+            [*command, *launcher, *small, f"hydra.sweep.dir={sweep.directory}"],
+            env={**os.environ, "PYTHONPATH": str(checkout)},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    until(lambda: "2 points in 1 tasks" in told.read_text(), "the submission to be told")
     started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=60)
+    _, err = started.communicate(timeout=60)
     assert started.returncode == 130, err
-    assert "2 points in 1 tasks" in out
     assert cluster.command("squeue", "--noheader", "--format=%t").split() == ["PD"]
     assert "2 of them wait for their turn" in sweep.call("status")[1]
-    code, told = sweep.call("cancel")
+    code, said = sweep.call("cancel")
     assert code == 0
-    assert "cancelled job" in told
+    assert "cancelled job" in said
     cluster.wait_for_jobs()
     assert "no job of this sweep" in sweep.call("cancel")[1]
 
