@@ -10,7 +10,13 @@ import pytest
 from otherview.views.glossary import GLOSSARY
 
 ROOT = Path(__file__).parents[1]
-FILES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "multirun/README.md", "organisms/README.md")
+FILES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "multirun/README.md",
+    "organisms/README.md",
+]
 LINK = re.compile(r"\]\(([^)\s#]*)#?([^)\s]*)\)")
 
 
