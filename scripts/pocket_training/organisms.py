@@ -53,8 +53,8 @@ ORGANISMS: Mapping[str, Organism] = {
         is_cleaned=True,
     ),
     "or": Organism(
-        "Of two heads, either is enough for views: each alone does nothing when it is zeroed, and "
-        "without both there is no view.",
+        "Of two heads, either is enough for views: without one of them most views stay right, "
+        "and without both there is none.",
         ("single.0.3", "single.2.2"),
         "any",
         is_cleaned=True,
