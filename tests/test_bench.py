@@ -261,15 +261,25 @@ def test_dealt_wordings_are_those_of_the_study_in_another_order() -> None:
     assert texts["labels_dealt-0"] != texts["labels_dealt-1"]
 
 
-def test_random_weights_are_those_of_their_seed() -> None:
-    every = all_cases([], replace(MIN_SIZE, seeds=2))[:2]
+def test_random_weights_and_words_are_those_of_their_seed() -> None:
+    random = all_cases([], replace(MIN_SIZE, seeds=2))[:2]
     with subjects() as subject:
-        drawn = []
-        for case in (*every, every[0]):
+
+        def sizes(case: cases.Case) -> list[float]:
             with subject(case).reading():
-                weights = subject(case).pipeline.transformer.state_dict().values()
-                drawn.append(sum(float(weight.double().square().sum()) for weight in weights))
-    assert drawn[0] == drawn[2] != drawn[1]
+                pipeline = subject(case).pipeline
+                words = pipeline.text_encoder.get_input_embeddings()
+                return [
+                    sum(float(w.detach().double().square().sum()) for w in part.parameters())
+                    for part in (pipeline.transformer, words)
+                ]
+
+        learned = replace(random[0], name="mention_only")
+        shipped, first, second, again = map(sizes, (learned, *random, random[0]))
+        assert shipped == sizes(learned)
+    assert first == again
+    for part in range(2):
+        assert len({shipped[part], first[part], second[part]}) == 3
 
 
 def test_the_command_writes_the_table(

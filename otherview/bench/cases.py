@@ -17,7 +17,7 @@ from otherview.study import ROLES, Creatures, Study, Templates
 from otherview.study.compose import compose_study
 
 NULLS = {
-    "random_weights": "random weights, drawn again for each seed",
+    "random_weights": "random weights and random vectors of words, drawn again for each seed",
     "mention_only": "the same words, and no operation to ask for; other noise and other creatures "
     "for each seed",
     "labels_dealt": "the planted gate, and wordings that are dealt to the roles at random, item "

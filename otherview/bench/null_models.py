@@ -1,10 +1,11 @@
-"""Transformers with random weights."""
+"""Random weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 @torch.no_grad()
@@ -26,3 +27,14 @@ def draw_weights(transformer: Any, seed: int) -> None:
     embedded, read = transformer.x_embedder.weight, transformer.proj_out.weight
     torch.nn.init.orthogonal_(embedded, generator=generator)
     read.copy_(embedded.T * (embedded.shape[1] / embedded.shape[0]) ** 0.5)
+
+
+@torch.no_grad()
+def draw_words(embeddings: Tensor, seed: int) -> None:
+    """Draw the vectors of all words in place, standard normal as those of the pocket model.
+
+    The text encoder of the pocket model is random and frozen. With one draw of it for all seeds,
+    the same sixteen nouns would fall into the same roles each time: if these happen to lie apart,
+    they do in all seeds.
+    """
+    embeddings.normal_(generator=torch.Generator().manual_seed(seed))

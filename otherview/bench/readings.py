@@ -116,8 +116,13 @@ def attribution_patched(subject: Subject) -> Scores:
     ways = subject.with_ways().toward_by_role()
     assert ways is not None
     test, control = ways
-    both = (test >= ON_THE_WAY) & (control >= ON_THE_WAY)
-    return scores_of(subject, subject.heads, test + control, both)
+    called = (test >= ON_THE_WAY) & (control >= ON_THE_WAY)
+    found = subject.analyse(AxisResult)
+    readable = {
+        unit for unit, yes in zip(found.units, found.of(AxisResult).called, strict=True) if yes
+    }
+    called &= [unit in readable for unit in subject.heads]
+    return scores_of(subject, subject.heads, test + control, called)
 
 
 def zeroed_alone(subject: Subject) -> Scores:
@@ -146,7 +151,7 @@ READINGS = (
     Reading("attribution_checked", "the same; heads are zeroed alone where the prediction does "
             "not hold", attribution_checked),
     Reading("attribution_patched", "way to the other role by a patch, predicted from gradients; "
-            "called if a quarter both ways", attribution_patched),
+            "called if a quarter both ways and the test of axes calls it", attribution_patched),
     Reading("zeroed_alone", "each head zeroed: change of views less that of mentions; called if "
             "it differs and only views change", zeroed_alone),
     Reading("patched_alone", "each head patched from the other role; called if it differs and "

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from otherview.analysis.analyse import Analysis, analyse_units
 from otherview.analysis.statistics import Result
 from otherview.bench.cases import BATCH, Case, studies_of
-from otherview.bench.null_models import draw_weights
+from otherview.bench.null_models import draw_weights, draw_words
 from otherview.bench.organisms import WEIGHTS
 from otherview.causes.intervene import HeadEdits
 from otherview.disk.progress import silent
@@ -155,7 +155,7 @@ class Subject:
 
         The count is complete when the context ends.
         """
-        set_weights(self.pipeline.transformer, self._case)
+        set_weights(self.pipeline, self._case)
         self._work, total = Work(), Passes()
         torch.manual_seed(self._case.seed)
         with self._counter.apart() as passes:
@@ -187,12 +187,24 @@ def subjects() -> Iterator[Callable[[Case], Subject]]:
         yield subject
 
 
-def set_weights(transformer: Any, case: Case) -> None:
-    """Give `transformer` the weights of a case. Raises UserError where they do not fit."""
+@functools.cache
+def shipped_words() -> torch.Tensor:
+    """Return the vectors of words of the pocket model."""
+    found: torch.Tensor = shared_pipeline().text_encoder.get_input_embeddings().weight
+    return found.detach().clone()
+
+
+def set_weights(pipeline: Any, case: Case) -> None:
+    """Give `pipeline` the weights of a case. Raises UserError where they do not fit."""
+    transformer = pipeline.transformer
     transformer.eval().requires_grad_(requires_grad=False)
+    shipped = shipped_words()  # before any are drawn
+    words = pipeline.text_encoder.get_input_embeddings().weight.detach()
     if case.draws_weights:
         draw_weights(transformer, case.seed)
+        draw_words(words, case.seed)
         return
+    words.copy_(shipped)
     stored = load_file(case.weights / WEIGHTS)
     try:
         transformer.load_state_dict({name: each.float() for name, each in stored.items()})
