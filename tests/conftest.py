@@ -22,6 +22,10 @@ gc.disable()  # until all is imported: collections take half of that time
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads are slower than of one
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
+# Processes of tests find the checkout, and libraries where the path pointed before.
+paths = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
 if TYPE_CHECKING:  # the process that hands out tests runs none, and needs no torch
     from otherview.passes.measure import Measurement
     from otherview.study import Study
@@ -104,11 +108,10 @@ def process() -> Program:
     """Run `python -m otherview <name> <arguments>` in a folder, as a shell would."""
 
     def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        checkout = Path(__file__).resolve().parent.parent
         return subprocess.run(
             [sys.executable, "-m", "otherview", name, *arguments],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "100"},
+            env={**os.environ, "COLUMNS": "100"},
             capture_output=True,
             text=True,
             check=False,

@@ -21,7 +21,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
     """Run some steps of the small config in this process; return what is in the file then."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setenv("OTHERVIEW_CACHE", "off")
-    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))  # which the benchmark sets
     benchmark, file = importlib.import_module("gpu"), tmp_path / "figures.json"
 
     def run(*words: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess
         [sys.executable, "-c", f"{code}\nimport otherview.cli; sys.exit(otherview.cli.main())",
          *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{folder}:{PACKAGE.parent}"},
+        env={**os.environ, "PYTHONPATH": f"{folder}:{os.environ['PYTHONPATH']}"},
         capture_output=True,
         text=True,
         check=False,

@@ -30,7 +30,6 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def real_size(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealSize]:
     """Run the benchmark with outputs in a folder, in this process; return the finished studies."""
-    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))  # for a study: a process of its own
     terminated = signal.getsignal(signal.SIGTERM)
 
     def run(out: Path, *arguments: str) -> list[dict[str, Any]]:

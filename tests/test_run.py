@@ -24,7 +24,6 @@ from otherview.study.errors import StudyError
 from tests.conftest import SHORT, THREE_CREATURES, Program
 
 SMALL = ("+experiment=kitchen", "model=pocket", SHORT, THREE_CREATURES, "tracking=off")
-CHECKOUT = Path(__file__).resolve().parent.parent
 Run = tuple[Path, subprocess.CompletedProcess[str]]
 
 
@@ -190,7 +189,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     done = subprocess.run(
         [sys.executable, "-c", RUN_EACH, json.dumps([words for words, _ in BAD_SETTINGS])],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": f"{cwd}:{CHECKOUT}"},
+        env={**os.environ, "PYTHONPATH": f"{cwd}:{os.environ['PYTHONPATH']}"},
         capture_output=True,
         text=True,
         check=False,

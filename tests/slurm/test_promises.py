@@ -187,7 +187,7 @@ def test_points_that_run_inside_a_job_of_the_user_s_own_are_seen_to_run(
     more = ("hydra.launcher.wait=true",) if kind == "local" else ()
     words = (sys.executable, "-m", "otherview.run", "-m", *given, *more)
     command = " ".join(f"'{word}'" for word in (*words, f"hydra.sweep.dir={sweep.directory}"))
-    script = f"cd {checkout} && PYTHONPATH={checkout} {command}"
+    script = f"cd {checkout} && PYTHONPATH={os.environ['PYTHONPATH']} {command}"
     cluster.command("sbatch", "--output=/dev/null", "--array=0-1%1", "--wrap", script)
     until(lambda: list(sweep.directory.glob("*/status.json")), "a point")
     point = sweep.running()

@@ -181,7 +181,6 @@ def test_a_worker_whose_controller_was_killed_is_found_and_cancelled(sweep: Swee
     subprocess.run(
         [sys.executable, "-m", "otherview.run", *words, f"hydra.sweep.dir={sweep.directory}"],
         cwd=sweep.directory.parent,
-        env={**os.environ, "PYTHONPATH": str(SHIPPED.parents[1])},
         stdout=subprocess.DEVNULL,  # a pipe would be open until the last worker ends
         check=True,
     )

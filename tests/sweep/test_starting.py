@@ -49,7 +49,6 @@ ConfigStore.instance().store(
     group="hydra/sweeper", name="optimiser", node={"_target_": "hydra_plugins.optimiser.Optimiser"}
 )
 """
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def kill_itself(*_: object) -> list[str]:
@@ -65,6 +64,7 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
     go = tmp_path / "go"
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(HELD.format(go=str(go)))
+    path = f"{tmp_path / 'site'}:{os.environ['PYTHONPATH']}"
     local = ("seed=0", "hydra/launcher=local", "hydra.launcher.workers=1")
     started = subprocess.run(  # returns when nobody holds its pipes any more
         [
@@ -78,7 +78,7 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
             "hydra.sweep.dir=my sweep",
         ],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}:{CHECKOUT}", "COLUMNS": "100"},
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "100"},
         capture_output=True,
         text=True,
         timeout=300,
