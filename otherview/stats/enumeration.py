@@ -6,13 +6,19 @@ import numpy as np
 from jaxtyping import Int
 
 from otherview.stats.chunks import Running, run_chunks
-from otherview.stats.enumeration_kernel import enumerate_range
-from otherview.stats.enumeration_layout import FREE, Cuts, Tallies, lay_cuts, lay_out
+from otherview.stats.enumeration_kernel import (
+    FREE,
+    Cuts,
+    Tallies,
+    enumerate_range,
+    lay_cuts,
+    lay_out,
+)
 from otherview.stats.fixed_point import FixedPoint
 from otherview.stats.flip_null import BINS, edges_fine
 
 MAX_UNITS = 32_767
-"""Counts in a tile are 16-bit."""
+"""The sums of more units outgrow the caches; no time is predicted for them."""
 
 CHUNK_WORK = 1 << 24
 """Units x Gray codes a chunk; some tenths of a second."""
@@ -47,10 +53,9 @@ def enumeration_seconds(
         sums = code @ layout.high
         seconds += CODE_SECONDS + UNIT_SECONDS * number
         for cutoff in [floor, *passing]:
-            coarse = int(cutoff) >> units.shift
-            active = np.flatnonzero(np.abs(sums) + layout.reach_all > coarse)
-            farthest = np.abs(sums[active, None] + layout.middle[active])
-            rows = np.count_nonzero(farthest + layout.reach_low[active, None] > coarse)
+            active = np.flatnonzero(np.abs(sums) + layout.reach_all > cutoff)
+            farthest = np.abs(sums[active] + layout.middle[:, active])
+            rows = np.count_nonzero(farthest + layout.reach_low[active] > cutoff)
             seconds += ACTIVE_SECONDS * len(active) + ROW_SECONDS * rows
     return seconds / sampled * (1 << (units.blocks - FREE))
 
@@ -83,8 +88,7 @@ def enumerate_tail(
 ) -> Tail:
     """Visit all 2^(N-1) sign patterns of N ≥ 12 blocks; units ascend by |t|.
 
-    `floor` is the fine sum from which largest sums are told apart. Every decision is made on
-    exact integer sums wherever the 32-bit ones are too near to a cutoff to tell.
+    `floor` is the fine sum from which largest sums are told apart. All sums are exact integers.
     """
     number = len(units.fine)
     layout = lay_out(units)

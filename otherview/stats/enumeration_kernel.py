@@ -1,214 +1,183 @@
 """The kernel that visits all sign patterns and skips the units that cannot matter."""
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from otherview.stats.enumeration_counts import count_tile, settle_near, tally_counts
-from otherview.stats.enumeration_layout import (
-    LANES,
-    NO_RUN,
-    ROWS,
-    Cuts,
-    Layout,
-    Tallies,
-    fine_sum,
-)
-from otherview.stats.enumeration_settling import cuts_reached, settle_events
-from otherview.stats.kernels import Integer, compiled, inlined
+from otherview.stats.fixed_point import FixedPoint
+from otherview.stats.flip_null import edges_fine
+from otherview.stats.kernels import Integer, compiled
+
+ROW_SIGNS = 5
+LANE_SIGNS = 6
+ROWS = 1 << ROW_SIGNS
+LANES = 1 << LANE_SIGNS
+"""A tile is the 32 x 64 patterns that share all signs but eleven: lanes are patterns of the six
+smallest blocks, rows of the next five."""
+
+TILE_SIGNS = ROW_SIGNS + LANE_SIGNS
+FREE = TILE_SIGNS + 1
+"""Blocks that are not in the Gray code: those of a tile, and the one whose sign is fixed."""
+
+PLACES = 1 << 16
+"""A table that stays in the second-level cache."""
 
 
-@inlined
-def rows_in_reach(
-    layout: Layout, unit: np.uint64, own_sum: np.int32, cutoff: np.int32
-) -> tuple[np.uint64, np.uint64]:
-    """Rows of the tile in which the lanes can carry the unit past the cutoff.
+class Layout(NamedTuple):
+    """Units as the kernel wants them: fine sums of blocks, blocks reordered, smallest first."""
 
-    These are the largest sums and the smallest ones: `order[1, unit, place % 32]` for so many
-    places from the first on. Counting them in one vector loop leaves no branch to guess.
-    """
-    needed = np.int32(cutoff - layout.reach_low[unit])
-    above, below = max(needed, np.int32(-1)), max(needed, np.int32(0))
-    largest = smallest = np.int32(0)
-    for row in range(ROWS):
-        distance = np.int32(own_sum + layout.middle[unit, np.uint64(row)])
-        largest += np.int32(distance > above)
-        smallest += np.int32(-distance > below)
-    return np.uint64(ROWS - largest), np.uint64(ROWS + smallest)
+    high: Int[np.ndarray, "blocks-11 units"]
+    """Blocks in the Gray code; the last is the one whose sign is fixed."""
+    middle: Int[np.ndarray, "32 units"]
+    low: Int[np.ndarray, "units 64"]
+    """Sums of the blocks of rows and of lanes under their sign patterns."""
+    reach_all: Int[np.ndarray, " units"]
+    """How far the eleven blocks of a tile can move a sum."""
+    reach_low: Int[np.ndarray, " units"]
+    """How far the six blocks of the lanes can."""
+
+
+class Cuts(NamedTuple):
+    """Where largest sums are told apart, all fine."""
+
+    values: Int[np.ndarray, " cuts"]
+    """Ascending; the first is the floor."""
+    place: Int[np.ndarray, " places"]
+    """For sums in equal steps from the floor: how many cuts are at or below."""
+    step: int
+    """A place is 2^step wide."""
+    rank: Int[np.ndarray, " cuts+1"]
+    """Of that many cuts, how many are `reach`es of strong units."""
+
+
+class Tallies(NamedTuple):
+    """Filled by the kernel."""
+
+    counts: Int[np.ndarray, "thresholds units+1"]
+    largest: Int[np.ndarray, " cuts+1"]
+    """Patterns by how many cuts their largest sum reaches."""
+    largest_weak: Int[np.ndarray, " cuts+1"]
+    """The same for the largest over weak units only (those below the floor in the data)."""
+    extra: Int[np.ndarray, " strong+1"]
+    """Step-down hits that strong units add to those of the weak, as differences."""
+
+
+def all_sums(blocks: Int[np.ndarray, "units k"]) -> Int[np.ndarray, "units 2**k"]:
+    """Sums of k blocks under all their sign patterns; a set bit flips."""
+    k = blocks.shape[1]
+    signs = 1 - 2 * ((np.arange(1 << k) >> np.arange(k)[:, None]) & 1)
+    return np.ascontiguousarray(blocks @ signs)
+
+
+def lay_out(units: FixedPoint) -> Layout:
+    """Blocks in ascending order of size, so that the ones in a tile move sums least."""
+    smallest_first = np.argsort(np.abs(units.fine).sum(axis=0), kind="stable")
+    fine = units.fine[:, smallest_first]
+    return Layout(
+        high=np.ascontiguousarray(fine[:, TILE_SIGNS:].T),
+        middle=np.ascontiguousarray(all_sums(fine[:, LANE_SIGNS:TILE_SIGNS]).T),
+        low=all_sums(fine[:, :LANE_SIGNS]),
+        reach_all=np.abs(fine[:, :TILE_SIGNS]).sum(axis=1),
+        reach_low=np.abs(fine[:, :LANE_SIGNS]).sum(axis=1),
+    )
+
+
+def lay_cuts(units: FixedPoint, floor: int, first_strong: int) -> Cuts:
+    """Bin edges and strong units' reaches from the floor up, with a table to place sums."""
+    edges, reach = edges_fine(units), units.reach[first_strong:]
+    values = np.unique(np.concatenate([[floor], edges[edges > floor], reach]))
+    span = int(edges[-1]) + 2 * units.tolerance - floor
+    step = max(0, (span // PLACES).bit_length())
+    at = floor + (np.arange((span >> step) + 1) << step)
+    rank = np.searchsorted(reach, np.concatenate([[-1], values]), side="right")
+    return Cuts(values, np.searchsorted(values, at, side="right"), step, rank)
 
 
 @compiled
-def raise_tile(
-    layout: Layout,
-    sums: Int[np.ndarray, " units"],
-    active: Int[np.ndarray, " some"],
-    first_strong: Integer,
-    reach: Int[np.ndarray, " units"],
-    floor: np.int32,
-    largest: Int[np.ndarray, "2 32 64"],
-    touched: Bool[np.ndarray, " 32"],
-    own: Int[np.ndarray, "own 2"],
+def cuts_reached(
+    values: Int[np.ndarray, " cuts"],
+    place: Int[np.ndarray, " places"],
+    step: Integer,
+    value: Integer,
 ) -> Integer:
-    """Largest sums of the weak and of the strong units in each pattern of the tile.
-
-    Rows in which a strong unit may reach its own |t| are listed in `own`; returns how many.
-    """
-    low = layout.low
-    listed = np.uint64(0)
-    for position in range(len(active)):
-        unit = np.uint64(active[position])
-        own_sum = sums[unit]
-        if abs(own_sum) + layout.reach_all[unit] <= floor:
-            continue
-        strong = np.uint64(unit >= first_strong)
-        least = np.int32((reach[unit] >> layout.shift) - layout.error)
-        first, last = rows_in_reach(layout, unit, own_sum, floor)
-        for place in range(first, last):
-            row = np.uint64(layout.order[1, unit, np.uint64(place) % np.uint64(ROWS)])
-            touched[row] = True
-            base = np.int32(own_sum + layout.middle[unit, row])
-            top = np.int32(0)
-            for lane in range(LANES):
-                value = np.int32(abs(np.int32(base + low[unit, np.uint64(lane)])))
-                largest[strong, row, np.uint64(lane)] = max(
-                    largest[strong, row, np.uint64(lane)], value
-                )
-                top = max(top, value)
-            own[listed, 0] = unit
-            own[listed, 1] = row
-            listed += strong & np.uint64(top >= least)
-    return listed
-
-
-@compiled
-def find_events(
-    layout: Layout,
-    cuts: Cuts,
-    sums: Int[np.ndarray, " units"],
-    reach: Int[np.ndarray, " units"],
-    gray: Integer,
-    own: Int[np.ndarray, "own 2"],
-    events: Int[np.ndarray, "events 4"],
-) -> Integer:
-    """Patterns in which a strong unit reaches its own |t|: (pattern, unit, cuts reached).
-
-    Returns how many there are; past the end of `events` they are counted and not written.
-    """
-    error, values = layout.error, cuts.values
-    place, step, start = cuts.place, cuts.step, values[0] >> layout.shift
-    met = 0
-    for listed in range(len(own)):
-        unit, row = np.uint64(own[listed, 0]), np.uint64(own[listed, 1])
-        base = sums[unit] + layout.middle[unit, row]
-        reached_at = reach[unit] >> layout.shift
-        for lane in range(LANES):
-            value = abs(base + layout.low[unit, lane])
-            if value < reached_at - error:
-                continue
-            position = (value - start) >> step
-            reached = place[position] if position >= 0 else NO_RUN
-            if reached == NO_RUN or value <= reached_at + error:
-                exact = fine_sum(layout.fine, unit, lane, row, gray)
-                if exact < reach[unit]:
-                    continue
-                reached = np.searchsorted(values, exact, side="right")
-            if met < len(events):
-                events[met, 0] = row * LANES + lane
-                events[met, 1] = unit
-                events[met, 2] = reached
-            met += 1
-    return met
-
-
-@compiled
-def list_beyond(
-    largest: Int[np.ndarray, "2 32 64"],
-    touched: Bool[np.ndarray, " 32"],
-    floor: np.int32,
-    beyond: Int[np.ndarray, " 2049"],
-) -> Integer:
-    """List the patterns of the tile whose largest sum is beyond the floor; how many."""
-    count = np.uint64(0)
-    for row in range(ROWS):
-        if touched[row]:
-            for lane in range(LANES):
-                beyond[count] = row * LANES + lane
-                count += np.uint64(max(largest[0, row, lane], largest[1, row, lane]) > floor)
-    return count
-
-
-@compiled
-def place_tile(
-    layout: Layout,
-    cuts: Cuts,
-    sums: Int[np.ndarray, " units"],
-    active: Int[np.ndarray, " some"],
-    first_strong: Integer,
-    gray: Integer,
-    largest: Int[np.ndarray, "2 32 64"],
-    beyond: Int[np.ndarray, " some"],
-    floor: np.int32,
-    tallies: Tallies,
-) -> None:
-    """Tally the patterns beyond the floor by the cuts that their largest sums reach.
-
-    Tables are looked up here and functions called for the few patterns near a cut only: a call
-    that hands on all these arrays takes longer than a look-up.
-    """
-    place, step, start = cuts.place, cuts.step, cuts.values[0] >> layout.shift
-    over_all, over_weak, values = tallies.largest, tallies.largest_weak, cuts.values
-    units = layout.fine.shape[0]
-    for listed in range(len(beyond)):
-        row, lane = beyond[listed] // LANES, beyond[listed] % LANES
-        weak, strong = largest[0, row, lane], largest[1, row, lane]
-        top = max(weak, strong)
-        position = (top - start) >> step
-        reached = place[position] if position >= 0 else NO_RUN
-        if reached == NO_RUN:
-            reached = cuts_reached(layout, values, sums, active, units, row, lane, gray, top)
-        over_all[reached] += 1
-        if weak <= floor:
-            continue
-        # A strong unit as near the top as the error may have decided above.
-        if strong + 2 * layout.error >= weak:
-            position = (weak - start) >> step
-            reached = place[position] if position >= 0 else NO_RUN
-            if reached == NO_RUN:
-                reached = cuts_reached(
-                    layout, values, sums, active, first_strong, row, lane, gray, weak
-                )
-        over_weak[reached] += 1
-
-
-@compiled
-def list_active(
-    sums: Int[np.ndarray, " units"],
-    reach: Int[np.ndarray, " units"],
-    lowest: Integer,
-    listed: Int[np.ndarray, " units+1"],
-) -> Integer:
-    """List the units that the tile can carry past the lowest cutoff; how many."""
-    count = 0
-    for unit in range(len(sums)):
-        listed[count] = unit
-        count += abs(sums[unit]) + reach[unit] > lowest
-    return count
+    """How many of the cuts of a `Cuts` a sum reaches."""
+    if value < values[0]:
+        return np.int64(0)
+    reached = place[(value - values[0]) >> step]
+    while reached < len(values) and values[reached] <= value:
+        reached += 1
+    return reached
 
 
 @compiled
 def turn_code(
-    sums: Int[np.ndarray, " units"],
-    high: Int[np.ndarray, "codes units"],
-    number: Integer,
-) -> Integer:
-    """Sums under the next Gray code (one block turned), and the code."""
+    sums: Int[np.ndarray, " units"], high: Int[np.ndarray, "codes units"], number: Integer
+) -> None:
+    """Turn the one block in which Gray code `number` differs from the one before."""
     turned = 0
     while not (number >> turned) & 1:
         turned += 1
-    gray = number ^ (number >> 1)
-    sign = np.int32(-2) if (gray >> turned) & 1 else np.int32(2)
+    sign = -2 if ((number ^ (number >> 1)) >> turned) & 1 else 2
     for unit in range(len(sums)):
         sums[unit] += sign * high[turned, unit]
-    return gray
+
+
+@compiled
+def list_in_reach(
+    units: Int[np.ndarray, " some"],
+    sums: Int[np.ndarray, " units"],
+    moved: Int[np.ndarray, " units"],
+    reach: Int[np.ndarray, " units"],
+    lowest: Integer,
+    listed: Int[np.ndarray, " units+1"],
+) -> Integer:
+    """List those of `units` whose sums, moved and with `reach`, exceed the lowest cutoff; how many.
+
+    Without a branch to guess.
+    """
+    count = np.uint64(0)
+    for position in range(len(units)):
+        unit = np.uint64(units[np.uint64(position)])
+        listed[count] = unit
+        count += np.uint64(abs(sums[unit] + moved[unit]) + reach[unit] > lowest)
+    return count
+
+
+@compiled
+def count_lanes(
+    low: Int[np.ndarray, "units 64"],
+    unit: Integer,
+    base: Integer,
+    reach: Integer,
+    cutoff: Integer,
+    counted: Int[np.ndarray, "thresholds 64"],
+    level: Integer,
+) -> None:
+    """Count a unit in the lanes in which it is beyond the cutoff, on either side of zero."""
+    if base + reach > cutoff:
+        for lane in range(LANES):
+            counted[level, lane] += low[unit, lane] > cutoff - base
+    if reach - base > cutoff:
+        for lane in range(LANES):
+            counted[level, lane] += low[unit, lane] < -cutoff - base
+
+
+@compiled
+def raise_lanes(
+    low: Int[np.ndarray, "units 64"],
+    unit: Integer,
+    base: Integer,
+    largest: Int[np.ndarray, "2 64"],
+    strong: Integer,
+) -> Integer:
+    """Raise the largest sum of each lane to this unit's; return the largest of these."""
+    top = np.int64(0)
+    for lane in range(LANES):
+        value = abs(base + low[unit, lane])
+        largest[strong, lane] = max(largest[strong, lane], value)
+        top = max(top, value)
+    return top
 
 
 @compiled
@@ -226,60 +195,85 @@ def enumerate_range(
 
     For each code the sums of all units over its blocks are at hand; a unit takes part in the
     tile of 32 x 64 patterns only if the other eleven blocks can carry it past the lowest cutoff,
-    and in a row of the tile only if the last six can.
+    and in a row of the tile only if the last six can. `reach` ascends.
+
+    Step down, a strong unit that reaches r strong units' |t| hits ranks from its own to r-1; the
+    weak units hit ranks 0 ... (their own r)-1; a rank is hit once. `covered` is the first rank that
+    the units so far have not hit in a lane, -1 where that is not yet known.
     """
-    units = layout.fine.shape[0]
-    thresholds = len(passing)
-    floor = np.int32((cuts.values[0] >> layout.shift) - layout.error)
-    lowest = floor
+    high, middle, low, reach_low = layout.high, layout.middle, layout.low, layout.reach_low
+    values, place, step, rank = cuts.values, cuts.place, cuts.step, cuts.rank
+    over_all, over_weak, extra = tallies.largest, tallies.largest_weak, tallies.extra
+    units, thresholds, floor = high.shape[1], len(passing), values[0]
+    lowest = floor - 1
     for cutoff in passing:
-        lowest = min(lowest, np.int32((cutoff >> layout.shift) - layout.error))
-    sums = layout.high[-1].copy()
-    gray = begin ^ (begin >> 1)
-    for code in range(layout.high.shape[0] - 1):
-        if (gray >> code) & 1:
-            sums -= layout.high[code]
-        else:
-            sums += layout.high[code]
-    listed = np.empty(units + 1, np.int32)
-    near = np.empty((ROWS * units + 1, 2), np.int32)
-    counted = np.zeros((ROWS, LANES), np.int16)
+        lowest = min(lowest, cutoff)
+    sums = high[-1].copy()
+    for code in range(len(high) - 1):
+        sums += -high[code] if ((begin ^ (begin >> 1)) >> code) & 1 else high[code]
+    active, listed = np.empty(units + 1, np.int64), np.empty(units + 1, np.int64)
+    counted, touched = np.zeros((thresholds, LANES), np.int64), np.zeros(thresholds, np.bool_)
     counts = np.zeros((thresholds, 4, units + 1), np.int64)
-    largest = np.zeros((2, ROWS, LANES), np.int32)
-    touched = np.zeros(ROWS, np.bool_)
-    beyond = np.empty(ROWS * LANES + 1, np.int32)
-    newest = np.full(ROWS * LANES, -1, np.int64)
-    events = np.empty((1024, 4), np.int64)
+    largest, covered = np.zeros((2, LANES), np.int64), np.full(LANES, -1)
     for number in range(begin, end):
         if number > begin:
-            gray = turn_code(sums, layout.high, number)
-        active = listed[: list_active(sums, layout.reach_all, lowest, listed)]
-        for index in range(thresholds):
-            touched[:] = False
-            too_near = count_tile(
-                layout, sums, active, gray, passing[index], counted, touched, near
-            )
-            settle_near(layout, sums, gray, passing[index], near[:too_near], counted)
-            tally_counts(counted, touched, counts[index])
-        touched[:] = False
-        own = near[
-            : raise_tile(layout, sums, active, first_strong, reach, floor, largest, touched, near)
-        ]
-        met = find_events(layout, cuts, sums, reach, gray, own, events)
-        if met > len(events):
-            events = np.empty((2 * met, 4), np.int64)
-            find_events(layout, cuts, sums, reach, gray, own, events)
-        found = list_beyond(largest, touched, floor, beyond)
-        place_tile(
-            layout, cuts, sums, active, first_strong, gray, largest, beyond[:found], floor, tallies
-        )
-        if met:
-            settle_events(
-                layout, cuts, sums, active, first_strong, gray, largest[0], events, met,
-                newest, tallies.extra,
-            )  # fmt: skip
+            turn_code(sums, high, number)
+        several = 0
+        for unit in range(units):
+            active[several] = unit
+            several += abs(sums[unit]) + layout.reach_all[unit] > lowest
         for row in range(ROWS):
-            if touched[row]:
-                largest[:, row] = 0
+            found = 0
+            for position in range(several):
+                unit = active[position]
+                listed[found] = unit
+                found += abs(sums[unit] + middle[row, unit]) + reach_low[unit] > lowest
+            raised = False
+            for position in range(found):
+                unit = listed[position]
+                base = sums[unit] + middle[row, unit]
+                farthest = abs(base) + reach_low[unit]
+                for level in range(thresholds):
+                    if farthest > passing[level]:
+                        touched[level] = True
+                        count_lanes(
+                            low, unit, base, reach_low[unit], passing[level], counted, level
+                        )
+                if farthest < floor:
+                    continue
+                raised = True
+                top = raise_lanes(low, unit, base, largest, np.int64(unit >= first_strong))
+                if unit < first_strong or top < reach[unit]:
+                    continue
+                for lane in range(LANES):
+                    value = abs(base + low[unit, lane])
+                    if value < reach[unit]:
+                        continue
+                    if covered[lane] < 0:
+                        covered[lane] = rank[cuts_reached(values, place, step, largest[0, lane])]
+                    first = max(covered[lane], unit - first_strong)
+                    beyond = rank[cuts_reached(values, place, step, value)]
+                    if beyond > first:
+                        extra[first] += 1
+                        extra[beyond] -= 1
+                        covered[lane] = beyond
+            # Neighbours often have the same count: four tallies spare each the wait for another.
+            for level in range(thresholds):
+                if touched[level]:
+                    for lane in range(LANES):
+                        counts[level, lane & 3, counted[level, lane]] += 1
+                    touched[level] = False
+                    counted[level] = 0
+                else:
+                    counts[level, 0, 0] += LANES
+            if raised:
+                for lane in range(LANES):
+                    weak, top = largest[0, lane], max(largest[0, lane], largest[1, lane])
+                    if top >= floor:
+                        over_all[cuts_reached(values, place, step, top)] += 1
+                    if weak >= floor:
+                        over_weak[cuts_reached(values, place, step, weak)] += 1
+                largest[:] = 0
+                covered[:] = -1
     for part in range(4):
         tallies.counts[:] += counts[:, part]
