@@ -13,12 +13,17 @@ from numpy.typing import ArrayLike
 from otherview.stats.columns import PROBABILITY, STRONGEST_UNITS, Column
 from otherview.stats.inputs import real_array
 from otherview.stats.paired import NEAR_TIE, check_alpha
+from otherview.stats.permutation_null import (
+    DRAWN,
+    batches,
+    drawn_permutations,
+    permutation_null,
+    unit_columns,
+)
 from otherview.stats.sign_flip import check_seed
 
 MAX_DEALS = 20_000
 """Up to this many ways to deal the labels all are taken; above, 10,000 are drawn."""
-DRAWN = 10_000
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,6 @@ def strata_test(
     if values.ndim != 2:
         raise ValueError(f"differences has shape {values.shape}; give [items, units]")
     names, labels = numbered(strata, len(values))
-
-    # numba is imported with it, here to keep `import otherview.stats` quick
-    from otherview.stats.dose_null import unit_columns
-
     vectors = unit_columns(values)
     sizes = np.bincount(labels)
 
@@ -113,26 +114,18 @@ def strata_test(
         return total
 
     observed = shares(labels[None])[0]
-    reached = np.zeros(len(observed), np.int64)
-    by_any = np.zeros(len(observed), np.int64)
-    number = 0
-    every, exact = deals(labels, sizes, seed)
-    for rows in every:
-        found = shares(rows)
-        number += len(rows)
-        reached += (found >= observed - NEAR_TIE).sum(axis=0)
-        by_any += (found.max(axis=1)[:, None] >= observed - NEAR_TIE).sum(axis=0)
-    extra = 0 if exact else 1
+    dealt, exact = deals(labels, sizes, seed)
+    null = permutation_null(dealt, shares, observed - NEAR_TIE, exact=exact)
     means = np.stack([values[labels == stratum].mean(axis=0) for stratum in range(len(sizes))])
     return StrataResult(
         names,
         tuple(sizes.tolist()),
         means,
         observed,
-        (reached + extra) / (number + extra),
-        (by_any + extra) / (number + extra),
+        null.p,
+        null.p_max,
         exact,
-        number,
+        null.number,
         alpha,
         seed,
     )
@@ -158,10 +151,7 @@ def deals(
     number = math.factorial(len(labels)) // math.prod(math.factorial(size) for size in sizes)
     if number <= MAX_DEALS:
         return batches(all_deals(tuple(sizes.tolist()), len(labels))), True
-    generator = np.random.default_rng(seed)
-    starts = range(0, DRAWN, BATCH)
-    drawn = (np.tile(labels, (min(BATCH, DRAWN - start), 1)) for start in starts)
-    return (generator.permuted(rows, axis=1) for rows in drawn), False
+    return drawn_permutations(labels, DRAWN, seed), False
 
 
 def all_deals(sizes: tuple[int, ...], items: int) -> Iterator[Int[np.ndarray, " items"]]:
@@ -179,8 +169,3 @@ def all_deals(sizes: tuple[int, ...], items: int) -> Iterator[Int[np.ndarray, " 
             yield from deal(stratum + 1, tuple(f for f in free if f not in chosen), dealt)
 
     yield from deal(0, tuple(range(items)), np.zeros(items, np.int64))
-
-
-def batches(rows: Iterator[Int[np.ndarray, " items"]]) -> Iterator[Int[np.ndarray, "rows items"]]:
-    while some := list(itertools.islice(rows, BATCH)):
-        yield np.stack(some)

@@ -1,7 +1,8 @@
 """Does the effect grow along a graded axis?"""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,20 @@ from otherview.stats.chunks import Progress
 from otherview.stats.columns import PROBABILITY, Column
 from otherview.stats.inputs import real_array
 from otherview.stats.paired import NEAR_TIE, block_means, check_alpha, column_sum
+from otherview.stats.permutation_null import (
+    DRAWN,
+    batches,
+    drawn_permutations,
+    permutation_null,
+    unit_columns,
+)
 from otherview.stats.sign_flip import Flips, check_flips, check_seed
+
+MAX_ORDERS = 200_000
+"""Up to this many orders all are taken."""
+
+NEAR_CORRELATION = 2.0**-40
+"""Correlations closer than this tie."""
 
 
 @dataclass(frozen=True)
@@ -92,35 +106,65 @@ def trend(
     check_seed(seed)
     reduced = block_means(differences, blocks)
     doses = block_doses(real_array(dose, "dose"), reduced.block_of_pair, reduced.labels)
-
-    # numba and the kernel are imported here to keep `import otherview.stats` quick.
-    from otherview.stats.dose_null import correlations, permute_doses, unit_columns
-
     n_blocks = len(doses)
     steps, step = steps_of(doses)
     vectors = unit_columns(reduced.values)
-    correlation = correlations(steps, vectors)
+    axis = unit_columns(steps[:, None])
+    correlation = column_sum(vectors * axis)
     degenerate = np.asarray(~vectors.any(axis=0))
-    null = permute_doses(steps, vectors, flips, seed, progress)
+    orders, number, exact = dose_orders(axis[:, 0], flips, seed)
+    null = permutation_null(
+        reported(orders, number, progress),
+        lambda rows: np.abs(rows @ vectors),
+        np.abs(correlation) - NEAR_CORRELATION,
+        exact=exact,
+    )
     centred = reduced.values - column_sum(reduced.values) / n_blocks
     spread = np.sqrt(column_sum(centred**2) / np.sum((steps - steps.mean()) ** 2))
     t = t_of_correlation(correlation, n_blocks)
     t[degenerate] = np.nan
-    total = math.factorial(n_blocks)
     return TrendResult(
         slope=np.ldexp(correlation * spread / step[0], reduced.exponent - step[1]),
         correlation=correlation,
         t=t,
         p=null.p,
-        p_maxt=null.p_maxt,
+        p_maxt=null.p_max,
         degenerate=degenerate,
-        exact=null.exact,
-        n_permutations=null.orders,
+        exact=exact,
+        n_permutations=number,
         n_blocks=n_blocks,
-        smallest_p=1 / total if null.exact else 1 / (null.orders + 1),
+        smallest_p=1 / number if exact else 1 / (number + 1),
         alpha=alpha,
         seed=seed,
     )
+
+
+def dose_orders(
+    doses: Float[np.ndarray, " n"], flips: str | int, seed: int
+) -> tuple[Iterator[Float[np.ndarray, "rows n"]], int, bool]:
+    """Batches of orders of the doses, their number, and whether they are all n! of them.
+
+    Raises ValueError where all are asked for and are too many.
+    """
+    number = math.factorial(len(doses))
+    if flips == "exact" and number > 10 * MAX_ORDERS:
+        raise ValueError(f'flips is "exact" with {number:,} orders; give "auto" or a number')
+    if flips == "exact" or number <= MAX_ORDERS:
+        return batches(map(np.array, itertools.permutations(doses))), number, True
+    wanted = DRAWN if isinstance(flips, str) else int(flips)
+    return drawn_permutations(doses, wanted, seed), wanted, False
+
+
+def reported(
+    orders: Iterator[Float[np.ndarray, "rows n"]], number: int, progress: Progress | None
+) -> Iterator[Float[np.ndarray, "rows n"]]:
+    """Yield the batches, and report how many orders are done."""
+    done = 0
+    for rows in orders:
+        yield rows
+        done += len(rows)
+        if progress is not None:
+            progress(done, number)
 
 
 def steps_of(
