@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,7 @@ from torch import Tensor
 
 from otherview.models import denoiser_loading
 from otherview.models.arguments import Arguments, as_tensors, from_tensors
-from otherview.models.attention import set_attention
-from otherview.models.interception import denoiser_name, intercept, without_weights
+from otherview.models.interception import denoiser_name, intercept
 from otherview.models.library_messages import quieter
 from otherview.models.loaded import LoadedModel, free_memory
 from otherview.models.pipeline_folder import DENOISERS, parts_of
@@ -67,7 +67,8 @@ class AnyModel:
 
     def __init__(self, model: Model, loaded: LoadedModel, given: Any = None) -> None:
         self._model, self._loaded, self._given = model, loaded, given
-        self._side, self._loaded_side = "", None
+        self._side: Any = None
+        self._loaded_side: Any = None
 
     @cached_property
     def pipeline_class(self) -> type[Any]:
@@ -104,52 +105,30 @@ class AnyModel:
     @property
     def conditioning(self) -> Any:
         """The pipeline without the weights of its transformer."""
-        return self._given or self._resident("conditioning", self._load_conditioning)
+        return self._given or self._resident(denoiser_loading.load_conditioning)
 
     @property
     def denoiser(self) -> Any:
         """The transformer."""
         if self._given is not None:
             return getattr(self._given, denoiser_name(self._given))
-        return self._resident("denoiser", self._load_denoiser)
+        return self._resident(denoiser_loading.load_denoiser)
 
     @property
     def whole(self) -> Any:
         """The whole pipeline, to draw with."""
-        return self._given or self._resident("whole", self._load_whole)
+        return self._given or self._resident(denoiser_loading.load_whole)
 
-    def _resident(self, side: str, load: Callable[[], Any]) -> Any:
-        """Return a side of the pipeline; loading one frees the one before."""
-        if self._side != side:
-            if self._side:
-                self._side, self._loaded_side = "", None
+    def _resident(self, load: Callable[[Path, Model, str], Any]) -> Any:
+        """Return the side of the pipeline that `load` loads; loading one frees the one before."""
+        if self._side is not load:
+            if self._side is not None:
+                self._side = self._loaded_side = None
                 free_memory()
-            self._side, self._loaded_side = side, load()
+            loaded = self._loaded
+            self._loaded_side = load(loaded.weights(), self._model, loaded.device)
+            self._side = load
         return self._loaded_side
-
-    def _load_conditioning(self) -> Any:
-        return denoiser_loading.load_conditioning(
-            self._loaded.weights(), self._model, self._loaded.device, self._stubs()
-        )
-
-    def _load_denoiser(self) -> Any:
-        denoiser = denoiser_loading.load_denoiser(
-            self._loaded.weights(), self._model, self._loaded.device
-        )
-        set_attention(denoiser, self._model.attention)
-        return denoiser
-
-    def _load_whole(self) -> Any:
-        return denoiser_loading.load_whole(self._loaded.weights(), self._model, self._loaded.device)
-
-    def _stubs(self) -> dict[str, Any]:
-        """Return transformers without weights, by part of the pipeline."""
-        folder, dtype = self._loaded.folder, getattr(torch, self._model.dtype)
-        stubs = {}
-        for name, kind in denoiser_loading.denoiser_classes(folder).items():
-            config = denoiser_loading.denoiser_config(folder, name)
-            stubs[name] = without_weights(kind, config, dtype, self._loaded.device)
-        return stubs
 
     def draw(self, model: Model, scene: Scene, seed: int) -> Image:
         """Return the picture that the pipeline draws from the scene's prompt.

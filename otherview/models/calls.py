@@ -63,10 +63,6 @@ class TokenLayout:
         own = self.masks[self.sequence(site)].sum(-1)
         return np.asarray(np.where(own, self.counts() / np.maximum(own, 1), 1), dtype=np.float32)
 
-    def members(self, sequence: str, groups: Sequence[str]) -> Bool[np.ndarray, "rows positions"]:
-        """Return which positions of a sequence belong to one of `groups`."""
-        return np.asarray(self.masks[sequence][:, [TOKEN_GROUPS.index(g) for g in groups]].any(1))
-
 
 @dataclass(frozen=True)
 class Call:
@@ -93,27 +89,20 @@ class Scheduler(Protocol):
 
 
 class Calls(Protocol):
-    """The calls of a study's prompts, in their order."""
+    """The calls of a study's prompts, in their order; a base of what makes them."""
+
+    guided: bool = False
+    """Whether calls without the prompt can be made, for guidance."""
+    decodes: bool = False
+    """Whether latents can be turned into pictures."""
+    places: Sequence[TokenPlace] = ()
+    """Token count and item position of every prompt, where only the calls tell."""
+    remarks: Sequence[str] = ()
+    """What a reader of the result should know about these calls, in sentences."""
 
     @property
     def transformer(self) -> Any:
         """The transformer, on the device."""
-
-    @property
-    def guided(self) -> bool:
-        """Whether calls without the prompt can be made, for guidance."""
-
-    @property
-    def decodes(self) -> bool:
-        """Whether latents can be turned into pictures."""
-
-    @property
-    def places(self) -> Sequence[TokenPlace]:
-        """Token count and item position of every prompt, where only the calls tell."""
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        """What a reader of the result should know about these calls, in sentences."""
 
     @property
     def sites(self) -> list[Site]:
@@ -122,6 +111,7 @@ class Calls(Protocol):
     @property
     def unreached(self) -> Sequence[Site]:
         """Sites whose heads no prompt can change: image tokens before they meet the text."""
+        return ()
 
     def moment(self, level: float) -> tuple[float | None, float]:
         """Return noise level and timestep, as the transformer takes it, at a level of noise.
@@ -134,6 +124,7 @@ class Calls(Protocol):
 
     def first(self, prompts: Sequence[int]) -> Call:
         """Return the call of `prompts` at the first step, with the study's noise."""
+        return self.at_level(prompts, 1.0)
 
     def at_level(self, prompts: Sequence[int], level: float) -> Call:
         """Return the call of `prompts` with their reference noised to `level`; 1 is `first`."""
@@ -143,8 +134,8 @@ class Calls(Protocol):
     ) -> Call:
         """Return the call of `prompts` at `latents` and a timestep of the scheduler."""
 
-    def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
-        """Return the tokens of every group in the passes of `prompts`."""
+    def layout(self, prompts: Sequence[int]) -> TokenLayout:
+        """Return the token groups of the call of `prompts`."""
 
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return the starting noise of every prompt."""
@@ -162,7 +153,7 @@ class Calls(Protocol):
         """Return the mean of every encoded prompt over its text tokens (without pads), float64."""
 
 
-class Flux2Calls:
+class Flux2Calls(Calls):
     """Makes the calls of a study's prompts to FLUX.2 Klein.
 
     `encodings`, `items` (for the noise) and `references` belong to the prompts, in their order;
@@ -172,9 +163,6 @@ class Flux2Calls:
     """
 
     decodes = True
-    places: Sequence[TokenPlace] = ()
-    remarks: Sequence[str] = ()
-    unreached: Sequence[Site] = ()
 
     def __init__(
         self,
@@ -191,7 +179,7 @@ class Flux2Calls:
         clean: Sequence[Latents] = (),
     ) -> None:
         self.pipeline, self.encodings, self.empty = pipeline, encodings, empty
-        self.transformer, self.guided = pipeline.transformer, empty is not None
+        self.guided = empty is not None
         self._items, self._references = tuple(items), tuple(references)
         self._clean = tuple(clean)
         self._size, self._seed, self._shared = (height, width), seed, noise == "same"
@@ -200,6 +188,11 @@ class Flux2Calls:
         self.target = self._ids.shape[1]
         self.reference = max(map(token_count, self._references))
         """Tokens of the target, and of the largest reference."""
+
+    @property
+    def transformer(self) -> Any:
+        """The transformer of the pipeline."""
+        return self.pipeline.transformer
 
     @property
     def sites(self) -> list[Site]:
@@ -218,10 +211,6 @@ class Flux2Calls:
             shapes.setdefault(ids, []).append(prompt)
         return list(shapes.values())
 
-    def first(self, prompts: Sequence[int]) -> Call:
-        """Return the call of `prompts` at the first step."""
-        return self.at_level(prompts, 1.0)
-
     def at_level(self, prompts: Sequence[int], level: float) -> Call:
         """Return the call of `prompts` with their reference noised to `level`."""
         noise = self.noise(prompts)
@@ -233,10 +222,6 @@ class Flux2Calls:
     def _timestep(self, level: float) -> Float[Tensor, ""]:
         timestep: Float[Tensor, ""] = self.scheduler(1).timesteps[0] * level
         return timestep
-
-    def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
-        """Return the tokens of every group in the passes of `prompts`."""
-        return self.layout(prompts).counts()
 
     def velocity(self, output: Tensor, latents: Latents) -> Latents:
         """Return the output for the tokens of the target."""

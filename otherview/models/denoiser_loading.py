@@ -1,7 +1,7 @@
 """Load a pipeline in two halves: what makes the arguments of its denoiser, and the denoiser.
 
-    conditioning = load_conditioning(folder, model, device, stubs)  # text encoders and VAE
-    ...                                                             # intercept its calls
+    conditioning = load_conditioning(folder, model, device)  # text encoders and VAE
+    ...                                                      # intercept its calls
     del conditioning
     transformer = load_denoiser(folder, model, device)
 
@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from torch import nn
 
 from otherview.models.adapters import add_adapters, check_adapter, read_adapter
+from otherview.models.attention import set_attention
+from otherview.models.interception import without_weights
 from otherview.models.library_messages import quieter
 from otherview.models.offloading import pin_device, place_in_turn, placed
 from otherview.models.own_files import TRANSFORMER, is_gguf, own_files
@@ -45,18 +48,24 @@ def load_denoiser(folder: Path, model: Model, device: str) -> Any:
     """Return the transformer (or U-Net) that is probed, alone, as `model` asks.
 
     With offload its weights stay in host memory and it runs on `device` all the same. Raises
-    StudyError for weights that do not fit it.
+    StudyError for weights that do not fit it, and as `set_attention` does.
     """
-    return placed(read_denoiser(folder, model), device, model.loading.offload)
+    denoiser = placed(read_denoiser(folder, model), device, model.loading.offload)
+    set_attention(denoiser, model.attention)
+    return denoiser
 
 
-def load_conditioning(
-    folder: Path, model: Model, device: str, stubs: Mapping[str, nn.Module]
-) -> Any:
-    """Return the pipeline with `stubs` in place of its denoisers, which are named by part.
-
-    Stubs are of the denoisers' classes, on the meta device.
-    """
+def load_conditioning(folder: Path, model: Model, device: str) -> Any:
+    """Return the pipeline with denoisers that have no weights in place of its own."""
+    stubs = {
+        part.name: without_weights(
+            getattr(diffusers, part.class_name),
+            denoiser_config(folder, part.name),
+            getattr(torch, model.dtype),
+            device,
+        )
+        for part in denoisers_of(folder)
+    }
     pipeline, offload = assembled(folder, model, stubs), model.loading.offload
     modules = [
         module
@@ -86,8 +95,6 @@ def load_whole(folder: Path, model: Model, device: str) -> Any:
 
 def assembled(folder: Path, model: Model, parts: Mapping[str, nn.Module]) -> Any:
     """Return the pipeline in host memory, with `parts` in place of its own."""
-    import diffusers
-
     dtype, method = getattr(torch, model.dtype), model.loading.quantisation.text_encoder
     encoders = [name for name in parts_of(folder) if name.startswith("text_encoder")]
     quantised = quantisation_config(method, "transformers", dtype)
@@ -129,8 +136,6 @@ def read_denoiser(folder: Path, model: Model) -> Any:
 
 def read_weights(folder: Path, model: Model, own: Path | None) -> Any:
     """Return the denoiser of the pipeline, or one from a file or folder of its own."""
-    import diffusers
-
     part, dtype = denoiser_of(folder), getattr(torch, model.dtype)
     kind = getattr(diffusers, part.class_name)
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
@@ -203,18 +208,9 @@ def check_keys(source: Path, missing: list[str], unexpected: list[str]) -> None:
 
 def pipeline_class(folder: Path) -> type[Any]:
     """Return the class of the pipeline in `folder`, which `check_classes` has found."""
-    import diffusers
-
     with quieter():  # transformers warns of processors without torchvision
         found: type[Any] = getattr(diffusers, pipeline_class_name(folder))
     return found
-
-
-def denoiser_classes(folder: Path) -> dict[str, type[Any]]:
-    """Return the classes of the parts that denoise, by name."""
-    import diffusers
-
-    return {part.name: getattr(diffusers, part.class_name) for part in denoisers_of(folder)}
 
 
 def denoiser_config(folder: Path, name: str) -> dict[str, Any]:
@@ -226,12 +222,13 @@ def denoiser_config(folder: Path, name: str) -> dict[str, Any]:
 
 def check_adapters(folder: Path, model: Model) -> None:
     """Raise StudyError for adapters that do not fit the denoiser; needs no weights."""
-    files, part = own_files(model), denoiser_of(folder).name
+    files, part = own_files(model), denoiser_of(folder)
     files.pop(TRANSFORMER, None)
     if not files:
         return
     with torch.device("meta"):
-        empty = denoiser_classes(folder)[part].from_config(denoiser_config(folder, part))
+        kind = getattr(diffusers, part.class_name)
+        empty = kind.from_config(denoiser_config(folder, part.name))
     for file in files.values():
-        state, _ = read_adapter(file, pipeline_class(folder), part)
+        state, _ = read_adapter(file, pipeline_class(folder), part.name)
         check_adapter(file, state, empty)

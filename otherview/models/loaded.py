@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from otherview.models import hub, weights
-from otherview.models.attention import check_attention, set_attention
+from otherview.models.attention import check_attention
 from otherview.models.cache import arithmetic, open_cache
 from otherview.models.denoiser_loading import check_adapters, load_denoiser
 from otherview.models.input_files import as_input
@@ -72,7 +72,6 @@ class LoadedModel:
             folder = self.weights()
             transformer = load_denoiser(folder, self._model, self.device)
             self._pipeline = weights.load_image_side(folder, self.device, self._dtype, transformer)
-            set_attention(self._pipeline.transformer, self.attention)
         return self._pipeline
 
     @property

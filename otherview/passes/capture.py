@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from otherview.models.calls import TokenLayout
 from otherview.models.sites import Site
-from otherview.passes.transformer import hooked
+from otherview.passes.transformer import Reader, hooked
 from otherview.study import TOKEN_GROUPS
 
 BUFFERS = ("otherview_sums", "otherview_calls", "otherview_masks")
@@ -48,28 +48,19 @@ class NonFiniteActivationError(FloatingPointError):
         self.site = site
 
 
-class Recorder:
+class Recorder(Reader):
     """Collects the sums of squares of one transformer call; made by `capture`."""
 
     def __init__(self, sites: Sequence[Site], *, means: bool = False) -> None:
         """With `means`, the mean vectors of heads are kept as well."""
+        super().__init__()
         self._sites, self._keeps_means = list(sites), means
         self._vectors: dict[int, Float[Tensor, "rows groups channels"]] = {}
-        self._masks: dict[str, Float[Tensor, "rows groups positions"]] = {}
         self._energies: dict[int, Float[Tensor, "rows groups slices"]] = {}
-        self._layout = TokenLayout({})
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
-        """Take the layout of the next call.
-
-        The masks are copied to the device now, since a copy during the call would make the host
-        wait for the device.
-        """
-        self._layout = layout
-        self._masks = {
-            sequence: torch.from_numpy(layout.masks[sequence]).to(device, torch.float32)
-            for sequence in {layout.sequence(site) for site in self._sites}
-        }
+        """Take the layout of the next call, and forget the last one."""
+        super().expect(layout, device)
         self._energies.clear()
         self._vectors.clear()
 
@@ -122,16 +113,10 @@ class Recorder:
 
     def record(self, index: int, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Reduce the activation of site `index`; its forward pre-hook."""
-        site, activation = self._sites[index], inputs[0]
-        if not self._masks:
-            raise RuntimeError("call Recorder.expect before a transformer call")
+        site = self._sites[index]
         if index in self._energies:
             raise RuntimeError(f"{site.address} ran twice in one pass: {RAN_TWICE}")
-        masks = self._masks[self._layout.sequence(site)].to(activation.device)
-        tokens = activation.numel() // (len(masks) * activation.shape[-1])
-        if tokens != masks.shape[2]:
-            raise RuntimeError(f"{site.address} sees {tokens} tokens, expected {masks.shape[2]}")
-        activation = activation.reshape(len(masks), tokens, -1)
+        masks, activation = self.by_row(site, inputs[0])
         self._energies[index] = sums_of_squares(activation, site.slice_width, masks)
         if self._keeps_means:
             written = activation[..., : site.heads * site.head_dim]

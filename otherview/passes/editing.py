@@ -18,104 +18,65 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from otherview.models.calls import TokenLayout
 from otherview.models.sites import Site, Unit, heads, sites_of
-from otherview.passes.transformer import hooked
+from otherview.passes.transformer import Reader, hooked
 from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 
 Outputs = Mapping[str, Float[Tensor, "rows tokens width"]]
 """Outputs of heads, by address."""
 
-Ablation = Literal["zero", "mean", "resample"]
-
 Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows tokens width"]]
 """Maps the address and the output of a head to its new output."""
 
 
-class Editing:
+class Editing(Reader):
     """The handle of an edit, which needs the layout of a call if it is restricted to tokens."""
 
     def __init__(self, tokens: Sequence[str] | None) -> None:
+        super().__init__()
         self._groups = tokens
-        self._layout = TokenLayout({})
-        self._edited: dict[str, Bool[Tensor, "rows positions 1"]] = {}
-
-    def expect(self, layout: TokenLayout, device: torch.device) -> None:
-        """Take the layout of the next calls."""
-        self._layout = layout
-        if self._groups is not None:
-            self._edited = {
-                name: torch.from_numpy(layout.members(name, self._groups)).to(device)[..., None]
-                for name in layout.masks
-            }
 
     def masks(
-        self, site: Site, inputs: Float[Tensor, "rows positions channels"]
+        self, site: Site, activation: Float[Tensor, "rows positions channels"]
     ) -> Float[Tensor, "rows groups positions"]:
-        """Return which positions of `site` belong to each group of TOKEN_GROUPS, as 0 and 1.
+        """Return the masks of `site`.
 
-        Raises RuntimeError as `edited` does.
+        Raises RuntimeError without a layout, or where `activation` has other rows or positions.
         """
-        if not self._layout.masks:
-            raise RuntimeError("call Editing.expect before a transformer call")
-        found = self._layout.masks[self._layout.sequence(site)]
-        if (len(found), found.shape[2]) != tuple(inputs.shape[:2]):
+        found = super().masks(site, activation)
+        if (len(found), found.shape[2]) != tuple(activation.shape[:2]):
             raise RuntimeError(
-                f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, but "
+                f"{site.address} sees {tuple(activation.shape[:2])} rows and tokens, but "
                 f"{(len(found), found.shape[2])} were expected"
             )
-        return torch.from_numpy(found).to(inputs.device, torch.float32)
+        return found
 
     def edited(
         self, site: Site, inputs: Float[Tensor, "rows positions channels"]
     ) -> Bool[Tensor, "rows positions 1"] | None:
-        """Return which positions of `site` are edited; None for all.
-
-        Raises RuntimeError without a layout, or where `inputs` have other rows or positions.
-        """
+        """Return which positions of `site` are edited; None for all. Raises as `masks` does."""
         if self._groups is None:
             return None
-        if not self._edited:
-            raise RuntimeError("call Editing.expect before a transformer call")
-        edited = self._edited[self._layout.sequence(site)].to(inputs.device)
-        if edited.shape[:2] != inputs.shape[:2]:
-            raise RuntimeError(
-                f"{site.address} sees {tuple(inputs.shape[:2])} rows and tokens, but "
-                f"{tuple(edited.shape[:2])} were expected"
-            )
-        return edited
+        groups = [TOKEN_GROUPS.index(group) for group in self._groups]
+        return self.masks(site, inputs)[:, groups].any(1)[..., None]
 
 
 def ablate(
-    transformer: Any,
-    addresses: Sequence[str],
-    how: Ablation = "zero",
-    tokens: Sequence[str] | None = None,
-    outputs: Outputs | None = None,
-    seed: int = 0,
+    transformer: Any, addresses: Sequence[str], tokens: Sequence[str] | None = None
 ) -> AbstractContextManager[Editing]:
-    """Remove the outputs of heads.
-
-    `zero` writes zeros. `mean` writes the mean over the rows of `outputs` (from `record`), position
-    by position. `resample` writes the output of another row of `outputs`, which must have the rows
-    of the pass; no row keeps its own (a random cycle, from `seed`).
+    """Write zeros in place of the outputs of heads.
 
     `tokens` restricts it to some of text, pad, target and reference. Raises StudyError for an
-    unknown head, ValueError for `outputs` that are missing or of another shape.
+    unknown head.
     """
-    if how == "zero":
-        return scale(transformer, addresses, 0.0, tokens)
-    if outputs is None:
-        raise ValueError(f"how={how!r} needs the outputs of these heads from `record`")
-    replaced = {a: substitute(outputs[a], how, seed) for a in addresses if a in outputs}
-    return patch(transformer, addresses, replaced, tokens)
+    return scale(transformer, addresses, 0.0, tokens)
 
 
 def scale(
@@ -286,21 +247,6 @@ def head_hooks(
     hooks = {module: partial(hook, there) for module, there in by_module.items()}
     with hooked(transformer, sites, hooks):
         yield
-
-
-def substitute(
-    outputs: Float[Tensor, "rows tokens width"], how: str, seed: int
-) -> Float[Tensor, "donors tokens width"]:
-    if how == "mean":
-        return outputs.mean(dim=0, keepdim=True)
-    if how != "resample":
-        raise ValueError(f"how={how!r}: choose zero, mean or resample")
-    if len(outputs) < 2:
-        raise ValueError("resample needs outputs of at least two rows")
-    order = torch.randperm(len(outputs), generator=torch.Generator().manual_seed(seed))
-    donors = torch.empty_like(order)
-    donors[order] = order.roll(1)
-    return outputs[donors.to(outputs.device)]
 
 
 def head_ranges(sites: Sequence[Site]) -> str:

@@ -29,7 +29,7 @@ from otherview.models.arguments import replaced
 from otherview.models.calls import Call, TokenLayout
 from otherview.models.sites import Site
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
-from otherview.passes.transformer import hooked
+from otherview.passes.transformer import Reader, hooked
 from otherview.study.errors import StudyError
 
 NO_BACKWARD = ("not implemented", "not registered to the Autograd", "does not require grad")
@@ -62,7 +62,7 @@ class Tap(torch.autograd.Function):
         return (gradient if context.needs_input_grad[0] else None), anchor, None, None
 
 
-class TapReader:
+class TapReader(Reader):
     """Collects the products of edits and gradients at every site; made by `taps`.
 
     `means` are the mean outputs of all heads of a site by its module, `[positions, channels]`, or
@@ -71,23 +71,16 @@ class TapReader:
     """
 
     def __init__(self, sites: Sequence[Site]) -> None:
+        super().__init__()
         self.sites = list(sites)
         self.anchor = torch.zeros((), requires_grad=True)
         self.means: Mapping[str, Tensor] = {}
         self.donors: Int[np.ndarray, " rows"] | None = None
-        self._layout = TokenLayout({})
-        self._masks: dict[str, Float[Tensor, "rows groups positions"]] = {}
         self._products: dict[int, Float[Tensor, "rows heads groups edits"]] = {}
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next call."""
-        self._layout = layout
-        self._masks = {}
-        for sequence in {layout.sequence(site) for site in self.sites}:
-            groups = layout.masks[sequence]
-            every = np.ones_like(groups[:, :1])
-            both = np.concatenate([groups, every], axis=1)
-            self._masks[sequence] = torch.from_numpy(both).to(device, torch.float32)
+        super().expect(layout, device)
         self.anchor = torch.zeros((), device=device, requires_grad=True)
 
     def products(self, output: Tensor, cotangent: Tensor, *, keep_graph: bool = False) -> Products:
@@ -128,8 +121,7 @@ class TapReader:
 
     def tap(self, index: int, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Put a tap on the input of site `index`; its forward pre-hook."""
-        if not self._masks:
-            raise RuntimeError("call TapReader.expect before a transformer call")
+        self.masks(self.sites[index], inputs[0])  # there must be some
         put: Any = Tap.apply
         anchor = self.anchor.to(inputs[0].device)
         return (put(inputs[0], anchor, self, index), *inputs[1:])
@@ -139,15 +131,11 @@ class TapReader:
         site = self.sites[index]
         if index in self._products:
             raise RuntimeError(f"{site.address} ran twice in one pass")
-        masks = self._masks[self._layout.sequence(site)].to(written.device)
-        rows, width = len(masks), site.heads * site.head_dim
-        written = written.reshape(rows, -1, width)
-        slope = gradient[..., :width].reshape(written.shape)
-        if masks.shape[2] != written.shape[1]:
-            raise RuntimeError(
-                f"{site.address} sees {written.shape[1]} tokens, expected {masks.shape[2]}"
-            )
-        found = torch.zeros(rows, site.heads, masks.shape[1], len(EDITS), device=written.device)
+        masks, written = self.by_row(site, written)
+        masks = torch.cat([masks, torch.ones_like(masks[:, :1])], 1)  # READ_GROUPS
+        slope = gradient[..., : written.shape[-1]].reshape(written.shape)
+        shape = len(masks), site.heads, len(READ_GROUPS), len(EDITS)
+        found = torch.zeros(shape, device=written.device)
         own, slope = written.float(), slope.float()
         for place, edit in enumerate(EDITS):
             # few large tensors at a time: at one megapixel each is 0.2 GiB for a pair of prompts
@@ -198,22 +186,22 @@ def differentiable(call: Call) -> Call:
     return Call(replaced(call.arguments, change), call.layout)
 
 
-class MeanReader:
+class MeanReader(Reader):
     """Sums over all rows that run what the heads of every site write; made by `mean_outputs`.
 
     All calls must have the same positions.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._sums: dict[str, Float[Tensor, "positions channels"]] = {}
         self._dtypes: dict[str, torch.dtype] = {}
-        self._rows, self._total = 0, 0
+        self._total = 0
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next call."""
-        del device
-        self._rows = len(next(iter(layout.masks.values())))
-        self._total += self._rows
+        super().expect(layout, device)
+        self._total += len(next(iter(self._masks.values())))
 
     def means(self) -> dict[str, Float[Tensor, "positions channels"]]:
         """Return the means by module of a site, in the precision of the activations."""
@@ -221,9 +209,8 @@ class MeanReader:
 
     def add(self, site: Site, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Add what the heads of a site write, in float32; its forward pre-hook."""
-        width = site.heads * site.head_dim
-        written = inputs[0][..., :width]
-        total = written.reshape(self._rows, -1, width).sum(0, dtype=torch.float32)
+        written = self.by_row(site, inputs[0][..., : site.heads * site.head_dim])[1]
+        total = written.sum(0, dtype=torch.float32)
         known = self._sums.get(site.module)
         self._sums[site.module] = total if known is None else known.add_(total)
         self._dtypes[site.module] = written.dtype

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from otherview.models.any_model import PassInput
@@ -26,7 +26,7 @@ from otherview.models.arguments import (
     text_paths,
 )
 from otherview.models.attention import set_attention
-from otherview.models.calls import Call, TokenLayout
+from otherview.models.calls import Call, Calls, TokenLayout
 from otherview.models.image_latents import Latents
 from otherview.models.named_sites import named_sites
 from otherview.models.sites import Site
@@ -37,10 +37,9 @@ from otherview.passes.steps import OneStep
 from otherview.passes.traced_sites import check_traced, equal_sites, trace
 from otherview.study import Sampling
 from otherview.study.errors import StudyError
-from otherview.study.prompts import TokenPlace
 
 
-class PipelineCalls:
+class PipelineCalls(Calls):
     """The calls of a study's prompts, as their pipeline makes them at its first step.
 
     `load` returns the transformer, on the device, with the attention that diffusers calls
@@ -48,9 +47,6 @@ class PipelineCalls:
     are not made. Raises StudyError for prompts whose first transformer call has other rows than
     one, which is guidance.
     """
-
-    guided = decodes = False
-    places: Sequence[TokenPlace] = ()
 
     def __init__(
         self,
@@ -177,12 +173,11 @@ class PipelineCalls:
             by_key.setdefault(key, []).append(prompt)
         return list(by_key.values())
 
-    def first(self, prompts: Sequence[int]) -> Call:
-        """Return the call of `prompts`. Raises StudyError if they cannot share a batch."""
-        return self.at_level(prompts, 1.0)
-
     def at_level(self, prompts: Sequence[int], level: float) -> Call:
-        """Return the call of `prompts` with their reference noised to `level`, as `first`."""
+        """Return the call of `prompts` with their reference noised to `level`.
+
+        Raises StudyError if they cannot share a batch.
+        """
         calls = [self._passes[prompt].arguments for prompt in prompts]
         if level < 1:
             calls = [self._noising.at(level, arguments) for arguments in calls]
@@ -209,10 +204,6 @@ class PipelineCalls:
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return the token groups of the call of `prompts`."""
         return self._tokens.layout(prompts)
-
-    def counts(self, prompts: Sequence[int]) -> Int[np.ndarray, "rows groups"]:
-        """Return the tokens of every group in the passes of `prompts`."""
-        return self.layout(prompts).counts()
 
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return zeros: displacements are counted from there."""

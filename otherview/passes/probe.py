@@ -103,7 +103,7 @@ def probe(
         ends = set(accumulate(lengths))
         for rows, energy in halving_by_group(lengths, batch_size, measured):
             energies.append(energy)
-            tokens.append(calls.counts([order[row] for row in rows]))
+            tokens.append(calls.layout([order[row] for row in rows]).counts())
             if len(rows) < sizes[-1] and rows.stop not in ends:
                 sizes.append(len(rows))
             progress("probing items", rows.stop // conditions, len(prompts.items))

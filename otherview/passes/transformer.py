@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from otherview.models.calls import Call, TokenLayout
@@ -26,11 +27,46 @@ Hook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
 OUT_PROJECTIONS = ("attn.to_out.0", "attn.to_add_out", "attn.to_out")
 
 
-class Reader(Protocol):
+class Reader:
     """Owns hooks that need the token groups: a recorder, or the handle of an edit."""
 
+    def __init__(self) -> None:
+        self._layout = TokenLayout({})
+        self._masks: dict[str, Float[Tensor, "rows groups positions"]] = {}
+
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
-        """Take the layout of the next call, whose arguments are on `device`."""
+        """Take the layout of the next call, whose arguments are on `device`.
+
+        The masks are copied to the device now, since a copy during the call would make the host
+        wait for the device.
+        """
+        self._layout = layout
+        self._masks = {
+            sequence: torch.from_numpy(masks).to(device, torch.float32)
+            for sequence, masks in layout.masks.items()
+        }
+
+    def masks(self, site: Site, activation: Tensor) -> Float[Tensor, "rows groups positions"]:
+        """Return which positions of `site` belong to each group of TOKEN_GROUPS, as 0 and 1.
+
+        Raises RuntimeError without a layout.
+        """
+        if not self._masks:
+            raise RuntimeError(f"call {type(self).__name__}.expect before a transformer call")
+        return self._masks[self._layout.sequence(site)].to(activation.device)
+
+    def by_row(
+        self, site: Site, activation: Tensor
+    ) -> tuple[Float[Tensor, "rows groups positions"], Float[Tensor, "rows positions channels"]]:
+        """Return the masks and the activation of `site`; some models fold rows into tokens.
+
+        Raises RuntimeError for another number of tokens than was expected.
+        """
+        masks = self.masks(site, activation)
+        tokens = activation.numel() // (len(masks) * activation.shape[-1])
+        if tokens != masks.shape[2]:
+            raise RuntimeError(f"{site.address} sees {tokens} tokens, expected {masks.shape[2]}")
+        return masks, activation.reshape(len(masks), tokens, -1)
 
 
 def run(transformer: Any, call: Call, *readers: Reader) -> Tensor:

@@ -99,23 +99,6 @@ def test_scale_by_one_and_a_patch_of_a_pass_into_itself_change_no_bit(
     assert torch.equal(call(), intact)
 
 
-def test_resample_gives_every_row_another_rows_output_and_mean_the_mean(
-    transformer: Any, call: Callable[..., Tensor]
-) -> None:
-    head = ["single.0.3"]
-    with record(transformer, head) as outputs:
-        call()
-    own = outputs[head[0]]
-    with ablate(transformer, head, "resample", outputs=outputs), record(transformer, head) as seen:
-        call()
-    donors = [[torch.equal(new, old) for old in own].index(True) for new in seen[head[0]]]
-    assert sorted(donors) == [0, 1, 2]
-    assert all(donor != row for row, donor in enumerate(donors))
-    with ablate(transformer, head, "mean", outputs=outputs), record(transformer, head) as seen:
-        call()
-    assert torch.equal(seen[head[0]], own.mean(0, keepdim=True).expand_as(own))
-
-
 def test_a_context_sees_what_those_entered_before_it_left(
     transformer: Any, call: Callable[..., Tensor]
 ) -> None:
