@@ -14,7 +14,6 @@ from torch import Tensor
 
 from otherview.models.any_model import PassInput
 from otherview.models.arguments import (
-    Arguments,
     changed_paths,
     collated,
     noised,
@@ -79,8 +78,9 @@ class PipelineCalls(Calls):
 
     @cached_property
     def transformer(self) -> Any:
-        """The transformer."""
-        return self._load()
+        """The transformer, whose weights a backward pass can save, wherever it is first used."""
+        with torch.inference_mode(mode=False):
+            return self._load()
 
     @cached_property
     def sites(self) -> list[Site]:
@@ -103,7 +103,7 @@ class PipelineCalls(Calls):
     @cached_property
     def _sites(self) -> list[Site]:
         sites = named_sites(self.transformer)
-        call = Call(self._placed(self._passes[0].arguments), TokenLayout({}))
+        call = Call(on_device(self._passes[0].arguments, self._device), TokenLayout({}))
         traced = trace(self.transformer, call, sites)
         check_traced(sites, traced)
         gated = [s.address for s in sites if s.module in traced and traced[s.module].gated]
@@ -138,7 +138,9 @@ class PipelineCalls(Calls):
         }
         varied = taken(noised(base, self._text), other, fitting)
         sites = named_sites(self.transformer)
-        return equal_sites(self.transformer, sites, self._placed(base), self._placed(varied))
+        return equal_sites(
+            self.transformer, sites, *(on_device(each, self._device) for each in (base, varied))
+        )
 
     def moment(self, level: float) -> tuple[float | None, float]:
         """Return noise level and timestep of the passes at a level; at 1 as the pipeline begins."""
@@ -186,7 +188,7 @@ class PipelineCalls(Calls):
                 "this model does not pad its prompts, and prompts of different lengths cannot "
                 "share a pass: use model.batch_size=1 or wordings of one length"
             )
-        return Call(self._placed(collated(calls)), self.layout(prompts))
+        return Call(on_device(collated(calls), self._device), self.layout(prompts))
 
     def call(
         self,
@@ -237,10 +239,6 @@ class PipelineCalls(Calls):
             is_text = text_positions(len(rows), each.arguments, each.real)
             means.append((rows if is_text is None else rows[torch.from_numpy(is_text)]).mean(0))
         return torch.stack(means)
-
-    def _placed(self, arguments: Arguments) -> Arguments:
-        placed: Arguments = on_device(arguments, self._device)
-        return placed
 
 
 @contextmanager

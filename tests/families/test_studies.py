@@ -102,6 +102,13 @@ def test_heads_are_steered_where_prompts_are_not_padded(compose: Compose, tmp_pa
     assert "other items and the same 1 + 1 wordings" in page_of(tmp_path)
 
 
+def test_edits_are_predicted_where_passes_without_gradients_load_the_weights(
+    compose: Compose, tmp_path: Path
+) -> None:
+    study = compose("qwen_image", "attribution=change", "capture=heads")
+    assert (otherview.run(study, tmp_path).heads["predicted_change_test"] > 0).any()
+
+
 def test_an_edit_in_groups_equals_one_by_one(compose: Compose) -> None:
     study = compose("qwen_image")
     calls = session_of(study.model).calls(study)
