@@ -25,9 +25,10 @@ def copied(value: Any) -> Any:
     return replaced(value, lambda _, tensor: tensor.detach().to("cpu", copy=True))
 
 
-def on_device(value: Any, device: torch.device | str) -> Any:
-    """Return `value` with its tensors on `device`."""
-    return replaced(value, lambda _, tensor: tensor.to(device))
+def on_device(arguments: Arguments, device: torch.device | str) -> Arguments:
+    """Return arguments with their tensors on `device`."""
+    made: Arguments = replaced(arguments, lambda _, tensor: tensor.to(device))
+    return made
 
 
 def replaced(value: Any, change: Any, path: str = "") -> Any:

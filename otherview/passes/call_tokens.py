@@ -131,8 +131,9 @@ class CallTokens:
             # A picture that a text encoder sees, too, changes the text; its latents do not.
             latents = (pictured & noise) or (pictured - self._text)
             varied["reference"] = taken(base, self._probes.other_picture, latents)
-        placed = {group: self._on_device(arguments) for group, arguments in varied.items()}
-        return token_groups(self._transformer, self._sites, self._on_device(base), placed)
+        placed = {group: on_device(each, self._device) for group, each in varied.items()}
+        plain = on_device(base, self._device)
+        return token_groups(self._transformer, self._sites, plain, placed)
 
     def _layout_of(self, prompt: int) -> dict[str, Bool[np.ndarray, "groups positions"]]:
         """Return the masks of a prompt's token groups, by sequence."""
@@ -160,10 +161,6 @@ class CallTokens:
             "reference": reference,
         }
         return np.stack([by_name[group] for group in TOKEN_GROUPS])
-
-    def _on_device(self, arguments: Arguments) -> Arguments:
-        placed: Arguments = on_device(arguments, self._device)
-        return placed
 
 
 def batch_key(transformer: Any, arguments: Arguments) -> Any:

@@ -59,8 +59,8 @@ def attribution_of(
         progress=progress,
         unfinished=unfinished,
     )
-    found = checked(found, asked, calls, prompts, batch_size, progress)
-    return with_ways(found, asked, calls, prompts, batch_size, progress)
+    more = asked, calls, prompts, batch_size, progress
+    return with_ways(checked(found, *more), *more)
 
 
 def with_ways(

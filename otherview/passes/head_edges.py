@@ -20,12 +20,10 @@ from torch import Tensor
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.sites import Unit, heads
-from otherview.passes.backward_memory import BackwardMemory
-from otherview.passes.batches import halving_by_group
 from otherview.passes.editing import edit, record
 from otherview.passes.gradients import differentiable, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
-from otherview.passes.toward_points import Pair, mixed
+from otherview.passes.toward_points import Pair, along_the_way, mixed, over_pairs
 from otherview.passes.transformer import run
 from otherview.study.attribution import TOWARD_POINTS
 
@@ -53,23 +51,10 @@ def head_edges(
     """Return the edges of `sources` to all heads, for the prompts of `pairs`, pair by pair.
 
     One pass per prompt without an edit and one per source; two with gradients per source, each with
-    two backward passes. Where memory runs out, blocks keep only their inputs; where it still does,
-    batches are halved. Raises StudyError as `predicted_toward` does.
+    two backward passes, as `over_pairs` runs them. Raises StudyError as `predicted_toward` does.
     """
-    group = {prompt: n for n, there in enumerate(calls.groups()) for prompt in there}
-    lengths = [0] * (max(group.values()) + 1)
-    for test, _ in pairs:
-        lengths[group[test]] += 1
-    memory = BackwardMemory(calls.transformer)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def traced(rows: range) -> tuple[range, None]:
-        batch = [prompt for pair in pairs[rows.start : rows.stop] for prompt in pair]
-        found.append(memory.run(partial(edges_of_batch, calls, sources), batch))
-        return rows, None
-
-    for rows, _ in halving_by_group(lengths, max(1, batch_size // 2), traced):
-        progress("tracing edges", rows.stop, len(pairs))
+    trace = partial(edges_of_batch, calls, sources)
+    found = over_pairs(calls, pairs, batch_size, trace, progress, "tracing edges")
     toward, edges = (np.concatenate(each) for each in zip(*found, strict=True))
     return HeadEdges(toward, edges, 2 * len(pairs) * edge_passes(len(sources)))
 
@@ -90,8 +75,7 @@ def edges_of_batch(
         with record(transformer, [unit.address for unit in every]) as outputs:
             intact = calls.velocity(run(transformer, call), noise).float()
         before = by_module(outputs, every, len(prompts))
-        way = intact[torch.from_numpy(donors).to(intact.device)] - intact
-        cotangent = way / way.square().sum(tuple(range(1, way.ndim)), keepdim=True)
+        cotangent = along_the_way(intact, donors)
         moved, patched = [], []
         for source in sources:
             with (

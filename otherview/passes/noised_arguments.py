@@ -77,11 +77,12 @@ def noising(first: PassInput, other_noise: Arguments, other_picture: Arguments |
         raise refused("its sequence of tokens depends on the picture")
     target = changed_tokens(own[path], tensors(other_noise)[path])
     reference = changed_tokens(own[path], pictured)
-    if target is None or reference is None or not apart(target, reference):
+    if not target or not reference or set(target) & set(reference):
         raise refused("its reference's tokens are not next to the target's, as tokens of their own")
-    if length(target) != length(reference):
+    if len(target) != len(reference):
         raise refused(OTHER_SIZE)
-    return Noising(path, own[path].shape[1], target, reference, times[0])
+    places = slice(target.start, target.stop), slice(reference.start, reference.stop)
+    return Noising(path, own[path].shape[1], *places, times[0])
 
 
 def refused(why: str) -> StudyError:
@@ -92,18 +93,10 @@ def refused(why: str) -> StudyError:
     )
 
 
-def changed_tokens(one: Tensor, other: Tensor) -> slice | None:
-    """Return the run of tokens from the first to the last that differs; None if none does."""
+def changed_tokens(one: Tensor, other: Tensor) -> range:
+    """Return the run of tokens from the first to the last that differs; empty if none does."""
     places = torch.nonzero((one != other).any(-1).any(0)).flatten()
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else None
-
-
-def apart(one: slice, other: slice) -> bool:
-    return bool(one.stop <= other.start or other.stop <= one.start)
-
-
-def length(tokens: slice) -> int:
-    return int(tokens.stop - tokens.start)
+    return range(int(places[0]), int(places[-1]) + 1) if len(places) else range(0)
 
 
 def same_grid(arguments: Arguments, target: slice, reference: slice) -> bool:

@@ -11,10 +11,9 @@ from PIL import Image, ImageOps
 
 from otherview.disk.progress import Progress, silent
 from otherview.models.any_model import AnyModel, PassInput
-from otherview.models.arguments import Arguments, signature
+from otherview.models.arguments import Arguments
 from otherview.models.calls import Calls
 from otherview.models.picture_files import check_images
-from otherview.passes.batches import find_batch_size
 from otherview.passes.call_tokens import Probes
 from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.session import References, Session
@@ -53,44 +52,47 @@ class PipelineSession(Session):
         prompts = study_prompts(study)
         check_images(study, prompts)
         kind = self._any.pipeline_class.__name__
-        if self._any.needs_picture and study.needs_scene and not study.has_scene:
-            raise StudyError(
+        takes, edits = self._any.takes_picture, study.intervention
+        has_pictures = any(condition.pictures for condition in prompts.conditions)
+        checks = (
+            (
+                self._any.needs_picture and study.needs_scene and not study.has_scene,
                 f"a {kind} edits a picture, and scene={study.scenery[0].name} has none: choose a "
                 "scene with a prompt or an image",
                 "scene",
-            )
-        if not self._any.takes_picture and (study.scenes or has_pictures(prompts)):
-            given = "scenes" if study.scenes else "templates"
-            what = "scenes differ" if study.scenes else "wordings differ"
-            raise StudyError(
-                f"a {kind} takes no reference picture, and {what} in pictures: choose a model that "
-                "takes one",
-                given,
-            )
-        if study.model.compile:
-            raise StudyError(
+            ),
+            (
+                not takes and (study.scenes or has_pictures),
+                f"a {kind} takes no reference picture, and "
+                f"{'scenes' if study.scenes else 'wordings'} differ in pictures: choose a model "
+                "that takes one",
+                "scenes" if study.scenes else "templates",
+            ),
+            (
+                study.model.compile,
                 f"model.compile=true is for FLUX.2 Klein; this is a {kind}",
                 "model.compile",
-            )
-        if study.sampling.trajectory:
-            raise StudyError(
+            ),
+            (
+                study.sampling.trajectory,
                 f"sampling.trajectory is for FLUX.2 Klein; this is a {kind}: use sampling.levels",
                 "sampling.trajectory",
-            )
-        if study.sampling.needs_picture and not self._any.takes_picture:
-            raise StudyError(
+            ),
+            (
+                study.sampling.needs_picture and not takes,
                 f"sampling.levels below 1 need latents of a reference, and a {kind} takes none",
                 "sampling.levels",
-            )
-        intervention = study.intervention
-        if intervention.kind != "none" and (
-            intervention.steps > 1 or intervention.guidance_scale > 1
-        ):
-            raise StudyError(
+            ),
+            (
+                edits.kind != "none" and (edits.steps > 1 or edits.guidance_scale > 1),
                 "interventions over several steps or with guidance are for FLUX.2 Klein; for a "
                 f"{kind} set intervention.steps=1 and intervention.guidance_scale=1",
                 "intervention.steps",
-            )
+            ),
+        )
+        for wrong, message, setting in checks:
+            if wrong:
+                raise StudyError(message, setting)
         return prompts, None
 
     def remarks(self, study: Study) -> list[str]:
@@ -139,16 +141,15 @@ class PipelineSession(Session):
         known = [each.place for each in passes if each.place is not None]
         if len(known) == len(passes):
             check_matched(prompts, known)
-        elif any(contrast.matched for contrast in prompts.contrasts):
+            calls.places = tuple(known)
+            return calls
+        calls.remarks.append(PLACES_UNKNOWN)
+        if any(contrast.matched for contrast in prompts.contrasts):
             raise StudyError(
                 "templates.matched=true cannot be checked: the tokenizer of this model does not "
                 "give its prompts back; set it to false",
                 "templates.matched",
             )
-        if len(known) == len(passes):
-            calls.places = tuple(known)
-        else:
-            calls.remarks.append(PLACES_UNKNOWN)
         return calls
 
     def _inputs(
@@ -178,16 +179,6 @@ class PipelineSession(Session):
             made(first, seed, [another_picture(each) for each in images]) if images else None,
         )
 
-    def batch_size(self, study: Study, calls: Any) -> int:
-        """Return the batch size of `study`; for `auto`, the best one on this device."""
-        if isinstance(study.model.batch_size, int):
-            return study.model.batch_size
-        shape = repr(signature(calls.first([0]).arguments))
-        settings = [self.model.precision, self.model.attention]
-        return find_batch_size(
-            calls.transformer, lambda rows: calls.first([0] * rows), shape, settings
-        )
-
     def references(self, study: Study, progress: Progress = silent) -> References:
         """Return the reference images of `study`; none for a model that takes none."""
         return super().references(study, progress) if self._any.takes_picture else {}
@@ -198,11 +189,6 @@ class PipelineSession(Session):
         drawn = self._any.draw(study.model, scene, study.seed)
         progress("drawing the reference", 1, 1)
         return drawn
-
-
-def has_pictures(prompts: PromptSet) -> bool:
-    """Return whether a wording brings pictures of its own."""
-    return any(condition.pictures for condition in prompts.conditions)
 
 
 def another_picture(picture: Image.Image) -> Image.Image:

@@ -14,6 +14,8 @@ from otherview.passes.responses import unit_coordinates
 from otherview.study import TOKEN_GROUPS
 from otherview.study.prompts import PromptSet
 
+ByRole = tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]]
+"""By head, of the test role and of the control role."""
 MAX_FACTOR = 2.0
 """Between measured and predicted change of a site, up to which first order holds."""
 EDITS = ("zero", "mean", "patch")
@@ -102,17 +104,14 @@ class PredictedChanges:
         small, large = np.sort(np.stack([self._by_role(same), self._by_role(exact)]), axis=0)
         return np.asarray(((large <= floor) | (large <= MAX_FACTOR * small)).all(axis=0))
 
-    def role_changes(
-        self, edit: str
-    ) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]]:
+    def role_changes(self, edit: str) -> ByRole:
         """Return the predicted change by an edit of every head: of the test and the control role.
 
         Means over items and wordings.
         """
-        values = self.change[..., READ_GROUPS.index("all"), EDITS.index(edit)]
-        return self._by_role(values)
+        return self._by_role(self.change[..., READ_GROUPS.index("all"), EDITS.index(edit)])
 
-    def known_changes(self) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]]:
+    def known_changes(self) -> ByRole:
         """Return as `role_changes` what zeroing does: measured where it was, predicted elsewhere.
 
         It was measured for heads of sites where first order does not hold, over a few prompts.
@@ -126,9 +125,7 @@ class PredictedChanges:
         )
         return test, control
 
-    def measured_changes(
-        self,
-    ) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]] | None:
+    def measured_changes(self) -> ByRole | None:
         """Return the measured change by zeroing heads alone, of the test and the control role.
 
         Mean over the prompts on which it was measured, NaN for other heads; None if there are none.
@@ -141,15 +138,11 @@ class PredictedChanges:
         """The items for which patches were predicted."""
         return 0 if self.toward is None else int((~np.isnan(self.toward)).any((1, 2)).sum())
 
-    def toward_by_role(
-        self,
-    ) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]] | None:
+    def toward_by_role(self) -> ByRole | None:
         """Return `toward` of the test and of the control role, mean over prompts; None without."""
         return None if self.toward is None else self._by_role(self.toward)
 
-    def _by_role(
-        self, values: Float[np.ndarray, "items conditions heads"]
-    ) -> tuple[Float[np.ndarray, " heads"], Float[np.ndarray, " heads"]]:
+    def _by_role(self, values: Float[np.ndarray, "items conditions heads"]) -> ByRole:
         """Return means over the prompts of each role that have a value; NaN for heads without."""
         roles, there = np.array(self.prompts.roles), ~np.isnan(values)
         test, control = (
@@ -165,8 +158,7 @@ class PredictedChanges:
 
     def zeroed(self) -> Float[np.ndarray, "items conditions heads"]:
         """Return the predicted change with a head zeroed at all tokens, float64."""
-        found = self.change[..., READ_GROUPS.index("all"), EDITS.index("zero")]
-        return np.asarray(found, dtype=np.float64)
+        return self.change[..., READ_GROUPS.index("all"), EDITS.index("zero")].astype(np.float64)
 
     def labelled(self) -> LabelledArrays:
         """Return the changes as labelled arrays with descriptions."""

@@ -16,17 +16,12 @@ from torch import Tensor
 
 from otherview.disk.atomic import replacing
 from otherview.disk.progress import Progress, silent
-from otherview.models.calls import (
-    Call,
-    Calls,
-    Flux2Calls,
-    random_call,
-)
+from otherview.models.arguments import signature
+from otherview.models.calls import Calls, Flux2Calls
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
-from otherview.models.given import GivenModel
 from otherview.models.image_latents import ImageLatents, Latents, encode_references
 from otherview.models.input_files import Input
-from otherview.models.loaded import LoadedModel
+from otherview.models.loaded import GivenModel, LoadedModel
 from otherview.models.picture_files import (
     check_images,
     image_inputs,
@@ -181,18 +176,16 @@ class Session:
             clean=clean,
         )
 
-    def batch_size(self, study: Study, calls: Any) -> int:
+    def batch_size(self, study: Study, calls: Calls) -> int:
         """Return the batch size of `study`; for `auto`, the best one on this device."""
         if isinstance(study.model.batch_size, int):
             return study.model.batch_size
-        length, transformer = study.model.text_positions, calls.transformer
+        firsts = [group[0] for group in calls.groups()]
+        longest = max(firsts, key=lambda prompt: int(calls.layout([prompt]).counts().sum()))
+        sizes = repr(signature(calls.first([longest]).arguments))
         settings = [self.model.precision, self.model.attention]
-
-        def random(rows: int) -> Call:
-            return random_call(transformer, (length,) * rows, length, calls.target, calls.reference)
-
         return find_batch_size(
-            transformer, random, [calls.target, calls.reference, length], settings
+            calls.transformer, lambda rows: calls.first([longest] * rows), sizes, settings
         )
 
     def references(self, study: Study, progress: Progress = silent) -> References:

@@ -7,8 +7,9 @@ of a site go along their paths together, and the integral is the mean over two p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
-from otherview.models.sites import Site, heads
-from otherview.passes.backward_memory import BackwardMemory
+from otherview.models.sites import heads
+from otherview.passes.backward_memory import BackwardMemory, Done
 from otherview.passes.batches import halving_by_group
 from otherview.passes.editing import edit
 from otherview.passes.gradients import differentiable, taps
@@ -54,24 +55,39 @@ def predicted_toward(
     """Return the share of the way to the other role's prediction that a patch of each head goes.
 
     One row per prompt of `pairs`, pair by pair; 0 for heads that the prediction does not depend on.
-    Two passes with gradients per prompt and site, and one without. Where memory runs out, blocks
-    keep only their inputs; where it still does, batches are halved. Raises StudyError for a
-    compiled transformer, and where the attention has no backward pass.
+    Two passes with gradients per prompt and site, and one without, as `over_pairs` runs them.
+    Raises StudyError for a compiled transformer, and where the attention has no backward pass.
+    """
+    predict = partial(toward_of_batch, calls)
+    return np.concatenate(
+        over_pairs(calls, pairs, batch_size, predict, progress, "predicting patches")
+    )
+
+
+def over_pairs(
+    calls: Calls,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    trace: Callable[[list[int]], Done],
+    progress: Progress,
+    stage: str,
+) -> list[Done]:
+    """Return what `trace` makes of the prompts of `pairs`, of some pairs at a time.
+
+    Where memory runs out, blocks keep only their inputs; where it still does, batches are halved.
     """
     group = {prompt: n for n, there in enumerate(calls.groups()) for prompt in there}
-    lengths = [0] * (max(group.values()) + 1)
-    for test, _ in pairs:
-        lengths[group[test]] += 1
+    lengths = [len(list(alike)) for _, alike in groupby(pairs, key=lambda pair: group[pair[0]])]
     memory, found = BackwardMemory(calls.transformer), []
 
-    def predicted(rows: range) -> tuple[range, None]:
+    def traced(rows: range) -> tuple[range, Done]:
         batch = [prompt for pair in pairs[rows.start : rows.stop] for prompt in pair]
-        found.append(memory.run(partial(toward_of_batch, calls), batch))
-        return rows, None
+        return rows, memory.run(trace, batch)
 
-    for rows, _ in halving_by_group(lengths, max(1, batch_size // 2), predicted):
-        progress("predicting patches", rows.stop, len(pairs))
-    return np.concatenate(found)
+    for rows, done in halving_by_group(lengths, max(1, batch_size // 2), traced):
+        found.append(done)
+        progress(stage, rows.stop, len(pairs))
+    return found
 
 
 def toward_of_batch(calls: Calls, prompts: Sequence[int]) -> Float[np.ndarray, "rows heads"]:
@@ -80,16 +96,14 @@ def toward_of_batch(calls: Calls, prompts: Sequence[int]) -> Float[np.ndarray, "
     call, donors = differentiable(calls.first(prompts)), np.arange(len(prompts)) ^ 1
     with torch.no_grad():
         intact = calls.velocity(run(transformer, call), noise).float()
-    way = intact[torch.from_numpy(donors).to(intact.device)] - intact
-    cotangent = way / way.square().sum(tuple(range(1, way.ndim)), keepdim=True)
-    found = []
+    cotangent, found = along_the_way(intact, donors), []
     for site in calls.sites:
-        total = np.zeros((len(prompts), site.heads))
+        total, addresses = np.zeros((len(prompts), site.heads)), [u.address for u in heads([site])]
         for share in TOWARD_POINTS:
             # the tap comes first, so that it keeps the intact outputs and not the mixed ones
             with (
                 taps(transformer, calls.sites, [site]) as reader,
-                edit(transformer, addresses_of(site), partial(mixed, donors, share)),
+                edit(transformer, addresses, partial(mixed, donors, share)),
             ):
                 reader.donors = donors
                 velocity = calls.velocity(run(transformer, call, reader), noise)
@@ -101,8 +115,12 @@ def toward_of_batch(calls: Calls, prompts: Sequence[int]) -> Float[np.ndarray, "
     return np.concatenate(found, axis=1)
 
 
-def addresses_of(site: Site) -> list[str]:
-    return [unit.address for unit in heads([site])]
+def along_the_way(
+    intact: Float[Tensor, "rows ..."], donors: Int[np.ndarray, " rows"]
+) -> Float[Tensor, "rows ..."]:
+    """Return the cotangent whose product with a change is its share of the way to the donor's."""
+    way = intact[torch.from_numpy(donors).to(intact.device)] - intact
+    return way / way.square().sum(tuple(range(1, way.ndim)), keepdim=True)
 
 
 def mixed(donors: Int[np.ndarray, " rows"], share: float, _: str, written: Tensor) -> Tensor:
