@@ -5,21 +5,23 @@ raises StudyError, whose message names the value and whose `setting` names the f
 """
 
 from otherview.study.attribution import Attribution
-from otherview.study.contrast import ROLES, Controls, Role, Templates
+from otherview.study.contrast import ROLES, Controls, Templates
 from otherview.study.intervention import Intervention
 from otherview.study.items import Creatures
-from otherview.study.model import DTYPES, Model, Scene
-from otherview.study.published import Published, PublishedCount
-from otherview.study.reading import RESPONSES, TOKEN_GROUPS, UNIT_SETS, Capture, Nulls, Sampling
-from otherview.study.study import MAX_ITEMS_EXACT, Study, settings_of
+from otherview.study.model import Model, Scene
+from otherview.study.reading import (
+    TOKEN_GROUPS,
+    Capture,
+    Nulls,
+    Published,
+    PublishedCount,
+    Sampling,
+)
+from otherview.study.study import Study, settings_of
 
 __all__ = [
-    "DTYPES",
-    "MAX_ITEMS_EXACT",
-    "RESPONSES",
     "ROLES",
     "TOKEN_GROUPS",
-    "UNIT_SETS",
     "Attribution",
     "Capture",
     "Controls",
@@ -29,7 +31,6 @@ __all__ = [
     "Nulls",
     "Published",
     "PublishedCount",
-    "Role",
     "Sampling",
     "Scene",
     "Study",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otherview.study.checks import check_choices, check_least
+from otherview.study.checks import check_choices, check_least, check_value
 from otherview.study.errors import StudyError
 
 TOWARD_POINTS = (0.25, 0.75)
@@ -55,7 +55,5 @@ class Attribution:
                 "0: use at least 1",
                 "attribution.edges",
             )
-        if not 0 <= self.floor < 1:
-            raise StudyError(
-                f"attribution.floor={self.floor} is not at least 0 and below 1", "attribution.floor"
-            )
+        right = 0 <= self.floor < 1
+        check_value("attribution", self, "floor", right, " is not at least 0 and below 1")

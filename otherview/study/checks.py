@@ -14,28 +14,39 @@ CONTROL_TOKEN = re.compile(r"<\|[^|<>]*\|>")
 """What tokenizers of chat models read as a token of their own: `<|im_end|>`."""
 
 
+def check_value(group: str, settings: object, name: str, right: object, reason: str) -> None:
+    """Raise StudyError unless a setting is `right`; `reason` goes on after its name and value."""
+    if not right:
+        raise StudyError(f"{group}.{name}={getattr(settings, name)}{reason}", f"{group}.{name}")
+
+
 def check_choices(group: str, settings: object, **choices: tuple[str, ...]) -> None:
     """Raise StudyError if a setting, or an entry of a list, is not one of its choices."""
     for name, allowed in choices.items():
-        value = getattr(settings, name)
-        if not isinstance(value, str) and len(set(value)) < len(value):
-            raise StudyError(f"{group}.{name}={list(value)} repeats a value", f"{group}.{name}")
-        for each in [value] if isinstance(value, str) else value:
+        value, choose = getattr(settings, name), f": choose one of {', '.join(allowed)}"
+        if isinstance(value, str):
+            check_value(group, settings, name, value in allowed, choose)
+            continue
+        check_list(group, settings, name)
+        for each in value:
             if each not in allowed:
-                raise StudyError(
-                    f"{group}.{name}={each}: choose one of {', '.join(allowed)}", f"{group}.{name}"
-                )
+                raise StudyError(f"{group}.{name}={each}{choose}", f"{group}.{name}")
+
+
+def check_list(group: str, settings: object, *names: str, empty: bool = False) -> None:
+    """Raise StudyError for a list that repeats a value, or that is empty and may not be."""
+    for name in names:
+        value = getattr(settings, name)
+        check_value(group, settings, name, value or empty, " is empty: give at least one value")
+        check_value(group, settings, name, len(set(value)) == len(value), " repeats a value")
 
 
 def check_least(group: str, settings: object, **least: float) -> None:
     """Raise StudyError if a setting is below the least value that it may have."""
     for name, allowed in least.items():
         value = getattr(settings, name)
-        if value is not None and value < allowed:
-            raise StudyError(
-                f"{group}.{name}={value} is too small: use at least {allowed}",
-                f"{group}.{name}",
-            )
+        right = value is None or value >= allowed
+        check_value(group, settings, name, right, f" is too small: use at least {allowed}")
 
 
 def check_name(name: Any, where: str, setting: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from otherview.study.checks import check_choices, check_name, check_text, check_title
+from otherview.study.checks import check_choices, check_name, check_text, check_title, check_value
 from otherview.study.errors import StudyError
 from otherview.study.placeholders import places, wrong_places
 from otherview.study.wording_pictures import Picture, pictures_of
@@ -84,11 +84,10 @@ class Templates:
         check_choices("templates", self, expected=DIRECTIONS)
         if self.placebo is not None:
             check_choices("templates", self, placebo=ROLES)
-            if self.expected != "either":
-                raise StudyError(
-                    f"templates.expected={self.expected}: a placebo is expected to do nothing",
-                    "templates.expected",
-                )
+            right = self.expected == "either"
+            check_value(
+                "templates", self, "expected", right, ": a placebo is expected to do nothing"
+            )
         seen: dict[Any, str] = {}
         for role in ROLES:
             setting = f"templates.{role}"

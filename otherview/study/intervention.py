@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
-from otherview.study.checks import check_choices, check_least
+from otherview.study.checks import check_choices, check_least, check_list, check_value
 from otherview.study.errors import StudyError
 from otherview.study.reading import TOKEN_GROUPS
 
@@ -106,43 +107,19 @@ class Intervention:
             "intervention", self, top=1, draws=1, curve_draws=1, growth=0, saturation=0, steps=1,
             guidance_scale=1, wordings=1, pictures=1, seed=0, text_length=16,
         )  # fmt: skip
-        if not 0 <= self.exact_share <= 1:
-            raise StudyError(
-                f"intervention.exact_share={self.exact_share} is not between 0 and 1",
-                "intervention.exact_share",
-            )
-        self._check_lists()
-
-    def _check_lists(self) -> None:
-        for name in ("factors", "doses", "donors", "tokens", "at", "addresses"):
-            values = getattr(self, name)
-            if not values and name not in ("at", "addresses"):
-                raise StudyError(f"intervention.{name} is empty", f"intervention.{name}")
-            if len(set(values)) < len(values):
-                raise StudyError(
-                    f"intervention.{name}={list(values)} repeats a value", f"intervention.{name}"
-                )
-        if not all(math.isfinite(factor) for factor in self.factors) or self.factors[0] == 1:
-            raise StudyError(
-                f"intervention.factors={list(self.factors)}: give finite factors, the first not 1",
-                "intervention.factors",
-            )
-        if not all(math.isfinite(dose) and dose for dose in self.doses):
-            raise StudyError(
-                f"intervention.doses={list(self.doses)}: give finite doses other than 0",
-                "intervention.doses",
-            )
-        if "all" in self.tokens and len(self.tokens) > 1:
-            raise StudyError(
-                f"intervention.tokens={list(self.tokens)}: all excludes other token groups",
-                "intervention.tokens",
-            )
-        if not all(0 <= step < self.steps for step in self.at):
-            raise StudyError(
-                f"intervention.at={list(self.at)} names a step that does not exist: "
-                f"intervention.steps={self.steps}, counted from 0",
-                "intervention.at",
-            )
+        check_list("intervention", self, "factors", "doses")
+        check_list("intervention", self, "at", "addresses", empty=True)
+        check = partial(check_value, "intervention", self)
+        check("exact_share", 0 <= self.exact_share <= 1, " is not between 0 and 1")
+        right = all(map(math.isfinite, self.factors)) and self.factors[0] != 1
+        check("factors", right, ": give finite factors, the first not 1")
+        right = all(math.isfinite(dose) and dose for dose in self.doses)
+        check("doses", right, ": give finite doses other than 0")
+        right = self.tokens == ["all"] or "all" not in self.tokens
+        check("tokens", right, ": all excludes other token groups")
+        missing = " names a step that does not exist: intervention.steps="
+        right = all(0 <= step < self.steps for step in self.at)
+        check("at", right, f"{missing}{self.steps}, counted from 0")
         if (self.heads == "listed") != bool(self.addresses):
             raise StudyError(
                 f"intervention.heads={self.heads} with {len(self.addresses)} "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
-from otherview.study.checks import check_choices, check_least, check_title
+from otherview.study.checks import check_choices, check_least, check_title, check_value
 from otherview.study.errors import StudyError
 from otherview.study.loading import Card, Loading
 
@@ -84,25 +85,19 @@ class Model:
             )
         self.name = self.name or source_name(self.path, self.repo)
         check_title(self.name, "model.name")
-        if self.null_of == self.name:
-            raise StudyError(
-                f"model.null_of={self.null_of} is the model itself: name the model of which it is "
-                "a null model",
-                "model.null_of",
-            )
+        check = partial(check_value, "model", self)
+        itself = " is the model itself: name the model of which it is a null model"
+        check("null_of", self.null_of != self.name, itself)
         check_choices("model", self, dtype=DTYPES)
         check_least("model", self, token_pixels=1, height=64, width=64, text_length=16)
         if isinstance(self.batch_size, str):
             check_choices("model", self, batch_size=("auto", "1, 2, 3, ..."))
         else:
             check_least("model", self, batch_size=1)
+        pixels = self.token_pixels
         for name in ("height", "width"):
-            if (getattr(self, name) or 0) % self.token_pixels:
-                raise StudyError(
-                    f"model.{name}={getattr(self, name)} is not a multiple of the "
-                    f"{self.token_pixels} pixels of a token",
-                    f"model.{name}",
-                )
+            whole = (getattr(self, name) or 0) % pixels == 0
+            check(name, whole, f" is not a multiple of the {pixels} pixels of a token")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,17 +1,17 @@
-"""Settings of capture, sampling and nulls."""
+"""Settings of capture, sampling and nulls, and numbers that a publication reports for them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from otherview.study.checks import check_choices, check_least
-from otherview.study.errors import StudyError
+from otherview.study.checks import check_choices, check_least, check_list, check_value
 
 TOKEN_GROUPS = ("text", "pad", "target", "reference")
 UNIT_SETS = ("heads", "slices16")
 RESPONSES = ("rms", "log_rms")
-KEPT = ("energy", "mean")
 
 
 @dataclass
@@ -38,18 +38,12 @@ class Capture:
         return "mean" in self.keep
 
     def __post_init__(self) -> None:
-        if not self.units:
-            raise StudyError(
-                "capture.units is empty: choose heads, slices16 or both", "capture.units"
-            )
-        tokens = (*TOKEN_GROUPS, "all")
         check_choices(
-            "capture", self, units=UNIT_SETS, tokens=tokens, response=RESPONSES, keep=KEPT
-        )
-        if "energy" not in self.keep or len(set(self.keep)) < len(self.keep):
-            raise StudyError(
-                f"capture.keep={list(self.keep)}: use [energy] or [energy, mean]", "capture.keep"
-            )
+            "capture", self, units=UNIT_SETS, tokens=(*TOKEN_GROUPS, "all"),
+            response=RESPONSES, keep=("energy", "mean"),
+        )  # fmt: skip
+        right = "energy" in self.keep
+        check_value("capture", self, "keep", right, ": use [energy] or [energy, mean]")
 
 
 @dataclass
@@ -78,21 +72,40 @@ class Sampling:
     """Steps of the trajectory that are measured, from 0; empty for all of them."""
 
     def __post_init__(self) -> None:
-        if self.steps != 1:
-            raise StudyError(
-                f"sampling.steps={self.steps}: a response is read from one transformer call; "
-                "use sampling.steps=1, or sampling.trajectory for the model's own steps",
-                "sampling.steps",
-            )
-        if self.guidance_scale != 1.0:
-            raise StudyError(
-                f"sampling.guidance_scale={self.guidance_scale}: guidance runs the transformer "
-                "twice per step and mixes two prompts' responses; use sampling.guidance_scale=1",
-                "sampling.guidance_scale",
-            )
+        check = partial(check_value, "sampling", self)
+        check(
+            "steps", self.steps == 1, ": a response is read from one transformer call; use "
+            "sampling.steps=1, or sampling.trajectory for the model's own steps",
+        )  # fmt: skip
+        check(
+            "guidance_scale", self.guidance_scale == 1, ": guidance runs the transformer twice per "
+            "step and mixes two prompts' responses; use sampling.guidance_scale=1",
+        )  # fmt: skip
         check_choices("sampling", self, noise=("same", "per_item"))
-        self._check_levels()
-        self._check_trajectory()
+        check("levels", self.levels, " is empty: name at least one, such as 1.0")
+        for level in self.levels:  # NaN is not either
+            check(
+                "levels",
+                0 < level <= 1,
+                f": {level:g} is not above 0 and at most 1; 1 is pure noise",
+            )
+        check("levels", len(set(self.levels)) == len(self.levels), " repeats a level")
+        check_least("sampling", self, trajectory=0)
+        check(
+            "at", self.trajectory or not self.at,
+            " names steps, but sampling.trajectory is 0: set the number of its steps",
+        )  # fmt: skip
+        check(
+            "trajectory", not self.trajectory or self.levels == [1.0],
+            f" and sampling.levels={self.levels}: a study measures noise levels of the reference "
+            "or the model's own steps, not both",
+        )  # fmt: skip
+        steps, last = self.trajectory, self.trajectory - 1
+        for step in self.at:
+            has = f": a trajectory of {steps} steps has the steps 0 to {last}, not {step}"
+            check("at", 0 <= step < steps, has)
+        ascending = self.at == sorted(set(self.at))
+        check("at", ascending, ": name each step once, in ascending order")
 
     @property
     def measured(self) -> list[int]:
@@ -118,42 +131,6 @@ class Sampling:
     def starts_from_noise(self) -> bool:
         """Whether the first measured step is that of pure noise."""
         return self.measured[0] == 0 if self.trajectory else self.levels[0] == 1
-
-    def _check_levels(self) -> None:
-        said, setting = f"sampling.levels={list(self.levels)}", "sampling.levels"
-        if not self.levels:
-            raise StudyError(f"{said} is empty: name at least one, such as 1.0", setting)
-        for level in self.levels:
-            if not 0 < level <= 1:  # NaN is not either
-                raise StudyError(
-                    f"{said}: {level:g} is not above 0 and at most 1; 1 is pure noise", setting
-                )
-        if len(set(self.levels)) < len(self.levels):
-            raise StudyError(f"{said} repeats a level", setting)
-
-    def _check_trajectory(self) -> None:
-        said = f"sampling.at={list(self.at)}"
-        check_least("sampling", self, trajectory=0)
-        if not self.trajectory and self.at:
-            raise StudyError(
-                f"{said} names steps, but sampling.trajectory is 0: set the number of its steps",
-                "sampling.at",
-            )
-        if self.trajectory and self.levels != [1.0]:
-            raise StudyError(
-                f"sampling.trajectory={self.trajectory} and sampling.levels={list(self.levels)}: "
-                "a study measures noise levels of the reference or the model's own steps, not both",
-                "sampling.trajectory",
-            )
-        wrong = [step for step in self.at if not 0 <= step < self.trajectory]
-        if wrong:
-            raise StudyError(
-                f"{said}: a trajectory of {self.trajectory} steps has the steps 0 to "
-                f"{self.trajectory - 1}, not {wrong[0]}",
-                "sampling.at",
-            )
-        if self.at != sorted(set(self.at)):
-            raise StudyError(f"{said}: name each step once, in ascending order", "sampling.at")
 
 
 @dataclass
@@ -184,17 +161,47 @@ class Nulls:
 
     def __post_init__(self) -> None:
         check_least("nulls", self, flips=1, splits=1, label_shuffle=0, wording_splits=1)
-        if not 0 < self.alpha < 1:
-            raise StudyError(f"nulls.alpha={self.alpha} is not between 0 and 1", "nulls.alpha")
+        check_value("nulls", self, "alpha", 0 < self.alpha < 1, " is not between 0 and 1")
         if isinstance(self.sign_flips, str):
             check_choices("nulls", self, sign_flips=("auto", "exact"))
         else:
             check_least("nulls", self, sign_flips=1)
-        levels = self.thresholds
-        if not levels or not all(0 < level < math.inf for level in levels):
-            raise StudyError(
-                f"nulls.thresholds={list(levels)}: give one or more finite values above 0",
-                "nulls.thresholds",
-            )
-        if len(set(levels)) < len(levels):
-            raise StudyError(f"nulls.thresholds={list(levels)} repeats a value", "nulls.thresholds")
+        check_list("nulls", self, "thresholds")
+        right = all(0 < level < math.inf for level in self.thresholds)
+        check_value("nulls", self, "thresholds", right, ": give finite values above 0")
+
+
+@dataclass
+class PublishedCount:
+    """One row of a published table."""
+
+    threshold: float
+    """Units with |t| above this are counted."""
+    observed: int
+    null_mean: float
+    null_p99: float
+
+
+@dataclass
+class Published:
+    """Numbers of a publication, shown with a run of the same study."""
+
+    source: str
+    """The publication."""
+
+    where: dict[str, Any]
+    """Settings, by dotted name, that produced them; other runs do not show them."""
+
+    unit_set: str
+    """Which units are counted as heads: heads or slices16."""
+
+    units: int
+    """Number of units."""
+
+    counts: list[PublishedCount]
+
+    max_abs_t: float
+    """Largest |t| over units."""
+
+    def __post_init__(self) -> None:
+        check_choices("published", self, unit_set=UNIT_SETS)

@@ -7,14 +7,13 @@ from operator import attrgetter
 from typing import Any
 
 from otherview.study.attribution import Attribution
-from otherview.study.checks import check_choices, check_name
+from otherview.study.checks import check_choices, check_name, check_value
 from otherview.study.contrast import ROLES, Controls, Templates
 from otherview.study.errors import StudyError
 from otherview.study.intervention import Intervention
 from otherview.study.items import Creatures
 from otherview.study.model import Model, Scene
-from otherview.study.published import Published
-from otherview.study.reading import Capture, Nulls, Sampling
+from otherview.study.reading import Capture, Nulls, Published, Sampling
 
 MAX_ITEMS_EXACT = 36
 """Number of items up to which all sign patterns can be enumerated."""
@@ -81,22 +80,16 @@ class Study:
         self._check_attribution()
         self._check_means()
         items = len(self.creatures.items)
-        if self.nulls.sign_flips == "exact" and items > MAX_ITEMS_EXACT:
-            raise StudyError(
-                f"nulls.sign_flips=exact with {items} items means 2^{items - 1} sign patterns; "
-                "use auto or a number",
-                "nulls.sign_flips",
-            )
+        affordable = self.nulls.sign_flips != "exact" or items <= MAX_ITEMS_EXACT
+        patterns = f" with {items} items means 2^{items - 1} sign patterns; use auto or a number"
+        check_value("nulls", self.nulls, "sign_flips", affordable, patterns)
 
     def _check_sampling(self) -> None:
         """Raise StudyError for levels without a picture, and edits that start elsewhere."""
         sampling = self.sampling
-        if sampling.needs_picture and self.needs_scene and not self.has_scene:
-            raise StudyError(
-                f"sampling.levels={list(sampling.levels)}: a level below 1 needs a reference "
-                f"picture, and scene={self.scenery[0].name} has none",
-                "sampling.levels",
-            )
+        right = self.has_scene or not (sampling.needs_picture and self.needs_scene)
+        lacking = f"needs a reference picture, and scene={self.scenery[0].name} has none"
+        check_value("sampling", sampling, "levels", right, f": a level below 1 {lacking}")
         if self.intervention.kind != "none" and not sampling.starts_from_noise:
             raise StudyError(
                 "intervention: heads are edited from pure noise on, and selected where the study "

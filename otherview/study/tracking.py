@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from otherview.study.checks import check_choices, check_value
 from otherview.study.errors import StudyError
 
-MODES = ("offline", "online", "off")
 MAX_LABEL = 64
 """Length of the longest tag that the server accepts."""
 
@@ -39,10 +39,7 @@ class Tracking:
     """Seconds to wait for the server, plus one second per MB for uploads."""
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise StudyError(
-                f"tracking.mode={self.mode}: choose one of {', '.join(MODES)}", "tracking.mode"
-            )
+        check_choices("tracking", self, mode=("offline", "online", "off"))
         for name in ("project", "entity", "group"):
             value = getattr(self, name)
             if value is not None and (
@@ -59,8 +56,5 @@ class Tracking:
                         f"tracking.{name}: {value!r} is blank or longer than {MAX_LABEL} letters",
                         f"tracking.{name}",
                     )
-        if not 0 < self.patience < math.inf:
-            raise StudyError(
-                f"tracking.patience={self.patience}: give a number of seconds above 0",
-                "tracking.patience",
-            )
+        right = 0 < self.patience < math.inf
+        check_value("tracking", self, "patience", right, ": give a number of seconds above 0")
