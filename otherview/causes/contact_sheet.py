@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from otherview.causes.effects import ROLES
 from otherview.causes.picture_similarity import similarities
 from otherview.disk.atomic import replacing
+from otherview.study import ROLES
 
 Pictures = Float[np.ndarray, "items height width 3"]
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from otherview.analysis.analyse import Analysis
 from otherview.causes import EDGES
-from otherview.causes.effects import ROLES
 from otherview.disk.atomic import write_json
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
@@ -21,7 +20,7 @@ from otherview.passes.measure import Measurement
 from otherview.passes.session import Session
 from otherview.passes.toward_points import pairs_of_items
 from otherview.stats import PredictedChangeResult
-from otherview.study import Study
+from otherview.study import ROLES, Study
 from otherview.study.attribution import MAX_SOURCES
 from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts

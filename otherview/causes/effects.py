@@ -13,8 +13,7 @@ from otherview.causes.measures import OF_EVERY_MODEL, Measure
 from otherview.causes.pocket_score import PocketScore
 from otherview.models.image_latents import Latents
 from otherview.passes.denoising import Denoiser, Edit
-
-ROLES = ("test", "control")
+from otherview.study import ROLES
 
 Values = dict[str, Float[np.ndarray, "roles items"]]
 """By measure: mean over the wordings of a role, for every measured item."""
@@ -27,11 +26,6 @@ class Variant:
     name: str
     edit: Edit
     """The edit, without heads."""
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether it changes nothing."""
-        return self.edit.factor == 1
 
 
 class Effects:
@@ -51,10 +45,12 @@ class Effects:
         self.prompts = [int(prompt) for prompt in grid.ravel()]
         self.measures: tuple[Measure, ...] = (*OF_EVERY_MODEL, *(score.measures if score else ()))
         self.wordings = grid.shape[1]
-        self.grid, self._shape = grid, grid.shape
+        self.grid = grid
         self._measured: dict[tuple[tuple[str, ...], str], Values] = {}
         self.intact = denoiser.displace(self.prompts)
-        self._other = swap_roles(self.intact, grid.shape)
+        by_role = self.intact.reshape(*grid.shape, *self.intact.shape[1:])
+        self._other: Latents = by_role.flip(0).flatten(0, 2)
+        """For every row the other role's displacement of its item, under the same wording."""
         self._intact_score: Mapping[str, Float[np.ndarray, " rows"]] = {}
         if score is not None:
             pictures = denoiser.pictures(self.intact, self.prompts)
@@ -96,12 +92,5 @@ class Effects:
         return {name: self._grid(values) for name, values in rows.items()}
 
     def _grid(self, values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "roles items"]:
-        grid: Float[np.ndarray, "roles items"] = values.reshape(self._shape).mean(1, np.float64)
+        grid: Float[np.ndarray, "roles items"] = values.reshape(self.grid.shape).mean(1, np.float64)
         return grid
-
-
-def swap_roles(displacements: Latents, shape: tuple[int, ...]) -> Latents:
-    """Return for every row the other role's displacement of its item, under the same wording."""
-    by_role = displacements.reshape(*shape, *displacements.shape[1:])
-    swapped: Latents = by_role.flip(0).flatten(0, 2)
-    return swapped

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from otherview.causes.effects import ROLES, Effects, Variant
+from otherview.causes.effects import Effects, Variant
 from otherview.causes.matching import permutation_p
 from otherview.causes.measures import Measure
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit
+from otherview.study import ROLES
 
 Pick = Callable[[Float[np.ndarray, "roles items"]], Float[np.ndarray, " items"]]
 Rows = list[dict[str, Any]]
@@ -48,7 +49,7 @@ def effect_of_set(
     on the test role minus that on the control role. An edit that changes nothing has no null.
     """
     values = effects.of([unit.address for unit in heads], variant)
-    edits = () if variant.is_identity else (*null.edits, *null.placebos)
+    edits = () if variant.edit.factor == 1 else (*null.edits, *null.placebos)
     measured = []
     for done, (addresses, edit) in enumerate(edits):
         progress(stage, done, len(edits))

@@ -20,7 +20,7 @@ from otherview.causes.choice import (
     halved,
 )
 from otherview.causes.contact_sheet import draw_sheet
-from otherview.causes.effects import ROLES, Effects, Variant
+from otherview.causes.effects import Effects, Variant
 from otherview.causes.head_sets import Null, Rows, effect_of_set, grow
 from otherview.causes.matching import random_sets
 from otherview.causes.pocket_score import pocket_score
@@ -42,7 +42,7 @@ from otherview.models.sites import Unit, hook_sites
 from otherview.passes.denoising import Denoiser
 from otherview.passes.measure import Measurement
 from otherview.passes.session import Session
-from otherview.study import Study
+from otherview.study import ROLES, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import study_prompts
 
@@ -221,7 +221,7 @@ class HeadEdits:
             sets["selected"] = tuple(unit.address for unit in chosen), self.variants[0]
             sets |= dict(zip(("random",), null.edits, strict=False))
             sets |= dict(zip(("placebo",), null.placebos, strict=False))
-        rendered = {}
+        rendered: dict[str, Any] = {}
         for role, grid in zip(ROLES, self._grid(items, wordings=1), strict=True):
             prompts = [int(prompt) for prompt in grid.ravel()]
             moved = {"intact": self.denoiser.displace(prompts)}

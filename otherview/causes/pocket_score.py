@@ -19,17 +19,19 @@ SHIPPED_KITCHEN = UNSEEN + 40
 """The kitchen of `otherview:pocket/kitchen.png`."""
 ONE_LEVEL = 1 / 255
 
-PSNR = Measure("psnr", "PSNR lost against the correct image", "dB")
-RIGHT = Measure("right", "images nearest to the correct candidate, lost", "share")
-OTHER = Measure("other", "images nearest to the other role's correct candidate, gained", "share")
-OTHER_ROLE = Measure("other_role", "images nearest to any of the other role, gained", "share")
-REFERENCE = Measure("reference", "images nearest to the plain reference, gained", "share")
+MEASURES = (
+    Measure("psnr", "PSNR lost against the correct image", "dB"),
+    Measure("right", "images nearest to the correct candidate, lost", "share"),
+    Measure("other", "images nearest to the other role's correct candidate, gained", "share"),
+    Measure("other_role", "images nearest to any of the other role, gained", "share"),
+    Measure("reference", "images nearest to the plain reference, gained", "share"),
+)
 
 
 class PocketScore:
     """Compares images with all views and mentions of the shipped kitchen, and its reference."""
 
-    measures = (PSNR, RIGHT, OTHER, OTHER_ROLE, REFERENCE)
+    measures = MEASURES
 
     def __init__(
         self,
@@ -52,14 +54,15 @@ class PocketScore:
         nearest = likeness.argmax(axis=1)
         other = self._other[list(prompts)]
         of_role = (len(self._candidates) - 1) // len(ROLES)  # after the reference, role by role
+        shares = {
+            "right": nearest == right,
+            "other": nearest == other,
+            "other_role": (nearest > 0) & ((nearest - 1) // of_role == (other - 1) // of_role),
+            "reference": nearest == 0,
+        }
         return {
             "psnr": likeness[np.arange(len(right)), right],
-            "right": (nearest == right).astype(np.float64),
-            "other": (nearest == other).astype(np.float64),
-            "other_role": (
-                (nearest > 0) & ((nearest - 1) // of_role == (other - 1) // of_role)
-            ).astype(np.float64),
-            "reference": (nearest == 0).astype(np.float64),
+            **{name: nearest_is.astype(np.float64) for name, nearest_is in shares.items()},
         }
 
     def lost(
@@ -69,11 +72,8 @@ class PocketScore:
     ) -> dict[str, Float[np.ndarray, " rows"]]:
         """Return the cost of an edit: PSNR and correct images lost, others gained."""
         return {
-            "psnr": intact["psnr"] - edited["psnr"],
-            "right": intact["right"] - edited["right"],
-            "other": edited["other"] - intact["other"],
-            "other_role": edited["other_role"] - intact["other_role"],
-            "reference": edited["reference"] - intact["reference"],
+            name: before - edited[name] if name in ("psnr", "right") else edited[name] - before
+            for name, before in intact.items()
         }
 
 

@@ -12,15 +12,15 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 
 from otherview.analysis.analyse import Analysis
-from otherview.causes.effects import ROLES, Effects, Variant
+from otherview.causes.effects import Effects, Variant
 from otherview.causes.matching import closest_level, matching_group, permutation_p
 from otherview.causes.variants import PATCH_NAMES
-from otherview.causes.verdicts import change_verdict, steering_verdict, toward_verdict
+from otherview.causes.verdicts import change_verdict, toward_verdict
 from otherview.disk.progress import Progress
 from otherview.models.sites import Unit, heads
 from otherview.passes.predicted_changes import PredictedChanges
 from otherview.stats import RoleTestResult, SignFlipResult, difference_intervals
-from otherview.study import Intervention
+from otherview.study import ROLES, Intervention
 
 PREDICTED_EDITS = {"zero": "zero", "0": "zero", "mean": "mean", PATCH_NAMES["role"]: "patch"}
 """By variant of an intervention, the edit whose change an attribution predicts."""
@@ -129,10 +129,10 @@ def single_table(
             row[f"median_{role}"] = float(np.median([own[place], *null[:, place]]))
             row[f"bound_{role}"] = float(bound[place]) if np.isfinite(bound[place]) else None
         differs: bool | None = row.get("differs")
-        if variant.name in (PATCH_NAMES["role"], PATCH_NAMES["both"]):
-            judged = toward_verdict(differs, (row["toward_test"], row["toward_control"]))
-        elif variant.edit.shift is not None:
-            judged = steering_verdict(differs, (row["toward_test"], row["toward_control"]))
+        steered = variant.edit.shift is not None
+        if steered or variant.name in (PATCH_NAMES["role"], PATCH_NAMES["both"]):
+            toward = row["toward_test"], row["toward_control"]
+            judged = toward_verdict(differs, toward, steered=steered)
         else:
             judged = change_verdict(differs, (row["change_test"], row["change_control"]))
         row["verdict"] = judged.key

@@ -101,35 +101,19 @@ def change_verdict(differs: bool | None, change: tuple[float, float]) -> Verdict
     return Verdict(differs, effect)
 
 
-def toward_verdict(differs: bool | None, toward: tuple[float, float]) -> Verdict:
+PATCHED = (Effect.NO_WAY, Effect.ONE_WAY, Effect.NEEDED, Effect.BOTH_WAYS)
+STEERED = (Effect.STEERS_NONE, Effect.STEERS_CONTROL, Effect.STEERS_TEST, Effect.STEERS_BOTH)
+"""Effects by which roles went ON_THE_WAY to the other: none, control, test, both."""
+
+
+def toward_verdict(
+    differs: bool | None, toward: tuple[float, float], *, steered: bool = False
+) -> Verdict:
     """Return the verdict on a head that took its output from the other role.
 
-    `toward` is the way to the other role's prediction that the test and the control role went.
+    `toward` is the way to the other role's prediction that the test and the control role went. With
+    `steered`, the axis of the head was taken from one role and added to the other.
     """
-    effects = {
-        (True, True): Effect.BOTH_WAYS,
-        (False, True): Effect.ONE_WAY,
-        (True, False): Effect.NEEDED,
-        (False, False): Effect.NO_WAY,
-    }
-    return Verdict(differs, effects[on_the_way(toward)])
-
-
-def steering_verdict(differs: bool | None, toward: tuple[float, float]) -> Verdict:
-    """Return the verdict on a head whose axis was taken from one role and added to the other.
-
-    `toward` is as in `toward_verdict`.
-    """
-    effects = {
-        (True, True): Effect.STEERS_BOTH,
-        (False, True): Effect.STEERS_CONTROL,
-        (True, False): Effect.STEERS_TEST,
-        (False, False): Effect.STEERS_NONE,
-    }
-    return Verdict(differs, effects[on_the_way(toward)])
-
-
-def on_the_way(toward: tuple[float, float]) -> tuple[bool, bool]:
-    """Return which role, test and control, went ON_THE_WAY to the other."""
     test, control = toward
-    return test >= ON_THE_WAY, control >= ON_THE_WAY
+    place = 2 * (test >= ON_THE_WAY) + (control >= ON_THE_WAY)
+    return Verdict(differs, (STEERED if steered else PATCHED)[place])

@@ -36,24 +36,32 @@ def line(colour: Colour, width: float, *points: float) -> Stroke:
     return ("line", colour, (*points, width))
 
 
+def mirrored(stroke: Stroke) -> tuple[Stroke, Stroke]:
+    """A disc, polygon or line, and its mirror image about the middle of the box."""
+    kind, colour, numbers = stroke
+    points, width = (numbers, ()) if kind != "line" else (numbers[:-1], numbers[-1:])
+    if kind == "disc":  # corners stay in order
+        points = (points[2], points[1], points[0], points[3])
+    turned = tuple(number if place % 2 else 1 - number for place, number in enumerate(points))
+    return stroke, (kind, colour, (*turned, *width))
+
+
 def eyes(y: float, apart: float, radius: float, x: float = 0.5) -> tuple[Stroke, ...]:
     """Two black eyes, `apart` to either side of `x`."""
     return tuple(disc(BLACK, x + side * apart, y, radius, radius) for side in (-1, 1))
 
 
-def person(
-    shirt: Colour, trousers: Colour, hair: Colour, head: float, skin: Colour = SKIN
-) -> tuple[Stroke, ...]:
+def person(shirt: Colour, trousers: Colour, hair: Colour, head: float) -> tuple[Stroke, ...]:
     """Someone on two legs; `head` is the head's share of the height."""
     neck, hip = head, head + (1 - head) * 0.48
     return (
         line(trousers, 0.16, 0.36, hip - 0.05, 0.3, 1.0),
         line(trousers, 0.16, 0.64, hip - 0.05, 0.7, 1.0),
-        line(skin, 0.12, 0.3, neck + 0.08, 0.06, hip),
-        line(skin, 0.12, 0.7, neck + 0.08, 0.94, hip),
+        line(SKIN, 0.12, 0.3, neck + 0.08, 0.06, hip),
+        line(SKIN, 0.12, 0.7, neck + 0.08, 0.94, hip),
         shape(shirt, 0.22, neck, 0.78, neck, 0.74, hip, 0.26, hip),
         disc(hair, 0.5, head * 0.45, 0.3, head * 0.47),
-        disc(skin, 0.5, head * 0.58, 0.25, head * 0.42),
+        disc(SKIN, 0.5, head * 0.58, 0.25, head * 0.42),
         *eyes(head * 0.55, 0.1, 0.045),
     )
 
@@ -86,25 +94,3 @@ def insect(
         line(stripe, 0.08, 0.36, 0.7, 0.64, 0.7),
         disc(stripe, 0.5, 0.16, 0.15, 0.13),
     )
-
-
-def fish(body: Colour, belly: Colour, fin: Colour) -> tuple[Stroke, ...]:
-    """A fish in profile, facing right."""
-    return (
-        shape(fin, 0.0, 0.15, 0.26, 0.5, 0.0, 0.85),
-        shape(fin, 0.4, 0.3, 0.5, 0.0, 0.66, 0.3),
-        disc(body, 0.57, 0.5, 0.4, 0.3),
-        disc(belly, 0.6, 0.64, 0.3, 0.15),
-        disc(BLACK, 0.82, 0.42, 0.05, 0.07),
-    )
-
-
-def legs(colour: Colour, width: float, knees: float) -> tuple[Stroke, ...]:
-    """Eight legs that bend at `knees`."""
-    strokes = []
-    for side in (-1, 1):
-        for reach, foot in ((0.5, 0.15), (0.48, 0.5), (0.46, 0.8), (0.3, 1.0)):
-            knee = 0.5 + side * reach * 0.55
-            points = (0.5, 0.5, knee, foot - knees, 0.5 + side * reach, foot)
-            strokes.append(line(colour, width, *points))
-    return tuple(strokes)

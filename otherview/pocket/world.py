@@ -26,30 +26,14 @@ DAYLIGHT = (0.0, 1.8, 2.2)
 
 Picture = Float[np.ndarray, "side side 3"]
 
-MATERIALS = (
-    "wall",
-    "side wall",
-    "ceiling",
-    "light tile",
-    "dark tile",
-    "backsplash",
-    "window",
-    "window frame",
-    "cabinet",
-    "countertop",
-    "sink",
-    "fridge",
-    "freezer",
-    "table",
-    "kettle",
-    "fruit",
-    "cupboard",
-)
-CODE = {name: code for code, name in enumerate(MATERIALS)}
-HEAT = {"kettle": 1.0, "window": 0.75, "fruit": 0.5, "table": 0.42, "cabinet": 0.35}
-HEAT |= {"countertop": 0.45, "cupboard": 0.38, "side wall": 0.28, "wall": 0.32, "ceiling": 0.4}
-HEAT |= {"sink": 0.12, "fridge": 0.1, "freezer": 0.02, "backsplash": 0.3, "window frame": 0.5}
-HEAT |= {"light tile": 0.2, "dark tile": 0.16}
+HEAT = {
+    "wall": 0.32, "side wall": 0.28, "ceiling": 0.4, "light tile": 0.2, "dark tile": 0.16,
+    "backsplash": 0.3, "window": 0.75, "window frame": 0.5, "cabinet": 0.35, "countertop": 0.45,
+    "sink": 0.12, "fridge": 0.1, "freezer": 0.02, "table": 0.42, "kettle": 1.0, "fruit": 0.5,
+    "cupboard": 0.38,
+}  # fmt: skip
+"""Temperature of every material, 0 cold to 1 hot."""
+CODE = {name: code for code, name in enumerate(HEAT)}
 CONDUCTANCE = {"fridge": 0.8, "freezer": 0.95, "sink": 1.0, "kettle": 1.0, "fruit": 0.4}
 
 
@@ -148,7 +132,7 @@ def draw_colours(draws: np.random.Generator) -> Float[np.ndarray, "materials 3"]
         "fruit": pick(FRUIT),
         "cupboard": cabinet * 0.9,
     }
-    return np.stack([named[name] for name in MATERIALS]).astype(np.float32)
+    return np.stack([named[name] for name in HEAT]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -212,19 +196,14 @@ def trace(room: Kitchen, camera: Camera) -> Surfaces:
     distance, axis, material = rays.distance.copy(), rays.axis.copy(), rays.material.copy()
     hang_window(room, rays, material)
     for box in room.boxes:
-        near, far, entry = None, None, None
-        for a in range(3):
-            one = (box.low[a] - rays.origin[a]) * rays.inverse[a]
-            two = (box.high[a] - rays.origin[a]) * rays.inverse[a]
-            first, last = np.minimum(one, two), np.maximum(one, two)
-            if near is None or far is None or entry is None:
-                near, far, entry = first, last, np.zeros(first.shape, np.int8)
-            else:
-                entry[first > near] = a
-                near, far = np.maximum(near, first), np.minimum(far, last)
-        assert near is not None
-        assert far is not None
-        assert entry is not None
+        ends = np.stack(
+            [
+                [(corner[a] - rays.origin[a]) * rays.inverse[a] for a in range(3)]
+                for corner in (box.low, box.high)
+            ]
+        )
+        first, far = ends.min(0), ends.max(0).min(0)
+        near, entry = first.max(0), first.argmax(0)
         hit = np.flatnonzero((near < far) & (near > 0) & (near < distance))
         distance[hit], axis[hit], material[hit] = near[hit], entry[hit], CODE[box.material]
     return lit_colours(room, rays, distance, axis, material)
@@ -257,19 +236,9 @@ def lit_colours(
         distance,
         facing,
         axis.astype(np.int64),
-        material_property(HEAT, 0.3)[material],
-        material_property(CONDUCTANCE, 0.0)[material],
+        np.array(list(HEAT.values()), np.float32)[material],
+        np.array([CONDUCTANCE.get(name, 0) for name in HEAT], np.float32)[material],
     )
-
-
-@cache
-def property_table(items: tuple[tuple[str, float], ...], default: float) -> np.ndarray:
-    values = dict(items)
-    return np.array([values.get(name, default) for name in MATERIALS], np.float32)
-
-
-def material_property(values: dict[str, float], default: float) -> np.ndarray:
-    return property_table(tuple(values.items()), default)
 
 
 def to_picture(colours: Float[np.ndarray, "rays 3"]) -> Picture:

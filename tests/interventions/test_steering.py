@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from otherview.causes.steering import Axes, steering_axes
-from otherview.causes.verdicts import Effect, steering_verdict
+from otherview.causes.verdicts import Effect, toward_verdict
 from otherview.models.calls import Calls
 from otherview.models.sites import heads
 from otherview.passes.editing import add, record
@@ -145,8 +145,14 @@ def test_steering_without_vectors_or_without_a_dose_is_refused() -> None:
 
 
 def test_a_verdict_says_which_role_moves() -> None:
-    assert steering_verdict(True, (0.5, 0.3)).effect is Effect.STEERS_BOTH
-    assert steering_verdict(True, (0.1, 0.3)).effect is Effect.STEERS_CONTROL
-    assert steering_verdict(True, (0.5, 0.1)).key == "differs and its axis steers the test role"
-    assert steering_verdict(False, (0.1, 0.1)).key == "does not differ, its axis does not steer"
-    assert not steering_verdict(False, (0.5, 0.3)).positive
+    assert toward_verdict(True, (0.5, 0.3), steered=True).effect is Effect.STEERS_BOTH
+    assert toward_verdict(True, (0.1, 0.3), steered=True).effect is Effect.STEERS_CONTROL
+    assert (
+        toward_verdict(True, (0.5, 0.1), steered=True).key
+        == "differs and its axis steers the test role"
+    )
+    assert (
+        toward_verdict(False, (0.1, 0.1), steered=True).key
+        == "does not differ, its axis does not steer"
+    )
+    assert not toward_verdict(False, (0.5, 0.3), steered=True).positive
