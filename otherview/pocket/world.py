@@ -6,7 +6,7 @@ are intersected with boxes by the slab method (Kay and Kajiya 1986).
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -196,16 +196,15 @@ def trace(room: Kitchen, camera: Camera) -> Surfaces:
     distance, axis, material = rays.distance.copy(), rays.axis.copy(), rays.material.copy()
     hang_window(room, rays, material)
     for box in room.boxes:
-        ends = np.stack(
-            [
-                [(corner[a] - rays.origin[a]) * rays.inverse[a] for a in range(3)]
-                for corner in (box.low, box.high)
-            ]
-        )
-        first, far = ends.min(0), ends.max(0).min(0)
-        near, entry = first.max(0), first.argmax(0)
+        sides = [
+            [(corner[a] - rays.origin[a]) * rays.inverse[a] for corner in (box.low, box.high)]
+            for a in range(3)
+        ]
+        first = [np.minimum(*side) for side in sides]
+        near, far = reduce(np.maximum, first), reduce(np.minimum, [np.maximum(*s) for s in sides])
         hit = np.flatnonzero((near < far) & (near > 0) & (near < distance))
-        distance[hit], axis[hit], material[hit] = near[hit], entry[hit], CODE[box.material]
+        entry = np.argmax([each[hit] for each in first], axis=0)
+        distance[hit], axis[hit], material[hit] = near[hit], entry, CODE[box.material]
     return lit_colours(room, rays, distance, axis, material)
 
 
