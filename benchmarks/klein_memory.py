@@ -32,8 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from otherview.models.calls import Call, TokenLayout
 from otherview.models.sites import hook_sites
-from otherview.passes.backward_memory import checkpointing
-from otherview.passes.gradients import taps
+from otherview.passes.gradients import checkpointing, taps
 from otherview.passes.transformer import run
 from otherview.study import TOKEN_GROUPS
 from otherview.views.numbers import plural

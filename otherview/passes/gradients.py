@@ -15,8 +15,8 @@ which frees such tensors and computes them again: each backward pass reaches a t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from otherview.models.arguments import replaced
 from otherview.models.calls import Call, TokenLayout
 from otherview.models.sites import Site
+from otherview.passes.batches import Argument, Done, within_memory
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.transformer import Reader, hooked
 from otherview.study.errors import StudyError
@@ -226,3 +227,37 @@ def mean_outputs(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[Mean
     hooks = {site.module: partial(reader.add, site) for site in sites}
     with hooked(transformer, sites, hooks):
         yield reader
+
+
+class BackwardMemory:
+    """Remembers whether blocks of `transformer` must keep only their inputs for backward."""
+
+    def __init__(self, transformer: Any) -> None:
+        self._transformer = transformer
+        self._saves = not getattr(transformer, "_supports_gradient_checkpointing", False)
+
+    def run(self, run: Callable[[Argument], Done], argument: Argument) -> Done:
+        """Return `run(argument)`; where memory runs out, again with gradient checkpointing.
+
+        All later ones then start with it. Raises the device's error where that is not enough.
+        """
+        can_save = bool(getattr(self._transformer, "_supports_gradient_checkpointing", False))
+        if not self._saves:
+            done = within_memory(run, argument)
+            if done is not None:
+                return done
+            self._saves = True
+        with checkpointing(self._transformer) if can_save else nullcontext():
+            return run(argument)
+
+
+@contextmanager
+def checkpointing(transformer: Any) -> Iterator[None]:
+    """Have the blocks of a transformer of diffusers keep only their inputs for backward."""
+    before = transformer.is_gradient_checkpointing
+    transformer.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if not before:
+            transformer.disable_gradient_checkpointing()

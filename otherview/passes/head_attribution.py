@@ -1,7 +1,8 @@
 """Predict for every prompt of a contrast what editing each head would change.
 
 Rows come in pairs, the same item under a wording of either role, so that each is the donor of the
-other's patch.
+other's patch. Sites and single heads are also zeroed exactly, to see where first order does not
+hold.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from torch import Tensor
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.sites import Site, heads
-from otherview.passes.backward_memory import BackwardMemory
 from otherview.passes.batches import halving_by_group
-from otherview.passes.gradients import differentiable, mean_outputs, taps
+from otherview.passes.editing import scale
+from otherview.passes.gradients import BackwardMemory, differentiable, mean_outputs, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
-from otherview.passes.site_check import checked_prompts, zeroed
 from otherview.passes.toward_points import pairs_of_items, predicted_toward
 from otherview.passes.transformer import run
 from otherview.study import Attribution, Study
@@ -107,6 +107,55 @@ def checked(
     return replace(found, exact_head_change=by_prompt(prompts, few, measured))
 
 
+def checked_prompts(prompts: PromptSet, items: int) -> list[int]:
+    """Return the first contrast's first wording of each role, for items evenly spread.
+
+    At most `items` of them; none for 0.
+    """
+    contrast, every = prompts.contrasts[0], len(prompts.conditions)
+    few = min(items, len(prompts.items))
+    spread = np.linspace(0, len(prompts.items) - 1, few).round().astype(int)
+    first = (contrast.test[0], contrast.control[0])
+    return [int(item) * every + condition for item in spread for condition in first]
+
+
+@torch.inference_mode()
+def zeroed(
+    calls: Calls,
+    prompts: Sequence[int],
+    sets: Sequence[Sequence[str]],
+    batch_size: int,
+    progress: Progress,
+    stage: str,
+) -> Float[np.ndarray, "prompts sets"]:
+    """Return the change of the prediction, over its norm, with each set of heads zeroed.
+
+    `sets` holds addresses of heads. One pass per prompt and set, and one without an edit. Raises
+    StudyError for a compiled transformer.
+    """
+    transformer = calls.transformer
+    groups = [[p for p in group if p in set(prompts)] for group in calls.groups()]
+    order = [prompt for group in groups for prompt in group]
+    found = np.zeros((len(order), len(sets)), np.float32)
+
+    def predicted(batch: Sequence[int], addresses: Sequence[str]) -> Tensor:
+        with scale(transformer, addresses, 0.0):
+            output = run(transformer, calls.first(batch))
+        return calls.velocity(output, calls.noise(batch)).float().flatten(1)
+
+    def measured(rows: range) -> tuple[range, None]:
+        batch = [order[row] for row in rows]
+        intact = predicted(batch, [])
+        for place, addresses in enumerate(sets):
+            moved = (predicted(batch, addresses) - intact).norm(dim=1) / intact.norm(dim=1)
+            found[rows.start : rows.stop, place] = moved.cpu().numpy()
+        return rows, None
+
+    for rows, _ in halving_by_group([len(group) for group in groups], batch_size, measured):
+        progress(stage, rows.stop, len(order))
+    return found[[order.index(prompt) for prompt in prompts]]
+
+
 def by_prompt(
     prompts: PromptSet, few: Sequence[int], values: Float[np.ndarray, "few units"]
 ) -> Float[np.ndarray, "items conditions units"]:
@@ -147,12 +196,13 @@ def attribute(
         kept = unfinished.get(rows.start) if unfinished else None
         width = len(blocks[rows.start])
         if kept is None:
-            kept = memory.run(attributing.attribute, [blocks[row] for row in rows])
+            changes = memory.run(attributing.attribute, [blocks[row] for row in rows])
+            kept = {"changes": changes}
             if unfinished:
                 unfinished.put(rows.start, kept)
-        rows = range(rows.start, rows.start + len(kept) // width)
+        rows = range(rows.start, rows.start + len(kept["changes"]) // width)
         done = [prompt for row in rows for prompt in blocks[row]]
-        for prompt, values in zip(done, kept, strict=True):
+        for prompt, values in zip(done, kept["changes"], strict=True):
             found.setdefault(prompt, values)
         return rows, None
 

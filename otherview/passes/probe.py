@@ -22,7 +22,7 @@ from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from otherview.passes.unfinished import Unfinished
+    from otherview.passes.unfinished import Batch, Unfinished
 
 ROUNDING = 0.01
 """Share of an energy that rounding may change, in bfloat16."""
@@ -57,26 +57,22 @@ def probe(
     sampling = sampling or Sampling()
     total, conditions = len(prompts.prompts), len(prompts.conditions)
     order = [prompt for group in groups for prompt in group]
-    energies, vectors, tokens, sizes = [], [], [], [batch_size]
+    batches, tokens, sizes = [], [], [batch_size]
     assert not (means and compiled)
     hooked = (
         compiled_capture(transformer, sites)
         if compiled
         else capture(transformer, sites, means=means)
     )
-    unfinished_means = unfinished.below("means") if unfinished and means else None
     before = 0  # rows of the last call
     with hooked as recorder:
 
-        def measured(rows: range) -> tuple[range, Float[np.ndarray, "rows steps slices groups"]]:
+        def measured(rows: range) -> tuple[range, dict[str, Batch]]:
             nonlocal before
             kept = unfinished.get(rows.start) if unfinished else None
-            kept_means = unfinished_means.get(rows.start) if unfinished_means else None
-            if kept is not None and (kept_means is not None or not means):
-                before = len(kept)
-                if kept_means is not None:
-                    vectors.append(kept_means)
-                return range(rows.start, rows.start + len(kept)), kept
+            if kept is not None:
+                before = len(kept["energy"])
+                return range(rows.start, rows.start + before), kept
             spare = max(0, before - len(rows)) if compiled and rows.stop == total else 0
             before = 0
             # another number of rows needs another compilation
@@ -90,19 +86,17 @@ def probe(
                     f"{error} for the prompt {prompt.text!r}; run with model.dtype=float32 to see "
                     "whether precision is the cause"
                 ) from error
-            energy, before = np.stack(taken, axis=1), len(batch)
+            made, before = {"energy": np.stack(taken, axis=1)}, len(batch)
             if means:
-                vectors.append(recorder.take_means())
-            if unfinished_means:
-                unfinished_means.put(rows.start, vectors[-1])
+                made["means"] = recorder.take_means()
             if unfinished:
-                unfinished.put(rows.start, energy)
-            return rows, energy
+                unfinished.put(rows.start, made)
+            return rows, made
 
         lengths = [len(group) for group in groups]
         ends = set(accumulate(lengths))
-        for rows, energy in halving_by_group(lengths, batch_size, measured):
-            energies.append(energy)
+        for rows, made in halving_by_group(lengths, batch_size, measured):
+            batches.append(made)
             tokens.append(calls.layout([order[row] for row in rows]).counts())
             if len(rows) < sizes[-1] and rows.stop not in ends:
                 sizes.append(len(rows))
@@ -110,11 +104,9 @@ def probe(
     back = np.argsort(order)
     levels, timesteps = zip(*moments(calls, sampling), strict=True)
     shape, steps = (len(prompts.items), conditions), len(levels)
-    energy = np.concatenate(energies)[back].reshape(*shape, steps, -1, len(TOKEN_GROUPS))
-    of_heads = None
-    if means:
-        mean = np.concatenate(vectors)[back]
-        of_heads = mean.reshape(*shape, *mean.shape[1:])
+    whole = {name: np.concatenate([made[name] for made in batches])[back] for name in batches[0]}
+    energy = whole["energy"].reshape(*shape, steps, -1, len(TOKEN_GROUPS))
+    of_heads = whole["means"].reshape(*shape, *whole["means"].shape[1:]) if means else None
     for site, first in zip(sites, first_slices(sites), strict=True):
         if site in calls.unreached and equalise(energy[:, :, :, first : first + site.slices]):
             own = [unit.site == site for unit in heads(sites)]

@@ -19,10 +19,9 @@ from torch import Tensor
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.sites import heads
-from otherview.passes.backward_memory import BackwardMemory, Done
-from otherview.passes.batches import halving_by_group
+from otherview.passes.batches import Done, halving_by_group
 from otherview.passes.editing import edit
-from otherview.passes.gradients import differentiable, taps
+from otherview.passes.gradients import BackwardMemory, differentiable, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.transformer import run
 from otherview.study.attribution import TOWARD_POINTS

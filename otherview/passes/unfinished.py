@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,23 +30,20 @@ class Unfinished:
         self._key = key
         self._full = False
 
-    def below(self, name: str) -> Unfinished:
-        """Return batches of another kind of the same measurement, in a folder below."""
-        return Unfinished(self._folder / name, self._key)
-
-    def get(self, start: int) -> Batch | None:
-        """Return the batch that starts at `start`, or None."""
+    def get(self, start: int) -> dict[str, Batch] | None:
+        """Return the batch that starts at `start` by the names of its values, or None."""
         tensors = read_tensors(self._path(start), self._key)
-        return None if tensors is None else np.asarray(tensors["values"].numpy())
+        return None if tensors is None else {name: t.numpy() for name, t in tensors.items()}
 
-    def put(self, start: int, values: Batch) -> None:
+    def put(self, start: int, batch: Mapping[str, Batch]) -> None:
         """Write a batch; if that fails, warn once and continue without."""
         import torch
 
         if self._full:
             return
         try:
-            write_tensors(self._path(start), self._key, {"values": torch.from_numpy(values)})
+            tensors = {name: torch.from_numpy(values) for name, values in batch.items()}
+            write_tensors(self._path(start), self._key, tensors)
         except OSError as error:
             self._full = True
             warnings.warn(

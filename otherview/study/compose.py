@@ -26,7 +26,7 @@ from otherview.study.command_line import GROUPS, added, completed
 from otherview.study.config_errors import lacking_setting, missing_setting, unknown_setting
 from otherview.study.configuration import RUN_SETTINGS, RunSettings, configuration_folder
 from otherview.study.errors import StudyError
-from otherview.study.found_files import with_own_files
+from otherview.study.found_files import find_own_files
 from otherview.study.model import source_name
 
 T = TypeVar("T")
@@ -99,9 +99,8 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     kept = OmegaConf.masked_copy(config, names) if "hydra" in config else config
     plain = OmegaConf.to_container(kept, resolve=True)
     assert isinstance(plain, dict)
-    found = with_own_files(
-        {str(name): value for name, value in plain.items()}, yaml_folders(config)
-    )
+    found = {str(name): value for name, value in plain.items()}
+    find_own_files(found, yaml_folders(config))
     return found | {"scene": None} if found.get("scenes") else found
 
 

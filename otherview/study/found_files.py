@@ -1,48 +1,76 @@
 """The user's own files that settings name, found from the working directory or from the YAML.
 
 A path starts at the working directory; where nothing is there, at the folder of the YAML file that
-the study was composed from. `~` and environment variables are replaced.
+the study was composed from. `~` and environment variables are replaced. A table of items, CSV or
+Parquet with one row per item, is read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from otherview.study.item_table import rows_of_table
+from otherview.study.errors import StudyError
 from otherview.study.placeholders import places
 
 PACKAGE_PREFIX = "otherview:"
-Settings = Mapping[str, Any]
+TABLE = "creatures.table"
+MAX_ITEMS = 10_000
 
 
-def with_own_files(plain: Settings, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return a composed config with paths that can be opened, and with the rows of its table.
+def find_own_files(plain: dict[str, Any], folders: Sequence[Path]) -> None:
+    """Replace paths in a composed config by paths that can be opened, and its table by its rows.
 
-    `folders` are those of the YAML files that it was composed from. Raises StudyError for a table
-    that cannot be read.
+    `folders` are those of the YAML files that it was composed from. What is of another type than a
+    study has is left for its checks. Raises StudyError for a table that cannot be read.
     """
 
     def found(written: Any) -> Any:
         return found_path(written, folders) if isinstance(written, str) else written
 
-    made = changed(plain, "scene", lambda scene: changed(scene, "image", found))
-    made = changed(made, "model", lambda model: changed(model, "path", found))
-    scenes = made.get("scenes")
-    if isinstance(scenes, Mapping):
-        made["scenes"] = {name: changed(scene, "image", found) for name, scene in scenes.items()}
-    made = changed(made, "creatures", lambda creatures: with_rows(creatures, folders))
-    return with_pictures(made, found)
+    for scene in (plain.get("scene"), *values_of(plain.get("scenes"))):
+        change(scene, "image", found)
+    change(plain.get("model"), "path", found)
+    creatures = plain.get("creatures")
+    if isinstance(creatures, dict) and isinstance(written := creatures.get("table"), str):
+        rows = rows_of_table(Path(found_path(written, folders)), written)
+        creatures |= {"items": rows, "table": None}
+    fields: set[str] = set()
+
+    def located(path: Any) -> Any:
+        """Return a picture's path; where it is one field of the item alone, that holds the path."""
+        if isinstance(path, list):
+            return [located(each) for each in path]
+        if isinstance(path, str) and (name := only_field(path)):
+            fields.add(name)
+            return path
+        return found(path)
+
+    controls = plain.get("controls")
+    contrasts = values_of(controls.get("contrasts") if isinstance(controls, dict) else None)
+    for templates in (plain.get("templates"), *contrasts):
+        for wordings in values_of(templates):
+            for wording in wordings if isinstance(wordings, list) else ():
+                change(wording, "image", located)
+                change(wording, "noise", located)
+    items = creatures.get("items") if isinstance(creatures, dict) else None
+    for item in items if isinstance(items, list) else ():
+        for name in fields:
+            change(item, name, found)
 
 
-def changed(settings: Any, name: str, change: Callable[[Any], Any]) -> Any:
-    """Return a mapping with one of its values changed; what is no mapping, as it is."""
-    if not isinstance(settings, Mapping):
-        return settings
-    copy = dict(settings)
-    return {**copy, name: change(copy[name])} if name in copy else copy
+def values_of(settings: Any) -> Iterator[Any]:
+    """Yield the values of a mapping; none of what is no mapping."""
+    if isinstance(settings, dict):
+        yield from settings.values()
+
+
+def change(settings: Any, name: str, by: Callable[[Any], Any]) -> None:
+    """Change one of the values of a mapping, where it is one and has it."""
+    if isinstance(settings, dict) and name in settings:
+        settings[name] = by(settings[name])
 
 
 def found_path(written: str, folders: Sequence[Path]) -> str:
@@ -62,61 +90,6 @@ def found_path(written: str, folders: Sequence[Path]) -> str:
     return next((str(each / path) for each in folders if (each / fixed).exists()), path)
 
 
-def with_rows(creatures: Any, folders: Sequence[Path]) -> Any:
-    """Return the settings of items with the rows of their table, if they name one."""
-    if not isinstance(creatures, Mapping) or not isinstance(creatures.get("table"), str):
-        return creatures
-    written = creatures["table"]
-    rows = rows_of_table(Path(found_path(written, folders)), written)
-    return {**creatures, "items": rows, "table": None}
-
-
-def with_pictures(plain: dict[str, Any], found: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return a config whose wordings name pictures by paths that can be opened.
-
-    Where a picture is one field of the item and nothing else, that field holds its path.
-    """
-    fields: set[str] = set()
-
-    def located(path: Any) -> Any:
-        if isinstance(path, list):
-            return [located(each) for each in path]
-        if isinstance(path, str) and (name := only_field(path)):
-            fields.add(name)
-            return path
-        return found(path)
-
-    def wording(written: Any) -> Any:
-        return changed(changed(written, "image", located), "noise", located)
-
-    def wordings(written: Any) -> Any:
-        return list(map(wording, written)) if isinstance(written, list) else written
-
-    def contrast(templates: Any) -> Any:
-        for role in ("test", "control"):
-            templates = changed(templates, role, wordings)
-        return templates
-
-    def of_controls(contrasts: Any) -> Any:
-        given = isinstance(contrasts, Mapping)
-        return {name: contrast(each) for name, each in contrasts.items()} if given else contrasts
-
-    def row(item: Any) -> Any:
-        for name in fields:
-            item = changed(item, name, found)
-        return item
-
-    def rows(items: Any) -> Any:
-        return list(map(row, items)) if isinstance(items, list) else items
-
-    made = changed(plain, "templates", contrast)
-    made = changed(made, "controls", lambda each: changed(each, "contrasts", of_controls))
-    if not fields:
-        return dict(made)
-    with_items = changed(made.get("creatures"), "items", rows)
-    return {**made, "creatures": with_items}
-
-
 def only_field(path: str) -> str | None:
     """Return the field that a path consists of; None if it has other parts."""
     try:
@@ -124,3 +97,40 @@ def only_field(path: str) -> str | None:
     except ValueError:
         return None
     return named[0] if [f"{{{name}}}" for name in named] == [path] else None
+
+
+def rows_of_table(file: Path, written: str) -> list[dict[str, str]]:
+    """Return the rows of a table, every value as text; empty cells are no fields.
+
+    `written` is the path as the user wrote it. Raises StudyError for what is no table.
+    """
+    import polars as pl
+
+    kind = file.suffix.lower()
+    if kind not in (".csv", ".parquet"):
+        raise StudyError(f"{TABLE}={written} is neither a .csv nor a .parquet file", TABLE)
+    if not file.is_file():
+        raise StudyError(f"{TABLE}={written} does not exist", TABLE)
+    try:
+        if kind == ".csv":
+            table = pl.read_csv(file, infer_schema=False, encoding="utf8")
+        else:
+            table = pl.read_parquet(file).cast(pl.String)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyError(f"{TABLE}={written} cannot be read: {reason}", TABLE) from error
+    if table.height > MAX_ITEMS:
+        raise StudyError(
+            f"{TABLE}={written} has {table.height:,} rows; up to {MAX_ITEMS:,} items can be "
+            "measured",
+            TABLE,
+        )
+    columns = [column.removeprefix("\ufeff").strip() for column in table.columns]
+    return [
+        {
+            column: value.strip()
+            for column, value in zip(columns, row, strict=True)
+            if value is not None and value.strip()
+        }
+        for row in table.iter_rows()
+    ]
