@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from figures import Figure, print_figures
 from jaxtyping import Float
 from klein_memory import GIB, PAIR, need
 from rich.console import Console
-from rich.table import Table
 from scipy.stats import pearsonr, spearmanr
 
 from otherview.causes.single_heads import heads_to_edit
@@ -55,17 +55,6 @@ MIN_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A line of the table."""
-
-    figure: str
-    measured: str
-    wanted: str
-    met: bool | None
-    """None for a figure without a goal."""
-
-
-@dataclass(frozen=True)
 class Truth:
     """What every head does by itself, measured on every prompt."""
 
@@ -80,33 +69,22 @@ def main() -> None:
     parser.add_argument("--templates", nargs="+", default=TEMPLATES, help="sets of wordings")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    console = Console()
-    with progress_bars(console) as report:
+    with progress_bars(Console()) as report:
         found = causes_readings(report, arguments.templates)
-    print_readings("what heads do: predictions, next to brute force", found, console)
+    print_figures("what heads do: predictions, next to brute force", found)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
-    raise SystemExit(any(row.met is False for row in found))
+    raise SystemExit(any(row.reached is False for row in found))
 
 
-def print_readings(title: str, rows: list[Reading], console: Console) -> None:
-    table = Table(title=title)
-    for heading in ("figure", "measured", "wanted", ""):
-        table.add_column(heading)
-    for row in rows:
-        met = "" if row.met is None else "met" if row.met else "missed"
-        table.add_row(row.figure, row.measured, row.wanted, met)
-    console.print(table)
-
-
-def causes_readings(report: Progress, templates: tuple[str, ...] = TEMPLATES) -> list[Reading]:
+def causes_readings(report: Progress, templates: tuple[str, ...] = TEMPLATES) -> list[Figure]:
     """All figures, those of the model first."""
     of_sets = [reach(name, report) for name in templates]
     found = [row for rows in zip(*of_sets, strict=True) for row in rows]  # sets of wordings inside
     return [*found, *calls_readings(report), *klein_readings()]
 
 
-def reach(templates: str, report: Progress) -> list[Reading]:
+def reach(templates: str, report: Progress) -> list[Figure]:
     """Predictions of one set of wordings, as a study makes them, next to brute force."""
     study = pocket_study(templates, CREATURES)
     calls, prompts = open_session(study).calls(study), study_prompts(study)
@@ -130,7 +108,7 @@ def reach(templates: str, report: Progress) -> list[Reading]:
                    np.where(quarter, truth.specificity, guess), truth.specificity, 0.93),
         correlated(f"the same after singles=predicted, {templates}",
                    np.where(exact, truth.specificity, known), truth.specificity, None),
-        Reading(f"passes of singles=predicted over those of all heads, {templates}",
+        Figure(f"passes of singles=predicted over those of all heads, {templates}",
                 cost_of(predicted, len(edited)), "", None),
         correlated(f"{patched}, {templates}", np.mean(way, axis=0), truth.toward.mean(0), 0.9),
         *(correlated(f"{patched}, {name} alone, {templates}", way[role], truth.toward[role], None)
@@ -147,7 +125,7 @@ def cost_of(predicted: PredictedChanges, edited: int) -> str:
     return f"{share:.2f}: {edited} heads on {prompts} prompts, {alone} passes with a head alone"
 
 
-def calls_readings(report: Progress) -> list[Reading]:
+def calls_readings(report: Progress) -> list[Figure]:
     """Calls on thirty creatures."""
     study = pocket_study("nouns", 1)
     calls = open_session(study).calls(study)
@@ -159,17 +137,17 @@ def calls_readings(report: Progress) -> list[Reading]:
     size = np.abs(tested.difference)
     factor = float(size[gate] / np.delete(size, gate).max())
     return [
-        Reading("decoy called by predicted change", "yes" if tested.called[decoy] else "no", "no",
+        Figure("decoy called by predicted change", "yes" if tested.called[decoy] else "no", "no",
                 not tested.called[decoy]),
-        Reading("difference of the gate over the next head's", f"{factor:.1f}",
+        Figure("difference of the gate over the next head's", f"{factor:.1f}",
                 f">= {MIN_FACTOR:g}, called",
                 factor >= MIN_FACTOR and bool(tested.called[gate])),
-        Reading("heads called by predicted change", str(int(tested.called.sum())),
+        Figure("heads called by predicted change", str(int(tested.called.sum())),
                 f"<= {MAX_CALLED}", int(tested.called.sum()) <= MAX_CALLED),
     ]  # fmt: skip
 
 
-def klein_readings() -> list[Reading]:
+def klein_readings() -> list[Figure]:
     """Passes and memory on FLUX.2 Klein 4B."""
     study = compose_study(
         ["+experiment=kitchen", "templates=nouns", "capture=heads", "attribution=change"]
@@ -182,14 +160,14 @@ def klein_readings() -> list[Reading]:
     one, pair = (need(checkpointed=True, rows=rows) for rows in (1, PAIR))
     plain = need(checkpointed=False, rows=1)
     return [
-        Reading(f"passes per prompt of attribution alone, of {KLEIN_HEADS} single heads on Klein",
+        Figure(f"passes per prompt of attribution alone, of {KLEIN_HEADS} single heads on Klein",
                 f"{alone:g}: 1/{KLEIN_HEADS / alone:.0f}; with patches and sites "
                 f"1/{KLEIN_HEADS / whole:.0f}, with every head checked "
                 f"1/{KLEIN_HEADS / most:.0f}", "<= 1/30", KLEIN_HEADS / alone >= 30),
-        Reading("memory of one cotangent, Klein 4B at 1024 x 1024, next to the weights",
+        Figure("memory of one cotangent, Klein 4B at 1024 x 1024, next to the weights",
                 f"{one.peak / GIB:.1f} GiB; of a pair of prompts {pair.peak / GIB:.1f}; without "
                 f"checkpointing {plain.peak / GIB:.0f}", "<= 6 GiB", one.peak <= 6 * GIB),
-        Reading("operations of one cotangent, Klein 4B at 1024 x 1024",
+        Figure("operations of one cotangent, Klein 4B at 1024 x 1024",
                 f"forward {plain.forward_flops / 1e12:.0f} TFLOP, with backward "
                 f"{plain.flops / 1e12:.0f}, checkpointed {one.flops / 1e12:.0f}", "", None),
     ]  # fmt: skip
@@ -255,11 +233,11 @@ def partners(prompts: PromptSet) -> np.ndarray:
     return found
 
 
-def correlated(figure: str, one: np.ndarray, other: np.ndarray, wanted: float | None) -> Reading:
+def correlated(figure: str, one: np.ndarray, other: np.ndarray, wanted: float | None) -> Figure:
     """A correlation over heads; its goal is Spearman's."""
     rank, linear = float(spearmanr(one, other).statistic), float(pearsonr(one, other).statistic)
     goal = ("", None) if wanted is None else (f">= {wanted:g}", rank >= wanted)
-    return Reading(figure, f"{rank:.3f}, {linear:.3f}", *goal)
+    return Figure(figure, f"{rank:.3f}, {linear:.3f}", *goal)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from causes import Reading, print_readings
-from rich.console import Console
+from figures import Figure, print_figures
 
 from otherview.analysis.analyse import Analysis, analyse
 from otherview.causes.intervene import check_intervention, intervene
@@ -171,7 +169,7 @@ def print_causes(planted: dict[str, Any] | None, unplanted: dict[str, Any]) -> N
         *(row for stage, found in unplanted.items() for row in unplanted_rows(stage, found)),
     ]
     title = "interventions: heads zeroed, on creatures that did not choose them"
-    print_readings(title, [Reading(*row) for row in rows], Console())
+    print_figures(title, rows)
 
 
 def stored_before_planting() -> dict[str, Any]:
@@ -179,83 +177,78 @@ def stored_before_planting() -> dict[str, Any]:
     return dict(json.loads(STORED.read_text())) if STORED.is_file() else {}
 
 
-Row = tuple[str, str, str, bool | None]
-
-
-def planted_rows(found: dict[str, Any]) -> Sequence[Row]:
+def planted_rows(found: dict[str, Any]) -> list[Figure]:
     card = card_of("pocket")
     heads = {row["unit"]: row for row in found["heads"]}
     gate, decoy = heads[card["gate"]], heads[card["decoy"]]
-    return (
-        (
+    return [
+        Figure(
             f"gate {card['gate']} zeroed: change of views",
             f"{gate['change_test']:.3f}, p = {gate['p_test']:.3f}",
             "p <= 0.05",
             gate["p_test"] <= 0.05,
         ),
-        (
+        Figure(
             f"gate {card['gate']} zeroed: change of mentions",
             f"{gate['change_control']:.3f}, p = {gate['p_control']:.3f}",
             "p > 0.05",
             gate["p_control"] > 0.05,
         ),
-        (f"gate {card['gate']} is called", gate["verdict"], "", None),
-        (
+        Figure(f"gate {card['gate']} is called", gate["verdict"]),
+        Figure(
             f"decoy {card['decoy']} is called",
             decoy["verdict"],
             "differs, does nothing",
             decoy["verdict"] == "differs, does nothing",
         ),
         *correlation_rows("pocket", found),
-    )
+    ]
 
 
-def unplanted_rows(stage: str, found: dict[str, Any]) -> Sequence[Row]:
+def unplanted_rows(stage: str, found: dict[str, Any]) -> list[Figure]:
     name, size = UNPLANTED[stage], len(found["selection"]["heads"])
     chosen, best = found["selected"], found["costliest"]
     views, mentions, more = (chosen[of]["psnr"] for of in ("test", "control", "difference"))
     limit = best["test"]["psnr"]
     ratio = views["value"] / views["null_mean"]
-    return (
-        (
+    return [
+        Figure(
             f"{name}, {size} strongest zeroed: dB that views lose",
             f"{against(views)}, {ratio:.1f} x",
             f">= {WANTED_RATIO:g} x",
             ratio >= WANTED_RATIO,
         ),
-        (
+        Figure(
             f"{name}, the {len(best['heads'])} that cost most, found by their cost",
             f"{against(limit)}, {limit['value'] / limit['null_mean']:.1f} x",
-            "",
-            None,
         ),
-        (
+        Figure(
             f"{name}, {size} strongest zeroed: dB that mentions lose",
             against(mentions),
             "p > 0.05",
             mentions["p"] > 0.05,
         ),
-        (
+        Figure(
             f"{name}, {size} strongest zeroed: dB that views lose more than mentions",
             against(more),
             "p <= 0.05",
             more["p"] <= 0.05,
         ),
         *correlation_rows(name, found),
-    )
+    ]
 
 
 def against(effect: dict[str, float]) -> str:
     return f"{effect['value']:.2f}, random sets {effect['null_mean']:.2f}, p = {effect['p']:.3f}"
 
 
-def correlation_rows(name: str, found: dict[str, Any]) -> list[Row]:
+def correlation_rows(name: str, found: dict[str, Any]) -> list[Figure]:
     """Rank correlations with specificity, one row per reading."""
-    rows: list[Row] = []
+    rows: list[Figure] = []
     for tokens, title in READINGS.items():
         of = found["correlation"][tokens]
         told = ", ".join(f"{CORRELATED[key]} {of[key]:.2f}" for key in CORRELATED if key in of)
-        rows.append((f"{name}, {title}: rank correlation with specificity", told, "", None))
+        rows.append(Figure(f"{name}, {title}: rank correlation with specificity", told))
     return rows
 
 

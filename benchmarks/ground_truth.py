@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from causes import causes_readings, print_readings
+from causes import causes_readings
 from edited_heads import (
     before_planting,
     card_of,
@@ -32,6 +32,7 @@ from edited_heads import (
     print_causes,
     stored_before_planting,
 )
+from figures import print_figures
 from rich.console import Console
 from rich.table import Table
 
@@ -105,7 +106,7 @@ def main() -> None:
     print_tables(rows, console)
     print_causes(planted, unplanted)
     if predicted:
-        print_readings("what heads do: predictions, next to brute force", predicted, console)
+        print_figures("what heads do: predictions, next to brute force", predicted)
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n")
 

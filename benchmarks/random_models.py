@@ -27,7 +27,6 @@ SIZES: dict[str, dict[str, Any]] = {
         "transformer": "flux2_klein_4b",
         "text": KLEIN_TEXT,
         "vae": {},
-        "token_pixels": 16,
     },
     "middle": {
         "transformer": {
@@ -42,7 +41,6 @@ SIZES: dict[str, dict[str, Any]] = {
             "head_dim": 64,
         },
         "vae": {"block_out_channels": (32, 64, 128, 128), "layers_per_block": 1},
-        "token_pixels": 16,
     },
     "small": {
         "transformer": {
@@ -60,7 +58,6 @@ SIZES: dict[str, dict[str, Any]] = {
             "block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "latent_channels": 8,
             "norm_num_groups": 4,
         },
-        "token_pixels": 16,
     },
 }  # fmt: skip
 """By name: the configs that differ from those of the classes. `klein` is that of Klein 4B."""
@@ -175,8 +172,7 @@ def study_words(
     kitchen += [f"model.height={side}", f"model.width={side}", "published=null"]
     if folder is not None:
         shape = {k: v for k, v in architecture(size).items() if k != "_class_name"}
-        kitchen += [f"model.path={folder}", f"model.name=random_{size}"]
-        kitchen += [f"model.token_pixels={SIZES[size]['token_pixels']}"]
+        kitchen += [f"model.path={folder}", f"model.name=random_{size}", "model.token_pixels=16"]
         kitchen += [f"model.architecture.{name}={value}" for name, value in shape.items()]
     creatures = compose_study(kitchen).creatures.items
     many = [f"creature number {n}" for n in range(len(creatures), items)]

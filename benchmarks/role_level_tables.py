@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +47,27 @@ def print_level(tallies: dict[str, Any], console: Console) -> None:
         caption="1 / 48 / 720 heads, the larger of correlation 0 and 0.5, in %; columns: what "
         "items add to the variance of the difference over what wordings add",
     )
-    for heading in ("effects", "wordings", "items"):
+    add_headings(table, "effects", "wordings", "items")
+    for kind, (test, control), items in itertools.product(KINDS, WORDINGS, ITEMS):
+        names = [Population(kind, one, test, control, items).name for one in CORRELATIONS]
+        cells = largest_rates(tallies, names)
+        table.add_row(kind, f"{test} + {control}", str(items), *cells)
+    console.print(table)
+    print_above(tallies, console)
+
+
+def add_headings(table: Table, *headings: str) -> None:
+    """Add columns of these headings, then one per ratio."""
+    for heading in headings:
         table.add_column(heading, no_wrap=True)
     for ratio in RATIOS:
         table.add_column("∞" if np.isinf(ratio) else f"{ratio:g}", justify="right", no_wrap=True)
-    for kind, (test, control), items in itertools.product(KINDS, WORDINGS, ITEMS):
-        rates = np.max(
-            [
-                rate(tallies[Population(kind, one, test, control, items).name])[0]
-                for one in CORRELATIONS
-            ],
-            axis=0,
-        )
-        shown = [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
-        table.add_row(kind, f"{test} + {control}", str(items), *shown)
-    console.print(table)
-    print_above(tallies, console)
+
+
+def largest_rates(tallies: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Return per ratio the largest rate of these populations that are there, in %, by heads."""
+    rates = np.max([rate(tallies[name])[0] for name in names if name in tallies], axis=0)
+    return [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
 
 
 def print_above(tallies: dict[str, Any], console: Console) -> None:
@@ -103,10 +109,7 @@ def print_scenes(tallies: dict[str, Any], console: Console) -> None:
         caption="1 / 48 / 720 heads, the larger of correlation 0 and 0.5, in %; columns: what "
         "scenes add to the variance of the difference over what wordings add",
     )
-    for heading in ("effects", "scenes", "items add"):
-        table.add_column(heading, no_wrap=True)
-    for ratio in RATIOS:
-        table.add_column("∞" if np.isinf(ratio) else f"{ratio:g}", justify="right", no_wrap=True)
+    add_headings(table, "effects", "scenes", "items add")
     for more, kind, scenes, of_items in itertools.product(
         ("", IGNORED), SCENE_KINDS, SCENES, OF_ITEMS
     ):
@@ -114,10 +117,8 @@ def print_scenes(tallies: dict[str, Any], console: Console) -> None:
             Population(kind, one, 8, 8, 30, scenes=scenes, of_items=of_items).name + more
             for one in CORRELATIONS
         ]
-        rates = np.max([rate(tallies[name])[0] for name in names if name in tallies], axis=0)
-        shown = [" / ".join(f"{100 * share:.1f}" for share in row) for row in rates]
         number = f"{scenes}, ignored" if more else str(scenes)
-        table.add_row(kind, number, f"{of_items:g}", *shown)
+        table.add_row(kind, number, f"{of_items:g}", *largest_rates(tallies, names))
     console.print(table)
     print_above({one.name: tallies[one.name] for one in OVER_SCENES}, console)
 

@@ -29,7 +29,7 @@ from figures import (
     quiet,
     reported,
 )
-from gpu_steps import STEPS, Bench
+from gpu_steps import LOADING, STEPS, Bench
 from limits import hook_figures, precision_figures, study_figures
 from random_models import POCKET, random_transformer, study_of, write_random_pipeline
 from scaling import disk_bytes, exponent, measure_all
@@ -40,11 +40,6 @@ from otherview.models.loaded import free_memory
 from otherview.passes.session import Session
 
 GIB = 2**30
-LOADING = (
-    "import torch\n"
-    "from diffusers import Flux2KleinPipeline\n"
-    "Flux2KleinPipeline.from_pretrained({folder!r}, local_files_only=True)\n"
-)
 WEIGHTS = (
     "import re, torch\n"
     "from pathlib import Path\n"
@@ -123,7 +118,7 @@ def weights_figure(folder: Path) -> Figure:
 def start_figures(rounds: int) -> list[Figure]:
     """From a cold start to the printed result of a study of two pairs, in CPU time."""
     folder = str(weights.shipped_or_own(POCKET))
-    loading = [sys.executable, "-c", LOADING.format(folder=folder)]
+    loading = [sys.executable, "-c", LOADING.format(folder=folder, dtype="float32", device="cpu")]
     best = {"loading": float("inf"), "first": float("inf")}
     with tempfile.TemporaryDirectory() as name:
         running = [

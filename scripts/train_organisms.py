@@ -20,11 +20,10 @@ import torch
 
 from otherview.disk.atomic import write_json
 from otherview.disk.file_content import content_of
-from otherview.pocket import world
 from otherview.pocket.rendering import Renderer, load
 from otherview.pocket.scoring import unseen_kitchens
 from pocket_training import organism_card
-from pocket_training.decoys import head_contrasts, strongest_heads
+from pocket_training.decoys import head_contrasts, kept_spares
 from pocket_training.organisms import (
     ORGANISMS,
     SHIPPED,
@@ -117,16 +116,10 @@ def spares_file(plan: Plan, name: str) -> Path:
 
 
 def choose_spares(plan: Plan, name: str, taught: Any) -> tuple[str, ...]:
-    """Return the heads that planting makes dispensable: the strongest of the published probe."""
-    stored = spares_file(plan, name)
-    if stored.exists():
-        return tuple(json.loads(stored.read_text()))
+    """Return the heads that planting makes dispensable."""
     whole = load("pocket")
     whole.transformer = taught
-    reference = world.kitchen_pictures(world.UNSEEN)[0]
-    spares = strongest_heads(Renderer(whole), reference, SPARES, ORGANISMS[name].heads)
-    stored.write_text(json.dumps(spares) + "\n")
-    return spares
+    return kept_spares(spares_file(plan, name), whole, SPARES, ORGANISMS[name].heads)
 
 
 def assemble(plan: Plan, name: str) -> None:
@@ -232,15 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=2, help="organisms at a time")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     chosen = vars(parser.parse_args(arguments))
-    for name in (
-        "kitchens",
-        "taught_steps",
-        "planted_steps",
-        "cleaned_steps",
-        "every",
-        "processes",
-    ):
-        if chosen[name] < 1:
+    for name, value in chosen.items():
+        if isinstance(value, int) and value < 1:
             parser.error(f"--{name.replace('_', '-')} {chosen[name]} must be at least 1.")
     names, processes = chosen.pop("only") or list(ORGANISMS), chosen.pop("processes")
     chosen["device"] = chosen["device"] or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,12 +28,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from otherview.pocket import world
 from otherview.pocket.rendering import NAMES, Renderer
 from pocket_training import checkpoint, networks
 from pocket_training.codec import Codec
 from pocket_training.decoder import DecoderSchedule, teach_decoder
-from pocket_training.decoys import find_decoy, strongest_heads
+from pocket_training.decoys import find_decoy, kept_spares
 from pocket_training.learning import Schedule
 from pocket_training.plan import GATE, Plan, command, schedules
 from pocket_training.stages import TEXT_SEED, Materials, Tell, make_materials, make_transformer
@@ -185,17 +184,11 @@ def run(plan: Plan, console: Console, *, unplanted: bool = False) -> None:
 
 
 def choose_spares(plan: Plan, codec: Codec, taught: Any) -> tuple[str, ...]:
-    """The heads that planting is to make dispensable: the strongest of the published probe."""
-    stored = plan.output / "spares.json"
-    if stored.exists():
-        return tuple(json.loads(stored.read_text()))
+    """Return the heads that planting makes dispensable."""
     words = networks.tokenizer()
     encoder = networks.text_encoder(words, TEXT_SEED)
     whole = networks.pipeline(networks.autoencoder(codec), encoder, words, taught)
-    reference = world.kitchen_pictures(world.UNSEEN)[0]
-    spares = strongest_heads(Renderer(whole), reference, SPARES, [GATE])
-    stored.write_text(json.dumps(spares) + "\n")
-    return spares
+    return kept_spares(plan.output / "spares.json", whole, SPARES, [GATE])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,9 @@
 """Heads whose responses differ strongly between the roles although nothing hangs on them."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +14,7 @@ from otherview.pocket.creatures import PHRASES
 from otherview.pocket.rendering import Renderer
 from otherview.pocket.scoring import ask, lost_by_zeroing, published, unseen_kitchens
 from otherview.pocket.words import PUBLISHED, ROLES
+from otherview.pocket.world import UNSEEN, kitchen_pictures
 from pocket_training.planting import head_addresses
 
 PROBE_LENGTH = 512
@@ -55,16 +59,19 @@ def head_responses(
     return np.array(rows)
 
 
-def strongest_heads(
-    renderer: Renderer,
-    reference: Float[np.ndarray, "side side 3"],
-    count: int,
-    planted: Sequence[str],
-) -> tuple[str, ...]:
-    """The heads of the image path with the largest |t|, planted ones apart, strongest first."""
-    contrasts = head_contrasts(renderer, reference)
-    ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
-    return tuple([a for a in ranked if a not in planted and ".text." not in a][:count])
+def kept_spares(stored: Path, pipeline: Any, count: int, planted: Sequence[str]) -> tuple[str, ...]:
+    """Return the heads that planting makes dispensable, found once and kept in the file `stored`.
+
+    They are those of the image path with the largest |t| of the published probe, planted ones
+    apart, strongest first.
+    """
+    if not stored.exists():
+        reference = kitchen_pictures(UNSEEN)[0]
+        contrasts = head_contrasts(Renderer(pipeline), reference)
+        ranked = sorted(contrasts, key=lambda address: -abs(contrasts[address]))
+        spares = [a for a in ranked if a not in planted and ".text." not in a][:count]
+        stored.write_text(json.dumps(spares) + "\n")
+    return tuple(json.loads(stored.read_text()))
 
 
 def find_decoy(renderer: Renderer, planted: Sequence[str], kitchens: int = 3) -> str | None:
