@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def read_adapter(file: Path, pipeline_class: Any, part: str) -> tuple[dict[str, 
     if not named and hasattr(pipeline_class, "lora_state_dict"):
         try:
             with quiet(logging):
-                converted = pipeline_class.lora_state_dict(
-                    dict(state), **wanted_alphas(pipeline_class)
-                )
+                convert = pipeline_class.lora_state_dict
+                asks = "return_alphas" in inspect.signature(convert).parameters
+                converted = convert(dict(state), **({"return_alphas": True} if asks else {}))
         except Exception as error:  # each converter raises its own where it knows no key
             raise StudyError(
                 f"{file} is no adapter that {pipeline_class.__name__} can read: "
@@ -52,14 +53,6 @@ def read_adapter(file: Path, pipeline_class: Any, part: str) -> tuple[dict[str, 
         raise refusal(file, foreign, f"are not of the {part}, the part that is probed")
     prefix = "" if foreign else f"{part}."
     return {key.removeprefix(prefix): value for key, value in state.items()}, alphas
-
-
-def wanted_alphas(pipeline_class: Any) -> dict[str, bool]:
-    """Return the argument with which a converter also returns alphas, where it has it."""
-    import inspect
-
-    known = inspect.signature(pipeline_class.lora_state_dict).parameters
-    return {"return_alphas": True} if "return_alphas" in known else {}
 
 
 def check_adapter(file: Path, state: Mapping[str, Any], transformer: nn.Module) -> None:
@@ -98,12 +91,14 @@ def fits(key: str, weight: Tensor, layer: Any) -> bool:
     return "lora_B" not in key or bool(weight.shape[0] == layer.out_features)
 
 
-def refusal(file: Path, keys: Iterable[str], reason: str) -> StudyError:
-    keys = list(keys)
+def first_keys(keys: Collection[str]) -> str:
+    """Return the first keys, as an error names them, and how many more there are."""
     more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
-    return StudyError(
-        f"{file}: {', '.join(keys[:MAX_NAMED])}{more} {reason}", "model.loading.loras"
-    )
+    return f"{', '.join(list(keys)[:MAX_NAMED])}{more}"
+
+
+def refusal(file: Path, keys: Collection[str], reason: str) -> StudyError:
+    return StudyError(f"{file}: {first_keys(keys)} {reason}", "model.loading.loras")
 
 
 def add_adapters(

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
+from PIL import Image as Images
+from PIL.Image import Image
 from torch import Tensor
 
 from otherview.models import denoiser_loading
@@ -39,9 +41,6 @@ from otherview.models.text_tokens import real_tokens, token_place, tokenizer_of
 from otherview.study import Model, Scene
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, TokenPlace
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,8 @@ class AnyModel:
             inputs["negative_prompt"] = " "  # without one, Qwen's true guidance stays off
         if self.needs_picture:
             height, width = model.size
-            inputs |= picture_inputs(self.pipeline_class, [empty_picture(height, width)])
+            empty = Images.new("RGB", (width, height), CANVAS)
+            inputs |= picture_inputs(self.pipeline_class, [empty])
         with torch.inference_mode(), quieter():
             drawn = self.whole(**inputs)[0]
         return first_picture(drawn)
@@ -211,17 +211,8 @@ def prepare(
     return PassInput(found.arguments, real, (level, timestep), place)
 
 
-def empty_picture(height: int, width: int) -> Image:
-    """Return a grey picture."""
-    from PIL import Image as Images
-
-    return Images.new("RGB", (width, height), CANVAS)
-
-
 def first_picture(drawn: Any) -> Image:
     """Return the first picture of a pipeline's output: of pictures, or of films of one frame."""
-    from PIL import Image as Images
-
     first = drawn[0]
     if isinstance(first, list | tuple):
         first = first[0]

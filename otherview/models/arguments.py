@@ -99,17 +99,13 @@ def join(values: Sequence[Any], name: str) -> Any:
     if isinstance(first, list) and len(first) == 1 and not is_batched(first[0]):
         return [value[0] for value in values]  # one entry per row
     if isinstance(first, list | tuple):
-        if all(map(is_position, first)) and equal(values):
+        if all(isinstance(each, Tensor) and each.ndim == 1 for each in first) and equal(values):
             return first  # positions along each axis, one of which may have a length of 1
         each = (join([v[i] for v in values], joined(name, i)) for i in range(len(first)))
         return type(first)(list(each))
     if any(value != first for value in values):
         raise ValueError(f"{name} differs between prompts: {first!r}")
     return first
-
-
-def is_position(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 1
 
 
 def equal(values: Sequence[Sequence[Tensor]]) -> bool:

@@ -18,7 +18,7 @@ import diffusers
 import torch
 from torch import nn
 
-from otherview.models.adapters import add_adapters, check_adapter, read_adapter
+from otherview.models.adapters import add_adapters, check_adapter, first_keys, read_adapter
 from otherview.models.attention import set_attention
 from otherview.models.interception import without_weights
 from otherview.models.library_messages import quieter
@@ -39,9 +39,6 @@ from otherview.models.processors import torchvision_is_optional
 from otherview.models.quantising import cast_layerwise, quantisation_config
 from otherview.study import Model
 from otherview.study.errors import StudyError
-
-MAX_NAMED = 3
-"""Weights that an error names."""
 
 
 def load_denoiser(folder: Path, model: Model, device: str) -> Any:
@@ -201,9 +198,7 @@ def check_keys(source: Path, missing: list[str], unexpected: list[str]) -> None:
     left, over = "has no weights for", "has weights for no layer:"
     for keys, reason in ((missing, left), (unexpected, over)):
         if keys:
-            more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
-            named = ", ".join(sorted(keys)[:MAX_NAMED])
-            raise StudyError(f"{source} {reason} {named}{more}", TRANSFORMER)
+            raise StudyError(f"{source} {reason} {first_keys(sorted(keys))}", TRANSFORMER)
 
 
 def pipeline_class(folder: Path) -> type[Any]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from otherview.models.pipeline_folder import (
     INDEX,
-    Part,
     check_classes,
     damage_of,
     denoiser_of,
@@ -146,21 +145,18 @@ def weights_on_hub(model: Model, folder: Path, sizes: dict[str, int]) -> list[st
     """
     without, wanted = unneeded_weights(model, folder), []
     for part in parts_of(folder).values():
-        if part.kind == "model" and part.name not in without:
-            wanted += part_weights(model, part, sizes)
+        if part.kind != "model" or part.name in without:
+            continue
+        inside = [file for file in sizes if str(PurePosixPath(file).parent) == part.name]
+        found, _ = weight_files(inside)
+        if not found:
+            raise StudyError(
+                f"{model.repo} has no safetensors of its {part.name} ({part.class_name}), and "
+                "pickles are not loaded: choose another revision or repository",
+                "model.repo",
+            )
+        wanted += found
     return wanted
-
-
-def part_weights(model: Model, part: Part, sizes: dict[str, int]) -> list[str]:
-    inside = [file for file in sizes if str(PurePosixPath(file).parent) == part.name]
-    found, _ = weight_files(inside)
-    if not found:
-        raise StudyError(
-            f"{model.repo} has no safetensors of its {part.name} ({part.class_name}), and pickles "
-            "are not loaded: choose another revision or repository",
-            "model.repo",
-        )
-    return found
 
 
 def check_space(model: Model, folder: Path, sizes: dict[str, int]) -> None:
@@ -210,7 +206,8 @@ def diagnosis(error: Exception, repo: str, revision: str = "main") -> tuple[str,
     from huggingface_hub import constants, errors
 
     chain = list(causes(error))
-    status = next((s for each in chain if (s := http_status(each))), None)
+    statuses = (getattr(getattr(e, "response", None), "status_code", None) for e in chain)
+    status = next((s for s in statuses if isinstance(s, int) and s >= 400), None)
     log_in, setting = "log in with `hf auth login`", "model.repo"
 
     def met(*kinds: type[BaseException]) -> Any:
@@ -254,11 +251,6 @@ def diagnosis(error: Exception, repo: str, revision: str = "main") -> tuple[str,
         line = " ".join(str(error).split())
         reason = f"{line[:300] or type(error).__name__}. Try again, {INSTEAD}"
     return reason, setting
-
-
-def http_status(error: BaseException) -> int | None:
-    status: Any = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) and status >= 400 else None
 
 
 def own_file(path: str, setting: str, suffixes: tuple[str, ...] = (".safetensors",)) -> Path:

@@ -135,14 +135,9 @@ def watch_ids(
         kept[name] = EncoderInput(name, tuple(ids[0].tolist()), visible)
 
     # Some pipelines call the model inside of a text encoder instead of the encoder itself.
-    for module in (encoder, *inner_models(encoder)):
-        hooks.callback(module.register_forward_pre_hook(keep, with_kwargs=True).remove)
-
-
-def inner_models(encoder: nn.Module) -> list[nn.Module]:
-    """Return the model that a text encoder with a head wraps, if there is one."""
-    inner = getattr(encoder, "model", None)
-    return [inner] if isinstance(inner, nn.Module) else []
+    for module in (encoder, getattr(encoder, "model", None)):
+        if isinstance(module, nn.Module):
+            hooks.callback(module.register_forward_pre_hook(keep, with_kwargs=True).remove)
 
 
 def without_weights(

@@ -215,15 +215,9 @@ def weight_files(files: Iterable[str]) -> tuple[list[str], str | None]:
     return [], None
 
 
-def files_of(folder: Path, part: Part) -> list[str]:
-    """Return the files of a part that are in the folder, by their names."""
-    return [file.name for file in sorted((folder / part.name).glob("*")) if file.is_file()]
-
-
 def variant_of(folder: Path) -> str | None:
     """Return the variant of weights (`fp16`) that a part has in place of full ones, or None."""
-    variants = [weight_files(files_of(folder, part))[1] for part in parts_of(folder).values()]
-    return next((variant for variant in variants if variant), None)
+    return next((found for part in parts_of(folder) if (found := part_variant(folder, part))), None)
 
 
 def part_variant(folder: Path, name: str) -> str | None:
@@ -246,7 +240,8 @@ def missing_part(folder: Path, *, without: Iterable[str] = ()) -> str | None:
 
 def missing_file(folder: Path, part: Part, *, weights: bool) -> str | None:
     """Return what a part lacks, in words."""
-    inside, names = folder / part.name, files_of(folder, part)
+    inside = folder / part.name
+    names = [file.name for file in sorted(inside.glob("*")) if file.is_file()]
     if not names:
         return f"{inside} is missing (a {part.class_name})"
     has_vocabulary = TOKENIZER_FILES & set(names) or part.class_name in WITHOUT_VOCABULARY

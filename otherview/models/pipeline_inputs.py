@@ -5,16 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from PIL import Image as Images
+from PIL.Image import Image
 
 from otherview.models.arguments import Arguments, tensors
 from otherview.study import Model
 from otherview.study.errors import StudyError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 GUIDANCE = ("guidance_scale", "true_cfg_scale")
 """Arguments that turn on a second pass without the prompt, or tell a distilled model its scale."""
@@ -82,7 +81,7 @@ def picture_inputs(pipeline_class: type[Any], pictures: Sequence[Image]) -> dict
         return {}
     inputs: dict[str, Any] = {own: pictures[0] if len(pictures) == 1 else list(pictures)}
     if "mask_image" in names:
-        inputs["mask_image"] = whole_mask(pictures[0])
+        inputs["mask_image"] = Images.new("L", pictures[0].size, 255)
     return inputs
 
 
@@ -98,13 +97,6 @@ def known_arguments(pipeline_class: type[Any], call: Mapping[str, Any]) -> dict[
                 f"model.call.{name}",
             )
     return dict(call)
-
-
-def whole_mask(picture: Image) -> Image:
-    """Return a mask of the size of a picture that lets all of it be painted."""
-    from PIL import Image as Images
-
-    return Images.new("L", picture.size, 255)
 
 
 def timestep_of(arguments: Arguments) -> float | None:

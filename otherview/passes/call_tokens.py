@@ -64,8 +64,11 @@ class CallTokens:
 
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return the token groups of the call of `prompts`."""
-        found = [self._layout_of(prompt) for prompt in prompts]
-        masks = {sequence: np.stack([each[sequence] for each in found]) for sequence in found[0]}
+        module_of = {sequence: module for module, sequence in reversed(self._sequences.items())}
+        masks = {
+            sequence: np.stack([self._mask(self.positions(p)[module], p) for p in prompts])
+            for sequence, module in module_of.items()
+        }
         return TokenLayout(masks, self._sequences)
 
     @cached_property
@@ -134,14 +137,6 @@ class CallTokens:
         placed = {group: on_device(each, self._device) for group, each in varied.items()}
         plain = on_device(base, self._device)
         return token_groups(self._transformer, self._sites, plain, placed)
-
-    def _layout_of(self, prompt: int) -> dict[str, Bool[np.ndarray, "groups positions"]]:
-        """Return the masks of a prompt's token groups, by sequence."""
-        masks: dict[str, Bool[np.ndarray, "groups positions"]] = {}
-        for module, sequence in self._sequences.items():
-            if sequence not in masks:
-                masks[sequence] = self._mask(self.positions(prompt)[module], prompt)
-        return masks
 
     def _mask(
         self, groups: Mapping[str, Positions], prompt: int

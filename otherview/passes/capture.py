@@ -173,13 +173,11 @@ def compiled_capture(
                 linear.__dict__.pop(WIDTH, None)
 
 
-def add_sums(linear: nn.Module, inputs: tuple[Any, ...]) -> None:
+def add_sums(linear: Any, inputs: tuple[Any, ...]) -> None:
     """Add to the buffers of the module of a site, so that a second pass is noticed; its hook."""
-    sums: Any = linear.otherview_sums
-    calls: Any = linear.otherview_calls
-    masks: Any = linear.otherview_masks
-    sums.add_(sums_of_squares(inputs[0], getattr(linear, WIDTH), masks))
-    calls.add_(1)
+    masks, width = linear.otherview_masks, getattr(linear, WIDTH)
+    linear.otherview_sums.add_(sums_of_squares(inputs[0], width, masks))
+    linear.otherview_calls.add_(1)
 
 
 class CompiledRecorder(Recorder):

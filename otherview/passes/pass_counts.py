@@ -50,10 +50,9 @@ class PassCounter:
             return
         self._open[-1].forward += len(output)
         if output.requires_grad:
-            output.register_hook(self.went_back)
+            output.register_hook(self._went_back)
 
-    def went_back(self, gradient: Tensor) -> None:
-        """Count a backward pass."""
+    def _went_back(self, gradient: Tensor) -> None:
         if self._open:
             self._open[-1].backward += len(gradient)
 

@@ -39,7 +39,7 @@ def completed(words: Sequence[str]) -> list[str]:
     options, settings = options_and_settings(words)
     folders = config_folders(options)
     settings = [each for word in settings for each in understood(word, folders)]
-    names = [setting_name(each) for each in settings]
+    names = [re.split("[=@]", each.lstrip("+~"))[0] for each in settings]
     named = [place for place, name in enumerate(names) if name in ("model.path", "model.repo")]
     if named and "model" not in names:
         settings.insert(named[0], "model=any")
@@ -76,11 +76,6 @@ def config_folders(words: Sequence[str]) -> list[Path]:
         if option in ("--config-dir", "-cd"):
             found += [Path(value)] if equals else map(Path, words[place + 1 : place + 2])
     return found
-
-
-def setting_name(override: str) -> str:
-    """Return the name in `name=value`, without signs and package."""
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def understood(word: str, folders: Sequence[Path]) -> list[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from otherview.study.contrast import ROLES, Role, Wording
 from otherview.study.errors import StudyError
-from otherview.study.items import Item
 from otherview.study.placeholders import fill
 from otherview.study.study import Study
 from otherview.study.wording_pictures import Picture
@@ -203,7 +202,12 @@ def study_prompts(study: Study) -> PromptSet:
         )
     rows = study.creatures.rows
     prompts = tuple(
-        Prompt(item, place, *fill(condition.template, row.fields), pictures_for(condition, row))
+        Prompt(
+            item,
+            place,
+            *fill(condition.template, row.fields),
+            tuple(picture.filled(row.fields) for picture in condition.pictures),
+        )
         for item, row in enumerate(rows)
         for place, condition in enumerate(conditions.values())
     )
@@ -217,11 +221,6 @@ def study_prompts(study: Study) -> PromptSet:
         tuple(strata) if strata else None,
         tuple(scenes),
     )
-
-
-def pictures_for(condition: Condition, item: Item) -> tuple[Picture, ...]:
-    """Return the pictures of an item under a condition."""
-    return tuple(picture.filled(item.fields) for picture in condition.pictures)
 
 
 def chat_text(tokenizer: Any, prompt: str) -> str:
