@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from otherview.models.arguments import tensors
-from otherview.models.encodings import TextEncodings, text_means
+from otherview.models.encodings import TextEncodings
 from otherview.models.image_latents import (
     ImageLatents,
     Latents,
@@ -77,17 +77,6 @@ class Call:
         return next(iter(tensors(self.arguments).values())).device
 
 
-class Scheduler(Protocol):
-    """What a trajectory of latents needs of a scheduler."""
-
-    @property
-    def timesteps(self) -> Tensor:
-        """The timestep of every step."""
-
-    def step(self, output: Any, timestep: Any, latents: Any, *, return_dict: bool) -> Any:
-        """Return latents one step along `output`, as the first of a tuple."""
-
-
 class Calls(Protocol):
     """The calls of a study's prompts, in their order; a base of what makes them."""
 
@@ -140,7 +129,7 @@ class Calls(Protocol):
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return the starting noise of every prompt."""
 
-    def scheduler(self, steps: int) -> Scheduler:
+    def scheduler(self, steps: int) -> Any:
         """Return a scheduler that is set to `steps` steps."""
 
     def velocity(self, output: Tensor, latents: Latents) -> Latents:
@@ -229,7 +218,8 @@ class Flux2Calls(Calls):
 
     def text_means(self) -> Float[Tensor, "prompts channels"]:
         """Return the mean of every encoded prompt over its text tokens, float64."""
-        return text_means(self.encodings)
+        texts = zip(self.encodings.embeddings, self.encodings.tokens, strict=True)
+        return torch.stack([embedded[:length].double().mean(0) for embedded, length in texts])
 
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return the starting noise of every prompt."""

@@ -146,21 +146,12 @@ def encode_texts(
     return TextEncodings(encoded.cpu().unbind(), tuple(lengths))
 
 
-def text_means(encodings: TextEncodings) -> Float[Tensor, "prompts channels"]:
-    """Return the mean of every encoded prompt over its text tokens (without pads), float64."""
-    of_prompts = [
-        embedded[:length].double().mean(0)
-        for embedded, length in zip(encodings.embeddings, encodings.tokens, strict=True)
-    ]
-    return torch.stack(of_prompts)
-
-
 def text_distances(
     means: Float[Tensor, "prompts channels"], prompts: PromptSet
 ) -> Float[np.ndarray, "contrasts items"]:
     """Return the distance of every item's prompts from the first item's.
 
-    RMS over channels, of `text_means` averaged over the conditions of each contrast.
+    RMS over channels, of `Calls.text_means` averaged over the conditions of each contrast.
     """
     by_condition = means.reshape(len(prompts.items), len(prompts.conditions), -1)
     distances = []

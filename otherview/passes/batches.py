@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import torch
@@ -36,39 +37,27 @@ Argument = TypeVar("Argument")
 Done = TypeVar("Done")
 
 
-def halving(
-    total: int, size: int, run: Callable[[range], tuple[range, Done]], start: int = 0
+def halving_by_group(
+    lengths: Sequence[int], size: int, run: Callable[[range], tuple[range, Done]]
 ) -> Iterator[tuple[range, Done]]:
-    """Yield `run(rows)` for the rows `start` to `total`, in order, in batches of `size`.
+    """Yield `run(rows)` in batches of `size`, over groups of `lengths` rows that share no batch.
 
     `run` returns the rows that it has done, which can be fewer than requested; the next batches are
     then as small. A batch that runs out of device memory is split in halves, and so are all later
     ones. Raises the device's error if a single row does not fit.
     """
-    while start < total:
-        rows = range(start, min(start + size, total))
-        done = run(rows) if len(rows) == 1 else within_memory(run, rows)
-        if done is None:
-            size = len(rows) // 2
-            continue
-        if len(done[0]) < len(rows):
-            size = len(done[0])
-        yield done
-        start = done[0].stop
-
-
-def halving_by_group(
-    lengths: Sequence[int], size: int, run: Callable[[range], tuple[range, Done]]
-) -> Iterator[tuple[range, Done]]:
-    """As `halving`, over groups of `lengths` rows, one after the other, that share no batch."""
     start = 0
-    for length in lengths:
-        stop = start + length
-        for rows, done in halving(stop, size, run, start):
-            if rows.stop < stop:
-                size = min(size, len(rows))
-            yield rows, done
-        start = stop
+    for stop in accumulate(lengths):
+        while start < stop:
+            rows = range(start, min(start + size, stop))
+            done = run(rows) if len(rows) == 1 else within_memory(run, rows)
+            if done is None:
+                size = len(rows) // 2
+                continue
+            start = done[0].stop
+            if start < stop:
+                size = min(size, len(done[0]))
+            yield done
 
 
 def within_memory(run: Callable[[Argument], Done], argument: Argument) -> Done | None:

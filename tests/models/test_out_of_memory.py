@@ -11,7 +11,7 @@ import torch
 from otherview.models import weights
 from otherview.models.loaded import LoadedModel
 from otherview.passes import session
-from otherview.passes.batches import halving
+from otherview.passes.batches import halving_by_group
 from otherview.passes.measure import measure
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
@@ -62,7 +62,7 @@ def test_a_batch_that_does_not_fit_is_halved(error: Exception) -> None:
             raise error
         return rows, len(rows)
 
-    assert [done for _, done in halving(8, 8, run)] == [2, 2, 2, 2]
+    assert [done for _, done in halving_by_group([8], 8, run)] == [2, 2, 2, 2]
 
 
 def test_other_errors_pass_unchanged(monkeypatch: pytest.MonkeyPatch, pocket_folder: Path) -> None:
