@@ -17,8 +17,8 @@ from otherview.passes.measure import measure
 from otherview.passes.pipeline_session import PipelineSession
 from otherview.study import Study, Templates
 from otherview.study.compose import compose_study
+from otherview.study.contrast import Picture
 from otherview.study.errors import StudyError
-from otherview.study.wording_pictures import Picture
 from otherview.views.report.page import write_report
 from tests.conftest import SHORT
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from otherview.models.sites import Site, Unit, units_of
 from otherview.passes.responses import Responses
+from otherview.study.contrast import Picture
 from otherview.study.errors import UserError
 from otherview.study.prompts import Condition, Contrast, Prompt, PromptSet
-from otherview.study.wording_pictures import Picture
 
 Mismatch = dict[str, Any]
 """What differs between two results, as data: its `kind`, and what views need to say it."""

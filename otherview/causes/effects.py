@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
+from torch import Tensor
 
-from otherview.causes import measures
-from otherview.causes.measures import OF_EVERY_MODEL, Measure
-from otherview.causes.pocket_score import PocketScore
 from otherview.models.image_latents import Latents
 from otherview.passes.denoising import Denoiser, Edit
 from otherview.study import ROLES
 
+if TYPE_CHECKING:
+    from otherview.causes.pocket_score import PocketScore
+
 Values = dict[str, Float[np.ndarray, "roles items"]]
 """By measure: mean over the wordings of a role, for every measured item."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number for every measured pass of an intervention."""
+
+    name: str
+    title: str
+    unit: str
+    larger_is_more: bool = True
+    """Whether a larger value means more effect."""
+
+
+OF_EVERY_MODEL = (
+    Measure("change", "change of the prediction", "of its norm"),
+    Measure("cosine", "cosine with the intact prediction", "", larger_is_more=False),
+    Measure("toward", "movement toward the other role's prediction", "share of the way"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,9 +101,9 @@ class Effects:
 
     def _measure(self, edited: Latents) -> Values:
         rows: dict[str, Float[np.ndarray, " rows"]] = {
-            "change": measures.change(self.intact, edited).numpy(),
-            "cosine": measures.cosine(self.intact, edited).numpy(),
-            "toward": measures.toward(self.intact, edited, self._other).numpy(),
+            "change": change(self.intact, edited).numpy(),
+            "cosine": cosine(self.intact, edited).numpy(),
+            "toward": toward(self.intact, edited, self._other).numpy(),
         }
         if self.score is not None:
             pictures = self.denoiser.pictures(edited, self.prompts)
@@ -94,3 +114,28 @@ class Effects:
     def _grid(self, values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "roles items"]:
         grid: Float[np.ndarray, "roles items"] = values.reshape(self.grid.shape).mean(1, np.float64)
         return grid
+
+
+def change(intact: Latents, edited: Latents) -> Float[Tensor, " rows"]:
+    """Return the norm of the difference over the norm of the intact prediction."""
+    return row_norm(edited - intact) / row_norm(intact)
+
+
+def cosine(intact: Latents, edited: Latents) -> Float[Tensor, " rows"]:
+    """Return the cosine of the angle between the two."""
+    return (intact * edited).sum((1, 2)) / (row_norm(intact) * row_norm(edited))
+
+
+def toward(intact: Latents, edited: Latents, other: Latents) -> Float[Tensor, " rows"]:
+    """Return the share of the way from `intact` to `other` that the edited prediction went.
+
+    `other` is what the other role's prompt predicts for the same item. Change at right angles to
+    that way does not count.
+    """
+    way = other - intact
+    return ((edited - intact) * way).sum((1, 2)) / way.square().sum((1, 2))
+
+
+def row_norm(values: Latents) -> Float[Tensor, " rows"]:
+    norm: Float[Tensor, " rows"] = values.flatten(1).norm(dim=1)
+    return norm

@@ -21,8 +21,7 @@ from otherview.causes.choice import (
 )
 from otherview.causes.contact_sheet import draw_sheet
 from otherview.causes.effects import Effects, Variant
-from otherview.causes.head_sets import Null, Rows, effect_of_set, grow
-from otherview.causes.matching import random_sets
+from otherview.causes.head_sets import Null, Rows, effect_of_set, grow, random_sets
 from otherview.causes.pocket_score import pocket_score
 from otherview.causes.single_heads import (
     agreement,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL.Image import Image
 
-from otherview.causes.measures import Measure
+from otherview.causes.effects import Measure
 from otherview.pocket.creatures import PHRASES
 from otherview.pocket.scoring import psnr, wanted_picture
 from otherview.pocket.words import ROLES, Role, wordings

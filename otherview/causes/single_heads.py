@@ -13,7 +13,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from otherview.analysis.analyse import Analysis
 from otherview.causes.effects import Effects, Variant
-from otherview.causes.matching import closest_level, matching_group, permutation_p
+from otherview.causes.head_sets import closest_level, matching_group, permutation_p
 from otherview.causes.variants import PATCH_NAMES
 from otherview.causes.verdicts import change_verdict, toward_verdict
 from otherview.disk.progress import Progress

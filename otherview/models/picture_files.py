@@ -12,9 +12,9 @@ from otherview.models.image_file import has_transparent_parts, open_picture
 from otherview.models.input_files import Input, as_input
 from otherview.models.scene import open_reference
 from otherview.study import ROLES, Study
+from otherview.study.contrast import Picture
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, PromptSet, study_prompts
-from otherview.study.wording_pictures import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image

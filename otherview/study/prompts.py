@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from otherview.study.contrast import ROLES, Role, Wording
+from otherview.study.contrast import ROLES, Picture, Role, Wording
 from otherview.study.errors import StudyError
 from otherview.study.placeholders import fill
 from otherview.study.study import Study
-from otherview.study.wording_pictures import Picture
 
 if TYPE_CHECKING:
     import numpy as np

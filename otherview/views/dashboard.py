@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from otherview.study.tracking import Tracking
+from otherview.study.configuration import Tracking
 from otherview.views.dashboard_sections import About, Bars, Section, about, sections
 from otherview.views.tracking.process import TrackingError
 

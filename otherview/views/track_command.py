@@ -21,8 +21,8 @@ from rich.console import Console
 from otherview.results.reader import complaint
 from otherview.results.state import COMBINED, SUMMARY, Kind, is_comparison, state_of
 from otherview.study.compose import run_settings
+from otherview.study.configuration import Tracking
 from otherview.study.errors import UserError
-from otherview.study.tracking import Tracking
 from otherview.views.console import plain_console
 from otherview.views.progress_bars import progress_bars
 from otherview.views.tracking.process import TrackingError, send_result

@@ -24,8 +24,8 @@ from otherview.results.writing import write_analyses, write_measurement
 from otherview.stats import RoleTestResult
 from otherview.study import Study
 from otherview.study.compose import compose_study
+from otherview.study.contrast import Picture
 from otherview.study.prompts import study_prompts
-from otherview.study.wording_pictures import Picture
 from otherview.views.comparison_sentences import comparison_answer
 from otherview.views.report import report_html
 from tests.compare.conftest import PLANTED, SIX, kinds, model, said, scaled, small, written

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otherview.causes.matching import (
+from otherview.causes.head_sets import (
     closest_level,
     matching_group,
     permutation_p,

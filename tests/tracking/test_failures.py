@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from otherview.study.tracking import Tracking
+from otherview.study.configuration import Tracking
 from otherview.views import track_command
 from otherview.views.making import TRACKING, make_views
 from otherview.views.tracking.process import TrackingError

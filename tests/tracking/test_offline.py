@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from otherview.study.tracking import Tracking
+from otherview.study.configuration import Tracking
 from otherview.views.tracking.process import send_result
 from otherview.views.tracking.record import identity_of, run_record
 from tests.conftest import SHORT, THREE_CREATURES, Program

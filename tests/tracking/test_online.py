@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from otherview.study.tracking import Tracking
+from otherview.study.configuration import Tracking
 from otherview.views.tracking.process import send_result
 from otherview.views.tracking.record import identity_of
 from tests.tracking.conftest import ROWS

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import otherview
+from otherview.study.configuration import Tracking
 from otherview.study.errors import UserError
-from otherview.study.tracking import Tracking
 
 STARTING = 120.0
 """Seconds in which Python and its libraries must load."""

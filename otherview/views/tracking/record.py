@@ -21,8 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from otherview.results.reader import NotInResultError, Result, RunResult, read_result
 from otherview.study.compose import identity
-from otherview.study.configuration import RUN_SETTINGS
-from otherview.study.tracking import MAX_LABEL
+from otherview.study.configuration import MAX_LABEL, RUN_SETTINGS
 from otherview.views.figures import FIGURES, draw
 from otherview.views.figures.style import WIDTHS, figure_style
 from otherview.views.tracking.study_values import (

@@ -21,8 +21,8 @@ from unittest.mock import patch
 import numpy as np
 
 from otherview.results.state import COMBINED
+from otherview.study.configuration import Tracking
 from otherview.study.errors import causes
-from otherview.study.tracking import Tracking
 from otherview.views.tracking.record import Curves, Record, run_record, tags
 from otherview.views.tracking.sweep_record import sweep_record
 
