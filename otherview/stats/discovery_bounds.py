@@ -150,15 +150,5 @@ def discovery_bounds(
         fixed_point(reduced.values), flips, alpha, int(shift), seed, Running(threads, progress)
     )
     return DiscoveryBounds(
-        position=found.position,
-        needed=found.needed,
-        critical_t=found.critical_t,
-        scale=found.scale,
-        shift=int(shift),
-        steps=found.steps,
-        exact=found.exact,
-        n_flips=found.patterns,
-        n_blocks=len(reduced.labels),
-        alpha=alpha,
-        seed=seed,
+        **found._asdict(), shift=int(shift), n_blocks=len(reduced.labels), alpha=alpha, seed=seed
     )

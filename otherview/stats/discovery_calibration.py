@@ -39,7 +39,7 @@ class Calibration(NamedTuple):
     scale: float
     steps: int
     exact: bool
-    patterns: int
+    n_flips: int
 
 
 class Template(NamedTuple):
@@ -187,9 +187,7 @@ def flip_scales(
     def work(chunk: int) -> Float[np.ndarray, " flips"]:
         start, stop = starts[chunk], min(starts[chunk] + rows, patterns)
         codes = (
-            pattern_codes(start, stop - start, blocks)
-            if exact
-            else drawn_codes(seed, start, stop, blocks)
+            pattern_codes(start, stop, blocks) if exact else drawn_codes(seed, start, stop, blocks)
         )
         block = np.arange(blocks)
         signs = 1.0 - 2.0 * ((codes[:, block // SIGNS] >> (block % SIGNS)) & 1)

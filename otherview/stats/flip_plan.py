@@ -83,11 +83,11 @@ def sign_flip_null(
     if not isinstance(flips, str):
         if flips < patterns:
             null = drawn_flips(units, passing, 0, int(flips), seed, running)
-            return from_drawn(null, units, alpha, "")
+            return from_tables(null, units, alpha, exact=False)
         flips = "exact"
     by_table = table_seconds(patterns, number, blocks)
     if by_table <= TABLE_SECONDS:
-        return from_all(all_flips(units, passing, running), units, alpha)
+        return from_tables(all_flips(units, passing, running), units, alpha, exact=True)
     affordable = blocks <= MAX_BLOCKS
     if affordable:
         pilot = drawn_flips(units, passing, 0, PILOT, seed, running)
@@ -95,15 +95,14 @@ def sign_flip_null(
         predicted = min(by_table, seconds)
         affordable = flips == "exact" or predicted <= AUTO_SECONDS
     if affordable and by_table <= predicted:
-        return from_all(all_flips(units, passing, running), units, alpha)
+        return from_tables(all_flips(units, passing, running), units, alpha, exact=True)
     if affordable:
         tail = settled_tail(units, passing, floor, alpha, running)
         stepdown = settled_stepdown(tail, pilot, units, alpha, seed, running)
         return from_tail(tail, stepdown, pilot, units, alpha)
     null, imprecision = precise_flips(units, passing, seed, alpha, running)
-    return from_drawn(
-        null, units, alpha, f", standard errors of p99 and critical t up to {imprecision:.1%}"
-    )
+    precision = f", standard errors of p99 and critical t up to {imprecision:.1%}"
+    return from_tables(null, units, alpha, exact=False, precision=precision)
 
 
 def tail_floor(
@@ -201,37 +200,24 @@ def max_null(largest: Int[np.ndarray, " bins"], blocks: int, floor: float) -> Ma
     return MaxNull(t_from_z(edges_z(blocks), blocks), largest, floor)
 
 
-def from_all(null: FlipNull, units: FixedPoint, alpha: float) -> SignFlipNull:
-    """Every pattern went through the tables."""
-    number = len(units.fine)
+def from_tables(
+    null: FlipNull, units: FixedPoint, alpha: float, *, exact: bool, precision: str = ""
+) -> SignFlipNull:
+    """Every pattern went through the tables, or drawn ones, which the data join as one more."""
+    number = f"{null.patterns:,}"
     return SignFlipNull(
         counts=null.counts,
-        p_maxt=share_p(null.reached, null.patterns, True),
-        p_stepdown=stepped_down(share_p(null.stepped, null.patterns, True)),
-        p_maxt_exact=np.ones(number, dtype=bool),
-        p_stepdown_exact=np.ones(number, dtype=bool),
+        p_maxt=share_p(null.reached, null.patterns, exact),
+        p_stepdown=stepped_down(share_p(null.stepped, null.patterns, exact)),
+        p_maxt_exact=np.full(len(units.fine), exact),
+        p_stepdown_exact=np.full(len(units.fine), exact),
         max_null=max_null(null.largest, units.blocks, 0.0),
-        critical_t=critical_t(null.largest, units.blocks, alpha, exact=True),
-        exact=True,
+        critical_t=critical_t(null.largest, units.blocks, alpha, exact=exact),
+        exact=exact,
         patterns=null.patterns,
-        method=f"all {null.patterns:,} sign patterns",
-    )
-
-
-def from_drawn(null: FlipNull, units: FixedPoint, alpha: float, precision: str) -> SignFlipNull:
-    """Patterns were drawn; the data join them as one more."""
-    number = len(units.fine)
-    return SignFlipNull(
-        counts=null.counts,
-        p_maxt=share_p(null.reached, null.patterns, False),
-        p_stepdown=stepped_down(share_p(null.stepped, null.patterns, False)),
-        p_maxt_exact=np.zeros(number, dtype=bool),
-        p_stepdown_exact=np.zeros(number, dtype=bool),
-        max_null=max_null(null.largest, units.blocks, 0.0),
-        critical_t=critical_t(null.largest, units.blocks, alpha, exact=False),
-        exact=False,
-        patterns=null.patterns,
-        method=f"{null.patterns:,} random sign patterns{precision}",
+        method=f"all {number} sign patterns"
+        if exact
+        else f"{number} random sign patterns{precision}",
     )
 
 

@@ -1,5 +1,8 @@
 """Sign patterns, drawn or all of them, through the tables: memory flat in their number."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Int, UInt8
 
@@ -66,23 +69,11 @@ def tally_codes(
 
 
 def all_flips(
-    units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
-    running: Running,
+    units: FixedPoint, passing: Int[np.ndarray, " thresholds"], running: Running
 ) -> FlipNull:
     """All 2^(N-1) patterns, the last block unflipped (each stands for its mirror image too)."""
-    patterns = 1 << (units.blocks - 1)
-    batch = max(1, min(MAX_CHUNK, CHUNK_WORK // len(units.fine)))
-    starts = range(0, patterns, batch)
-
-    def work(chunk: int) -> FlipNull:
-        size = min(batch, patterns - starts[chunk])
-        return tally_codes(units, pattern_codes(starts[chunk], size, units.blocks), passing)
-
-    null = empty_null(len(passing), len(units.fine))
-    for part in run_chunks(work, len(starts), running):
-        null += part
-    return null
+    codes = partial(pattern_codes, blocks=units.blocks)
+    return tally_range(units, passing, 0, 1 << (units.blocks - 1), codes, running)
 
 
 def drawn_flips(
@@ -98,12 +89,24 @@ def drawn_flips(
     The sequence depends on the seed and the number of blocks alone: drawing 1,000 and then the
     next 1,000 gives what drawing 2,000 at once gives.
     """
+    codes = partial(drawn_codes, seed, blocks=units.blocks)
+    return tally_range(units, passing, first, last, codes, running)
+
+
+def tally_range(
+    units: FixedPoint,
+    passing: Int[np.ndarray, " thresholds"],
+    first: int,
+    last: int,
+    codes: Callable[[int, int], UInt8[np.ndarray, "patterns tables"]],
+    running: Running,
+) -> FlipNull:
+    """Tally of patterns number `first` up to (not with) `last` of a sequence."""
     batch = max(1, min(MAX_CHUNK, CHUNK_WORK // len(units.fine)))
     starts = range(first, last, batch)
 
     def work(chunk: int) -> FlipNull:
-        stop = min(starts[chunk] + batch, last)
-        return tally_codes(units, drawn_codes(seed, starts[chunk], stop, units.blocks), passing)
+        return tally_codes(units, codes(starts[chunk], min(starts[chunk] + batch, last)), passing)
 
     null = empty_null(len(passing), len(units.fine))
     for part in run_chunks(work, len(starts), running):

@@ -325,9 +325,9 @@ def random_codes(
     return codes
 
 
-def pattern_codes(first: int, patterns: int, blocks: int) -> UInt8[np.ndarray, "patterns tables"]:
-    """Patterns `first, first + 1, ...` of all: bit i of the number flips block i."""
-    numbers = np.arange(first, first + patterns, dtype=np.int64)[:, None]
+def pattern_codes(first: int, last: int, blocks: int) -> UInt8[np.ndarray, "patterns tables"]:
+    """Patterns `first` up to (not with) `last` of all: bit i of the number flips block i."""
+    numbers = np.arange(first, last, dtype=np.int64)[:, None]
     shifts = SIGNS * np.arange(table_count(blocks))
     shifts[shifts >= 63] = 63
     return ((numbers >> shifts) & ((1 << SIGNS) - 1)).astype(np.uint8)
