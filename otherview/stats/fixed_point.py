@@ -11,16 +11,13 @@ from otherview.stats.paired import NEAR_TIE, column_sum, z_from_t
 class FixedPoint(NamedTuple):
     """u = d/√Σd² of every unit, in integers; z under a flip is |Σ ±u|, at most √N.
 
-    Two precisions: `fine` (about 2^-57) decides, `coarse` (about 2^-28, 32 bits) is what the
-    fast kernels add. A coarse sum is within a known error of the fine one; what lies closer to
-    a cutoff than that is summed again with `fine`. So no flip falls on the wrong side.
+    A sum is about 2^-57 off. What adds them coarsely sums again those that lie closer to a cutoff
+    than its error, so that no flip falls on the wrong side.
     """
 
     fine: Int[np.ndarray, "units blocks"]
     bits: int
     """u = fine / 2^bits."""
-    coarse_bits: int
-    """u = coarse / 2^coarse_bits."""
     observed: Int[np.ndarray, " units"]
     """|Σ fine|: z of the data."""
     tolerance: int
@@ -29,11 +26,6 @@ class FixedPoint(NamedTuple):
     @property
     def blocks(self) -> int:
         return int(self.fine.shape[1])
-
-    @property
-    def shift(self) -> int:
-        """coarse = fine >> shift, rounded."""
-        return self.bits - self.coarse_bits
 
     @property
     def reach(self) -> Int[np.ndarray, " units"]:
@@ -61,9 +53,8 @@ def fixed_point(values: Float[np.ndarray, "blocks units"]) -> FixedPoint:
     """Block means as integers. A unit of zeros stays zero and never passes a threshold."""
     blocks = len(values)
     norm = np.sqrt(column_sum(values**2))
-    largest = int(np.ceil(0.5 * np.log2(blocks)))
-    bits = 60 - largest
+    bits = 60 - int(np.ceil(0.5 * np.log2(blocks)))
     unit_vectors = np.divide(values, norm, out=np.zeros_like(values), where=norm > 0)
     fine = np.ascontiguousarray(np.rint(unit_vectors * 2.0**bits).astype(np.int64).T)
     tolerance = max(blocks, int(np.ceil(NEAR_TIE * np.sqrt(blocks) * 2.0**bits)))
-    return FixedPoint(fine, bits, 30 - largest, np.abs(fine.sum(axis=1)), tolerance)
+    return FixedPoint(fine, bits, np.abs(fine.sum(axis=1)), tolerance)

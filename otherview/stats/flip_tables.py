@@ -1,7 +1,6 @@
 """Every unit under given sign patterns: counts over thresholds, largest |t|, step-down."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -18,11 +17,9 @@ LANES = 64
 GROUP = 6
 """Tables that are added in one loop."""
 
-MAX_SHORT = (1 << 15) - 1
 SHORT_TABLES = 24
 """Up to so many tables (120 signs) sums are added in 16 bits, above in 32: each table adds half a
 last bit of error."""
-
 
 Rows: TypeAlias = tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]
 
@@ -178,109 +175,97 @@ def sum_of_six(
     )
 
 
-def tally_kernel(integer: type[np.integer[Any]]) -> Callable[..., None]:
-    """The kernel that adds sums in `integer`s, np.int16 or np.int32.
+@compiled
+def tally(
+    tables: Int[np.ndarray, "tables 32 64"],
+    fine: Int[np.ndarray, "units blocks"],
+    shift: Integer,
+    codes: UInt8[np.ndarray, "patterns tables"],
+    passing: Int[np.ndarray, " thresholds"],
+    reach: Int[np.ndarray, " units"],
+    counts: Int[np.ndarray, "thresholds patterns"],
+    largest: Int[np.ndarray, " patterns"],
+    hits: Int[np.ndarray, " units"],
+) -> None:
+    """Fill `counts`, `largest` and `hits` (all zero on entry); `reach` ascends.
 
-    Its closure is part of the key of its machine code on disk, and holds no kernels: the key of
-    one differs from process to process, so that the code would be compiled again in each.
+    `tables` is room to work in; its integers add the sums, coarsely: fine sums over 2^shift. What
+    these leave open is decided by fine ones. A loop without a store finds the largest sum of 64
+    units; the sums themselves are looked at only where that matters.
     """
-
-    @compiled
-    def tally(
-        fine: Int[np.ndarray, "units blocks"],
-        shift: Integer,
-        codes: UInt8[np.ndarray, "patterns tables"],
-        passing: Int[np.ndarray, " thresholds"],
-        reach: Int[np.ndarray, " units"],
-        counts: Int[np.ndarray, "thresholds patterns"],
-        largest: Int[np.ndarray, " patterns"],
-        hits: Int[np.ndarray, " units"],
-    ) -> None:
-        """Fill `counts`, `largest` and `hits` (all zero on entry); `reach` ascends.
-
-        Sums are added coarsely, of fine sums over 2^shift; what these leave open is decided by
-        fine ones. A loop without a store finds the largest sum of 64 units; the sums themselves
-        are looked at only where that matters.
-        """
-        units = fine.shape[0]
-        number = codes.shape[1]
-        error = np.int64(number)
-        last = np.uint64(number - GROUP)
-        tables = np.empty((number, 1 << SIGNS, LANES), integer)
-        others = np.zeros(LANES, integer)
-        sums = np.empty(LANES, np.int32)
-        possible, certain = np.empty(len(passing), integer), np.empty(len(passing), integer)
-        for level in range(len(passing)):
-            cutoff = passing[level] >> shift
-            possible[level], certain[level] = cutoff - error, cutoff + error + 1
-        near = np.zeros(len(passing), np.bool_)
-        for first in range(0, units, LANES):
-            fill_tables(fine, first, shift, tables)
-            lanes = min(LANES, units - first)
-            every_lane_hit = 0
-            for index in range(len(codes)):
-                pattern = np.uint64(index)
-                if last > 0:
-                    others[:] = 0
-                    for table in range(0, number - GROUP, GROUP):
-                        rows = rows_of_six(codes, pattern, np.uint64(table))
-                        for lane in range(LANES):
-                            others[np.uint64(lane)] += integer(
-                                sum_of_six(tables, np.uint64(table), rows, np.uint64(lane))
-                            )
-                rows = rows_of_six(codes, pattern, last)
-                top = integer(0)
+    units = fine.shape[0]
+    number = codes.shape[1]
+    error = np.int64(number)
+    last = np.uint64(number - GROUP)
+    integer = tables.dtype.type
+    others = np.zeros(LANES, tables.dtype)
+    sums = np.empty(LANES, np.int32)
+    possible, certain = np.empty(len(passing), tables.dtype), np.empty(len(passing), tables.dtype)
+    for level in range(len(passing)):
+        cutoff = passing[level] >> shift
+        possible[level], certain[level] = cutoff - error, cutoff + error + 1
+    near = np.zeros(len(passing), np.bool_)
+    for first in range(0, units, LANES):
+        fill_tables(fine, first, shift, tables)
+        lanes = min(LANES, units - first)
+        every_lane_hit = 0
+        for index in range(len(codes)):
+            pattern = np.uint64(index)
+            if last > 0:
+                others[:] = 0
+                for table in range(0, number - GROUP, GROUP):
+                    rows = rows_of_six(codes, pattern, np.uint64(table))
+                    for lane in range(LANES):
+                        others[np.uint64(lane)] += integer(
+                            sum_of_six(tables, np.uint64(table), rows, np.uint64(lane))
+                        )
+            rows = rows_of_six(codes, pattern, last)
+            top = integer(0)
+            for lane in range(LANES):
+                found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
+                found = integer(abs(integer(found + others[np.uint64(lane)])))
+                top = max(top, found)
+            before = largest[pattern]
+            raises = top + error >= before >> shift
+            hit_by_all = before >= reach[first + lanes - 1]
+            every_lane_hit += hit_by_all
+            settles = not hit_by_all and (raises or before >= reach[first])
+            some_near = False
+            for level in range(len(passing)):
+                near[level] = False
+                if top <= possible[level]:
+                    continue
+                at_least = at_most = integer(0)
                 for lane in range(LANES):
                     found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
                     found = integer(abs(integer(found + others[np.uint64(lane)])))
-                    top = max(top, found)
-                before = largest[pattern]
-                raises = top + error >= before >> shift
-                hit_by_all = before >= reach[first + lanes - 1]
-                every_lane_hit += hit_by_all
-                settles = not hit_by_all and (raises or before >= reach[first])
-                some_near = False
-                for level in range(len(passing)):
-                    near[level] = False
-                    if top <= possible[level]:
-                        continue
-                    at_least = at_most = integer(0)
-                    for lane in range(LANES):
-                        found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
-                        found = integer(abs(integer(found + others[np.uint64(lane)])))
-                        at_most += integer(found > possible[level])
-                        at_least += integer(found > certain[level])
-                    counts[level, pattern] += at_least
-                    near[level] = at_most > at_least
-                    some_near |= near[level]
-                if not (raises or settles or some_near):
-                    continue
-                for lane in range(LANES):
-                    found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
-                    sums[np.uint64(lane)] = abs(integer(found + others[np.uint64(lane)]))
-                if raises:
-                    largest[pattern] = exact_largest(
-                        fine, first, lanes, codes, pattern, sums,
-                        max(top - error, before >> shift) - error, before,
+                    at_most += integer(found > possible[level])
+                    at_least += integer(found > certain[level])
+                counts[level, pattern] += at_least
+                near[level] = at_most > at_least
+                some_near |= near[level]
+            if not (raises or settles or some_near):
+                continue
+            for lane in range(LANES):
+                found = integer(sum_of_six(tables, last, rows, np.uint64(lane)))
+                sums[np.uint64(lane)] = abs(integer(found + others[np.uint64(lane)]))
+            if raises:
+                largest[pattern] = exact_largest(
+                    fine, first, lanes, codes, pattern, sums,
+                    max(top - error, before >> shift) - error, before,
+                )  # fmt: skip
+            if settles and largest[pattern] >= reach[first]:
+                settle_hits(
+                    fine, first, lanes, codes, pattern, sums, shift, error, before, reach, hits
+                )
+            for level in range(len(passing)):
+                if near[level]:
+                    counts[level, pattern] += count_near(
+                        fine, first, lanes, codes, pattern, sums, possible[level],
+                        certain[level], passing[level],
                     )  # fmt: skip
-                if settles and largest[pattern] >= reach[first]:
-                    settle_hits(
-                        fine, first, lanes, codes, pattern, sums, shift, error, before, reach, hits
-                    )
-                for level in range(len(passing)):
-                    if near[level]:
-                        counts[level, pattern] += count_near(
-                            fine, first, lanes, codes, pattern, sums, possible[level],
-                            certain[level], passing[level],
-                        )  # fmt: skip
-            for lane in range(lanes):
-                hits[first + lane] += every_lane_hit
-
-    return tally
-
-
-tally_short = tally_kernel(np.int16)
-tally_long = tally_kernel(np.int32)
+        for lane in range(lanes):
+            hits[first + lane] += every_lane_hit
 
 
 def tally_patterns(
@@ -295,18 +280,14 @@ def tally_patterns(
     missing = -codes.shape[1] % GROUP
     if missing:
         codes = np.pad(codes, ((0, 0), (0, missing)))
-    if codes.shape[1] <= SHORT_TABLES:
-        shift = short_shift(units, codes.shape[1])
-        tally_short(units.fine, shift, codes, passing, units.reach, *result)
-    else:
-        tally_long(units.fine, units.shift, codes, passing, units.reach, *result)
-    return result
-
-
-def short_shift(units: FixedPoint, tables: int) -> int:
-    """The least shift with which no sum, its error included, outgrows 16 bits."""
+    number = codes.shape[1]
+    integer = np.int16 if number <= SHORT_TABLES else np.int32
+    tables = np.empty((number, 1 << SIGNS, LANES), integer)
+    # The least shift with which no sum, its error included, outgrows the integers.
     largest = int(np.sqrt(units.blocks) * 2.0**units.bits)
-    return (largest // (MAX_SHORT - 2 * tables)).bit_length()
+    shift = (largest // (np.iinfo(integer).max - 2 * number)).bit_length()
+    tally(tables, units.fine, shift, codes, passing, units.reach, *result)
+    return result
 
 
 def table_count(blocks: int) -> int:
