@@ -93,10 +93,6 @@ class Question:
     def can_halve(self) -> bool:
         return len(self.differences) >= MIN_ITEMS_TO_HALVE
 
-    def is_of_heads(self) -> bool:
-        """Slices of channels are what the published reading counts: no unit of their own."""
-        return self.unit_set == "heads"
-
     def has_axis(self) -> bool:
         return self.ranks is not None and len(self.differences) >= MIN_ITEMS_FOR_TREND
 
@@ -109,9 +105,6 @@ class Question:
     def has_several_wordings(self) -> bool:
         """Return whether the wordings of a role, or frames, show how much wordings differ."""
         return stats.enough_for_role_test(self.roles, strata=self.strata)
-
-    def has_predictions(self) -> bool:
-        return self.predicted is not None
 
     def of_predictions(self) -> stats.PredictedChangeResult:
         assert self.predicted is not None
@@ -142,15 +135,9 @@ class Question:
             progress=self.report("finding axes of"),
         )
 
-    def has_ways(self) -> bool:
-        return self.toward is not None
-
     def of_ways(self) -> stats.PredictedTowardResult:
         assert self.toward is not None
         return self.toward
-
-    def wants_shuffles(self) -> bool:
-        return self.nulls.label_shuffle > 0
 
     def can_halve_wordings(self) -> bool:
         items, alpha = len(self.values), self.nulls.alpha
@@ -219,19 +206,16 @@ class Statistic:
         return getattr(self.result, "COLUMNS", ())
 
 
-def always(_question: Question) -> bool:
-    return True
-
-
 STATISTICS = (
-    Statistic("published_reading", stats.PublishedReading, always,
+    Statistic("published_reading", stats.PublishedReading, lambda _: True,
               lambda q: stats.published_reading(q.differences, thresholds=q.nulls.thresholds,
                                                 flips=q.nulls.flips, seed=q.seed)),
-    Statistic("sign_flip", SignFlipResult, always, Question.over_items),
-    Statistic("discovery_bounds", stats.DiscoveryBounds, always,
+    Statistic("sign_flip", SignFlipResult, lambda _: True, Question.over_items),
+    Statistic("discovery_bounds", stats.DiscoveryBounds, lambda _: True,
               lambda q: stats.discovery_bounds(q.differences, alpha=q.nulls.alpha, seed=q.seed,
                                                progress=q.report("bounding"))),
-    Statistic("difference_intervals", stats.DifferenceIntervals, Question.is_of_heads,
+    Statistic("difference_intervals", stats.DifferenceIntervals,
+              lambda q: q.unit_set == "heads",  # slices of channels are no units of their own
               lambda q: stats.difference_intervals(q.differences, alpha=q.nulls.alpha,
                                                    seed=q.seed,
                                                    progress=q.report("drawing"))),
@@ -248,7 +232,8 @@ STATISTICS = (
     Statistic("role_test", RoleTestResult, Question.has_several_wordings, lambda q: q.by_role),
     Statistic("text_distance", TextDistance, Question.has_text_axis,
               lambda q: TextDistance(q.along(q.text_distance), q.along_axis)),
-    Statistic("label_shuffle", stats.LabelShuffleResult, Question.wants_shuffles,
+    Statistic("label_shuffle", stats.LabelShuffleResult,
+              lambda q: q.nulls.label_shuffle > 0,
               lambda q: stats.label_shuffle(q.sampled, q.roles, q.nulls.label_shuffle,
                                             strata=q.strata, threshold=min(q.nulls.thresholds),
                                             alpha=q.nulls.alpha, seed=q.seed,
@@ -257,10 +242,10 @@ STATISTICS = (
               lambda q: stats.wording_split(q.sampled, q.roles, q.nulls.wording_splits,
                                             strata=q.strata, alpha=q.nulls.alpha, seed=q.seed,
                                             progress=q.report("splitting wordings,"))),
-    Statistic("predicted_change", stats.PredictedChangeResult, Question.has_predictions,
-              Question.of_predictions),
-    Statistic("predicted_toward", stats.PredictedTowardResult, Question.has_ways,
-              Question.of_ways),
+    Statistic("predicted_change", stats.PredictedChangeResult,
+              lambda q: q.predicted is not None, Question.of_predictions),
+    Statistic("predicted_toward", stats.PredictedTowardResult,
+              lambda q: q.toward is not None, Question.of_ways),
     Statistic("axes", stats.AxisResult, Question.has_axes, Question.of_axes),
 )  # fmt: skip
 """In the order in which they are computed and written."""

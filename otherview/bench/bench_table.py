@@ -162,15 +162,7 @@ def as_json(table: BenchTable, version: str) -> dict[str, Any]:
         "otherview": version,
         "size": asdict(table.size),
         "organisms": [
-            {
-                "name": each.name,
-                "planted": list(each.planted),
-                "decoy": each.decoy,
-                "operation": each.operation,
-                "says": each.says,
-                "checks": each.checks,
-                "missed": each.missed,
-            }
+            {key: value for key, value in asdict(each).items() if key != "weights"}
             for each in table.organisms
         ],
         "nulls": dict(table.nulls),

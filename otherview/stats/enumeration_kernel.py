@@ -124,27 +124,6 @@ def turn_code(
 
 
 @compiled
-def list_in_reach(
-    units: Int[np.ndarray, " some"],
-    sums: Int[np.ndarray, " units"],
-    moved: Int[np.ndarray, " units"],
-    reach: Int[np.ndarray, " units"],
-    lowest: Integer,
-    listed: Int[np.ndarray, " units+1"],
-) -> Integer:
-    """List those of `units` whose sums, moved and with `reach`, exceed the lowest cutoff; how many.
-
-    Without a branch to guess.
-    """
-    count = np.uint64(0)
-    for position in range(len(units)):
-        unit = np.uint64(units[np.uint64(position)])
-        listed[count] = unit
-        count += np.uint64(abs(sums[unit] + moved[unit]) + reach[unit] > lowest)
-    return count
-
-
-@compiled
 def count_lanes(
     low: Int[np.ndarray, "units 64"],
     unit: Integer,

@@ -125,26 +125,6 @@ def settle_hits(
             hits[first + lane] += exact >= reach[first + lane]
 
 
-@compiled
-def count_near(
-    fine: Int[np.ndarray, "units blocks"],
-    first: Integer,
-    lanes: Integer,
-    codes: UInt8[np.ndarray, "patterns tables"],
-    pattern: Integer,
-    sums: Int[np.ndarray, " 64"],
-    possible: Integer,
-    certain: Integer,
-    passing: Integer,
-) -> Integer:
-    """How many of the units whose sums are too near to a threshold pass it."""
-    count = 0
-    for lane in range(lanes):
-        if possible < sums[lane] <= certain:
-            count += fine_sum(fine, first + lane, codes, pattern) > passing
-    return count
-
-
 @inlined
 def rows_of_six(
     codes: UInt8[np.ndarray, "patterns tables"], pattern: np.uint64, first: np.uint64
@@ -260,10 +240,10 @@ def tally(
                 )
             for level in range(len(passing)):
                 if near[level]:
-                    counts[level, pattern] += count_near(
-                        fine, first, lanes, codes, pattern, sums, possible[level],
-                        certain[level], passing[level],
-                    )  # fmt: skip
+                    for lane in range(lanes):
+                        if possible[level] < sums[lane] <= certain[level]:
+                            exact = fine_sum(fine, first + lane, codes, pattern)
+                            counts[level, pattern] += exact > passing[level]
         for lane in range(lanes):
             hits[first + lane] += every_lane_hit
 
