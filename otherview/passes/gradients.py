@@ -26,11 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from otherview.models.arguments import replaced
-from otherview.models.calls import Call, TokenLayout
+from otherview.models.calls import Call, Calls, TokenLayout
 from otherview.models.sites import Site
 from otherview.passes.batches import Argument, Done, within_memory
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
-from otherview.passes.transformer import Reader, hooked
+from otherview.passes.transformer import Reader, hooked, run
 from otherview.study.errors import StudyError
 
 NO_BACKWARD = ("not implemented", "not registered to the Autograd", "does not require grad")
@@ -187,46 +187,32 @@ def differentiable(call: Call) -> Call:
     return Call(replaced(call.arguments, change), call.layout)
 
 
-class MeanReader(Reader):
-    """Sums over all rows that run what the heads of every site write; made by `mean_outputs`.
+@torch.inference_mode()
+def mean_outputs(
+    calls: Calls, prompts: Sequence[int], size: int
+) -> dict[str, Float[Tensor, "positions channels"]]:
+    """Return by module what the heads of every site write, averaged over prompts of one length.
 
-    All calls must have the same positions.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sums: dict[str, Float[Tensor, "positions channels"]] = {}
-        self._dtypes: dict[str, torch.dtype] = {}
-        self._total = 0
-
-    def expect(self, layout: TokenLayout, device: torch.device) -> None:
-        """Take the layout of the next call."""
-        super().expect(layout, device)
-        self._total += len(next(iter(self._masks.values())))
-
-    def means(self) -> dict[str, Float[Tensor, "positions channels"]]:
-        """Return the means by module of a site, in the precision of the activations."""
-        return {m: (s / self._total).to(self._dtypes[m]) for m, s in self._sums.items()}
-
-    def add(self, site: Site, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Add what the heads of a site write, in float32; its forward pre-hook."""
-        written = self.by_row(site, inputs[0][..., : site.heads * site.head_dim])[1]
-        total = written.sum(0, dtype=torch.float32)
-        known = self._sums.get(site.module)
-        self._sums[site.module] = total if known is None else known.add_(total)
-        self._dtypes[site.module] = written.dtype
-
-
-@contextmanager
-def mean_outputs(transformer: nn.Module, sites: Sequence[Site]) -> Iterator[MeanReader]:
-    """Average what the heads of every site write over the rows of all calls.
-
+    Passes are in batches of `size`, sums in float32, and means in the precision of the activations.
     Raises StudyError as `check_sites` does.
     """
-    reader = MeanReader()
-    hooks = {site.module: partial(reader.add, site) for site in sites}
-    with hooked(transformer, sites, hooks):
-        yield reader
+    sums: dict[str, Tensor] = {}
+    dtypes: dict[str, torch.dtype] = {}
+
+    def add(site: Site, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        written = inputs[0][..., : site.heads * site.head_dim]
+        by_row = written.reshape(len(batch), -1, written.shape[-1])
+        total = by_row.sum(0, dtype=torch.float32)
+        known = sums.get(site.module)
+        sums[site.module] = total if known is None else known.add_(total)
+        dtypes[site.module] = written.dtype
+
+    hooks = {site.module: partial(add, site) for site in calls.sites}
+    with hooked(calls.transformer, calls.sites, hooks):
+        for start in range(0, len(prompts), size):
+            batch = prompts[start : start + size]
+            run(calls.transformer, calls.first(batch))
+    return {module: (total / len(prompts)).to(dtypes[module]) for module, total in sums.items()}
 
 
 class BackwardMemory:

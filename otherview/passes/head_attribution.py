@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.sites import Site, heads
-from otherview.passes.batches import halving_by_group
+from otherview.passes.batches import halving_by_group, within_memory
 from otherview.passes.editing import scale
 from otherview.passes.gradients import BackwardMemory, differentiable, mean_outputs, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
@@ -283,25 +284,19 @@ class Attributing:
         return torch.stack(rows)
 
     def _mean_outputs(self) -> dict[str, Tensor]:
-        """Return the mean outputs over all prompts; none if these have several lengths."""
-        if self._means is None:
+        """Return the mean outputs over all prompts; none if these have several lengths.
+
+        Where a batch runs out of memory, all begin again with half its size.
+        """
+        own, size = list(dict.fromkeys(self._own)), self._batch_size
+        if self._means is None and len({self._group[prompt] for prompt in own}) > 1:
             self._means = {}
-            own = list(dict.fromkeys(self._own))
-            if len({self._group[prompt] for prompt in own}) == 1:
-                self._means = self._averaged(own)
+        average = partial(mean_outputs, self._calls, own)
+        while self._means is None:
+            self._means = average(1) if size == 1 else within_memory(average, size)
+            self.passes += 0 if self._means is None else len(own)
+            size = max(1, size // 2)
         return self._means
-
-    @torch.inference_mode()
-    def _averaged(self, prompts: Sequence[int]) -> dict[str, Tensor]:
-        with mean_outputs(self._transformer, self._sites) as reader:
-
-            def added(rows: range) -> tuple[range, None]:
-                run(self._transformer, self._calls.first([prompts[row] for row in rows]), reader)
-                return rows, None
-
-            for rows, _ in halving_by_group([len(prompts)], self._batch_size, added):
-                self.passes += len(rows)
-            return reader.means()
 
     def result(self, values: Float[np.ndarray, "prompts values"]) -> PredictedChanges:
         """Return the values of the contrast's prompts, by item and condition."""

@@ -154,6 +154,29 @@ def test_where_memory_asks_for_it_blocks_are_run_again_and_nothing_counts_twice(
         attribute(calls, short_prompts, cotangents=1)
 
 
+def test_means_are_of_every_prompt_once_where_a_batch_ran_out_of_memory(
+    calls: Calls, short_prompts: PromptSet
+) -> None:
+    plain = attribute(calls, short_prompts, cotangents=1, batch_size=8)
+    sizes: list[int] = []
+
+    def scarce(_: Any, __: Any, given: dict[str, Any]) -> None:
+        if not torch.is_grad_enabled():
+            sizes.append(len(given["hidden_states"]))
+            if sizes[-1] > 2:
+                raise torch.OutOfMemoryError
+
+    last = calls.transformer.single_transformer_blocks[-1]
+    handle = last.register_forward_pre_hook(scarce, with_kwargs=True)
+    try:
+        found = attribute(calls, short_prompts, cotangents=1, batch_size=8)
+    finally:
+        handle.remove()
+    assert set(sizes[sizes.index(2) :]) == {2}
+    assert found.passes == plain.passes
+    np.testing.assert_allclose(found.change, plain.change, rtol=2e-3, atol=1e-6)
+
+
 def test_finished_batches_are_not_run_again(
     calls: Calls, short_prompts: PromptSet, tmp_path: Path
 ) -> None:
