@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from otherview.causes.pocket_score import pocket_score
+from otherview.causes.variants import variants_of
 from otherview.models.scene import open_reference
 from otherview.passes.denoising import Denoiser, Edit
+from otherview.passes.editing import patch, record
 from otherview.passes.session import Session
-from otherview.study import Study
+from otherview.study import Intervention, Study
 from otherview.study.prompts import PromptSet
 
 Make = Callable[..., Denoiser]
@@ -55,6 +57,18 @@ def test_kept_donors_give_what_donors_beside_the_pass_give(denoiser: Make) -> No
     assert kept.passes == beside.passes == 16
 
 
+def test_a_mean_is_that_of_the_outputs_of_its_prompts(
+    denoiser: Make, short_session: Session
+) -> None:
+    made, transformer = denoiser(), short_session.pipeline.transformer
+    with record(transformer, HEADS) as outputs:
+        made.displace([1, 3, 6])
+    means = {head: output.mean(0, keepdim=True) for head, output in outputs.items()}
+    with patch(transformer, HEADS, means):
+        expected = made.displace([0])
+    torch.testing.assert_close(made.displace([0], Edit(HEADS, mean=(1, 3, 6))), expected)
+
+
 def test_an_edit_at_one_step_is_not_one_at_every_step(denoiser: Make) -> None:
     made = denoiser(steps=2)
     edit = Edit(HEADS, factor=0.0)
@@ -89,3 +103,16 @@ def test_an_unknown_kitchen_has_no_right_pictures(
 ) -> None:
     turned = open_reference(short_study.scenery[0]).rotate(180)
     assert pocket_score(turned, short_prompts) is None
+
+
+def test_a_resampled_output_is_that_of_another_item_under_any_role() -> None:
+    grid = np.arange(2 * 3 * 8).reshape(2, 3, 8)
+    (variant,) = variants_of(Intervention("ablate", how="resample"), grid)
+    assert variant.edit.donors is not None
+    donors = np.array(variant.edit.donors).reshape(grid.shape)
+    roles, wordings, items = np.unravel_index(donors, grid.shape)
+    for own in np.ndindex(2, 3):
+        assert sorted(items[own]) == list(range(8))
+        assert (items[own] != np.arange(8)).all()
+        assert (wordings[own] == own[1]).all()
+    assert {*roles[0].flat} == {*roles[1].flat} == {0, 1}
