@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import otherview
-from otherview.study.errors import UserError
 
 COMMANDS = {
     "run": ("otherview.programs", "run", "run a study, or a sweep with -m"),
     "new": ("otherview.study.new_study", "main", "write a commented study to start from"),
     "plan": ("otherview.programs", "plan", "print what a study would run, without weights"),
     "sweep": ("otherview.sweep.command", "main", "follow, resume, combine or cancel a sweep"),
-    "figure": ("otherview.views.figure_command", "main", "write one figure of a result"),
-    "compare": ("otherview.views.compare_command", "main", "compare two results on two models"),
+    "figure": ("otherview.views.result_commands", "figure", "write one figure of a result"),
+    "compare": ("otherview.views.result_commands", "compare", "compare two results on two models"),
     "bench": ("otherview.views.bench_command", "main", "see which readings find planted heads"),
-    "report": ("otherview.views.report_command", "main", "write the HTML report of a result"),
-    "publish": ("otherview.views.publish_command", "main", "write a card of a result to share"),
+    "report": ("otherview.views.result_commands", "report", "write the HTML report of a result"),
+    "publish": ("otherview.views.result_commands", "publish", "write a card of a result to share"),
     "track": ("otherview.views.track_command", "main", "send results to Weights & Biases"),
     "dashboard": ("otherview.views.dashboard", "main", "set up the Weights & Biases workspace"),
 }
@@ -51,14 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return CLOSED_PIPE
-    except UserError as error:
-        if wants_tracebacks:
+    except Exception as error:
+        from otherview.study.config_errors import USER_ERRORS, one_line  # and with it Hydra
+
+        known = isinstance(error, USER_ERRORS) and not wants_tracebacks
+        line = one_line(error) if known else None
+        if line is None:
             raise
-        return failed(str(error))
-    except OSError as error:
-        if wants_tracebacks or error.filename is None:
-            raise
-        return failed(f"{error.strerror}: {error.filename}")
+        sys.stderr.write(f"error: {line}\n")
+        return 1
     return code
 
 
@@ -74,12 +74,6 @@ def flushed(words: Sequence[str]) -> int:
         raise
     sys.stdout.flush()
     return code
-
-
-def failed(line: str) -> int:
-    """Write an error and return its exit code."""
-    sys.stderr.write(f"error: {line}\n")
-    return 1
 
 
 def dispatch(words: Sequence[str]) -> int:

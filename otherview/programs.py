@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from otherview.disk.imports import importing
+from otherview.results.status import terminated_as_interrupted
 from otherview.study import Study
 from otherview.study.compose import (
     identity,
@@ -26,7 +26,7 @@ from otherview.study.compose import (
     study_from,
     with_all_settings,
 )
-from otherview.study.config_errors import USER_ERRORS, one_line
+from otherview.study.config_errors import one_line
 from otherview.study.configuration import configuration_folder
 from otherview.study.errors import UserError
 from otherview.sweep.launcher_sources import check_sweeper
@@ -94,11 +94,11 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
     with importing():
         from otherview.results.registration import registration_file
         from otherview.results.run_study import make_result
-        from otherview.views.console import plain_console, print_places, print_result
+        from otherview.views.console import PlainConsole, print_places, print_result
         from otherview.views.making import make_views
         from otherview.views.progress_bars import progress_bars
 
-    console = plain_console()
+    console: Console = PlainConsole()
     with progress_bars(console) as report:
         make_result(study, folder, report, registration=registration_file(settings))
     closed: BrokenPipeError | None = None
@@ -142,39 +142,6 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
         sys.argv[1:] = words
         main()
 
-    try:
-        with errors_raised_by_hydra():
-            with_all_settings(compose, sys.argv[1:])
-    except USER_ERRORS as error:
-        line = one_line(error)
-        if line is None or wants_tracebacks:
-            raise
-        sys.exit(f"error: {line}")
-
-
-@contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Have SIGTERM end a run as Ctrl-C does, so that its `status.json` says so."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def errors_raised_by_hydra() -> Iterator[None]:
-    """Have Hydra raise errors; by itself it prints them, adds lines of its own and exits."""
-    before = os.environ.get(FULL_ERROR)
-    os.environ[FULL_ERROR] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[FULL_ERROR]
-        else:
-            os.environ[FULL_ERROR] = before
+    # Hydra raises errors; by itself it prints them, adds lines of its own and exits
+    with patch.dict(os.environ, {FULL_ERROR: "1"}):
+        with_all_settings(compose, sys.argv[1:])

@@ -26,7 +26,7 @@ from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.sweep.combine import combine
 from otherview.views.console import print_summary
-from otherview.views.sweep_console import print_combined
+from otherview.views.sweep_tables import print_combined
 from tests.conftest import SHORT
 from tests.damages import DAMAGES, WHOLE, cut
 

@@ -29,7 +29,7 @@ from otherview.study.compose import compose_study
 from otherview.study.differing_settings import differing_settings, flat
 from otherview.study.errors import StudyError
 from otherview.views.publishing import publish
-from otherview.views.registration_sentences import registered_differences, registration_sentence
+from otherview.views.run_sentences import registered_differences, registration_sentence
 from tests.conftest import THREE_CREATURES, Program
 from tests.models.loopback_hub import Hub, folder_files, serving
 

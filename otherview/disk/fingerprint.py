@@ -29,19 +29,15 @@ def code_version() -> dict[str, Any]:
 
     `code` is a hash of the modules in DECIDING_ROOMS.
     """
-    return {
-        "otherview": otherview.__version__,
-        "code": code_hash(*DECIDING_ROOMS)[:16],
-        "libraries": library_versions(),
-    }
-
-
-def library_versions() -> dict[str, str]:
     found = {library: version(library) for library in LIBRARIES}
     for library in OPTIONAL_LIBRARIES:
         with suppress(PackageNotFoundError):
             found[library] = version(library)
-    return found
+    return {
+        "otherview": otherview.__version__,
+        "code": code_hash(*DECIDING_ROOMS)[:16],
+        "libraries": found,
+    }
 
 
 @functools.cache

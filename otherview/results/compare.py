@@ -1,4 +1,4 @@
-"""Compare two results of one study on two models, and write the comparison.
+"""Compare two results of one study on two models, and write it with all else that differs.
 
 A comparison is a folder with `comparison.json`, one table per unit set, and the reference pictures
 of both results; docs/compare.md describes them.
@@ -15,25 +15,37 @@ from typing import Any
 
 import polars as pl
 
-from otherview.analysis.shared_design import NotComparableError, SharedDesign, shared_design
+from otherview.analysis.shared_design import (
+    Mismatch,
+    NotComparableError,
+    SharedDesign,
+    shared_design,
+)
 from otherview.analysis.two_models import ComparedUnits, Reading, compare_responses
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.fingerprint import code_version, commit
 from otherview.disk.progress import Progress, silent
-from otherview.passes.responses import Responses
 from otherview.passes.stored_responses import stored_responses
 from otherview.results.integrity import sealed
-from otherview.results.mismatches import mismatches_of_runs, model_settings
 from otherview.results.reader import Result, RunResult, damage_named
 from otherview.results.state import COMBINED, COMPARISON, SUMMARY
 from otherview.results.status import STATUS
 from otherview.results.writing import PICTURES, REFERENCE, SCENES
+from otherview.study.differing_settings import differing_settings, flat
 from otherview.study.prompts import study_prompts
 from otherview.study.reading import RESPONSES, UNIT_SETS
 
 SHEETS = (REFERENCE, SCENES, PICTURES)
 """What passes were conditioned on, as a run writes it."""
 PAGE = "report.html"
+COMPARED = ("model", "templates", "controls", "creatures", "capture.units")
+"""Settings whose differences are found in the responses, or are what is compared."""
+INDIFFERENT = ("name", "question", "published", "intervention", "attribution")
+"""Settings on which no response and no test of the comparison depends."""
+NULLS = ("nulls.alpha", "nulls.thresholds", "nulls.sign_flips")
+"""Settings of the nulls that the comparison takes from A."""
+NOT_SHOWN = ("model.card", "model.architecture")
+"""Settings of a model that only describe it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,11 @@ def compare(
     one, other = runs
     if response is not None and response not in RESPONSES:
         raise NotComparableError(f"response={response} is none of {', '.join(RESPONSES)}")
-    responses_a, responses_b = (responses_of(each) for each in runs)
+    responses = []
+    for run in runs:
+        with damage_named(path := run.folder / "responses.nc"):
+            responses.append(stored_responses(path, study_prompts(run.study)))
+    responses_a, responses_b = responses
     design = shared_design(responses_a, responses_b)
     unit_sets = [name for name in one.summary["results"] if name in other.summary["results"]]
     if not unit_sets:
@@ -111,14 +127,6 @@ def checked_run(result: Result) -> RunResult:
             f"{result.folder} is a control of {result.measured}: compare that run, which holds it"
         )
     return result
-
-
-def responses_of(result: RunResult) -> Responses:
-    """Return the responses of a run. Raises ResultError if they cannot be read."""
-    path = result.folder / "responses.nc"
-    prompts = study_prompts(result.study)
-    with damage_named(path):
-        return stored_responses(path, prompts)
 
 
 def content_of(
@@ -203,3 +211,69 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def picture_name(name: str, which: str) -> str:
     """Return what a picture of A or B is called in a comparison: reference_a.png."""
     return f"{Path(name).stem}_{which}.png"
+
+
+def mismatches_of_runs(a: RunResult, b: RunResult, response: str | None) -> list[Mismatch]:
+    """Return what limits a comparison of two runs, besides their designs.
+
+    `response` is read of both, whatever they say.
+    """
+    one, other = flat(a.settings), flat(b.settings)
+    found: list[Mismatch] = [
+        {"kind": "setting", "setting": name, "a": one.get(name), "b": other.get(name)}
+        for name in differing_settings([one, other])
+        if decides(name) and not (name == "capture.response" and response is not None)
+    ]
+    found += picture_mismatch(a, b)
+    origins = [each.summary["provenance"] for each in (a, b)]
+    weights = [(each.settings["model"], each.summary["provenance"]["model_revision"])
+               for each in (a, b)]  # fmt: skip
+    found += [{"kind": "same_model"}] if weights[0] == weights[1] else []
+    found += [{"kind": "code"}] if origins[0].get("code") != origins[1].get("code") else []
+    versions = [origin.get("libraries", {}) for origin in origins]
+    if changed := differing_settings(versions):
+        libraries = [{each: of.get(each) for each in changed} for of in versions]
+        found.append({"kind": "libraries"} | dict(zip("ab", libraries, strict=True)))
+    devices = [origin.get("device_name") for origin in origins]
+    if devices[0] != devices[1]:
+        found.append({"kind": "device_name"} | dict(zip("ab", devices, strict=True)))
+    for which, result in (("A", a), ("B", b)):
+        if result.state.changed:
+            found.append({"kind": "changed", "result": which, "reason": result.state.changed})
+    return found
+
+
+def decides(setting: str) -> bool:
+    """Return whether a difference of a setting limits what a comparison says."""
+    if setting.startswith("nulls."):
+        return setting in NULLS
+    section = setting.split(".")[0]
+    known = {section, ".".join(setting.split(".")[:2])} & {*COMPARED, *INDIFFERENT}
+    return not known and not setting.endswith(".name")
+
+
+def model_settings(a: RunResult, b: RunResult) -> list[dict[str, Any]]:
+    """Return the settings in which the models differ: name, values in A and in B."""
+    settings = []
+    for result in (a, b):
+        revision = {"model.revision": result.summary["provenance"]["model_revision"]}
+        settings.append(flat({"model": result.settings["model"]}) | revision)
+    return [
+        {"setting": name.removeprefix("model."), "a": settings[0].get(name),
+         "b": settings[1].get(name)}
+        for name in differing_settings(settings)
+        if not name.startswith(NOT_SHOWN) and name != "model.name"
+    ]  # fmt: skip
+
+
+def picture_mismatch(a: RunResult, b: RunResult) -> list[Mismatch]:
+    """Return that the reference pictures differ, or that one result has none."""
+    pictures = (REFERENCE, SCENES, PICTURES)
+    files = [each.summary["files"] for each in (a, b)]
+    hashes = [[each[name]["sha256"] for name in pictures if name in each] for each in files]
+    if hashes[0] == hashes[1]:
+        return []
+    drawn = all(scene.image is None for each in (a, b) for scene in each.study.scenery)
+    if [] in hashes:
+        return [{"kind": "reference_missing", "result": "B" if hashes[0] else "A"}]
+    return [{"kind": "reference", "drawn": drawn}]

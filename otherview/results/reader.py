@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ import polars as pl
 from jaxtyping import Float
 
 from otherview.results.integrity import reason_of
-from otherview.results.shown import Shown
 from otherview.results.state import COMBINED, SUMMARY, Kind, ResultState, examine, is_comparison
 from otherview.study.errors import UserError
 
@@ -23,6 +23,27 @@ if TYPE_CHECKING:
     import xarray
 
     from otherview.study import Study
+
+
+VIEW = "otherview.views.notebook"
+"""Views know results and not the other way round, so the view is found by name when it is asked."""
+
+
+class Shown:
+    """A result that notebooks can show."""
+
+    def plot(self, name: str = "head-map", width: str = "page") -> Any:
+        """Return a figure of the result, which notebooks draw with its caption.
+
+        `name` is one of `otherview figure --help`, `width` is "page" or "column". `.figure` is the
+        figure of matplotlib. Raises ResultError for an unknown name, NotInResultError if the result
+        lacks its data.
+        """
+        return importlib.import_module(VIEW).plot(self, name, width)
+
+    def _repr_html_(self) -> str:
+        """Return the answer and the strongest heads."""
+        return str(importlib.import_module(VIEW).html(self))
 
 
 class ResultError(UserError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from otherview.disk.fingerprint import code_version, same_version
 from otherview.models.input_files import changed_input
-from otherview.results.attempts import MAX_ATTEMPTS, fruitless
+from otherview.passes.unfinished import FOLDER
 from otherview.results.integrity import DamageError, VerifiedStamps, read_sealed
 from otherview.results.status import STATUS, Working, is_alive, read_status
 
@@ -28,6 +28,10 @@ VERIFIED = "verified.json"
 """File in SWEEP with the stamps of hashed results."""
 NOBODY: Working = {}
 """What is known of jobs if Slurm was not asked."""
+MAX_ATTEMPTS = 3
+"""Starts in a row that ended early and kept nothing, after which a run counts as failed."""
+ASKED = ("SIGTERM", "SIGINT")
+"""Ends that a person or a preemption asked for: they say nothing of the run."""
 
 
 class Kind(StrEnum):
@@ -138,9 +142,9 @@ def examine(
     `hash_all` reads every file of a run, also those that seem untouched.
     """
     if (folder / COMBINED).is_file():
-        return examine_combined(folder)
+        return examine_sealed(folder / COMBINED, VerifiedStamps(folder / SWEEP / VERIFIED))
     if is_comparison(folder):
-        return examine_comparison(folder)
+        return examine_sealed(folder / COMPARISON)
     status, stamps = read_status(folder)
     known = verified.of(folder.name) if verified else {}
     trusted = {} if hash_all else stamps | known
@@ -161,14 +165,16 @@ def examine(
     return state, content
 
 
-def examine_combined(folder: Path) -> tuple[ResultState, dict[str, Any]]:
-    """Examine a combined result; its tables can be large, so they are hashed once if untouched."""
-    verified = VerifiedStamps(folder / SWEEP / VERIFIED)
+def examine_sealed(
+    file: Path, verified: VerifiedStamps | None = None
+) -> tuple[ResultState, dict[str, Any]]:
+    """Examine a combined result, whose tables are hashed once if untouched, or a comparison."""
+    trusted = verified.of(".") if verified else {}
     try:
-        content, found = read_sealed(folder / COMBINED, verified.of("."))
+        content, found = read_sealed(file, trusted)
     except DamageError as error:
         return ResultState(Kind.DAMAGED, error.reason, error.file), {}
-    if found != verified.of("."):
+    if verified and found != trusted:
         verified.put(".", found)
         verified.save()
     return ResultState(Kind.WHOLE), content
@@ -177,15 +183,6 @@ def examine_combined(folder: Path) -> tuple[ResultState, dict[str, Any]]:
 def is_comparison(folder: Path) -> bool:
     """Return whether a folder holds a comparison of two results; a run in it counts more."""
     return (folder / COMPARISON).is_file() and not (folder / STATUS).exists()
-
-
-def examine_comparison(folder: Path) -> tuple[ResultState, dict[str, Any]]:
-    """Examine a comparison of two results: its tables are small, and always hashed."""
-    try:
-        content, _ = read_sealed(folder / COMPARISON, {})
-    except DamageError as error:
-        return ResultState(Kind.DAMAGED, error.reason, error.file), {}
-    return ResultState(Kind.WHOLE), content
 
 
 def state_without_result(
@@ -228,3 +225,32 @@ def cut_short(folder: Path, reason: str, status: Mapping[str, Any]) -> ResultSta
     if starts:
         reason += f"; start {starts} of {MAX_ATTEMPTS} that kept nothing"
     return ResultState(Kind.INTERRUPTED, reason, status=status)
+
+
+def account(folder: Path, attempt: int) -> dict[str, int]:
+    """Return what a start leaves in `status.json` for the next: which it is, and what was kept."""
+    return {"attempt": attempt, "kept": newest_batch(folder)}
+
+
+def fruitless(folder: Path, status: Mapping[str, Any]) -> int:
+    """Return how many starts in a row, up to the one that left `status`, kept nothing.
+
+    A start counts if it ended early by itself or at the time limit. The machine's failures and
+    ends that somebody asked for do not count, and any batch that was kept begins a new count.
+    """
+    state, attempt = status.get("state"), int(status.get("attempt", 0))
+    if attempt == 0 or state not in ("running", "interrupted", "failed"):
+        return 0
+    if newest_batch(folder) > int(status.get("kept", 0)):
+        return 0
+    if state == "failed":
+        return attempt - 1 if status.get("cause") == "machine" else 0
+    return attempt - 1 if status.get("signal") in ASKED else attempt
+
+
+def newest_batch(folder: Path) -> int:
+    """Return when the newest batch was kept that an unfinished run has, in nanoseconds; or 0."""
+    try:
+        return max((file.stat().st_mtime_ns for file in (folder / FOLDER).iterdir()), default=0)
+    except OSError:
+        return 0

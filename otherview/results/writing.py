@@ -1,11 +1,16 @@
-"""Write the files of a run. Each is complete or absent; docs/result.md describes the fields."""
+"""Write the files of a run, also sheets of its pictures. Each is complete or absent.
+
+docs/result.md describes the fields.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import otherview
 from otherview.analysis.analyse import Analysis
@@ -16,13 +21,17 @@ from otherview.analysis.tables import null_table, unit_table
 from otherview.causes import EDGES
 from otherview.causes import FILES as INTERVENTION_FILES
 from otherview.disk.atomic import replacing, write_json
+from otherview.models.picture_files import open_pictures
 from otherview.passes.mean_vectors import labelled_vectors
 from otherview.passes.measure import Measurement
 from otherview.results.integrity import sealed
-from otherview.results.picture_sheets import sheet, sheet_of_pairs
 from otherview.results.registration import REGISTRATION
 from otherview.results.state import SUMMARY
 from otherview.study import Study
+from otherview.study.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 TABLES = ("heads.parquet", "slices16.parquet", "nulls.parquet")
 REFERENCE = "reference.png"
@@ -37,6 +46,9 @@ MEASURED = (REFERENCE, SCENES, PICTURES, "responses.nc", VECTORS, ATTRIBUTION)
 CAUSES = (EDGES, *INTERVENTION_FILES)
 FILES = (REGISTRATION, *MEASURED, *TABLES, *CONTROL_FILES, *CAUSES)
 VIEWS = ("report.html", "examples.png")
+MAX_COLUMNS = 12
+SIDE, GAP = 128, 4
+"""Of a picture on a sheet and between pictures, in pixels."""
 
 
 def write_measurement(folder: Path, study: Study, measurement: Measurement) -> None:
@@ -46,15 +58,8 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
     goes first, as it is written last.
     """
     shutil.rmtree(folder / CONTROLS, ignore_errors=True)
-    for name in (
-        SUMMARY,
-        VECTORS,
-        ATTRIBUTION,
-        *TABLES,
-        *CONTROL_FILES,
-        *INTERVENTION_FILES,
-        *VIEWS,
-    ):
+    later = (*TABLES, *CONTROL_FILES, *INTERVENTION_FILES, *VIEWS)
+    for name in (SUMMARY, VECTORS, ATTRIBUTION, *later):
         (folder / name).unlink(missing_ok=True)
     own = measurement.of()
     pictures = {
@@ -67,14 +72,14 @@ def write_measurement(folder: Path, study: Study, measurement: Measurement) -> N
         if picture is not None:
             with replacing(folder / name) as temporary:
                 picture.save(temporary)
-    with replacing(folder / "responses.nc") as temporary:
-        measurement.responses.labelled().save(temporary, origin(study, measurement))
+    arrays = {"responses.nc": measurement.responses.labelled()}
     if measurement.responses.means is not None:
-        with replacing(folder / VECTORS) as temporary:
-            labelled_vectors(measurement.responses).save(temporary, origin(study, measurement))
+        arrays[VECTORS] = labelled_vectors(measurement.responses)
     if measurement.attribution is not None:
-        with replacing(folder / ATTRIBUTION) as temporary:
-            measurement.attribution.labelled().save(temporary, origin(study, measurement))
+        arrays[ATTRIBUTION] = measurement.attribution.labelled()
+    for name, labelled in arrays.items():
+        with replacing(folder / name) as temporary:
+            labelled.save(temporary, origin(study, measurement))
 
 
 def write_analyses(
@@ -143,3 +148,35 @@ def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:
         "axis": study.creatures.axis or "",
         "otherview": otherview.__version__,
     }
+
+
+def sheet_of_pairs(prompts: PromptSet, seed: int) -> Image | None:
+    """Return the pictures of wordings: one row per wording, one column per item; None without any.
+
+    Of several pictures of a wording, the first; of many items some, evenly spaced.
+    """
+    conditions, items = range(len(prompts.conditions)), len(prompts.items)
+    shown = np.unique(np.linspace(0, items - 1, min(items, MAX_COLUMNS)).round().astype(int))
+    rows = []
+    for condition in conditions:
+        if prompts.conditions[condition].pictures:
+            places = [item * len(conditions) + condition for item in shown.tolist()]
+            rows.append([open_pictures(prompts.prompts[place], seed)[0] for place in places])
+    return sheet(rows) if rows else None
+
+
+def sheet(rows: Sequence[Sequence[Image]]) -> Image:
+    """Return pictures in rows, each fitted into a square of SIDE pixels."""
+    from PIL import Image as Images
+    from PIL import ImageOps
+
+    across = max(map(len, rows))
+    made = Images.new("RGB", (across * (SIDE + GAP) - GAP, len(rows) * (SIDE + GAP) - GAP), "white")
+    for top, row in enumerate(rows):
+        for left, picture in enumerate(row):
+            # small pictures are enlarged without blur: their pixels are what the model sees
+            small = max(picture.size) < SIDE
+            how = Images.Resampling.NEAREST if small else Images.Resampling.LANCZOS
+            fitted = ImageOps.contain(picture, (SIDE, SIDE), how)
+            made.paste(fitted, (left * (SIDE + GAP), top * (SIDE + GAP)))
+    return made

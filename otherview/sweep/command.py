@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from otherview.study.compose import run_settings
-from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.errors import StudyError
 from otherview.sweep.following import Standing, label, look, runs
 from otherview.sweep.launch import start
@@ -25,13 +23,13 @@ from otherview.sweep.status_tables import print_standing, print_warnings
 from otherview.sweep.submissions import Submission
 from otherview.sweep.tasks import cancel_jobs, live_tasks, stop_process, stop_processes
 from otherview.sweep.viewing import make_pages
-from otherview.views.console import plain_console
+from otherview.views.console import PlainConsole
 from otherview.views.making import PAGE, PAGES, attempt_views
 from otherview.views.progress_bars import progress_bars
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+def main() -> None:
+    """Run the command line. Raises UserError, and what Hydra raises for settings."""
     parser = argparse.ArgumentParser(
         prog="otherview sweep",
         description="Looks after a sweep, also while it runs. Everything is read from its files.",
@@ -63,34 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 metavar="setting=value",
                 help="of the launcher (workers=8, time=60); launcher=local takes another",
             )
-    given = parser.parse_args(arguments)
-    try:
-        given.run(given.directory.absolute(), given)
-    except USER_ERRORS as error:
-        line = one_line(error)
-        if line is None:
-            raise
-        sys.stderr.write(f"error: {line}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    return 0
+    given = parser.parse_args()
+    given.run(given.directory.absolute(), given)
 
 
 def status(directory: Path, _given: argparse.Namespace) -> None:
-    print_standing(look(directory), directory, plain_console())
+    print_standing(look(directory), directory, PlainConsole())
 
 
 def watch(directory: Path, given: argparse.Namespace) -> None:
     from otherview.sweep.watching import watch_until_interrupted
 
-    console = plain_console()
+    console = PlainConsole()
     watch_until_interrupted(directory, given.port, lambda line: console.print(line, soft_wrap=True))
 
 
 def resume(directory: Path, given: argparse.Namespace) -> None:
-    standing, console = look(directory), plain_console()
+    standing, console = look(directory), PlainConsole()
     before = standing.submissions[-1].launcher
     launcher = chosen_launcher(before, given.settings, given.config_dir)
     start(standing, directory, standing.points, launcher, console, given.failed, given.force)
@@ -99,9 +86,9 @@ def resume(directory: Path, given: argparse.Namespace) -> None:
 def collect(directory: Path, _given: argparse.Namespace) -> None:
     from otherview.sweep.combine import combine
     from otherview.views.making import make_views
-    from otherview.views.sweep_console import print_combined
+    from otherview.views.sweep_tables import print_combined
 
-    console, standing = plain_console(), look(directory)
+    console, standing = PlainConsole(), look(directory)
     print_warnings(standing, console)
     points = standing.points
     with progress_bars(console) as report:
@@ -111,7 +98,7 @@ def collect(directory: Path, _given: argparse.Namespace) -> None:
 
 
 def pages(directory: Path, _given: argparse.Namespace) -> None:
-    console, standing = plain_console(), look(directory)
+    console, standing = PlainConsole(), look(directory)
     print_warnings(standing, console)
     finished = [directory / p.folder for p in standing.of("done") + standing.of("damaged")]
     without = [folder for folder in finished if not (folder / PAGE).is_file()]
@@ -130,7 +117,7 @@ def pages(directory: Path, _given: argparse.Namespace) -> None:
 
 
 def cancel(directory: Path, _given: argparse.Namespace) -> None:
-    standing, console = look(directory), plain_console()
+    standing, console = look(directory), PlainConsole()
     print_warnings(standing, console)
     done, unknown = end_tasks(standing)
     for line in done:

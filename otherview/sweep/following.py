@@ -21,7 +21,13 @@ from otherview.sweep.submissions import (
     read_jobs,
     read_submissions,
 )
-from otherview.sweep.tasks import is_working, live_tasks, slurm_states, unanswered_tasks
+from otherview.sweep.tasks import (
+    WORKING,
+    is_any_of,
+    live_tasks,
+    slurm_states,
+    unanswered_tasks,
+)
 from otherview.views.progress_bars import open_bars
 
 LOOK_INTERVAL_S = 2.0
@@ -148,7 +154,7 @@ def point_states(
         and "job" in state.status
     }
     queue = slurm_states({*jobs, *(job.split("_")[0] for job in of_jobs.values())})
-    working = {name: is_working(state) for name, state in (queue or {}).items()}
+    working = {name: is_any_of(state, WORKING) for name, state in (queue or {}).items()}
     for point in points:
         if of_jobs.get(point.folder) in working:
             states[point.identity] = state_of(directory / point.folder, working, verified)

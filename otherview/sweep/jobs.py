@@ -58,8 +58,7 @@ def max_array_size() -> int | None:
 
 def check_launcher(launcher: Mapping[str, Any]) -> None:
     """Raise StudyError if what starts tasks is not installed. Nothing needs to be made before."""
-    kind = launcher["kind"]
-    if kind == "slurm" and (shutil.which("sbatch") is None or shutil.which("srun") is None):
+    if launcher["kind"] == "slurm" and None in map(shutil.which, ("sbatch", "srun")):
         raise StudyError("there is no Slurm here (no sbatch); hydra/launcher=local needs none")
 
 
@@ -79,7 +78,10 @@ def submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
     executor = submitit.SlurmExecutor(submission.logs / "%j", python=launcher.get("python"))
     given = {k: v for k, v in launcher.items() if k not in OWN_SETTINGS and v is not None}
     given = {name: value for name, value in given.items() if value not in ([], {})}
-    given["additional_parameters"] = requeued(given.get("additional_parameters", {}))
+    parameters = given.get("additional_parameters", {})
+    if not {name.replace("_", "-") for name in parameters} & {"requeue", "no-requeue"}:
+        parameters = {**parameters, "requeue": True}  # where a cluster has JobRequeue=0
+    given["additional_parameters"] = parameters
     if "cpus_per_task" in given:
         given["srun_args"] = [f"--cpus-per-task={given['cpus_per_task']}"]
     try:
@@ -92,34 +94,19 @@ def submit_to_slurm(submitit: Any, submission: Submission) -> Jobs:
         with executor.batch():
             jobs = [executor.submit(call) for call in calls]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+        asked = (f"hydra.launcher.{name}={launcher[name]}"
+                 for name in RESOURCES if launcher.get(name) is not None)  # fmt: skip
         raise StudyError(
-            f"Slurm refused: {refusal(error)}. Asked for: {asked_for(launcher)}"
+            f"Slurm refused: {refusal(error)}. Asked for: {' '.join(asked)}"
         ) from error
     return Jobs("slurm", [jobs[0].job_id.split("_")[0]], len(calls), socket.gethostname())
-
-
-def requeued(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters of sbatch by which a job may be started again, unless they forbid it.
-
-    Where a cluster has JobRequeue=0, it may not be otherwise.
-    """
-    said = any(name.replace("_", "-") in ("requeue", "no-requeue") for name in parameters)
-    return dict(parameters) if said else {**parameters, "requeue": True}
 
 
 RESOURCES = (
     "partition", "account", "qos", "time", "gres", "gpus_per_node", "cpus_per_task", "mem",
     "constraint", "nodelist",
 )  # fmt: skip
-
-
-def asked_for(launcher: Mapping[str, Any]) -> str:
-    """Return the settings that a cluster can refuse, as on the command line."""
-    return " ".join(
-        f"hydra.launcher.{name}={launcher[name]}"
-        for name in RESOURCES
-        if launcher.get(name) is not None
-    )
+"""Settings that a cluster can refuse."""
 
 
 def refusal(error: BaseException) -> str:

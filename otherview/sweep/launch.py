@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import signal
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from otherview.disk.atomic import write_json
 from otherview.disk.imports import importing
 from otherview.results.state import Kind, ResultState, state_of
+from otherview.results.status import terminated_as_interrupted
 from otherview.sweep.following import Standing, follow, look_if_any, point_states
 from otherview.sweep.jobs import check_launcher, check_tasks, submit, tasks_wanted
 from otherview.sweep.launcher_settings import checked_settings
@@ -25,8 +25,8 @@ from otherview.sweep.point_checks import check_points
 from otherview.sweep.points import Point, compose_points, with_existing_folders
 from otherview.sweep.shares import deal
 from otherview.sweep.status_tables import point_table, print_warnings
-from otherview.sweep.submissions import Submission, discard, freeze, write_jobs
-from otherview.views.console import plain_console
+from otherview.sweep.submissions import Submission, discard, freeze
+from otherview.views.console import PlainConsole
 from otherview.views.making import PAGE
 from otherview.views.progress_bars import progress_bars
 from otherview.views.table_model import print_table
@@ -46,7 +46,7 @@ def launch(
     Raises what is wrong with a point or the launcher's settings before anything is started, and
     SystemExit(1) at the end if points failed.
     """
-    hydra, console = master.hydra, plain_console()
+    hydra, console = master.hydra, PlainConsole()
     check_sweeper(hydra)
     settings = checked_settings(launcher_settings(hydra, launcher))
     check_launcher(settings)
@@ -157,7 +157,7 @@ def run_here(submission: Submission, console: Console) -> None:
         from otherview.sweep.running import run_points
 
     points, done = submission.share(0), itertools.count(1)
-    with term_interrupts(), progress_bars(console) as report:
+    with terminated_as_interrupted(), progress_bars(console) as report:
         report("points", 0, len(points))
 
         def say(line: str) -> None:
@@ -169,20 +169,6 @@ def run_here(submission: Submission, console: Console) -> None:
         except LostDeviceError as error:
             console.print(str(error), style="red", soft_wrap=True)
     finish(submission, console)
-
-
-@contextmanager
-def term_interrupts() -> Iterator[None]:
-    """Let SIGTERM, as from `kill` or Slurm, do what Ctrl-C does: what was measured is kept."""
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def interrupt(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def finish(submission: Submission, console: Console) -> None:
@@ -230,7 +216,7 @@ def submit_points(submission: Submission, console: Console) -> None:
     except BaseException:
         discard(submission)
         raise
-    write_jobs(submission, jobs)
+    write_json(submission.jobs_file, asdict(jobs))
     what = "Slurm job" if jobs.kind == "slurm" else "processes"
     console.print(
         f"{todo} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"

@@ -21,10 +21,14 @@ TEXTS = (
     "exclude", "nodelist", "dependency", "comment", "python",
 )  # fmt: skip
 """Settings that are handed on as text; null takes the cluster's default."""
-SMALLEST = {"cpus_per_task": 1, "array_parallelism": 1, "signal_delay_s": 0}
+SMALLEST = {"cpus_per_task": 1, "array_parallelism": 1, "signal_delay_s": 0, "workers": 1}
 """Settings that are whole numbers."""
+REQUIRED = ("signal_delay_s", "workers")
+"""Those of them that are never null."""
 SWITCHES = ("pages", "wait")
 CHOICES = {"kind": KINDS, "rerun": RERUN}
+Check = Callable[[str, Any], Any]
+"""Returns the value of a setting, given its name and what was written. Raises StudyError."""
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 UNLIMITED = ("UNLIMITED", "INFINITE")
 TIME_FORMS = "minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]"
@@ -48,7 +52,8 @@ def checked_settings(launcher: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in launcher.items():
         if name != CONFIG_DIRS and name not in known:
             raise unknown_setting(name, known)
-        checked[name] = value if name == CONFIG_DIRS else check_of(name)(name, value)
+        check: Check = CHECKS.get(name, literal)
+        checked[name] = value if name == CONFIG_DIRS else check(name, value)
     check_signal(checked)
     return checked
 
@@ -57,22 +62,6 @@ def unknown_setting(name: str, known: Mapping[str, Any]) -> StudyError:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
     return StudyError(f"no setting of the launcher is called {name}; {hint}")
-
-
-def check_of(name: str) -> Callable[[str, Any], Any]:
-    """Return the check of a setting: a function of its name and value that returns the value."""
-    if name in CHOICES:
-        return choice
-    if name in SWITCHES:
-        return switch
-    if name in SMALLEST:
-        return number
-    return {
-        "workers": workers_wanted,
-        "time": time_limit,
-        "setup": shell_lines,
-        "additional_parameters": parameters,
-    }.get(name, literal)
 
 
 def refuse(name: str, value: Any, way_out: str) -> StudyError:
@@ -92,19 +81,12 @@ def switch(name: str, value: Any) -> bool:
     return value
 
 
-def number(name: str, value: Any) -> int | None:
-    if value is None and name != "signal_delay_s":
-        return None
+def number(name: str, value: Any) -> Any:
+    if (value is None and name not in REQUIRED) or (value == "auto" and name == "workers"):
+        return value
     if isinstance(value, bool) or not isinstance(value, int) or value < SMALLEST[name]:
-        raise refuse(name, value, f"give a whole number, at least {SMALLEST[name]}")
-    return value
-
-
-def workers_wanted(name: str, value: Any) -> int | str:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise refuse(name, value, "give a number of tasks, at least 1")
+        what = "number of tasks" if name == "workers" else "whole number"
+        raise refuse(name, value, f"give a {what}, at least {SMALLEST[name]}")
     return value
 
 
@@ -184,3 +166,14 @@ def parameters(name: str, value: Any) -> dict[str, str | int]:
             raise refuse(f"{name}.{key}", given, "leave the parameter out, or quote its value")
         checked[str(key)] = given if given is True else literal(f"{name}.{key}", given)
     return {key: given for key, given in checked.items() if given is not None}
+
+
+CHECKS: dict[str, Check] = {
+    **dict.fromkeys(CHOICES, choice),
+    **dict.fromkeys(SWITCHES, switch),
+    **dict.fromkeys(SMALLEST, number),
+    "time": time_limit,
+    "setup": shell_lines,
+    "additional_parameters": parameters,
+}
+"""By setting; others are `literal`."""

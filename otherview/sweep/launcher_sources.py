@@ -132,7 +132,7 @@ def check_sources(composed: DictConfig) -> None:
 
 
 def way_out(name: str, key: str, written: str, equals: str) -> str:
-    if name in (*SMALLEST, "workers"):
+    if name in SMALLEST:
         return "write the number in plain digits"
     quote = f"'{written}'" if equals == ": " else f"\"'{written}'\""
     return f"quote it: {key}{equals}{quote}"

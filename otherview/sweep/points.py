@@ -73,11 +73,11 @@ def compose_points(
     for number, (overrides, family) in enumerate(zip(job_overrides, families, strict=True), 1):
         report("composing points", number, len(job_overrides))
         if family not in known:
-            known[family] = described(next(configs)[1])
+            known[family] = described(next(configs))
         plain, study, refers = known[family]
         seed = next((seeds[o] for o in reversed(overrides) if o in seeds), plain["seed"])
         if refers and seed != plain["seed"]:
-            plain, study, _ = described(next(compose(loader, master, [overrides]))[1])
+            plain, study, _ = described(next(compose(loader, master, [overrides])))
         elif seed != plain["seed"]:
             plain, study = {**plain, "seed": seed}, replace(study, seed=seed)
         point = Point("", identity(plain), list(overrides), plain)
@@ -88,11 +88,14 @@ def compose_points(
 
 
 def folder_of(point: Point, swept: Collection[str], several: bool) -> str:
-    """Return the name of a point's folder; of `several` studies, each is named."""
-    varied = varied_name(point.config)
-    prefix = f"{point.study.name}-{varied}" if several else varied
-    more = [override for override in point.overrides if key(override) in swept]
-    return folder_name(prefix, more, point.identity)
+    """Return `<what was varied>-<identity>`, in characters that every file system takes.
+
+    Of `several` studies, each is named.
+    """
+    varied = [*([point.study.name] if several else []), varied_name(point.config)]
+    more = [o.lstrip("+~").rpartition(".")[2] for o in point.overrides if key(o) in swept]
+    name = path_part("-".join([*varied, *more]))
+    return f"{name[: MAX_NAME - len(point.identity) - 1].rstrip('_-')}-{point.identity}"
 
 
 def seeds_of(loader: ConfigLoader, job_overrides: Sequence[Sequence[str]]) -> dict[str, int]:
@@ -116,8 +119,8 @@ def described(config: DictConfig) -> tuple[dict[str, Any], Study, bool]:
 
 def compose(
     loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]
-) -> Iterator[tuple[Sequence[str], DictConfig]]:
-    """Yield every list of overrides with its composed config; of Hydra's part, its sources alone.
+) -> Iterator[DictConfig]:
+    """Yield the composed config of every list of overrides; of Hydra's part, its sources alone.
 
     Points that differ only in plain values (`seed=3`) share what Hydra composes from all other
     overrides, which takes nearly all the time.
@@ -144,7 +147,7 @@ def compose(
                 raise ConfigCompositionException(
                     f"Could not override '{override.key_or_group}'."
                 ) from error
-        yield overrides, config
+        yield config
 
 
 def sets_value(loader: ConfigLoader, override: Override) -> bool:
@@ -166,13 +169,6 @@ def swept_names(job_overrides: Sequence[Sequence[str]]) -> set[str]:
 
 def key(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0]
-
-
-def folder_name(prefix: str, swept: Sequence[str], digits: str) -> str:
-    """Return `<what was varied>-<identity>`, in characters that every file system takes."""
-    more = [override.lstrip("+~").rpartition(".")[2] for override in swept]
-    name = path_part("-".join([prefix, *more]))
-    return f"{name[: MAX_NAME - len(digits) - 1].rstrip('_-')}-{digits}"
 
 
 def with_existing_folders(points: Sequence[Point], directory: Path) -> list[Point]:

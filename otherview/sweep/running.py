@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,8 @@ from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
 from otherview.passes.sessions import session_of
-from otherview.results.attempts import account, fruitless, newest_batch
 from otherview.results.registration import registration_file
-from otherview.results.state import SWEEP, Kind, state_of
+from otherview.results.state import SWEEP, Kind, account, fruitless, newest_batch, state_of
 from otherview.results.status import (
     file_system_time,
     read_status,
@@ -43,12 +41,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-@dataclass
-class Failure:
-    """A point that failed, and why in one line."""
-
-    point: Point
-    reason: str
+Failure = tuple[Point, str]
+"""A point that failed, and why in one line."""
 
 
 def run_points(
@@ -164,7 +158,7 @@ class Runner:
         state = state_of(folder)
         its = status.get("submission") == self._submission.name
         if state.kind is Kind.FAILED and status.get("state") != "failed" and its:
-            self.failures.append(Failure(point, state.reason))
+            self.failures.append((point, state.reason))
             self._say(f"failed {point.folder}: {state.reason}")
             return None
         asked_again = state.kind is Kind.FAILED and not state.machine_failed
@@ -227,7 +221,7 @@ class Runner:
         status, _ = read_status(self._folder(point))
         kept: dict[str, Any] = {n: status[n] for n in ("attempt", "kept") if n in status}
         reason = leave_traceback(point, self._submission, error, {**self._origin(), **kept})
-        self.failures.append(Failure(point, reason))
+        self.failures.append((point, reason))
         self._say(f"failed {point.folder}: {reason}")
         if ends_task(error):
             self._lost = error

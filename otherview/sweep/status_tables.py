@@ -13,7 +13,7 @@ from otherview.sweep.following import Standing
 from otherview.sweep.points import Point
 from otherview.sweep.tasks import last_words, lost_devices
 from otherview.views.numbers import DASH
-from otherview.views.sweep_points import FIGURES, point_figures
+from otherview.views.sweep_points import FIGURES, detail_of, point_figures
 from otherview.views.table_model import Table
 
 MAX_ROWS = 60
@@ -108,15 +108,12 @@ def line_of(state: ResultState, folder: Path) -> str:
     """Return what to say of a point that runs, failed or is damaged."""
     if state.changed and not state.made_again:
         return f"outdated {folder.name}: {state.changed}"
-    name = f"{Kind.RUNNING if state.made_again else state.kind:<8} {folder.name}"
-    if state.kind is Kind.RUNNING or state.made_again:
-        return f"{name}  on {state.worker} since {state.status.get('since')}"
-    if state.kind is Kind.DAMAGED:
-        return f"{name}: {state.file}: {state.reason}"
+    kind = Kind.RUNNING if state.made_again else state.kind
+    line = f"{kind:<8} {folder.name}: {detail_of(state)}"
+    if kind is not Kind.FAILED:
+        return line
     file = folder / "traceback.txt"
-    left = str(file) if file.is_file() else "no traceback was left"
-    machine = " (machine failure)" if state.machine_failed else ""
-    return f"{name}{machine}: {state.reason}\n         {left}"
+    return f"{line}\n         {file if file.is_file() else 'no traceback was left'}"
 
 
 def print_queue(standing: Standing, console: Console) -> None:

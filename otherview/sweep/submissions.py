@@ -58,6 +58,11 @@ class Submission:
         return self.directory / SWEEP / f"{self.name}.json"
 
     @property
+    def jobs_file(self) -> Path:
+        """What it was started as."""
+        return self.file.with_suffix(".jobs.json")
+
+    @property
     def logs(self) -> Path:
         """Folder of what its tasks print."""
         return self.directory / SWEEP / self.name
@@ -183,18 +188,13 @@ def planned_points(submissions: Sequence[Submission]) -> list[Point]:
     return list(points.values())
 
 
-def write_jobs(submission: Submission, jobs: Jobs) -> None:
-    """Keep what a submission was started as."""
-    write_json(submission.file.with_suffix(".jobs.json"), asdict(jobs))
-
-
 def read_jobs(submission: Submission) -> tuple[Jobs | None, str]:
     """Return what a submission was started as, and a warning if its file is damaged.
 
     The folders that submitit makes for logs tell it too: a launcher that was killed between the
     start and the file, or a file that is lost, loses no job. None if it ran at once.
     """
-    kind, file = submission.launcher["kind"], submission.file.with_suffix(".jobs.json")
+    kind, file = submission.launcher["kind"], submission.jobs_file
     if kind == "sequential":
         return None, ""
     warning = ""

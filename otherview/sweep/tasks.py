@@ -13,8 +13,9 @@ import psutil
 from otherview.study.errors import StudyError
 from otherview.sweep.submissions import Jobs, Submission
 
-ALIVE = ("PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "CONFIGURING", "PREEMPTED")
 WORKING = ("RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING")
+ALIVE = (*WORKING, "PENDING", "REQUEUED", "REQUEUE_HOLD", "PREEMPTED")
+"""States of tasks that run, and of those that run or will run."""
 UNKNOWN_JOB = "Invalid job id"
 """What squeue says of a single job that Slurm has forgotten or never knew."""
 MAX_TAIL = 1 << 16
@@ -59,14 +60,9 @@ def slurm_states(jobs: Collection[str]) -> dict[str, str] | None:
     return states
 
 
-def is_alive(state: str) -> bool:
-    """Return whether a task in this state runs or will run."""
-    return state.split(" ")[0] in (*ALIVE, "COMPLETING")
-
-
-def is_working(state: str) -> bool:
-    """Return whether a task in this state runs."""
-    return state.split(" ")[0] in WORKING
+def is_any_of(state: str, kinds: Collection[str]) -> bool:
+    """Return whether the state of a task, which may come with a reason, is one of `kinds`."""
+    return state.split(" ")[0] in kinds
 
 
 def live_tasks(submission: Submission, jobs: Jobs, states: States | None) -> set[int]:
@@ -75,7 +71,9 @@ def live_tasks(submission: Submission, jobs: Jobs, states: States | None) -> set
         controllers = set(processes_of(submission))
         return {task for task, controller in enumerate(jobs.ids) if controller in controllers}
     tasks = {n: s for n, s in (states or {}).items() if n.split("_")[0] in jobs.ids}
-    return {int(name.partition("_")[2] or 0) for name, state in tasks.items() if is_alive(state)}
+    return {
+        int(name.partition("_")[2] or 0) for name, state in tasks.items() if is_any_of(state, ALIVE)
+    }
 
 
 def unanswered_tasks(submission: Submission, jobs: Jobs, states: States | None) -> set[int]:

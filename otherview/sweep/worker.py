@@ -95,7 +95,7 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     """
     with importing():
         from otherview.sweep.running import run_points  # torch, which only a task needs
-    from otherview.views.console import plain_console
+    from otherview.views.console import PlainConsole
 
     if not same_version(submission.code, code_version()):
         raise SystemExit(
@@ -105,7 +105,7 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
             f"freeze this one with: otherview sweep resume {shlex.quote(str(submission.directory))}"
         )
     points = submission.share(task)
-    console = plain_console()
+    console = PlainConsole()
     console.print(f"{socket.gethostname()}: {len(points)} points, task {task} of {submission.file}")
     lacking = missing_gpu(submission.launcher, points, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if lacking:
@@ -121,7 +121,7 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     if failures:
         raise PointsFailedError(
             f"{len(failures)} of {len(points)} points failed: "
-            + "; ".join(f"{f.point.folder}: {f.reason}" for f in failures)
+            + "; ".join(f"{point.folder}: {reason}" for point, reason in failures)
         )
 
 

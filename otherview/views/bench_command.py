@@ -65,22 +65,23 @@ def run(given: argparse.Namespace) -> None:
     from otherview.bench.organisms import installed_folder, read_organisms
     from otherview.bench.reading_file import reading_sources
     from otherview.disk.atomic import replacing, write_json
-    from otherview.views.bench_tables import as_csv, as_markdown, readings_table
-    from otherview.views.console import plain_console
+    from otherview.views.bench_tables import as_csv, readings_table, write_bench_page
+    from otherview.views.console import PlainConsole
     from otherview.views.progress_bars import progress_bars
-    from otherview.views.report.bench_page import write_bench_page
+    from otherview.views.table_model import markdown_rows
 
     size = QUICK if given.quick else Size()
     size = size if given.seeds is None else replace(size, seeds=given.seeds)
     organisms = read_organisms(given.organisms or installed_folder())
     sources, cases = only(given.only, reading_sources(given.reading), all_cases(organisms, size))
-    console, folder = plain_console(), given.output
+    console, folder = PlainConsole(), given.output
     with progress_bars(console) as report:
         cells = measured_cells(sources, cases, folder, given.processes, report)
     table = bench_table(cells, [source.load() for source in sources], cases, size)
     content = as_json(table, otherview.__version__)
     write_json(folder / "bench.json", content)
-    markdown = as_markdown(readings_table(content))
+    table_of = readings_table(content)
+    markdown = markdown_rows(table_of, lambda cell: cell.replace("|", "\\|"))
     for name, text in (("bench.csv", as_csv(content)), ("bench.md", f"{markdown}\n")):
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

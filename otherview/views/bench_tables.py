@@ -1,18 +1,23 @@
-"""The table of readings for the console, as Markdown and as CSV, from the content of bench.json."""
+"""The table of readings, from the content of bench.json: console, Markdown, CSV and page."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from otherview.views.numbers import DASH, count, decimal, known
+from otherview.disk.atomic import replacing
+from otherview.views.numbers import DASH, count, decimal, known, named, plural
+from otherview.views.report.page import fill
 from otherview.views.table_model import Table
 
 Content = Mapping[str, Any]
 VIEWPOINT = "viewpoint"
 CHANCE = "chance"
+PAGE = "bench.html"
+NAMED = 6
 
 
 def kinds(content: Content) -> tuple[list[str], list[str], list[str]]:
@@ -29,18 +34,20 @@ def readings_table(content: Content) -> Table:
     """Return one row per reading."""
     counting, others, spread = kinds(content)
     chance = content["chance"]
-    rows = [
-        [
+    rows = []
+    for row in content["readings"]:
+        of, nulls = row["organisms"], [row["nulls"][name] for name in content["nulls"]]
+        rows.append([
             row["name"],
             known(row["mean"], decimal),
-            *(found_words(row["organisms"][name]) for name in (*counting, *others)),
-            *(other_words(row["organisms"][name]) for name in others),
-            *(count(len(row["organisms"][name]["called"])) for name in spread),
-            *(false_words(row["nulls"][name]) for name in content["nulls"]),
+            *(f"{decimal(of[name]['precision'])} ({rank_words(of[name]['first'])})"
+              f"{' D' if of[name]['decoy_called'] else ''}" for name in (*counting, *others)),
+            *("yes" if of[name]["planted_called"] else "no" for name in others),
+            *(count(len(of[name]["called"])) for name in spread),
+            *(f"{decimal(null['mean'], 1)} ({null['seeds_with_any']}/{null['seeds']})"
+              for null in nulls),
             known(row["passes"], count),
-        ]
-        for row in content["readings"]
-    ]
+        ])  # fmt: skip
     rows.append([
         CHANCE,
         known(chance["mean"], decimal),
@@ -59,35 +66,9 @@ def readings_table(content: Content) -> Table:
     )
 
 
-def found_words(found: Content) -> str:
-    """Return the average precision, the rank of the first planted head, and D for the decoy."""
-    decoy = " D" if found["decoy_called"] else ""
-    return f"{decimal(found['precision'])} ({rank_words(found['first'])}){decoy}"
-
-
 def rank_words(rank: float) -> str:
     """Return a rank, from 1; with ties it is a mean."""
     return count(rank) if float(rank).is_integer() else decimal(rank, 1)
-
-
-def other_words(found: Content) -> str:
-    """Return whether heads of another operation are called heads of the one that is asked about."""
-    return "yes" if found["planted_called"] else "no"
-
-
-def false_words(calls: Content) -> str:
-    """Return the mean number of false calls, and in how many seeds there were any."""
-    return f"{decimal(calls['mean'], 1)} ({calls['seeds_with_any']}/{calls['seeds']})"
-
-
-def as_markdown(table: Table) -> str:
-    """Return a table as Markdown."""
-
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-    sides = ["---" if table.is_words(place) else "---:" for place in range(len(table.headings))]
-    return "\n".join(map(line, [table.headings, sides, *table.rows]))
 
 
 def as_csv(content: Content) -> str:
@@ -111,3 +92,90 @@ def as_csv(content: Content) -> str:
                 calls["seeds"], "",
             ])  # fmt: skip
     return stream.getvalue()
+
+
+def write_bench_page(content: Content, folder: Path) -> Path:
+    """Write bench.html into `folder` from the content of bench.json; return its path."""
+    path = folder / PAGE
+    with replacing(path) as temporary:
+        temporary.write_text(fill("bench.html.jinja", bench_page(content)), encoding="utf-8")
+    return path
+
+
+def bench_page(content: Content) -> dict[str, Any]:
+    """Return the variables of bench.html.jinja."""
+    organisms = {each["name"]: each for each in content["organisms"]}
+    table = readings_table(content)
+    return {
+        "title": "Which readings find the planted heads?",
+        "bench": content,
+        "answer": answer(content),
+        "table": table,
+        "organisms": [
+            (name, each["says"], planted_words(each)) for name, each in organisms.items()
+        ],
+        "rows": [
+            (row, [ranking(row["name"], found, organisms[name])
+                   for name, found in row["organisms"].items()])
+            for row in content["readings"]
+        ],
+    }  # fmt: skip
+
+
+def answer(content: Content) -> list[str]:
+    """Return what the table says, in sentences."""
+    found = []
+    ranked = [row for row in content["readings"] if row["mean"] is not None]
+    if ranked:
+        best = max(ranked, key=lambda row: row["mean"])
+        counting, _, _ = kinds(content)
+        found.append(
+            f"{best['name']} ranks planted heads highest: average precision "
+            f"{decimal(best['mean'])}, mean over {plural(len(counting), 'organism')}; "
+            f"at random it would be {decimal(content['chance']['mean'])}."
+        )
+        cheap = min(ranked, key=lambda row: (row["passes"], -row["mean"]))
+        if cheap is not best:
+            found.append(
+                f"It takes {count(best['passes'])} passes per model; {cheap['name']} reaches "
+                f"{decimal(cheap['mean'])} with {count(cheap['passes'])}."
+            )
+    if content["nulls"]:
+        clean = [
+            row["name"]
+            for row in content["readings"]
+            if not any(calls["seeds_with_any"] for calls in row["nulls"].values())
+        ]
+        found.append(
+            f"Without a false call in any null: {named(clean, len(clean))}."
+            if clean
+            else "Every reading calls heads in a null, where every call is false."
+        )
+    return found
+
+
+def planted_words(organism: Content) -> str:
+    """Return the planted heads, the decoy, and how many checks of its card do not hold."""
+    planted = named(organism["planted"], NAMED) if organism["planted"] else "none"
+    decoy = f"; decoy: {organism['decoy']}" if organism["decoy"] else ""
+    missed = organism["missed"]
+    checks = f"; {missed} of {plural(organism['checks'], 'check')} missed" if missed else ""
+    return f"planted: {planted}{decoy}{checks}"
+
+
+def ranking(reading: str, found: Content, organism: Content) -> dict[str, Any]:
+    """Return the picture of a ranking: kind, title and whether it is called of every head."""
+    called, planted = {*found["called"]}, {*organism["planted"]}
+    bars = []
+    for place, head in enumerate(found["order"], 1):
+        kind = "planted" if head in planted else "decoy" if head == organism["decoy"] else "other"
+        told = [head, f"place {place}", *([kind] if kind != "other" else [])]
+        told += ["called"] if head in called else []
+        bars.append((kind, ", ".join(told), head in called))
+    caption = f"{plural(len(called), 'head')} called"
+    if found["precision"] is not None:
+        first = rank_words(found["first"])
+        caption = f"{decimal(found['precision'])}, first at {first}; {caption}"
+    places = "; ".join(title for kind, title, _ in bars if kind != "other")
+    label = f"{reading}, {organism['name']}: {caption}. {places}"
+    return {"organism": organism["name"], "bars": bars, "caption": caption, "label": label}

@@ -14,13 +14,17 @@ from otherview.results.reader import RunResult, SweepResult
 from otherview.views.figures.sweep_figures import main_group
 from otherview.views.findings import findings_table
 from otherview.views.methods_text import bibtex, methods_paragraph
-from otherview.views.registration_sentences import registered_differences, registration_sentence
 from otherview.views.report.run_page import run_command
-from otherview.views.run_sentences import answer, control_sentences
+from otherview.views.run_sentences import (
+    answer,
+    control_sentences,
+    registered_differences,
+    registration_sentence,
+)
 from otherview.views.run_tables import controls_table, counts_table, effects_table
 from otherview.views.sweep_sentences import answers, comparison
 from otherview.views.sweep_tables import models_table, templates_table
-from otherview.views.table_model import Table
+from otherview.views.table_model import Table, markdown_rows
 from otherview.views.vocabulary import EXCHANGEABLE, SYMMETRY, notes
 
 MARK = "otherview"
@@ -160,12 +164,8 @@ def bullets(lines: Sequence[str]) -> list[str]:
 
 def markdown(table: Table) -> str:
     """Return a table in Markdown, its title above it."""
-    sides = ["---" if table.is_words(place) else "---:" for place in range(len(table.headings))]
-    rows = [list(map(escaped, table.headings)), sides]
-    rows += [[escaped(cell) for cell in row] for row in table.rows]
-    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     caption = f"\n\n{escaped(table.caption)}" if table.caption else ""
-    return f"**{escaped(table.title)}**\n\n{lines}{caption}"
+    return f"**{escaped(table.title)}**\n\n{markdown_rows(table, escaped)}{caption}"
 
 
 def picture(name: str, shows: str, caption: str) -> str:

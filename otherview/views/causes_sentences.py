@@ -50,6 +50,14 @@ CORRELATED = {
     "t": "published |t|",
 }
 """What is correlated with specificity."""
+AGREEING = {
+    "toward_test": "way of the test role",
+    "toward_control": "way of the control role",
+    "specificity": "specificity",
+    "change_test": "test role",
+    "change_control": "control",
+}
+"""What is predicted and measured."""
 
 
 def positive_sentence(interventions: Summary) -> list[str]:
@@ -286,26 +294,17 @@ def correlations(found: Summary) -> str:
     """Return the rank correlations of the statistics with the specificity of edits."""
     of = found["correlation"]
     said = [f"{decimal(of[name])} for {title}" for name, title in CORRELATED.items() if name in of]
-    if not said:
-        return ""
-    return f"Rank correlation with specificity over {of['heads']} heads: {'; '.join(said)}."
+    title = f"Rank correlation with specificity over {of.get('heads')} heads"
+    return f"{title}: {'; '.join(said)}." if said else ""
 
 
 def agreement_sentence(found: Summary) -> str:
     """Return how predicted and measured changes correlate; empty without a prediction."""
     of = found["agreement"]
-    titles = {
-        "toward_test": "way of the test role",
-        "toward_control": "way of the control role",
-        "specificity": "specificity",
-        "change_test": "test role",
-        "change_control": "control",
-    }
     said = [
         f"{title} Spearman {decimal(of[name]['spearman'])}, Pearson {decimal(of[name]['pearson'])}"
-        for name, title in titles.items()
+        for name, title in AGREEING.items()
         if name in of
     ]
-    if not said:
-        return ""
-    return f"Predicted and measured changes of {of['heads']} heads: {'; '.join(said)}."
+    title = f"Predicted and measured changes of {of.get('heads')} heads"
+    return f"{title}: {'; '.join(said)}." if said else ""

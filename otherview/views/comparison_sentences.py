@@ -16,7 +16,7 @@ from otherview.views.numbers import (
     significant,
     verb,
 )
-from otherview.views.vocabulary import RESPONSES, row_name, rows_noun
+from otherview.views.vocabulary import RESPONSES, main_unit_set, row_name, rows_noun
 
 Content = Mapping[str, Any]
 """Content of comparison.json, or a part of it."""
@@ -39,15 +39,10 @@ def labels(comparison: Content) -> tuple[str, str]:
     return (a, b) if a != b else (f"A ({a})", f"B ({b})")
 
 
-def main_units(contrast: Content) -> str:
-    """Return the unit set that the answer is about: heads, or the only one."""
-    return "heads" if "heads" in contrast["results"] else next(iter(contrast["results"]))
-
-
 def comparison_answer(comparison: Content) -> list[str]:
     """Return the finding, its strongest unit, and whether scale may explain it."""
     contrast = comparison["contrasts"][0]
-    unit_set = main_units(contrast)
+    unit_set = main_unit_set(contrast)
     found = contrast["results"][unit_set]
     return [
         headline(comparison, contrast, unit_set),
@@ -60,38 +55,26 @@ def comparison_answer(comparison: Content) -> list[str]:
 def headline(comparison: Content, contrast: Content, unit_set: str) -> str:
     """Return how many units have effects that differ, and in which model they are larger."""
     found, (a, b) = contrast["results"][unit_set], labels(comparison)
+    test = found.get("role_test", found)
     of_units = f"of {count(found['units'])} {rows_noun(unit_set, found)}"
-    if found["note"]:
+    if note := found["note"] or test["note"]:
         return (
             f"This comparison cannot show that any {of_units} has another role effect in {a} than "
-            f"in {b}: {found['note']}."
+            f"in {b}: {note}."
         )
-    items = plural(len(comparison["items"]), "item")
-    if "role_test" in found:
-        return role_headline(comparison, found, of_units, items)
-    number = found["familywise"]
+    if test is found:
+        number, over = found["familywise"], ""
+        differs = f"{verb(number, 'has', 'have')} an effect of {contrast['name']} that differs"
+        differs += f" between {a} and {b}"
+    else:
+        number, wordings = test["called"], test["wordings"]
+        differs = f"{verb(number, 'follows', 'follow')} the role differently in {a} and {b}"
+        over = f"over {wordings['test']} test and {wordings['control']} control wordings"
+        over += f", over {count(test['scenes'])} scenes and " if "scenes" in test else " and "
     return (
-        f"{none_or(number)} {of_units} {verb(number, 'has', 'have')} an effect of "
-        f"{contrast['name']} that differs between {a} and {b}, over {items} (family-wise error "
-        f"{percent(found['alpha'])}).{directions(found, number, (a, b))}"
-    )
-
-
-def role_headline(comparison: Content, found: Content, of_units: str, items: str) -> str:
-    """Return how many units follow the role differently, over items and over wordings."""
-    role, (a, b) = found["role_test"], labels(comparison)
-    wordings, number = role["wordings"], role["called"]
-    scenes = f", over {count(role['scenes'])} scenes" if "scenes" in role else ""
-    if role["note"]:
-        return (
-            f"This comparison cannot show that any {of_units} follows the role differently in {a} "
-            f"and {b}: {role['note']}."
-        )
-    return (
-        f"{none_or(number)} {of_units} {verb(number, 'follows', 'follow')} the role differently in "
-        f"{a} and {b}, over {wordings['test']} test and {wordings['control']} control wordings"
-        f"{scenes} and over {items} (family-wise error {percent(role['alpha'])})."
-        f"{directions(role, number, (a, b))}"
+        f"{none_or(number)} {of_units} {differs}, {over}over "
+        f"{plural(len(comparison['items']), 'item')} (family-wise error "
+        f"{percent(test['alpha'])}).{directions(test, number, (a, b))}"
     )
 
 
@@ -116,14 +99,10 @@ def strongest_sentence(comparison: Content, found: Content) -> list[str]:
         return []
     row, (a, b) = found["strongest"][0], labels(comparison)
     effects = [significant(row[f"effect_{which}"]) for which in "ab"]
-    t = (
-        f"role t = {decimal(row['role_t'], 1)}"
-        if "role_t" in row
-        else f"t = {decimal(row['t'], 1)}"
-    )
+    name = "role_t" if "role_t" in row else "t"
     return [
         f"The surest difference is that of {row_name(row)}: {effects[0]} in {a}, {effects[1]} in "
-        f"{b} ({t})."
+        f"{b} ({name.replace('_', ' ')} = {decimal(row[name], 1)})."
     ]
 
 
@@ -166,7 +145,7 @@ def contrast_sentences(comparison: Content) -> list[str]:
     """Return what the placebos say of the differences: two wordings of one role."""
     said = []
     lead = comparison["contrasts"][0]
-    unit_set = main_units(lead)
+    unit_set = main_unit_set(lead)
     for contrast in comparison["contrasts"]:
         found = contrast["results"][unit_set]
         if "placebo" in contrast and contrast is not lead and not found["note"]:
@@ -183,7 +162,7 @@ def contrast_sentences(comparison: Content) -> list[str]:
 def scope(comparison: Content) -> list[tuple[str, str]]:
     """Return what the comparison shows and what it does not, each with its name."""
     lead = comparison["contrasts"][0]
-    found = lead["results"][main_units(lead)]
+    found = lead["results"][main_unit_set(lead)]
     a, b = labels(comparison)
     return [
         ("items: tested",
@@ -253,59 +232,30 @@ def of_setting(row: Content) -> str:
     return f"{said}."
 
 
-def only_in(row: Content, written: Callable[[Any], str], *, counted: bool = False) -> str:
+def only_in(row: Content, form: Callable[[Any], str] = str, *, counted: bool = False) -> str:
     """Return what only one of two results has, by `only_a` and `only_b` of a mismatch."""
     return "; ".join(
-        f"{count(len(row[key])) + ' ' if counted else ''}only in {model}: {written(row[key])}"
+        f"{count(len(row[key])) + ' ' if counted else ''}only in {model}: "
+        f"{listed([form(each) for each in row[key]])}"
         for key, model in (("only_a", "A"), ("only_b", "B"))
         if row[key]
     )
 
 
-def of_items(row: Content) -> str:
-    only = only_in(row, listed, counted=True)
-    return f"The items differ: the {count(row['shared'])} that both have are compared ({only})."
-
-
-def of_sites(row: Content) -> str:
-    only = only_in(row, listed)
-    return (
-        f"The architectures differ: the {count(row['shared'])} sites that are alike in both are "
-        f"compared ({only})."
-    )
-
-
-def of_step(row: Content) -> str:
-    steps = [
-        ", ".join(f"{name.replace('_', ' ')} {significant(found[name], 4)}" for name in found)
-        for found in (row["a"], row["b"])
-    ]
-    return f"The measured steps differ: {steps[0]} in A, {steps[1]} in B."
-
-
-def of_levels(row: Content) -> str:
-    only = only_in(row, lambda levels: listed([significant(level, 4) for level in levels]))
-    return f"The noise levels differ: those that both have are compared ({only})."
-
-
-def of_libraries(row: Content) -> str:
-    versions = [
-        ", ".join(f"{name} {version}" for name, version in row[which].items()) for which in "ab"
-    ]
-    return f"Library versions differ: {versions[0]} in A, {versions[1]} in B."
-
-
-def of_reference(row: Content) -> str:
-    why = ", because each model draws its own" if row["drawn"] else ""
-    return (
-        f"The reference pictures differ{why}: a difference may be one of the pictures, and not of "
-        "the models. scene.image=FILE gives both one picture."
-    )
+def in_both(row: Content, form: Callable[[Any], str] = str) -> str:
+    """Return two mappings as text: torch 2.8.0 in A, torch 2.9.0 in B."""
+    return ", ".join(
+        f"{', '.join(f'{name} {form(each)}' for name, each in row[which].items())} in {model}"
+        for which, model in (("a", "A"), ("b", "B"))
+    ).replace("_", " ")
 
 
 SENTENCES: Mapping[str, Callable[[Content], str]] = {
     "setting": of_setting,
-    "items": of_items,
+    "items": lambda row: (
+        f"The items differ: the {count(row['shared'])} that both have are compared "
+        f"({only_in(row, counted=True)})."
+    ),
     "item_prompts": lambda row: (
         f"{plural(len(row['items']), 'item')} with the same name and other prompts left out: "
         f"{listed(row['items'])}."
@@ -319,26 +269,38 @@ SENTENCES: Mapping[str, Callable[[Content], str]] = {
     "own_contrast": lambda row: (
         f"The studies' own contrasts differ: {row['a']} in A, {row['b']} in B."
     ),
-    "sites": of_sites,
+    "sites": lambda row: (
+        f"The architectures differ: the {count(row['shared'])} sites that are alike in both are "
+        f"compared ({only_in(row)})."
+    ),
     "token_groups": lambda row: (
         f"Sites see other tokens ({listed(row['sites'])}): {', '.join(row['a'])} in A, "
         f"{', '.join(row['b'])} in B."
     ),
     "units_only_a": lambda row: f"Only A has {listed(row['units'])}: left out.",
     "units_only_b": lambda row: f"Only B has {listed(row['units'])}: left out.",
-    "reference": of_reference,
+    "reference": lambda row: (
+        f"The reference pictures differ{', because each model draws its own' * row['drawn']}: a "
+        "difference may be one of the pictures, and not of the models. scene.image=FILE gives both "
+        "one picture."
+    ),
     "reference_missing": lambda row: (
         f"{row['result']} has no reference picture and the other result has one."
     ),
-    "step": of_step,
-    "levels": of_levels,
+    "step": lambda row: (
+        f"The measured steps differ: {in_both(row, lambda each: significant(each, 4))}."
+    ),
+    "levels": lambda row: (
+        "The noise levels differ: those that both have are compared "
+        f"({only_in(row, lambda level: significant(level, 4))})."
+    ),
     "own_latents": lambda _: (
         "The steps are those of trajectories: after the first, the latents differ by wording and "
         "by model, so effects there also differ by where a trajectory went."
     ),
     "same_model": lambda _: "Both results are of one model, with the same weights and settings.",
     "code": lambda _: "The results were measured by different versions of otherview's code.",
-    "libraries": of_libraries,
+    "libraries": lambda row: f"Library versions differ: {in_both(row)}.",
     "device_name": lambda row: (
         f"The machines differ: {value(row['a'])} for A, {value(row['b'])} for B. Low precision "
         "rounds differently on each."

@@ -14,18 +14,30 @@ from otherview.views.comparison_sentences import (
     comparison_answer,
     contrast_sentences,
     labels,
-    main_units,
     mismatch_sentences,
     reading_words,
     value,
 )
+from otherview.views.console import say
 from otherview.views.findings import called
 from otherview.views.numbers import DASH, count, decimal, known, of_all, plural, significant
 from otherview.views.table_model import Table, print_table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import DIFFERS, FOLLOWS, NOUNS, familywise, rows_noun
+from otherview.views.vocabulary import (
+    DIFFERS,
+    FOLLOWS,
+    NOUNS,
+    familywise,
+    main_unit_set,
+    rows_noun,
+)
 
 Content = Mapping[str, Any]
+DIRECTIONS = {
+    "larger_in_a": "larger in A",
+    "larger_in_b": "larger in B",
+    "opposite": "opposite signs",
+}
 NOT_CORRECTED = (
     "Each row is corrected for its units, and not for the number of rows. r is the correlation of "
     "the effects (Hedges’ g) in A and in B over units."
@@ -34,17 +46,16 @@ NOT_CORRECTED = (
 
 def contrasts_table(comparison: Content) -> Table:
     """Return one row per contrast and unit set."""
-    alpha = comparison["contrasts"][0]["results"][main_units(comparison["contrasts"][0])]["alpha"]
+    alpha = next(iter(comparison["contrasts"][0]["results"].values()))["alpha"]
     rows = []
     for contrast in comparison["contrasts"]:
         kind = f"placebo: {contrast['placebo']}" if "placebo" in contrast else "contrast"
         for unit_set, found in contrast["results"].items():
             differs = DASH if found["note"] else of_all(found["familywise"], found["units"])
-            directions = ("larger_in_a", "larger_in_b", "opposite")
             rows.append([
                 contrast["name"], f"{count(found['units'])} {rows_noun(unit_set, found)}", kind,
                 known(found.get("role_test"), called), differs,
-                *(DASH if found["note"] else count(found[key]) for key in directions),
+                *(DASH if found["note"] else count(found[key]) for key in DIRECTIONS),
                 known(found.get("critical_t"), decimal),
                 known(found.get("margin"), significant),
                 known(found.get("agreement", {}).get("pearson"), decimal),
@@ -52,8 +63,8 @@ def contrasts_table(comparison: Content) -> Table:
             ])  # fmt: skip
     return Table(
         f"effect in A minus effect in B, {familywise(alpha)}",
-        ["contrast", "units", "kind", FOLLOWS, DIFFERS, "larger in A", "larger in B",
-         "opposite signs", "critical |t|", "no A − B is larger than", "r", "level, A / B"],
+        ["contrast", "units", "kind", FOLLOWS, DIFFERS, *DIRECTIONS.values(), "critical |t|",
+         "no A − B is larger than", "r", "level, A / B"],
         rows,
         NOT_CORRECTED,
         keys=2,
@@ -65,12 +76,11 @@ def comparison_levels_table(found: Content) -> Table | None:
     """Return one row per noise level of an entry of `results`; None where there is one alone."""
     if "levels" not in found:
         return None
-    directions = ("larger_in_a", "larger_in_b", "opposite")
     return Table(
         "by noise level",
-        ["noise level", "units", FOLLOWS, DIFFERS, "larger in A", "larger in B", "opposite signs"],
+        ["noise level", "units", FOLLOWS, DIFFERS, *DIRECTIONS.values()],
         [[f"{row['noise_level']:.4g}", count(row["units"]), known(row.get("called"), count),
-          of_all(row["familywise"], row["units"]), *(count(row[key]) for key in directions)]
+          of_all(row["familywise"], row["units"]), *(count(row[key]) for key in DIRECTIONS)]
          for row in found["levels"]],
         "Corrected for all levels and units together.",
     )  # fmt: skip
@@ -83,14 +93,10 @@ def models_table(comparison: Content) -> Table:
         "the models",
         ["setting", "A", "B"],
         [["name", a, b]]
-        + [[row["setting"], *(shown(row[which]) for which in "ab")]
+        + [[row["setting"], *(known(row[which], value) for which in "ab")]
            for row in comparison["models"]],
         words=["A", "B"],
     )  # fmt: skip
-
-
-def shown(setting: Any) -> str:
-    return DASH if setting is None else value(setting)
 
 
 def print_comparison(result: ComparisonResult, console: Console) -> None:
@@ -104,21 +110,15 @@ def print_comparison(result: ComparisonResult, console: Console) -> None:
     )
     first, *rest = comparison_answer(comparison)
     console.print(first, style="bold")
-    for sentence in (*rest, *contrast_sentences(comparison)):
-        if sentence:
-            console.print(sentence)
-    for sentence in mismatch_sentences(comparison):
-        console.print(sentence, style="yellow")
-    if not comparison["mismatches"]:
-        console.print(NO_MISMATCH)
+    say(console, [*rest, *contrast_sentences(comparison)])
+    say(console, mismatch_sentences(comparison) or [NO_MISMATCH], "yellow")
     console.print()
     print_table(contrasts_table(comparison), console)
     lead = comparison["contrasts"][0]
-    unit_set = main_units(lead)
-    by_level = comparison_levels_table(lead["results"][unit_set])
-    if by_level is not None:
+    unit_set = main_unit_set(lead)
+    found = lead["results"][unit_set]
+    if (by_level := comparison_levels_table(found)) is not None:
         print_table(by_level, console)
-    strongest = lead["results"][unit_set]["strongest"]
-    if strongest:
+    if found["strongest"]:
         title = f"{lead['name']}: {NOUNS[unit_set]} with the surest difference"
-        print_table(strongest_table(title, strongest, COLUMNS), console)
+        print_table(strongest_table(title, found["strongest"], COLUMNS), console)

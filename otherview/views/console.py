@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,22 @@ from otherview.views.causes_sentences import (
 from otherview.views.findings import findings_table
 from otherview.views.making import PAGE, figure_command
 from otherview.views.numbers import named, plural
-from otherview.views.registration_sentences import registration_sentence
 from otherview.views.run_sentences import (
     answer,
     control_sentences,
     level_sentences,
-    main_unit_set,
+    registration_sentence,
 )
-from otherview.views.run_tables import controls_table, counts_table, effects_table, sets_table
+from otherview.views.run_tables import (
+    controls_table,
+    counts_table,
+    effects_table,
+    growth_table,
+    sets_table,
+)
 from otherview.views.table_model import print_table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import RESPONSES, notes, rows_noun
+from otherview.views.vocabulary import RESPONSES, main_unit_set, notes, rows_noun
 
 Content = Mapping[str, Any]
 MAX_BLOCKS = 5
@@ -38,7 +43,7 @@ MAX_NAMED = 8
 
 
 class PlainConsole(Console):
-    """A console that does not interpret text of a study as markup."""
+    """The console on which results are printed; it takes no text of a study as markup."""
 
     def __init__(self) -> None:
         super().__init__(markup=False, highlight=False)
@@ -48,9 +53,10 @@ class PlainConsole(Console):
         raise BrokenPipeError
 
 
-def plain_console() -> Console:
-    """Return the console on which results are printed."""
-    return PlainConsole()
+def say(console: Console, sentences: Iterable[str | None], style: str | None = None) -> None:
+    """Print each of `sentences` that is not empty."""
+    for sentence in filter(None, sentences):
+        console.print(sentence, style=style)
 
 
 def print_result(folder: Path, console: Console) -> None:
@@ -83,16 +89,10 @@ def print_summary(
     print_heading(summary, console)
     first, *rest = answer(summary, controls, interventions)
     console.print(first, style="bold")
-    for sentence in rest:
-        console.print(sentence)
     unit_set = main_unit_set(summary)
-    for sentence in level_sentences(unit_set, summary["results"][unit_set]):
-        console.print(sentence)
-    registered = registration_sentence(summary)
-    if registered:
-        console.print(registered)
-    for note in notes(summary):
-        console.print(note, style="yellow")
+    levels = level_sentences(unit_set, summary["results"][unit_set])
+    say(console, [*rest, *levels, registration_sentence(summary)])
+    say(console, notes(summary), "yellow")
     console.print()
     print_table(counts_table(summary), console)
     print_table(findings_table(summary), console)
@@ -108,10 +108,8 @@ def print_summary(
             )
     if controls is not None:
         print_table(controls_table(controls), console)
-        for sentence in control_sentences(summary, controls):
-            console.print(sentence)
-    for sentence in edge_sentences(edges):
-        console.print(sentence)
+        say(console, control_sentences(summary, controls))
+    say(console, edge_sentences(edges))
     if interventions is not None:
         print_interventions(interventions, console)
 
@@ -142,21 +140,7 @@ def print_interventions(found: Content, console: Console) -> None:
         )
     if found["sets"]:
         print_table(effects_table(found), console)
-    if "growth" in found:
-        console.print(growth(found["growth"]))
-    for verdict, heads in verdict_rows(found):
-        console.print(f"{verdict}: {heads}")
-    for sentence in (correlations(found), agreement_sentence(found)):
-        if sentence:
-            console.print(sentence)
-
-
-def growth(grown: Content) -> str:
-    """Return the heads in the order in which they were added, with what each set changes."""
-    steps = [
-        f"{row['head']} {row['value']:.2f}"
-        for row in grown["rows"]
-        if (row["role"], row["measure"]) == ("test", "change")
-    ]
-    ends = f"; saturates at {grown['saturates_at']}" if "saturates_at" in grown else ""
-    return f"change of the test role as heads are added: {', '.join(steps)}{ends}"
+    if (grown := growth_table(found)) is not None:
+        print_table(grown, console)
+    verdicts = (f"{verdict}: {heads}" for verdict, heads in verdict_rows(found))
+    say(console, [*verdicts, correlations(found), agreement_sentence(found)])

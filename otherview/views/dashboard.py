@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from otherview.study.configuration import Tracking
-from otherview.views.dashboard_sections import About, Bars, Section, about, sections
+from otherview.views.dashboard_sections import About, Section, about, sections
 from otherview.views.tracking.process import TrackingError
 
 PLACEHOLDER_ENTITY = "ENTITY"
@@ -64,16 +64,11 @@ def workspace(project: str, entity: str, study: About) -> Any:
         settings=ws.WorkspaceSettings(max_runs=study.runs),
         runset_settings=runs,
     )
-    whole._internal_name = workspace_name(study.sweep)
+    # its middle part is in the address
+    digest = hashlib.sha256((study.sweep or "").encode()).hexdigest()[:11]
+    whole._internal_name = f"nw-{digest if study.sweep else 'otherviewqs'}-v"
     whole._internal_runset_id = "otherview-runs"
     return whole
-
-
-def workspace_name(sweep: str | None) -> str:
-    """Return the name of a workspace in its project; its middle part is in the address."""
-    if sweep is None:
-        return "nw-otherviewqs-v"
-    return f"nw-{hashlib.sha256(sweep.encode()).hexdigest()[:11]}-v"
 
 
 def pinned_columns(study: About) -> list[str]:
@@ -155,27 +150,19 @@ def panels_of(section: Section, study: About, *, with_answer: bool = True) -> li
                     title_x="at least", title_y="share", max_runs_to_show=study.runs)
         for curve in section.curves
     ]  # fmt: skip
-    panels += [bar_plot(bars, study.runs) for bars in section.bars]
+    panels += [
+        wr.BarPlot(
+            title=bars.title, metrics=list(bars.metrics), max_runs_to_show=study.runs,
+            max_bars_to_show=study.runs * len(bars.metrics),
+            **({"groupby": wr.Config("model.name"), "groupby_aggfunc": "mean"}
+               if bars.by_model else {}),
+        )
+        for bars in section.bars
+    ]  # fmt: skip
     panels += [wr.WeavePanelSummaryTable(table_name=name) for name in section.tables]
     for place, panel in enumerate(panels):
         panel._id = f"{slug(section.title)}-{place}"
     return panels
-
-
-def bar_plot(bars: Bars, runs: int) -> Any:
-    import wandb_workspaces.reports.v2 as wr
-
-    grouped: dict[str, Any] = {}
-    if bars.by_model:
-        grouped = {"groupby": wr.Config("model.name"), "groupby_aggfunc": "mean"}
-    number = runs * len(bars.metrics)
-    return wr.BarPlot(
-        title=bars.title,
-        metrics=list(bars.metrics),
-        max_runs_to_show=runs,
-        max_bars_to_show=number,
-        **grouped,
-    )
 
 
 def slug(title: str) -> str:
@@ -188,20 +175,17 @@ def as_json(made: Any) -> str:
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def push(project: str, entity: str | None, study: About, *, report: bool) -> str:
-    """Save the workspace or the report; return its address."""
+def default_entity() -> str:
+    """Return the owner of the API key. Raises TrackingError where it has none."""
     import wandb
 
-    owner = entity or wandb.Api(timeout=int(Tracking().patience)).default_entity
+    owner: str | None = wandb.Api(timeout=int(Tracking().patience)).default_entity
     if owner is None:
         raise TrackingError("the API key has no default entity: name one with --entity")
-    made = (sweep_report if report else workspace)(project, owner, study)
-    made.save()
-    address: str = made.url
-    return address
+    return owner
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Raises UserError."""
     parser = argparse.ArgumentParser(
         prog="otherview dashboard", description="The dashboard in Weights & Biases."
@@ -218,16 +202,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     study = about(given.folder) if given.folder else About()
     if given.report and study.sweep is None:
         raise TrackingError("--report is about a sweep: name its directory")
+    make = sweep_report if given.report else workspace
     if given.action == "show":
-        made = (sweep_report if given.report else workspace)(
-            given.project, given.entity or PLACEHOLDER_ENTITY, study
-        )
-        print(as_json(made))
-        return 0
+        print(as_json(make(given.project, given.entity or PLACEHOLDER_ENTITY, study)))
+        return
     try:
-        print(push(given.project, given.entity, study, report=given.report))
+        made = make(given.project, given.entity or default_entity(), study)
+        made.save()
+        print(made.url)
     except Exception as error:
         from otherview.views.tracking.send import one_line
 
         raise TrackingError(f"not pushed: {one_line(error)}") from error
-    return 0

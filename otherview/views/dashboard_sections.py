@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,14 @@ from otherview.views.findings import finding
 from otherview.views.numbers import tick
 from otherview.views.sweep_points import PointRow, combined_rows, point_list, stored_row
 from otherview.views.tracking.record import server_key
-from otherview.views.vocabulary import CONFIRMED, LARGEST, NO_TEST, NOUNS, SHARED_ITEMS
+from otherview.views.vocabulary import (
+    CONFIRMED,
+    LARGEST,
+    NO_TEST,
+    NOUNS,
+    SHARED_ITEMS,
+    main_unit_set,
+)
 
 SETTINGS = ("model", "templates", "seed")
 """Settings of a sweep's points in columns, if no points say more."""
@@ -60,16 +67,10 @@ class Curve:
     """The survival curves of one statistic under its nulls, on a logarithmic axis."""
 
     title: str
-    key: str
-    nulls: tuple[str, ...]
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return tuple(f"{self.key}/null_{null}" for null in self.nulls)
-
-    @property
-    def at_least(self) -> str:
-        return f"{self.key}/at_least"
+    at_least: str
+    """Key of the values."""
+    metrics: tuple[str, ...]
+    """Keys of the shares of each null that reach them."""
 
 
 @dataclass(frozen=True)
@@ -104,53 +105,46 @@ def about(folder: Path) -> About:
     if (folder / COMBINED).is_file() or (folder / SUMMARY).is_file():
         result = read_result(folder)
         if isinstance(result, SweepResult):
-            return about_combined(result)
+            combined = result.combined
+            group, points = combined["groups"][0], combined_rows(result.folder, combined)
+            used, name = len(combined["points"]), result.folder.resolve().name
+            return about_points(combined, group, group["thresholds"], points, name, used)
         assert isinstance(result, RunResult)
-        return about_points(result.summary, [])
+        return about_run(result, [])
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / SUMMARY).is_file() and state_of(path).kind is Kind.WHOLE:
             result = read_result(path)
             assert isinstance(result, RunResult)
             points = [stored_row(each, {}) for each in sorted(folder.iterdir())
                       if (each / ".hydra").is_dir()]  # fmt: skip
-            return about_points(result.summary, points, folder.resolve().name)
+            return about_run(result, points, folder.resolve().name)
     raise ResultError(complaint(folder, state_of(folder)))
 
 
-def about_combined(result: SweepResult) -> About:
-    combined = result.combined
-    group = combined["groups"][0]
-    points = combined_rows(result.folder, combined)
-    return About(
-        question=combined["question"] or "",
-        sweep=result.folder.resolve().name,
-        unit_set=min(group["results"]),
-        thresholds=tuple(group["thresholds"]),
-        settings=swept(points),
-        runs=len(combined["points"]) + 1,  # and that of the whole sweep
-    )
+def about_run(result: RunResult, points: Sequence[PointRow], sweep: str | None = None) -> About:
+    found = result.summary["results"][main_unit_set(result.summary)]
+    thresholds = [row["threshold"] for row in found["published_reading"]["counts"]]
+    return about_points(result.summary, result.summary, thresholds, points, sweep, len(points))
 
 
 def about_points(
-    summary: dict[str, Any], points: Sequence[PointRow], sweep: str | None = None
+    asked: Mapping[str, Any],
+    group: Mapping[str, Any],
+    thresholds: Sequence[float],
+    points: Sequence[PointRow],
+    sweep: str | None,
+    runs: int,
 ) -> About:
-    unit_set = min(summary["results"])
-    found = summary["results"][unit_set]
+    """Return what points ask: settings in which they differ follow those that every sweep has."""
+    others = (name for name in point_list(points).settings if name not in SETTINGS)
     return About(
-        question=summary.get("question") or "",
+        question=asked.get("question") or "",
         sweep=sweep,
-        unit_set=unit_set,
-        thresholds=tuple(row["threshold"] for row in found["published_reading"]["counts"]),
-        settings=swept(points) if points else SETTINGS,
-        runs=len(points) + 1 if points else MAX_RUNS,
+        unit_set=main_unit_set(group),
+        thresholds=tuple(thresholds),
+        settings=(*SETTINGS, *others),
+        runs=runs + 1 if runs else MAX_RUNS,  # and that of the whole sweep
     )
-
-
-def swept(points: Sequence[PointRow]) -> tuple[str, ...]:
-    """Return the settings in which points differ, after those that every sweep shows."""
-    listed = point_list(points)
-    others = (name for name in listed.settings if name not in SETTINGS)
-    return (*SETTINGS, *others)
 
 
 def sections(study: About) -> tuple[Section, ...]:
@@ -158,6 +152,10 @@ def sections(study: About) -> tuple[Section, ...]:
     units, of = study.units, study.unit_set
     counts = [(study.count(size), f"|t| > {tick(size)}") for size in study.thresholds]
     lowest = counts[0][0]
+
+    def curve(title: str, name: str, *nulls: str) -> Curve:
+        return Curve(f"{title}: share that reach it", f"{of}/{name}/at_least",
+                     tuple(f"{of}/{name}/null_{null}" for null in nulls))  # fmt: skip
 
     def bars(path: str, by_model: bool = False) -> Bars:
         return Bars(f"{units}: {finding(path).words}", (f"{of}/{path}",), by_model)
@@ -194,10 +192,9 @@ def sections(study: About) -> tuple[Section, ...]:
             "published reading are too few to show their own tail.",
             images=("figure/nulls", "figure/role-null"),
             curves=(
-                *(Curve(f"{units} with {over}: share that reach it", f"{of}/{name}",
-                        ("sign_flip", "published")) for name, over in counts),
-                Curve(f"{LARGEST}: share that reach it", f"{of}/max_abs_t",
-                      ("sign_flip", "published", "role_test")),
+                *(curve(f"{units} with {over}", name, "sign_flip", "published")
+                  for name, over in counts),
+                curve(LARGEST, "max_abs_t", "sign_flip", "published", "role_test"),
             ),
         ),
         Section(

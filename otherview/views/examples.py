@@ -18,6 +18,7 @@ NAME = "examples.png"
 SHOWN = 4
 """Items on the sheet: the first, the last, and evenly spaced ones between them."""
 SHIPPED = "otherview:pocket/checkpoints/"
+"""Where the models are that draw in one step, from one scene or none."""
 
 
 def write_examples(folder: Path) -> Path:
@@ -35,7 +36,8 @@ def write_examples(folder: Path) -> Path:
     from otherview.study.prompts import study_prompts
 
     result = read_result(folder)
-    if not isinstance(result, RunResult) or not can_draw(result.study):
+    drawing = isinstance(result, RunResult) and str(result.study.model.path).startswith(SHIPPED)
+    if not isinstance(result, RunResult) or not drawing or result.study.scenes:
         raise NotInResultError(f"{folder}: only runs of the pocket models draw examples")
     study = example_study(result.study, folder / "reference.png")
     items = len(study.creatures.items)
@@ -51,11 +53,6 @@ def write_examples(folder: Path) -> Path:
     with replacing(path) as temporary:
         Image.fromarray(np.concatenate(rows)).save(temporary, pnginfo=chunk)
     return path
-
-
-def can_draw(study: Study) -> bool:
-    """Return whether the model of a study draws in one step, from one scene or none."""
-    return str(study.model.path).startswith(SHIPPED) and not study.scenes
 
 
 def example_study(study: Study, reference: Path) -> Study:

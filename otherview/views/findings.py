@@ -61,17 +61,9 @@ def called_again(found: Entry) -> str:
     return f"{again} of {first}{survival}"
 
 
-def confirmed(found: Entry) -> str:
-    return f"{count(found['confirmed'])} of {count(found['discovered'])}"
-
-
-def called(found: Entry) -> str:
+def called(found: Entry, name: str = "called") -> str:
     """Return how many are called, or a dash where none can be."""
-    return DASH if found["note"] else count(found["called"])
-
-
-def differing(found: Entry) -> str:
-    return DASH if found["note"] else count(found["familywise"])
+    return DASH if found["note"] else count(found[name])
 
 
 FINDINGS = (
@@ -83,13 +75,15 @@ FINDINGS = (
     Finding("wording_split", "mean_confirmed", "called on halves, and again on the others",
             of_entry=called_again),
     Finding("label_shuffle", "rate", "called with shuffled labels", of_entry=shuffles),
-    Finding("sign_flip", "familywise", DIFFERS, of_entry=differing),
+    Finding("sign_flip", "familywise", DIFFERS,
+            of_entry=lambda found: called(found, "familywise")),
     Finding("sign_flip", "critical_t", "critical |t|", decimal),
     Finding("sign_flip", "patterns", "sign patterns", of_entry=patterns),
     Finding("sign_flip", "smallest_p", "smallest p that these items allow", significant),
     Finding("discovery_bounds", "true_discoveries", AT_LEAST),
     Finding("difference_intervals", "margin", "no mean difference is larger than", significant),
-    Finding("discover_confirm", "confirmed", CONFIRMED, of_entry=confirmed),
+    Finding("discover_confirm", "confirmed", CONFIRMED,
+            of_entry=lambda found: f"{count(found['confirmed'])} of {count(found['discovered'])}"),
     Finding("split_half", "mean_correlation", SPLIT_HALF, decimal),
     Finding("split_half", "replication", "replicated in the other half", percent),
     Finding("trend", "familywise", "change along the axis"),

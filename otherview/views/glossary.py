@@ -81,10 +81,5 @@ class Explainer:
             link = Markup('<a class="term" href="#{}">{}</a>').format(anchor, text[start:stop])
             pieces += [escape(text[end:start]), link]
             end = stop
-        whole = Markup("").join([*pieces, escape(text[end:])])
-        return unbroken(whole)
-
-
-def unbroken(text: Markup) -> Markup:
-    """Return `text` with every “|t| > 3” on one line."""
-    return Markup(THRESHOLD.sub(r'<span class="one-line">\g<0></span>', str(text)))
+        whole = str(Markup("").join([*pieces, escape(text[end:])]))
+        return Markup(THRESHOLD.sub(r'<span class="one-line">\g<0></span>', whole))

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from otherview.views.numbers import count, decimal, percent, plural, significant
-from otherview.views.vocabulary import levels_of
+from otherview.views.vocabulary import NOUNS, levels_of, main_unit_set
 
 Summary = Mapping[str, Any]
 CITED = {
@@ -92,9 +92,9 @@ def measuring(summary: Summary) -> list[str]:
 
 def testing(summary: Summary) -> list[str]:
     """Return how the units were tested, the deciding test first."""
-    unit_set = "heads" if "heads" in summary["results"] else next(iter(summary["results"]))
+    unit_set = main_unit_set(summary)
     found = summary["results"][unit_set]
-    units = f"{count(found['units'])} {'heads' if unit_set == 'heads' else 'slices'}"
+    units = f"{count(found['units'])} {NOUNS[unit_set]}"
     if levels_of(found) > 1:
         units += " by levels"
     test, alpha = found["sign_flip"], percent(found["sign_flip"]["alpha"])

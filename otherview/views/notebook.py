@@ -5,22 +5,21 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 from markupsafe import Markup
 from matplotlib.figure import Figure as Canvas
 
 from otherview.results.reader import Result, ResultError, RunResult, SweepResult
 from otherview.study.errors import shown_path
-from otherview.views.figures import draw
-from otherview.views.figures.style import WIDTHS, figure_style
+from otherview.views.figures import as_png
+from otherview.views.figures.style import WIDTHS
 from otherview.views.figures.sweep_figures import main_group
 from otherview.views.making import PAGE
-from otherview.views.registration_sentences import registration_sentence
-from otherview.views.run_sentences import answer, main_unit_set
+from otherview.views.run_sentences import answer, registration_sentence
 from otherview.views.sweep_sentences import answers, comparison
 from otherview.views.table_model import Table
 from otherview.views.unit_columns import strongest_table
+from otherview.views.vocabulary import main_unit_set
 
 DPI = 200
 MAX_ROWS = 5
@@ -54,11 +53,8 @@ def plot(result: Result, name: str, width: str) -> Plot:
     """Draw a figure of a result. Raises ResultError for an unknown name or width."""
     if width not in WIDTHS:
         raise ResultError(f"width={width}: choose one of {', '.join(WIDTHS)}")
-    with figure_style():
-        drawing = draw(result, name, WIDTHS[width])
-        stream = BytesIO()
-        drawing.canvas.savefig(stream, format="png", dpi=DPI, facecolor="white")
-    return Plot(drawing.canvas, drawing.alt, drawing.caption, stream.getvalue(), WIDTHS[width])
+    drawing, png = as_png(result, name, DPI, WIDTHS[width])
+    return Plot(drawing.canvas, drawing.alt, drawing.caption, png, WIDTHS[width])
 
 
 def html(result: Result) -> str:
@@ -93,11 +89,7 @@ def content(result: Result) -> tuple[str, Sequence[str], Table | None]:
 
 def html_table(table: Table) -> Markup:
     """Return a table as HTML."""
-    head = Markup("").join(Markup("<th>{}</th>").format(each) for each in table.headings)
-    rows = Markup("").join(
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row)
-        )
-        for row in table.rows
-    )
-    return Markup("<table><tr>{}</tr>{}</table>").format(head, rows)
+    cells = [[Markup("<th>{}</th>").format(each) for each in table.headings]]
+    cells += [[Markup("<td>{}</td>").format(each) for each in row] for row in table.rows]
+    rows = (Markup("<tr>{}</tr>").format(Markup("").join(row)) for row in cells)
+    return Markup("<table>{}</table>").format(Markup("").join(rows))

@@ -1,10 +1,15 @@
-"""Print what a study would run: units, tokens and cost. Needs no weights."""
+"""Print what a study would run, needs and can find: units, tokens, cost, memory, power.
+
+Loads no weights.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
-from pathlib import Path
+from typing import cast
+
+from rich.console import Console
 
 from otherview.models.attention import check_attention
 from otherview.models.cost import (
@@ -16,12 +21,16 @@ from otherview.models.cost import (
     vectors_bytes,
 )
 from otherview.models.hub import cached_folder
+from otherview.models.memory import Stage, card_of, download_gb, stages
 from otherview.models.own_files import check_loading
 from otherview.models.picture_files import check_images, reference_sizes, transparency_remarks
 from otherview.models.pipeline_folder import KLEIN, pipeline_class_name
 from otherview.models.scene import scene_texts
-from otherview.models.sites import Site, heads, hook_sites, slices
+from otherview.models.sites import Site, heads, hook_sites, slices, units_of
 from otherview.models.weights import choose_device, load_tokenizer, transformer_config
+from otherview.stats import Power, enough_for_role_test, role_power, sign_flip_power
+from otherview.stats.power import POWER
+from otherview.stats.sign_flip import Flips
 from otherview.study import Model, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import (
@@ -32,12 +41,18 @@ from otherview.study.prompts import (
     study_prompts,
     token_places,
 )
-from otherview.views.console import plain_console
-from otherview.views.numbers import count, plural
-from otherview.views.plan_needs import print_needs
-from otherview.views.power_sentences import what_it_can_find
+from otherview.views.console import PlainConsole, say
+from otherview.views.numbers import count, percent, plural, significant
 from otherview.views.table_model import Table, print_table
-from otherview.views.vocabulary import BLOCK_KINDS, UNEQUAL_TOKENS
+from otherview.views.vocabulary import BLOCK_KINDS, UNEQUAL_TOKENS, familywise, noun_of
+
+CARDS = {"RTX 3090": 71, "RTX 4090": 165, "A100": 312, "H100": 989}
+"""TFLOP/s of dense products in 16 bits, by the makers' data sheets."""
+REACHED = 0.5
+"""Share of them that a transformer is assumed to reach; not measured."""
+OFFLOADS = ("none", "model", "group")
+ENOUGH_SCENES = 6
+"""With fewer, the role test finds only what is nearly the same on all of them."""
 
 
 def print_plan(study: Study) -> str:
@@ -46,7 +61,7 @@ def print_plan(study: Study) -> str:
     Return what the study can find, in sentences. Raises StudyError for a repository of which
     nothing is known here.
     """
-    console = plain_console()
+    console = PlainConsole()
     folder = cached_folder(study.model)
     config = transformer_config(study.model, folder)
     if not config:
@@ -57,7 +72,8 @@ def print_plan(study: Study) -> str:
         )
     sites = hook_sites(config)
     prompts = study_prompts(study)
-    kind = pipeline_name(study.model, folder)
+    card = study.model.card
+    kind = pipeline_class_name(folder) if folder else card.pipeline if card else KLEIN
     check_images(study, prompts)
     takes = kind == KLEIN or takes_picture(kind)
     references = reference_sizes(study, prompts.prompts) if takes else [[]]
@@ -68,18 +84,18 @@ def print_plan(study: Study) -> str:
     )
     print_table(units_table(sites), console)
     width = max(len(condition.name) for condition in prompts.conditions) + 2
-    own_contrast = prompts.contrast()
-    frames = dict(zip(own_contrast.conditions, own_contrast.frames or (), strict=False))
+    contrast = prompts.contrast()
+    frames = dict(zip(contrast.conditions, contrast.frames or (), strict=False))
     for place, condition in enumerate(prompts.conditions):
         frame = f"  (frame: {frames[place]})" if place in frames else ""
         console.print(f"{condition.name:<{width}}{condition}{frame}", soft_wrap=True)
-    for contrast in prompts.contrasts[1:]:
+    for other in prompts.contrasts[1:]:
         sides = [
             ", ".join(prompts.conditions[place].name for place in side)
-            for side in (contrast.test, contrast.control)
+            for side in (other.test, other.control)
         ]
-        placebo = f" (placebo of the {contrast.placebo} role)" if contrast.placebo else ""
-        console.print(f"{contrast.name}{placebo}: {' against '.join(sides)}")
+        placebo = f" (placebo of the {other.placebo} role)" if other.placebo else ""
+        console.print(f"{other.name}{placebo}: {' against '.join(sides)}")
     if kind != KLEIN:
         console.print(
             f"Token counts and positions are known once a {kind} has made its calls.",
@@ -96,11 +112,12 @@ def print_plan(study: Study) -> str:
         places = token_places(tokenizer, prompts.prompts, study.model.text_positions)
         check_matched(prompts, places)
         check_lengths(tokenizer, scene_texts(study), study.model.text_positions)
-        own = prompts.of(prompts.contrast())
-        places = [places[place] for place in prompts.places(prompts.contrast())]
-        print_table(tokens_table(own, places), console)
-        differing = differing_items(own, places)
-        if differing:
+        own = prompts.of(contrast)
+        asked, wordings = prompts.places(contrast), len(own.conditions)
+        by_item = [[places[place] for place in asked[start : start + wordings]]
+                   for start in range(0, len(asked), wordings)]  # fmt: skip
+        print_table(tokens_table(own, by_item), console)
+        if differing := sum(len(set(row)) > 1 for row in by_item):
             console.print(
                 f"For {differing} of {len(prompts.items)} items t{UNEQUAL_TOKENS[1:]}",
                 style="yellow",
@@ -114,11 +131,9 @@ def print_plan(study: Study) -> str:
         f"{tokens.target:,} target + {tokens.reference:,} reference"
     )
     size = study.model.batch_size
-    batches = (
-        "batches of the size that is best on the device"
-        if isinstance(size, str)
-        else (f"{-(-calls // size)} batches of {size}")
-    )
+    batches = "batches of the size that is best on the device"
+    if not isinstance(size, str):
+        batches = f"{-(-calls // size)} batches of {size}"
     more = attribution_passes(study, sites)
     total = calls * each + more.expected
     at = ""
@@ -128,21 +143,19 @@ def print_plan(study: Study) -> str:
         at = f", each at {plural(each, 'noise level')}"
     console.print(f"transformer calls   {calls} prompts{at}, in {batches}")
     if more.gradients:
+        steps = (
+            (more.toward, ", {} more for patches"),
+            (more.zeroed, ", and {} with a site zeroed"),
+            (more.zeroed and more.zeroed_alone, "; at most {} with a head zeroed alone, of sites "
+             "where first order does not hold"),
+            (more.edges, "; at most {} for edges of called heads"),
+        )  # fmt: skip
         console.print(
             f"attribution         as long as {count(more.gradients)} passes "
             f"({plural(study.attribution.cotangents, 'cotangent')} per prompt)"
-            + (f", {count(more.toward)} more for patches" if more.toward else "")
-            + (f", and {count(more.zeroed)} with a site zeroed" if more.zeroed else "")
-            + (
-                f"; at most {count(more.zeroed_alone)} with a head zeroed alone, of sites where "
-                "first order does not hold"
-                if more.zeroed and more.zeroed_alone
-                else ""
-            )
-            + (f"; at most {count(more.edges)} for edges of called heads" if more.edges else "")
+            + "".join(said.format(count(number)) for number, said in steps if number)
         )
-    for line in picture_lines(study, prompts, kind if not takes else None):
-        console.print(line)
+    say(console, picture_lines(study, prompts, kind if not takes else None))
     console.print(
         f"transformer FLOPs   {scaled(flops)}FLOP per pass, {scaled(flops * total)}FLOP in all"
     )
@@ -152,8 +165,7 @@ def print_plan(study: Study) -> str:
         console.print(f"mean vectors        {scaled(vectors_bytes(sites, calls))}B")
     draws = any(references) and any(scene.prompt is not None for scene in study.scenery)
     print_needs(study, flops * total, console, draws=draws)
-    for line in (*transparency_remarks(study), *lacking_here(study.model)):
-        console.print(line, style="yellow")
+    say(console, [*transparency_remarks(study), *lacking_here(study.model)], "yellow")
     found, power = what_it_can_find(study, prompts, sites)
     console.print(f"\n{found}", style="yellow" if power.note else None)
     return found
@@ -172,13 +184,6 @@ def lacking_here(model: Model) -> Iterator[str]:
             check()
         except StudyError as error:
             yield f"a run on this machine would stop: {error}"
-
-
-def pipeline_name(model: Model, folder: Path | None) -> str:
-    """Return the class of the pipeline of a model: from its folder, or as its YAML says."""
-    if folder is not None:
-        return pipeline_class_name(folder)
-    return KLEIN if model.card is None else model.card.pipeline
 
 
 def picture_lines(study: Study, prompts: PromptSet, refusing: str | None) -> list[str]:
@@ -235,11 +240,9 @@ def units_table(sites: Sequence[Site]) -> Table:
     return Table("units by site", headings, rows)
 
 
-def tokens_table(prompts: PromptSet, places: Sequence[TokenPlace]) -> Table:
-    wordings = len(prompts.conditions)
+def tokens_table(prompts: PromptSet, by_item: Sequence[Sequence[TokenPlace]]) -> Table:
     rows = []
-    for index, item in enumerate(prompts.items):
-        row = places[index * wordings : (index + 1) * wordings]
+    for item, row in zip(prompts.items, by_item, strict=True):
         cells = [item]
         for role in ("test", "control"):
             of_role = [p for p, r in zip(row, prompts.roles, strict=True) if r == role]
@@ -260,15 +263,116 @@ def range_text(values: set[int]) -> str:
     return str(min(values)) if len(values) == 1 else f"{min(values)}-{max(values)}"
 
 
-def differing_items(prompts: PromptSet, places: Sequence[TokenPlace]) -> int:
-    wordings = len(prompts.conditions)
-    rows = [places[start : start + wordings] for start in range(0, len(places), wordings)]
-    return sum(len(set(row)) > 1 for row in rows)
-
-
 def scaled(value: float) -> str:
     for prefix in ("", "k", "M", "G", "T", "P"):
         if value < 1000:
             return f"{value:.3g} {prefix}"
         value /= 1000
     return f"{value:.3g} E"
+
+
+def print_needs(study: Study, flops: float, console: Console, *, draws: bool) -> None:
+    """Print the needs of a study of `flops` operations, which may draw its reference image."""
+    model = study.model
+    seconds = {name: flops / (REACHED * teraflops * 1e12) for name, teraflops in CARDS.items()}
+    each = (f"{duration(needed)} on {name}" for name, needed in seconds.items())
+    brief = max(seconds.values()) < 1
+    taken = f"under 1 s on {', '.join(seconds)}" if brief else f"about {', '.join(each)}"
+    console.print(f"time of the passes  {taken}, if half of their peak in 16 bits is reached")
+    if model.path is None:
+        console.print(f"download            {download_words(model)}")
+    chosen = model.loading.offload
+    offloads = dict.fromkeys((chosen, *OFFLOADS))
+    by_offload = {offload: stages(model, offload, draws=draws) for offload in offloads}
+    if by_offload[chosen]:
+        print_table(memory_table(by_offload), console)
+
+
+def download_words(model: Model) -> str:
+    """Return size and licence of a repository, as far as they are known."""
+    card, size = card_of(model), download_gb(model)
+    if card is None or size is None:
+        return f"of {model.repo}; its size is known once its index is on this machine"
+    parts = ", ".join(f"{part} {gb:.3g}" for part, gb in card.parts_gb.items())
+    accept = f"accept the licence at {card.source} and run `hf auth login`"
+    consent = accept if card.gated else "no log-in"
+    parts += "".join(f", {part} of unknown size" for part in card.unknown)
+    least = "more than " if card.unknown else ""
+    return f"{least}{size:.1f} GB ({parts}); licence {card.licence}: {consent}"
+
+
+def memory_table(by_offload: dict[str, list[Stage]]) -> Table:
+    """Return the memory for weights by stage: device and host for every kind of offload."""
+    return Table(
+        "GiB for weights by model.loading.offload; activations come on top",
+        ["stage", *(f"{offload}: {side}" for offload in by_offload for side in ("device", "host"))],
+        [[same[0].name, *(f"{gib:.1f}" for stage in same for gib in (stage.device, stage.host))]
+         for same in zip(*by_offload.values(), strict=True)],
+    )  # fmt: skip
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that fits it: under 1 s, 40 s, 12 min, 3 h."""
+    for most, unit, length in ((1, "", 1), (100, "s", 1), (6000, "min", 60)):
+        if seconds < most:
+            return f"{seconds / length:.0f} {unit}" if unit else "under 1 s"
+    return f"{seconds / 3600:.0f} h"
+
+
+def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) -> tuple[str, Power]:
+    """Return what the study's own contrast can find, and the figures behind the sentences.
+
+    The test is that of the headline: the role test, or sign flips of items where wordings do not
+    tell the role from the words.
+    """
+    own, nulls = prompts.of(prompts.contrast()), study.nulls
+    flips, items = cast(Flips, nulls.sign_flips), len(own.items)
+    unit_set = "heads" if "heads" in study.capture.units else study.capture.units[0]
+    tokens = study.capture.tokens
+    units = sum(
+        tokens == "all" or tokens in unit.site.token_groups for unit in units_of(sites, unit_set)
+    )
+    steps = study.sampling.steps_per_prompt
+    units *= steps
+    sample = f"{plural(items, 'item')} and {count(units)} {noun_of(unit_set, steps)}"
+    sample += f" ({familywise(nulls.alpha)})"
+    roles, strata = own.wording_roles, own.wording_strata
+    if enough_for_role_test(roles, strata=strata):
+        power, as_much = (
+            role_power(
+                items, roles, units, strata=strata, ratio=ratio, alpha=nulls.alpha, flips=flips
+            )
+            for ratio in (0.0, 1.0)
+        )
+        frames = f" in {len(set(strata))} frames" if strata is not None else ""
+        sample = f"{roles.count('test')} + {roles.count('control')} wordings{frames}, {sample}"
+        found = (
+            f"a role effect of {significant(power.effect)} SDs between wordings if items respond "
+            f"alike to the role, and of {significant(as_much.effect)} SDs if they add as much "
+            "variance as the wordings"
+        )
+        more = scenes_clause(study)
+    else:
+        power = sign_flip_power(items, units, alpha=nulls.alpha, flips=flips)
+        found = f"a mean difference of {significant(power.effect)} of its SD over items"
+        told = "pictures" if study.templates.has_pictures else "wordings"
+        more = f" One pair of {told} cannot tell the role from the {told.removesuffix('s')}."
+    if power.note:
+        return f"This study cannot find anything: {power.note}.{more}", power
+    return (
+        f"With {sample}, this study finds {found}, with {percent(POWER)} power. The smallest p is "
+        f"{significant(power.smallest_p)}.{more}",
+        power,
+    )
+
+
+def scenes_clause(study: Study) -> str:
+    """Return what several scenes change about the power of the role test, if they are a sample."""
+    if len(study.scenery) == 1 or study.scenes_are != "sample":
+        return ""
+    few = len(study.scenery) < ENOUGH_SCENES
+    better = f" Use {ENOUGH_SCENES} or more where scenes matter." if few else ""
+    return (
+        f" This is without what {len(study.scenery)} scenes add: the more the role’s difference "
+        f"varies between them, the less is found.{better}"
+    )

@@ -24,8 +24,7 @@ from otherview.results.registration import REGISTRATION
 from otherview.results.state import COMBINED, SUMMARY
 from otherview.study.errors import UserError
 from otherview.views.card import AS_RUN, MARK, RUN_FIGURES, SWEEP_FIGURES, card
-from otherview.views.figures import FIGURES, draw
-from otherview.views.figures.style import WIDTHS, figure_style
+from otherview.views.figures import FIGURES, as_png
 from otherview.views.making import PAGE
 
 CARD = "README.md"
@@ -76,7 +75,11 @@ def publish(
         files = {name: MEANINGS[name] for name in kept}
         text = without_places(card(result, figures, files, license_name), private)
         (folder / CARD).write_text(text, encoding="utf-8")
-        check_private(folder, private)
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in (".md", ".json", ".html", ".yaml") and (
+                found := holds(file.read_text(encoding="utf-8"), private)
+            ):
+                raise ResultError(f"{file.name} would name {found}: it was not published")
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
@@ -107,20 +110,17 @@ def copy_files(
             left_out.append(f"{name}: {source.stat().st_size / 1e6:.0f} MB")
         elif name == REGISTRATION and holds(source.read_text(encoding="utf-8"), private):
             left_out.append(f"{name}: it names places on this machine, and its hash covers them")
-        elif source.suffix == ".parquet":
-            shutil.copyfile(source, folder / name)
-            copied.append(name)
-        elif name in (PAGE, REGISTRATION):
-            text = source.read_text(encoding="utf-8")
-            (folder / name).write_text(without_places(text, private), encoding="utf-8")
-            copied += [] if name == PAGE else [name]
         else:
-            content = json.loads(source.read_bytes())
-            write_json(folder / name, cleaned(content, private))
-            copied.append(name)
+            if source.suffix == ".parquet":
+                shutil.copyfile(source, folder / name)
+            elif name in (PAGE, REGISTRATION):
+                text = source.read_text(encoding="utf-8")
+                (folder / name).write_text(without_places(text, private), encoding="utf-8")
+            else:
+                write_json(folder / name, cleaned(json.loads(source.read_bytes()), private))
+            copied += [] if name == PAGE else [name]
     main = COMBINED if isinstance(result, SweepResult) else SUMMARY
-    content = result.combined if isinstance(result, SweepResult) else result.summary
-    content = {key: value for key, value in content.items() if key not in ("files", "sha256")}
+    content = {k: v for k, v in content_of(result).items() if k not in ("files", "sha256")}
     write_json(folder / main, sealed(cleaned(content, private), folder, copied))
     return left_out
 
@@ -141,12 +141,10 @@ def draw_figures(result: RunResult | SweepResult, folder: Path) -> dict[str, tup
     captions = {}
     wanted = SWEEP_FIGURES if isinstance(result, SweepResult) else RUN_FIGURES
     for name in wanted:
-        with suppress(NotInResultError), figure_style():
-            drawing = draw(result, name, WIDTHS["page"])
-            file = f"{name}.png"
-            drawing.canvas.savefig(folder / file, dpi=DPI, facecolor="white",
-                                   metadata={"Software": None})  # fmt: skip
-            captions[file] = (SHOWS[name], drawing.caption)
+        with suppress(NotInResultError):
+            drawing, png = as_png(result, name, DPI)
+            (folder / f"{name}.png").write_bytes(png)
+            captions[f"{name}.png"] = (SHOWS[name], drawing.caption)
     return captions
 
 
@@ -157,12 +155,17 @@ def private_places(result: RunResult | SweepResult) -> dict[str, str]:
     and this process are. Longest first, so that a folder does not hide what is in it.
     """
     named: list[Path] = [Path.cwd(), Path.home(), result.folder.resolve().parent]
-    content = result.combined if isinstance(result, SweepResult) else result.summary
+    content = content_of(result)
     for text in strings([content.get("settings", {}), content.get("provenance", {})]):
         if text.startswith("/") and len(Path(text).parts) > 2:
             named += [Path(text), Path(text).parent]
     found = {str(path): path.name for path in named if len(path.parts) > 1}
     return dict(sorted(found.items(), key=lambda each: -len(each[0])))
+
+
+def content_of(result: RunResult | SweepResult) -> dict[str, Any]:
+    """Return the content of summary.json or combined.json."""
+    return result.combined if isinstance(result, SweepResult) else result.summary
 
 
 def strings(content: Any) -> Iterator[str]:
@@ -201,12 +204,3 @@ def without_places(text: str, private: Mapping[str, str]) -> str:
 def holds(text: str, private: Mapping[str, str]) -> str:
     """Return a place on this machine that `text` names; empty if there is none."""
     return next((place for place in private if place in text), "")
-
-
-def check_private(folder: Path, private: Mapping[str, str]) -> None:
-    """Raise UserError if a text in `folder` names a place on this machine."""
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in (".md", ".json", ".html", ".yaml"):
-            found = holds(file.read_text(encoding="utf-8"), private)
-            if found:
-                raise ResultError(f"{file.name} would name {found}: it was not published")

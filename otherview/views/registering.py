@@ -10,7 +10,7 @@ from otherview.stats import enough_for_role_test
 from otherview.study import Study
 from otherview.study.errors import shown_path
 from otherview.study.prompts import PromptSet, study_prompts
-from otherview.views.console import plain_console
+from otherview.views.console import PlainConsole
 from otherview.views.vocabulary import familywise
 
 
@@ -26,7 +26,7 @@ def register_study(study: Study, identity: str, finds: str, file: Path) -> None:
         "finds": finds,
     }
     sha256 = write_registration(file, study, identity, asked)
-    console = plain_console()
+    console = PlainConsole()
     console.print(f"\nregistered  {shown_path(file)}", style="bold", soft_wrap=True)
     console.print(f"SHA-256     {sha256}", soft_wrap=True)
     console.print(

@@ -1,4 +1,4 @@
-"""The findings of a run in sentences, for console and page."""
+"""The findings of a run, and what it says of its registration, in sentences for all views."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from otherview.views.causes_sentences import (
 )
 from otherview.views.numbers import (
     count,
+    named,
     none_or,
     of_all,
     percent,
@@ -21,7 +22,6 @@ from otherview.views.numbers import (
     significant,
     verb,
 )
-from otherview.views.registration_sentences import expected_sentence
 from otherview.views.vocabulary import (
     DIFFERS,
     FOLLOWS,
@@ -30,6 +30,7 @@ from otherview.views.vocabulary import (
     above,
     familywise,
     levels_of,
+    main_unit_set,
     patterns,
     row_name,
     rows_noun,
@@ -38,11 +39,10 @@ from otherview.views.vocabulary import (
 Summary = Mapping[str, Any]
 MAX_FOREMOST = 3
 """Units that the answer names."""
-
-
-def main_unit_set(summary: Summary) -> str:
-    """Return the unit set that the answer is about: heads, or the only one."""
-    return "heads" if "heads" in summary["results"] else next(iter(summary["results"]))
+MAX_NAMED = 6
+"""Settings that a sentence names."""
+MAX_TEXT = 160
+"""Characters of a setting's value."""
 
 
 def answer(
@@ -110,18 +110,14 @@ def differing(found: Summary, of_model: str, wordings: str) -> str:
 def foremost(found: Summary) -> str:
     """Return the units that the role test calls with the largest |t|, as the end of a sentence."""
     called = [row_name(row) for row in found["strongest"] if row.get("role_called")][:MAX_FOREMOST]
-    if not called:
-        return ""
-    *others, last = called
-    named = f"{', '.join(others)} and {last}" if others else last
-    more = found["role_test"]["called"] > len(called)
-    return f"; the strongest are {named}" if more else f": {named}"
+    more = "; the strongest are" if found["role_test"]["called"] > len(called) else ":"
+    return f"{more} {named(called, MAX_FOREMOST)}" if called else ""
 
 
 def strongest(found: Summary) -> str:
-    if not found["strongest"] or "t" not in found["strongest"][0]:
+    row: Summary = next(iter(found["strongest"]), {})
+    if "t" not in row:
         return ""
-    row = found["strongest"][0]
     effect = f", g = {signed(row['g'])}" if "g" in row else ""
     return f"; the strongest is {row_name(row)}, t = {signed(row['t'], 1)}{effect}"
 
@@ -237,12 +233,10 @@ def control_sentences(summary: Summary, controls: Summary) -> list[str]:
     for row in controls.get("selectivity", []):
         result = row["results"][unit_set]
         if row["contrast"] == controls["contrasts"][0]["name"]:
-            ratio = (
-                f"; the median effect is {significant(result['median_ratio'])} times that of the "
-                "placebos"
-                if "median_ratio" in result
-                else ""
-            )
+            ratio = ""
+            if "median_ratio" in result:
+                times = significant(result["median_ratio"])
+                ratio = f"; the median effect is {times} times that of the placebos"
             said.append(
                 f"{count(result['above_placebo'])} of {count(result['units'])} {noun} differ more "
                 f"under {row['contrast']} than under the placebos{ratio}. {NO_TEST}"
@@ -286,4 +280,57 @@ def equivalence(placebo: Summary, contrast: Summary, noun: str, alpha: float) ->
         f" With {percent(1 - alpha)} confidence, none of all {noun} differs by more than "
         f"{significant(placebo['margin'])}; the largest difference under the study’s own wordings "
         f"is {significant(contrast['largest'])}."
+    )
+
+
+def registration_sentence(summary: Mapping[str, Any]) -> str | None:
+    """Return whether the study of a result is the registered one; None if none was registered."""
+    found = summary.get("registration")
+    if found is None:
+        return None
+    when = f"registered {moment(found['registered'])}, SHA-256 {found['sha256'][:16]}…"
+    differs = [each["setting"] for each in found["differs"]]
+    if differs:
+        settings = named(differs, MAX_NAMED)
+        said = f"This is not the registered study ({when}): it differs in {settings}."
+    elif found["before_measurement"]:
+        said = f"Registered before measurement, unchanged ({when})."
+    else:
+        began = moment(found["measured"])
+        said = f"Unchanged, but registered only after measuring had begun on {began} ({when})."
+    versions = found.get("versions")
+    return f"{said} Made with other versions: {versions}." if versions else said
+
+
+def registered_differences(summary: Mapping[str, Any]) -> list[str]:
+    """Return one line per setting in which a study differs from the registered one."""
+    return [
+        f"{each['setting']}: registered {short(each['registered'])}, run {short(each['run'])}"
+        if "run" in each
+        else each["setting"]
+        for each in summary.get("registration", {}).get("differs", ())
+    ]
+
+
+def short(value: Any) -> str:
+    """Return a setting as text, its middle left out if it is long."""
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]} … {text[-MAX_TEXT // 2 :]}"
+
+
+def moment(written: str) -> str:
+    """Return a time in UTC as text: 2026-11-26 23:05 UTC."""
+    return f"{written[:16].replace('T', ' ')} UTC"
+
+
+def expected_sentence(summary: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """Return how many called units went the way that the study expected; None without one."""
+    expected = found.get("expected")
+    if expected is None or not expected["called"]:
+        return None
+    way = "more" if summary["contrast"]["expected"] == "higher" else "less"
+    right, called = expected["as_expected"], expected["called"]
+    return (
+        f"{count(right)} of the {count(called)} {verb(right, 'responds', 'respond')} {way} under "
+        "the test role, as the study expected."
     )

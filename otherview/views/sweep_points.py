@@ -7,7 +7,7 @@ import math
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,19 +246,13 @@ def sweep_commands(rows: Sequence[PointRow], settings: Sequence[str] = ()) -> li
     Each ends with `settings`. Empty if the overrides of a point are unknown, or if it would take
     more than MAX_COMMANDS.
     """
-    asked = [dict(keyed(row.overrides)) for row in rows]
+    asked = [{word.partition("=")[0]: word for word in row.overrides} for row in rows]
     if not asked or not all(asked):
         return []
     found = products(asked)
     if len(found) > MAX_COMMANDS:
         return []
     return [shlex.join(["otherview", "run", "-m", *words, *settings]) for words in found]
-
-
-def keyed(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the name that each override sets, and the whole override."""
-    for override in overrides:
-        yield override.partition("=")[0], override
 
 
 def products(points: Sequence[Mapping[str, str]]) -> list[list[str]]:

@@ -41,9 +41,11 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
     if note := next((test["note"] for test in tests if test["note"]), ""):
         yield f"This study cannot show that any {of_model} differs between wordings: {note}."
     elif (every := result.get("in_every_template")) is not None:
+        templates = len(every["templates"])
+        each = f", with one sign, in each of {templates} templates" if templates > 1 else ""
         yield (
             f"{none_or(every['units'])} {of_model} {verb(every['units'], 'differs', 'differ')} "
-            f"family-wise{in_each(len(every['templates']))}{listed(every['called'])}."
+            f"family-wise{each}{listed(every['called'])}."
         )
     elif role is None:
         first = tests[0]
@@ -54,11 +56,6 @@ def answers(group: Content, unit_set: str, *, listing: bool = True) -> Iterator[
         )
     if role is None:
         yield result.get("role_note", "Whether they follow the role was not tested.")
-
-
-def in_each(templates: int) -> str:
-    """Return that a finding holds in each of several templates; nothing for a single one."""
-    return f", with one sign, in each of {templates} templates" if templates > 1 else ""
 
 
 def comparison(combined: Content, group: Content, unit_set: str) -> str:

@@ -1,10 +1,14 @@
-"""The tables of a combined sweep, for all views, from `combined.json`."""
+"""The tables of a combined sweep, for all views, and what the console shows, from combined.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from otherview.views.console import say
 from otherview.views.numbers import (
     DASH,
     count,
@@ -16,7 +20,8 @@ from otherview.views.numbers import (
     significant,
 )
 from otherview.views.run_tables import DESIGN, design_cells
-from otherview.views.table_model import Table
+from otherview.views.sweep_sentences import MAX_NAMED, answers, comparison
+from otherview.views.table_model import Table, print_table
 from otherview.views.vocabulary import (
     COMPONENTS,
     DIFFERS,
@@ -119,14 +124,14 @@ def agreement_table(unit_set: str, result: Content) -> Table:
 
 def models_table(models: Sequence[Content], unit_set: str) -> Table | None:
     """Return one row per template and model; None if there are none."""
-    shown = [comparison for comparison in models if comparison["unit_set"] == unit_set]
+    shown = [each for each in models if each["unit_set"] == unit_set]
     if not shown:
         return None
     rows = []
-    for comparison in shown:
-        for row in comparison["rows"]:
+    for each in shown:
+        for row in each["rows"]:
             null = f" (null model of {row['null_of']})" if "null_of" in row else ""
-            rows.append([comparison.get("templates", ALL_TEMPLATES), f"{row['model']}{null}",
+            rows.append([each.get("templates", ALL_TEMPLATES), f"{row['model']}{null}",
                          *(of_all(over["observed"], row["units"]) for over in row["above"]),
                          count(row["familywise"]),
                          known(row.get("in_every_template"), count),
@@ -140,3 +145,56 @@ def models_table(models: Sequence[Content], unit_set: str) -> Table | None:
         keys=2,
         words=["model"],
     )
+
+
+def print_combined(combined: Mapping[str, Any], directory: Path, console: Console) -> None:
+    """Print the main findings of a sweep."""
+    groups = combined["groups"]
+    console.print(
+        f"\n{', '.join(combined['studies'])}  {plural(len(combined['points']), 'point')} in "
+        f"{plural(len(groups), 'group')}",
+        style="bold",
+    )
+    if combined["question"]:
+        console.print(combined["question"])
+    for group in groups[:MAX_NAMED]:
+        print_group(combined, group, console)
+    if len(groups) > MAX_NAMED:
+        console.print(f"\n… {len(groups) - MAX_NAMED} more groups in combined.json")
+    if "models" in combined:
+        console.print()
+        if models := models_table(combined["models"], combined["models"][0]["unit_set"]):
+            print_table(models, console)
+    say(console, combined["notes"], "yellow")
+    left_out = combined["left_out"]
+    if left_out:
+        console.print(f"{plural(len(left_out), 'point')} left out:", style="yellow")
+    for row in left_out[:MAX_NAMED]:
+        console.print(f"  {row['point']}: {row['reason']}", style="yellow", soft_wrap=True)
+    if len(left_out) > MAX_NAMED:
+        console.print(f"  … {len(left_out) - MAX_NAMED} more in combined.json", style="yellow")
+    console.print(f"combined result in {directory}", soft_wrap=True)
+
+
+def print_group(combined: Mapping[str, Any], group: Mapping[str, Any], console: Console) -> None:
+    balanced = group["balanced"]
+    console.print(
+        f"\n{group['title']}  {plural(len(group['items']), 'item')}, "
+        f"{plural(len(balanced['templates']), 'template')} with "
+        f"{plural(len(balanced['seeds']), 'seed')} in common",
+        style="bold",
+    )
+    null = [f"a null model of {group['null_of']}"] if "null_of" in group else []
+    say(console, [*null, *group.get("remarks", [])], "yellow")
+    for unit_set in group["results"]:
+        say(console, answers(group, unit_set))
+    unit_set, first = next(iter(group["results"].items()))
+    say(console, [comparison(combined, group, unit_set)])
+    print_table(templates_table(group, list(group["results"])), console)
+    if first.get("variance", {}).get("shares"):
+        print_table(variance_table(unit_set, first), console)
+    if first["agreement"]["between_templates"]:
+        print_table(agreement_table(unit_set, first), console)
+    console.print("What the result covers:")
+    say(console, (f"  {row['over']}: {row['answer']}. {row['sentence']}"
+                  for row in group["generalises"]))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -58,6 +58,13 @@ class Table:
 def used(part: Mapping[int, int]) -> int:
     """Return the width in characters of columns of these widths."""
     return 1 + sum(part.values()) + BORDER * len(part)
+
+
+def markdown_rows(table: Table, escaped: Callable[[str], str]) -> str:
+    """Return headings and rows in Markdown."""
+    sides = ["---" if table.is_words(place) else "---:" for place in range(len(table.headings))]
+    rows = [list(map(escaped, row)) for row in (table.headings, *table.rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], sides, *rows[1:]])
 
 
 def print_table(table: Table, console: Console) -> None:

@@ -23,7 +23,7 @@ from otherview.results.state import COMBINED, SUMMARY, Kind, is_comparison, stat
 from otherview.study.compose import run_settings
 from otherview.study.configuration import Tracking
 from otherview.study.errors import UserError
-from otherview.views.console import plain_console
+from otherview.views.console import PlainConsole
 from otherview.views.progress_bars import progress_bars
 from otherview.views.tracking.process import TrackingError, send_result
 
@@ -94,7 +94,7 @@ def finished_points(folder: Path) -> list[Path]:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Raises UserError."""
     parser = argparse.ArgumentParser(
         prog="otherview track", description="Send results to Weights & Biases."
@@ -110,14 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--tag", action="append", dest="tags", help="one more tag; may be given several times"
     )
     given = vars(parser.parse_args(arguments))
-    folder, console = given.pop("folder"), plain_console()
+    folder, console = given.pop("folder"), PlainConsole()
     if disabled():
         raise TrackingError(f"{DISABLED} is set: unset it to track results")
     state = state_of(folder)
     if (folder / SUMMARY).is_file() and state.kind is Kind.WHOLE:
         url = send_result(folder, settings_of(folder, given))
         console.print(url or f"written into {folder / 'wandb'}", soft_wrap=True)
-        return 0
+        return
     if is_comparison(folder):
         raise TrackingError(f"{folder} is a comparison: track its two results")
     points = finished_points(folder) if folder.is_dir() else []
@@ -133,7 +133,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     summary = " and the summary of the sweep" if (folder / COMBINED).is_file() else ""
     console.print(f"{len(points)} runs{summary} tracked")
-    return 0
 
 
 def disabled() -> bool:

@@ -17,6 +17,11 @@ def noun_of(unit_set: str, levels: int) -> str:
     return NOUNS[unit_set] if levels == 1 else f"{NOUNS[unit_set]} × levels"
 
 
+def main_unit_set(content: Mapping[str, Any]) -> str:
+    """Return the unit set that an answer is about, of `results`: heads, or the only one."""
+    return "heads" if "heads" in content["results"] else next(iter(content["results"]))
+
+
 def rows_noun(unit_set: str, result: Mapping[str, Any]) -> str:
     """Return `noun_of` an entry of `results` in summary.json."""
     return noun_of(unit_set, levels_of(result))
@@ -142,23 +147,19 @@ def picture_notes(summary: Mapping[str, Any]) -> list[str]:
         )
     pictures = summary.get("pictures", {})
     if "test" in pictures and "control" in pictures:
+        sides = [pictures[role] for role in ("test", "control")]
         parts = [
-            f"{name} {pictures['test'][name]:.1f} and {pictures['control'][name]:.1f}"
+            f"{name} {' and '.join(f'{side[name]:.1f}' for side in sides)}"
             for name in ("brightness", "contrast")
         ]
-        colours = [
-            " ".join(f"{value:.0f}" for value in pictures[role]["colour"])
-            for role in ("test", "control")
-        ]
-        difference = (
-            f"; test and control differ by {pictures['rms_difference']:.1f} (RMS)"
-            if "rms_difference" in pictures
-            else ""
-        )
+        colours = (" ".join(f"{value:.0f}" for value in side["colour"]) for side in sides)
+        parts.append(f"mean colour {' and '.join(colours)}")
+        said = f"Pictures of the test and the control role, from 0 to 255: {', '.join(parts)}"
+        if "rms_difference" in pictures:
+            said += f"; test and control differ by {pictures['rms_difference']:.1f} (RMS)"
         found.append(
-            f"Pictures of the test and the control role, from 0 to 255: {', '.join(parts)}, mean "
-            f"colour {colours[0]} and {colours[1]}{difference}. No sign flip removes such a "
-            "difference; a placebo with mirrored pictures or with noise shows what it can do."
+            f"{said}. No sign flip removes such a difference; a placebo with mirrored pictures or "
+            "with noise shows what it can do."
         )
     return found
 

@@ -37,7 +37,7 @@ from otherview.views.causes_sentences import headline
 from otherview.views.numbers import significant
 from otherview.views.report.page import write_report
 from otherview.views.run_sentences import answer
-from otherview.views.tracking.study_values import intervention_values
+from otherview.views.tracking.record import intervention_values
 from tests.conftest import SHORT, Program
 
 SIX = "creatures.items=[an adult human,a child,a cat,an owl,an ant,a fly]"

@@ -17,15 +17,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from otherview.results.reader import Result, read_result
-from otherview.views.figures import (
-    FIGURES,
-    Figure,
-    NotInResultError,
-    ResultError,
-    draw,
-    save_figure,
-)
+from otherview.results.reader import NotInResultError, Result, ResultError, read_result
+from otherview.views.figures import FIGURES, Figure, draw, save_figure
 from otherview.views.figures.colours import COLOURS, DIVERGING, LEVELS
 from otherview.views.figures.head_map import map_of, mark_colour
 from otherview.views.figures.style import WIDTHS, canvas, figure_style

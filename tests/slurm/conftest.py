@@ -14,9 +14,9 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
+from otherview.cli import main
 from otherview.study.compose import register_resolvers
 from otherview.study.configuration import configuration_folder
-from otherview.sweep.command import main
 from otherview.sweep.following import Standing, look
 from otherview.sweep.launch import launch
 from otherview.sweep.launcher_settings import default_settings
@@ -89,7 +89,7 @@ class Sweep:
     def call(self, command: str, *words: str) -> tuple[int, str]:
         """`otherview sweep`: exit code and what was printed."""
         self.printed()
-        code = main([command, str(self.directory), *words])
+        code = main(["sweep", command, str(self.directory), *words])
         return code, self.printed()
 
     def resume(self, *words: str) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from otherview.programs import plan
+from otherview.cli import main
 from otherview.study import Study
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
@@ -141,12 +141,12 @@ def test_several_options_of_a_group_do_not_win_in_silence(tmp_path: Path) -> Non
 
 
 def test_a_list_where_settings_belong_is_said_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "experiment").mkdir()
     text = "# @package _global_\nname: mine\nscene: [{name: a, prompt: b}]\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
-    arguments = ["otherview", "--config-dir", str(tmp_path), "+experiment=mine"]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit, match=r"experiment/mine.yaml has a list where a group"):
-        plan()
+    assert main(["plan", "--config-dir", str(tmp_path), "+experiment=mine"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "experiment/mine.yaml has a list where a group" in line]
+    assert len(lines) == 1

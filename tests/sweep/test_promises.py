@@ -16,7 +16,7 @@ from PIL import Image
 
 from otherview.models.input_files import changed_input
 from otherview.results import run_study
-from otherview.results.attempts import account, fruitless
+from otherview.results.state import account, fruitless
 from otherview.results.status import process_runs, read_status, write_status
 from otherview.study import Study
 from otherview.study.errors import StudyError

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from otherview.cli import main
 from otherview.disk.progress import silent
-from otherview.sweep.command import main
 from otherview.sweep.following import look
 from otherview.sweep.tasks import processes_of
 from otherview.sweep.viewing import make_pages
@@ -93,7 +93,7 @@ def test_processes_of_their_own_do_not_hold_the_pipe_of_the_shell(
     until(lambda: not processes_of(submission), "the end of all that writes", 300)
     assert len(list(directory.glob("pocket-*/wandb/offline-run-*"))) == 1
     with read_only(directory):
-        assert main(["collect", str(directory)]) == 1
+        assert main(["sweep", "collect", str(directory)]) == 1
     assert capsys.readouterr().err == f"error: Read-only file system: {directory}/combined.json\n"
 
 

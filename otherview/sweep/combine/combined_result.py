@@ -17,14 +17,13 @@ from otherview.disk.progress import Progress, silent
 from otherview.results.integrity import sealed
 from otherview.results.state import COMBINED, state_of
 from otherview.study.errors import StudyError
-from otherview.sweep.combine.combined_summary import group_summary, model_comparison
-from otherview.sweep.combine.combined_tables import combined_table, join
+from otherview.sweep.combine.combined_summary import given, group_summary, model_comparison
+from otherview.sweep.combine.combined_tables import combined_table, join, write_sweep_table
 from otherview.sweep.combine.finished_points import LeftOut, Point, find_points, without_repeats
 from otherview.sweep.combine.group_responses import read_group
 from otherview.sweep.combine.group_tests import Tested, tests_of
 from otherview.sweep.combine.groups import Group, by_group, family, group_points
 from otherview.sweep.combine.point_responses import DamagedPointsError, layouts
-from otherview.sweep.combine.sweep_table import write_sweep_table
 
 FORMAT = 1
 LIBRARIES = ("numpy", "scipy", "numba", "polars", "h5py")
@@ -58,7 +57,12 @@ def combine(
             remaining += kept.points
             tested[kept.id] = found
     if not remaining:
-        raise StudyError(nothing(directory, left_out))
+        if not left_out:
+            raise StudyError(f"{directory} holds no point of a sweep")
+        raise StudyError(
+            f"{directory} holds no point that can be used, of {len(left_out)}; "
+            f"the first is {left_out[0].point}: {left_out[0].reason}"
+        )
     groups = group_points(sorted(remaining, key=lambda point: point.name))
     summary = combined_summary(groups, tested, left_out)
     report("writing", 0, 1)
@@ -121,7 +125,7 @@ def combined_summary(
 
 
 def point_summary(point: Point, templates: str, group: str) -> dict[str, Any]:
-    row = {
+    return {
         "point": point.name,
         "group": group,
         "study": point.study.name,
@@ -131,9 +135,8 @@ def point_summary(point: Point, templates: str, group: str) -> dict[str, Any]:
         "finished": point.finished,
         "otherview": point.otherview,
         "commit": point.commit,
+        **given(identity=point.identity, placebo=point.templates.placebo),
     }
-    optional = {"identity": point.identity, "placebo": point.templates.placebo}
-    return row | {name: value for name, value in optional.items() if value is not None}
 
 
 def notes(groups: Sequence[Group]) -> list[str]:
@@ -178,13 +181,3 @@ def write(
             path.unlink(missing_ok=True)
     write_json(directory / COMBINED, sealed(summary, directory, written))
     state_of(directory)  # leaves stamps, so that nobody has to hash the tables again
-
-
-def nothing(directory: Path, left_out: Sequence[LeftOut]) -> str:
-    if not left_out:
-        return f"{directory} holds no point of a sweep"
-    first = left_out[0]
-    return (
-        f"{directory} holds no point that can be used, of {len(left_out)}; "
-        f"the first is {first.point}: {first.reason}"
-    )

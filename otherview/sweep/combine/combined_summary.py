@@ -1,9 +1,10 @@
-"""The content of combined.json; docs/combined.md describes each field."""
+"""The content of combined.json, also what it generalises to; docs/combined.md has each field."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from otherview.analysis.comparison import agreement
 from otherview.analysis.summary import reading_summary
-from otherview.stats import PairCorrelations, SignFlipResult, VarianceComponents, map_agreement
+from otherview.results.writing import REFERENCE
+from otherview.stats import SignFlipResult, VarianceComponents, map_agreement
 from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.variance import METHOD
 from otherview.study import ROLES
-from otherview.sweep.combine.generalisation import generalises
 from otherview.sweep.combine.group_responses import compared, role_wordings
 from otherview.sweep.combine.group_tests import Tested, role_note
 from otherview.sweep.combine.groups import Contrast, Group
@@ -23,6 +24,8 @@ from otherview.sweep.combine.groups import Contrast, Group
 NO_COMMON_SEED = "No role test: no seed is common to all contrasts."
 NO_PLACEBO = "No selectivity: no placebo was swept. Add templates=placebo to the sweep."
 NO_SHARED_SEED = "No selectivity: no contrast has a seed in common with every placebo."
+Answer = tuple[str, str]
+"""Whether a source of variation was tested, described or held fixed, and a sentence."""
 
 
 def group_summary(group: Group, tested: Mapping[str, Tested]) -> dict[str, Any]:
@@ -161,9 +164,8 @@ def tested_summary(
 
 def strongest(test: SignFlipResult, addresses: list[str]) -> list[dict[str, Any]]:
     size = np.where(np.isfinite(test.t), np.abs(test.t), -1.0)
-    low, high = test.g_interval.T
-    columns = {"t": test.t, "p": test.p, "p_stepdown": test.p_stepdown, "g": test.g}
-    columns |= {"g_low": low, "g_high": high}
+    found = test.columns()
+    columns = {name: found[name] for name in ("t", "p", "p_stepdown", "g", "g_low", "g_high")}
     return [
         {"unit": addresses[index]}
         | {name: float(of[index]) for name, of in columns.items() if np.isfinite(of[index])}
@@ -213,13 +215,9 @@ def between_seeds(group: Group, tested: Tested) -> list[dict[str, Any]]:
             "units": found.units,
         }
         if np.isfinite(found.pearson.mean):
-            row |= {"pearson": pairs(found.pearson), "spearman": pairs(found.spearman)}
+            row |= {"pearson": asdict(found.pearson), "spearman": asdict(found.spearman)}
         rows.append(row)
     return rows
-
-
-def pairs(found: PairCorrelations) -> dict[str, float]:
-    return {"mean": found.mean, "lowest": found.lowest, "highest": found.highest}
 
 
 def model_comparison(groups: Sequence[dict[str, Any]], families: Sequence[str]) -> list[Any]:
@@ -273,3 +271,90 @@ def model_row(
         "familywise": test["familywise"],
         **given(null_of=group.get("null_of"), max_abs_t=test.get("max_abs_t")),
     }
+
+
+def generalises(group: Group, tested: Tested) -> list[dict[str, str]]:
+    """Return per source of variation its `Answer`.
+
+    `tested` is any unit set of the group; the answers depend on the design alone.
+    """
+    found: dict[str, Answer] = {
+        "items": about_items(group),
+        "wordings": about_wordings(group, tested),
+        "seeds": about_seeds(group),
+        "scenes": about_scenes(group),
+        "models": (
+            "not tested",
+            f"One model: {group.study.model.name}. Other weights are other groups and are never "
+            "averaged with these.",
+        ),
+    }
+    return [{"over": o, "answer": answer, "sentence": said} for o, (answer, said) in found.items()]
+
+
+def about_items(group: Group) -> Answer:
+    items, alpha = len(group.study.creatures.items), group.study.nulls.alpha
+    smallest = 2.0 ** (1 - items)
+    if smallest > alpha:
+        return (
+            "not tested",
+            f"{items} items give at best p = {smallest:.3g}, above alpha = {alpha:g}: no unit can "
+            "be significant, whatever the number of seeds and templates.",
+        )
+    return (
+        "tested",
+        f"{items} items ({group.study.creatures.name}) are the exchangeability blocks of every "
+        "sign flip: the tests speak of new items of this kind, under the wordings that were swept.",
+    )
+
+
+def about_wordings(group: Group, tested: Tested) -> Answer:
+    found = tested.role
+    if found is not None and not found.note:
+        strata = found.n_frames
+        within = f", within each template and frame ({strata} strata)" if strata > 1 else ""
+        return (
+            "tested",
+            f"The role test permutes the roles over {found.n_test} test and {found.n_control} "
+            f"control wordings{within}: a unit that it calls follows the role over new wordings "
+            "like these. Significance in every template is about these templates only.",
+        )
+    why = found.note if found is not None else role_note(group) or "No seed is common to all."
+    return (
+        "not tested",
+        f"{why} The tests over items say nothing of new wordings, however many items and seeds "
+        "there are: any two wordings differ.",
+    )
+
+
+def about_scenes(group: Group) -> Answer:
+    scenery = group.study.scenery
+    names = ", ".join(scene.name for scene in scenery)
+    if len(scenery) > 1:
+        return (
+            "averaged over",
+            f"Every condition was measured on {len(scenery)} scenes, {names}, and averaged over "
+            "these. Other scenes may differ.",
+        )
+    if not (group.points[0].folder / REFERENCE).is_file():
+        said = "No reference image: the scene is in the wordings alone"
+    elif scenery[0].prompt is not None and len(group.balanced_seeds) > 1:
+        said = f"One scene, of which each seed draws its own reference image: {names}"
+    else:
+        said = f"One reference image: {names}"
+    return "not tested", f"{said}. Other scenes may differ."
+
+
+def about_seeds(group: Group) -> Answer:
+    seeds = group.balanced_seeds
+    if len(seeds) < 2:
+        return (
+            "not tested",
+            "Every contrast has one seed in common with the others, or none: nothing is known of "
+            "other seeds.",
+        )
+    return (
+        "described",
+        f"{len(seeds)} seeds are averaged within an item and not permuted; the variance split and "
+        "the agreement of t-maps between seeds say how much they matter.",
+    )

@@ -106,9 +106,8 @@ def find_points(
     Settings that points have in common are parsed once.
     """
     if folders is None:
-        signs = (".hydra", STATUS, SUMMARY)
         folders = [
-            path for path in directory.iterdir() if any((path / sign).exists() for sign in signs)
+            path for path in directory.iterdir() if any((path / sign).exists() for sign in SIGNS)
         ]
     points, left_out = [], []
     configs: dict[str, Config] = {}

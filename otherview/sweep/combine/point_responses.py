@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -37,17 +38,12 @@ class Layout:
     channels: Int[np.ndarray, " units"]
     slices: int
     """Slices in responses.nc."""
+    OF_UNITS: ClassVar = ("units", "edges", "seen", "channels")
 
     def part(self, start: int, stop: int) -> Layout:
         """Return units [start, stop)."""
-        return Layout(
-            self.unit_set,
-            self.units[start:stop],
-            self.edges[start:stop],
-            self.seen[start:stop],
-            self.channels[start:stop],
-            self.slices,
-        )
+        cut = {name: getattr(self, name)[start:stop] for name in self.OF_UNITS}
+        return replace(self, **cut)
 
 
 class DamagedPointsError(ValueError):

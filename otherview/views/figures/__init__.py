@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from otherview.disk.atomic import replacing
 from otherview.results.reader import (
@@ -95,17 +97,28 @@ def draw(result: Result, name: str, width: float) -> Drawing:
     if name not in known:
         raise ResultError(f"no figure is called {name}; there are: {', '.join(known)}")
     figure = known[name]
-    if isinstance(result, SweepResult):
-        if figure.of_sweep is None:
-            raise NotInResultError(f"{name} is no figure of a combined sweep: {result.folder}")
-        return figure.of_sweep(result, width)
-    if isinstance(result, ComparisonResult):
-        if figure.of_comparison is None:
-            raise NotInResultError(f"{name} is no figure of a comparison: {result.folder}")
-        return figure.of_comparison(result, width)
-    if figure.of_run is None:
-        raise NotInResultError(f"{name} is no figure of a run: {result.folder}")
-    return figure.of_run(result, width)
+    draws: Mapping[type[Result], tuple[str, Callable[[Any, float], Drawing] | None]] = {
+        RunResult: ("run", figure.of_run),
+        SweepResult: ("combined sweep", figure.of_sweep),
+        ComparisonResult: ("comparison", figure.of_comparison),
+    }
+    kind, drawn = draws[type(result)]
+    if drawn is None:
+        raise NotInResultError(f"{name} is no figure of a {kind}: {result.folder}")
+    return drawn(result, width)
+
+
+def as_png(
+    result: Result, name: str, dpi: int, width: float = WIDTHS["page"]
+) -> tuple[Drawing, bytes]:
+    """Return a figure of `result` on white as PNG. Raises what `draw` does."""
+    with figure_style():
+        drawing = draw(result, name, width)
+        stream = BytesIO()
+        drawing.canvas.savefig(
+            stream, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}
+        )
+    return drawing, stream.getvalue()
 
 
 def save_figure(result: Result, name: str, out: Path, width: float = WIDTHS["column"]) -> None:
@@ -122,6 +135,3 @@ def save_figure(result: Result, name: str, out: Path, width: float = WIDTHS["col
         with replacing(out) as temporary:
             drawing.canvas.savefig(temporary, format=ending, dpi=DPI, metadata=metadata,
                                    facecolor="white" if ending == "png" else "none")  # fmt: skip
-
-
-__all__ = ["FIGURES", "Figure", "NotInResultError", "ResultError", "draw", "save_figure"]

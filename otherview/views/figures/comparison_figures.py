@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from otherview.results.reader import ComparisonResult, table_of
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE, RULE
 from otherview.views.figures.head_map import UNIT_MARK, EffectWords, at_strongest_level, map_of
 from otherview.views.figures.map_marks import CALLED, FAMILYWISE
-from otherview.views.figures.style import NARROW, Drawing, canvas, clipped, legend_above
-from otherview.views.numbers import percent, plural, tick
+from otherview.views.figures.style import (
+    NARROW,
+    Drawing,
+    canvas,
+    clipped,
+    legend_above,
+    symlog_square,
+)
+from otherview.views.numbers import percent, plural
 from otherview.views.vocabulary import FOLLOWS, RESPONSES, row_name
 
 ABOVE, BELOW = "A above B", "B above A"
@@ -71,7 +75,12 @@ def draw_effects(result: ComparisonResult, width: float) -> Drawing:
     )
     figure = canvas(width if width < 100 else 110.0, min(width, 96.0) * 0.98)
     axes = figure.subplots()
-    one_scale(axes, np.concatenate([a, b]))
+    sizes = np.abs(np.concatenate([a, b]))
+    largest = float(sizes.max(initial=0.0)) or 1.0
+    linear = 10.0 ** np.floor(np.log10(max(float(np.median(sizes)), largest / 10**MAX_DECADES)))
+    powers = [linear * 10.0**power for power in range(MAX_DECADES + 2)]
+    symlog_square(axes, 1.6 * largest, powers, linear, linscale=0.6)
+    axes.set_aspect("equal")
     axes.axhline(0, color=RULE, linewidth=0.6, zorder=0)
     axes.axvline(0, color=RULE, linewidth=0.6, zorder=0)
     low, high = axes.get_xlim()
@@ -109,21 +118,3 @@ def draw_effects(result: ComparisonResult, width: float) -> Drawing:
     )
     leveled = " at one noise level" if "noise_level" in heads.columns else ""
     return Drawing(figure, alt, EFFECTS_CAPTION.format(leveled))
-
-
-def one_scale(axes: Axes, values: Float[np.ndarray, " effects"]) -> None:
-    """Give both axes one symmetric scale: linear below the median size, logarithmic beyond."""
-    sizes = np.abs(values)
-    largest = float(sizes.max(initial=0.0)) or 1.0
-    linear = max(float(np.median(sizes)), largest / 10**MAX_DECADES)
-    step = 10.0 ** np.floor(np.log10(linear))
-    axes.set_xscale("symlog", linthresh=step, linscale=0.6)
-    axes.set_yscale("symlog", linthresh=step, linscale=0.6)
-    axes.set(xlim=(-1.6 * largest, 1.6 * largest), ylim=(-1.6 * largest, 1.6 * largest))
-    axes.set_aspect("equal")
-    powers = [step * 10.0**power for power in range(MAX_DECADES + 2)]
-    ticks = [sign * size for sign in (-1, 1) for size in powers if size <= 1.6 * largest]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator(sorted([0.0, *ticks])))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))

@@ -23,6 +23,8 @@ DOSES = {"steer": "doses", "scale": "factors"}
 LETTERS = 30
 """Of a line of the label at the vertical axis."""
 COLOURS = {"test": ORANGE, "control": BLUE}
+Point = tuple[float, Mapping[str, Any]]
+"""A number, and a row of interventions.json, of one role and measure."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,7 @@ class Curve:
     """Effects of edits that differ in one number."""
 
     name: str
-    points: Sequence[tuple[float, Mapping[str, Any]]]
-    """The number, and a row of interventions.json, of one role and measure."""
+    points: Sequence[Point]
     filled: bool = True
 
 
@@ -46,13 +47,10 @@ def draw_doses(result: RunResult, width: float) -> Drawing:
         raise NotInResultError(
             "effects have no doses: run with intervention=steer or scale, and several of them"
         )
-    doses = dict(zip(found["variants"], dose_settings(result, found), strict=True))
-    selected = [row for row in rows if row["set"] == "selected"]
-    curves = {
-        role: [Curve("the selected heads", by_number(selected, role,
-                                                     lambda row: doses[row["variant"]]))]
-        for role in COLOURS
-    }  # fmt: skip
+    settings = result.settings["intervention"][DOSES[found["kind"]]]
+    doses = dict(zip(found["variants"], settings, strict=True))
+    selected = [(doses[row["variant"]], row) for row in rows if row["set"] == "selected"]
+    curves = {role: [Curve("the selected heads", points_of(selected, role))] for role in COLOURS}
     what = "dose, in lengths of the axis" if found["kind"] == "steer" else "factor"
     return drawing(found, curves, what, width, logarithmic=False)
 
@@ -66,25 +64,23 @@ def draw_sizes(result: RunResult, width: float) -> Drawing:
     if found is None:
         raise NotInResultError("no head was edited: run the study with intervention=ablate")
     main = found["variants"][0]
-    sets = [row for row in primary_rows(found, found["sets"]) if row["variant"] == main]
-    grown = primary_rows(found, found.get("growth", {}).get("rows", []))
-    if len({row["size"] for row in [*sets, *grown]}) < 2:
+    sets, grown = (
+        [(row["size"], row) for row in primary_rows(found, rows)]
+        for rows in (
+            [row for row in found["sets"] if row["variant"] == main],
+            found.get("growth", {}).get("rows", []),
+        )
+    )
+    if len({size for size, _ in [*sets, *grown]}) < 2:
         raise NotInResultError("heads were edited in sets of one size alone")
     curves = {
         role: [
-            Curve("the strongest by the test", by_number(sets, role, lambda row: row["size"])),
-            *([Curve("grown head by head", by_number(grown, role, lambda row: row["size"]), False)]
-              if grown else []),
+            Curve("the strongest by the test", points_of(sets, role)),
+            *([Curve("grown head by head", points_of(grown, role), False)] if grown else []),
         ]
         for role in COLOURS
-    }  # fmt: skip
+    }
     return drawing(found, curves, "heads edited together", width, logarithmic=True)
-
-
-def dose_settings(result: RunResult, found: Mapping[str, Any]) -> list[float]:
-    """Return the number of every variant."""
-    settings = result.settings["intervention"][DOSES[found["kind"]]]
-    return [float(value) for value in settings]
 
 
 def primary_rows(
@@ -95,11 +91,10 @@ def primary_rows(
     return [row for row in rows if row["measure"] == name]
 
 
-def by_number(
-    rows: Sequence[Mapping[str, Any]], role: str, number: Any
-) -> list[tuple[float, Mapping[str, Any]]]:
-    of_role = [(float(number(row)), row) for row in rows if row["role"] == role]
-    return sorted(of_role, key=lambda point: point[0])
+def points_of(points: Sequence[Point], role: str) -> list[Point]:
+    """Return the points of a role, by number."""
+    found = [(float(number), row) for number, row in points if row["role"] == role]
+    return sorted(found, key=lambda point: point[0])
 
 
 def drawing(

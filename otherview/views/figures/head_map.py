@@ -45,9 +45,9 @@ from otherview.views.figures.style import (
     canvas,
     tiers,
 )
-from otherview.views.head_verdicts import DEPENDS, by_evidence, with_verdicts
 from otherview.views.numbers import named, percent, plural, signed
 from otherview.views.numbers import tick as written_tick
+from otherview.views.unit_columns import DEPENDS, by_evidence, with_verdicts
 from otherview.views.vocabulary import BLOCK_KINDS, row_name
 
 UNIT_MARK = "unit:"
@@ -63,6 +63,10 @@ STRONG = 0.28
 """Distance from the middle of the scale beyond which marks are drawn light on dark."""
 MAX_NAMED = 3
 """Heads that the description names."""
+LACKING: dict[str, Any] = {"facecolor": "none", "edgecolor": RULE, "hatch": "////"}
+"""Look of a cell without an effect."""
+LEGEND_STEP = 5.0
+"""Between two rows of the legend, in mm."""
 LABEL_TIER = 8.0
 """Height of a heading of two lines, in mm."""
 BlockColumn = tuple[str, str, int]
@@ -147,8 +151,8 @@ def map_of(
     headings = group_headings(place, cell)
     top = LABEL_TIER * (1 + max(heading.tier for heading in headings)) + 3.0
     height = min(cell, 7.0) if not narrow else min(max(cell, 3.0), 7.0)
-    foot, below = 7.0, 18.0 + 5.0 * len(marks) if narrow else 0.0
-    drawn_height = max(rows * height, 0.0 if narrow else max(48.0, 36.0 + 5.0 * len(marks)))
+    foot, below = 7.0, 18.0 + LEGEND_STEP * len(marks) if narrow else 0.0
+    drawn_height = max(rows * height, 0.0 if narrow else max(48.0, 36.0 + LEGEND_STEP * len(marks)))
     figure = canvas(width, top + drawn_height + foot + below, layout=None)
     axes = axes_at(figure, left, top, cell * across, rows * height)
     axes.set_xlim(-0.5, across - 0.5)
@@ -160,18 +164,17 @@ def map_of(
     if narrow:
         start = top + rows * height + foot
         scale(figure, norm, left, start + 9, width - left - 4, words, narrow=True)
-        legend(figure, used, left, start + 18, step=5.0)
+        legend(figure, used, left, start + 18)
     else:
         start = left + cell * across + 8
         scale(figure, norm, start, top + 6, 26, words, narrow=False)
-        legend(figure, used, start, top + 41, step=5.0)
+        legend(figure, used, start, top + 41)
     return Drawing(figure, alt(table, used, words, noun), f"{caption} {legend_of(table)}")
 
 
 def legend_of(table: pl.DataFrame) -> str:
     """Return what the kinds of block are, and what hatching means, in sentences."""
-    kinds = dict.fromkeys(table["block_kind"])
-    said = "; ".join(f"{kind}, {BLOCK_KINDS[kind]}" for kind in kinds)
+    said = "; ".join(f"{kind}, {BLOCK_KINDS[kind]}" for kind in dict.fromkeys(table["block_kind"]))
     hatched = " Hatched heads have no variance." if table["g"].null_count() else ""
     return f"Kinds of block: {said}.{hatched}"
 
@@ -232,21 +235,18 @@ def cells(
 ) -> None:
     """Draw one cell per head; a head without an effect is hatched."""
     for row in table.iter_rows(named=True):
-        x, effect = place[row["block_kind"], row["stream"], row["block"]], row["g"]
-        level = None if effect is None else step(norm, effect)
+        x, level = place[row["block_kind"], row["stream"], row["block"]], step(norm, row["g"])
         cell = Rectangle(
             (x - 0.5, row["head"] - 0.5), 1, 1, linewidth=0.5,
-            facecolor="none" if level is None else DIVERGING[level],
-            edgecolor=PAPER if level is not None else RULE,
-            hatch=None if level is not None else "////",
+            **LACKING if level is None else {"facecolor": DIVERGING[level], "edgecolor": PAPER},
         )  # fmt: skip
         cell.set_gid(f"{UNIT_MARK}{row_name(row)}")
         axes.add_patch(cell)
 
 
-def step(norm: Normalize, effect: float) -> int:
-    """Return the step of the colour scale for an effect."""
-    return round(float(norm(effect)) * (LEVELS - 1))
+def step(norm: Normalize, effect: float | None) -> int | None:
+    """Return the step of the colour scale for an effect, if there is one."""
+    return None if effect is None else round(float(norm(effect)) * (LEVELS - 1))
 
 
 def mark_colour(level: int | None) -> str:
@@ -278,7 +278,7 @@ def draw_marks(
             of_colour = [
                 row
                 for row in free.iter_rows(named=True)
-                if mark_colour(None if row["g"] is None else step(norm, row["g"])) == colour
+                if mark_colour(step(norm, row["g"])) == colour
             ]
             if of_colour:
                 axes.scatter(
@@ -305,18 +305,28 @@ def label(
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0, pad=2)
+    block_ticks(axes, place, cell)
+    heads = range(0, rows, 1 if height >= 2.6 else 2)
+    axes.set_yticks(heads, list(map(str, heads)))
+    axes.set_ylabel(noun, labelpad=2)
+    write_headings(axes, headings, -0.5)
+
+
+def block_ticks(axes: Axes, place: dict[BlockColumn, float], cell: float) -> None:
+    """Write the numbers of blocks on the horizontal axis, of narrow columns some."""
     every = 1 if cell >= 3.4 else 2 if cell >= 1.8 else 4
     shown = {x: str(block) for (_, _, block), x in place.items() if block % every == 0}
     axes.set_xticks(list(shown), list(shown.values()))
-    heads = range(0, rows, 1 if height >= 2.6 else 2)
-    axes.set_yticks(list(heads), [str(head) for head in heads])
     axes.set_xlabel("block", labelpad=2)
-    axes.set_ylabel(noun, labelpad=2)
+
+
+def write_headings(axes: Axes, headings: list[Heading], top: float) -> None:
+    """Write the headings of groups of blocks above `top`, the end of the vertical axis."""
     for heading in headings:
         rise = 3.5 + heading.tier * LABEL_TIER * 72 / MM_PER_INCH
         axes.annotate(
             heading.text,
-            (heading.place - 0.5, -0.5), xytext=(0, rise), textcoords="offset points",
+            (heading.place - 0.5, top), xytext=(0, rise), textcoords="offset points",
             ha="left", va="bottom", linespacing=1.25, fontsize=7.5,
         )  # fmt: skip
 
@@ -359,13 +369,11 @@ def scale(
         axes.annotate(words.below, (0, 0), xytext=(0, -4), **{**end, "va": "top"})
 
 
-def legend(
-    figure: Canvas, used: list[tuple[Mark, int]], left: float, top: float, *, step: float
-) -> None:
+def legend(figure: Canvas, used: list[tuple[Mark, int]], left: float, top: float) -> None:
     for index, (mark, number) in enumerate(used):
-        axes = axes_at(figure, left, top + index * step, 42, step)
+        axes = axes_at(figure, left, top + index * LEGEND_STEP, 42, LEGEND_STEP)
         axes.axis("off")
-        axes.set(xlim=(0, 42), ylim=(step, 0))
+        axes.set(xlim=(0, 42), ylim=(LEGEND_STEP, 0))
         axes.scatter([1.5], [2], s=22 if mark.shape == "*" else 14, marker=mark.shape,
                      facecolors="none" if mark.around else INK, edgecolors=INK,
                      linewidths=0.7 if mark.around else 0)  # fmt: skip
@@ -376,7 +384,7 @@ def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords, n
     said = ", ".join(f"{number} {mark.meaning}" for mark, number in used)
     tested = "role_t" in table.columns
     by_effect = table.drop_nulls("g").sort(pl.col("g").abs(), descending=True)
-    first = (by_evidence(table.drop_nulls("role_t")) if tested else by_effect).head(1)
+    first = by_evidence(table.drop_nulls("role_t")) if tested else by_effect
     if DEPENDS.name in table.columns and table[DEPENDS.name].any():
         depends = by_evidence(table.filter(DEPENDS.name))
         said += f" ({named(depends['unit'].to_list(), MAX_NAMED)})"
@@ -384,7 +392,7 @@ def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords, n
         f" The strongest of the role is {row_name(row)}, role t {signed(row['role_t'])}."
         if tested
         else f" The largest effect is that of {row_name(row)}, g {signed(row['g'])}."
-        for row in first.iter_rows(named=True)
+        for row in first.head(1).iter_rows(named=True)
     )
     return (
         f"Map of {plural(len(table), noun)}: one column per block and stream, one row per {noun}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otherview.views.head_verdicts import DEPENDS
+from otherview.views.unit_columns import DEPENDS
 from otherview.views.vocabulary import DIFFERS, FOLLOWS
 from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
 

@@ -13,8 +13,7 @@ from otherview.results.reader import RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE
 from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above, rules
 from otherview.views.numbers import count, decimal, percent, plural, power_of_ten, significant
-from otherview.views.run_sentences import main_unit_set
-from otherview.views.vocabulary import LARGEST, patterns, rows_noun
+from otherview.views.vocabulary import LARGEST, main_unit_set, patterns, rows_noun
 
 MAX_POINTS = 240
 """Maximal number of points of a curve."""

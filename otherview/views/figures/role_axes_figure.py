@@ -9,12 +9,15 @@ from matplotlib.axes import Axes
 from otherview.results.reader import NotInResultError, RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, PAPER
 from otherview.views.figures.head_map import (
+    LABEL_TIER,
     BlockColumn,
+    block_ticks,
     group_headings,
     map_columns,
     places_of,
+    write_headings,
 )
-from otherview.views.figures.style import MM_PER_INCH, NARROW, Drawing, axes_at, canvas, rules
+from otherview.views.figures.style import NARROW, Drawing, axes_at, canvas, rules
 from otherview.views.numbers import decimal, percent, plural
 
 SPREAD = 0.6
@@ -43,7 +46,7 @@ def draw_role_axes(result: RunResult, width: float) -> Drawing:
     left, right, each = 15.0, 3.0, 30.0 if narrow else 34.0
     cell = (width - left - right) / across
     headings = group_headings(place, cell)
-    top = 8.0 * (1 + max(heading.tier for heading in headings)) + (13.5 if narrow else 9.0)
+    top = LABEL_TIER * (1 + max(heading.tier for heading in headings)) + (13.5 if narrow else 9.0)
     figure = canvas(width, top + 2 * each + 6 + 12, layout=None)
     for row, (name, label, chance) in enumerate(PANELS):
         axes = axes_at(figure, left, top + row * (each + 6), width - left - right, each)
@@ -51,22 +54,15 @@ def draw_role_axes(result: RunResult, width: float) -> Drawing:
         axes.axhline(chance, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
         axes.set_ylabel(label)
         axes.set_xlim(-0.5, across - 0.5)
-        every = 1 if cell >= 3.4 else 2 if cell >= 1.8 else 4
-        shown = {x: str(block) for (_, _, block), x in place.items() if block % every == 0}
-        axes.set_xticks(list(shown), list(shown.values()) if row else [""] * len(shown))
+        block_ticks(axes, place, cell)
         rules(axes, "y")
         if not row:
             axes.set_ylim(min(0.45, float(np.nanmin(heads[name].to_numpy())) - 0.03), 1.03)
-            for heading in headings:
-                rise = 3.5 + heading.tier * 8.0 * 72 / MM_PER_INCH
-                axes.annotate(
-                    heading.text, (heading.place - 0.5, 1.03), xytext=(0, rise),
-                    textcoords="offset points", ha="left", va="bottom", linespacing=1.25,
-                    fontsize=7.5,
-                )  # fmt: skip
+            axes.tick_params(labelbottom=False)
+            axes.set_xlabel("")
+            write_headings(axes, headings, 1.03)
         else:
             axes.set_ylim(min(-0.25, float(np.nanmin(heads[name].to_numpy())) - 0.05), 1.06)
-            axes.set_xlabel("block", labelpad=2)
     said = {True: "axis of the role, family-wise", False: "not shown to have one"}
     for called, face in ((True, BLUE), (False, PAPER)):
         axes.plot([], [], "o", markersize=3.6, markerfacecolor=face, markeredgecolor=BLUE,
@@ -99,8 +95,7 @@ def draw_panel(axes: Axes, heads: pl.DataFrame, name: str, place: dict[BlockColu
     for row in heads.drop_nulls(name).iter_rows(named=True):
         column = (row["block_kind"], row["stream"], row["block"])
         of_block = heads.filter(block_kind=column[0], stream=column[1], block=column[2])
-        many = len(of_block)
-        aside = SPREAD * ((row["head"] + 0.5) / many - 0.5)
+        aside = SPREAD * ((row["head"] + 0.5) / len(of_block) - 0.5)
         axes.plot(
             [place[column] + aside], [row[name]], "o", markersize=3.6, markeredgewidth=0.8,
             markeredgecolor=BLUE, markerfacecolor=BLUE if row["axis_called"] else PAPER, zorder=3,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -17,8 +15,7 @@ from otherview.views.figures.colours import BLUE, INK, MUTED
 from otherview.views.figures.null_figures import TICKS, curve, share_of_patterns
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import count, decimal, percent, plural
-from otherview.views.run_sentences import main_unit_set
-from otherview.views.vocabulary import patterns, rows_noun
+from otherview.views.vocabulary import main_unit_set, patterns, rows_noun
 
 MAX_LABELS = 3
 MAX_MARKS = 400
@@ -39,17 +36,10 @@ def draw_role_null(result: RunResult, width: float) -> Drawing:
     noun = rows_noun(unit_set, found)
     if "role_test" not in found:
         raise NotInResultError("one pair of wordings cannot tell the role from the wording")
+    figure, t, called = draw_claim(
+        result, "role_test", ("role_t", "role_called"), ("randomisations", "|t| of the role"), width
+    )
     role = found["role_test"]
-    table = result.units[unit_set].drop_nulls("role_t")
-    t, called = np.abs(table["role_t"].to_numpy()), table["role_called"].to_numpy()
-    critical = role.get("critical_t")
-    if critical is not None:
-        t = t * critical / table["role_t_needed"].to_numpy()
-    rows = result.nulls.filter(unit_set=unit_set, null="role_test", statistic="max_abs_t")
-    claim = Claim(t, called, table["unit"].to_list(), critical, role["alpha"], rows,
-                  int(rows["patterns"].sum()), "randomisations", "|t| of the role")  # fmt: skip
-    title = f"Largest |t| over {count(found['units'])} {noun}, by chance"
-    figure = draw_claim(claim, title, width)
     return Drawing(figure, alt(role, found["units"], noun, t, called), caption(role, noun))
 
 
@@ -58,18 +48,13 @@ def draw_item_null(result: RunResult, width: float) -> Drawing:
     unit_set = main_unit_set(result.summary)
     found = result.summary["results"][unit_set]
     noun, test = rows_noun(unit_set, found), found["sign_flip"]
-    table = result.units[unit_set].drop_nulls("t")
-    rows = result.nulls.filter(unit_set=unit_set, null="sign_flip", statistic="max_abs_t")
-    t, called = np.abs(table["t"].to_numpy()), table["familywise"].to_numpy()
-    critical = test.get("critical_t")
-    claim = Claim(t, called, table["unit"].to_list(), critical, test["alpha"], rows,
-                  test["patterns"], "sign patterns", "|t| over items")  # fmt: skip
-    title = f"Largest |t| over {count(found['units'])} {noun}, by chance"
-    figure = draw_claim(claim, title, width)
+    figure, t, _ = draw_claim(
+        result, "sign_flip", ("t", "familywise"), ("sign patterns", "|t| over items"), width
+    )
     said = f"{count(test['familywise'])} of {count(found['units'])} {noun} differ family-wise."
-    if critical is not None:
+    if "critical_t" in test:
         said += (
-            f" By sign flips the largest |t| reaches {decimal(critical)} in "
+            f" By sign flips the largest |t| reaches {decimal(test['critical_t'])} in "
             f"{percent(test['alpha'])} of the patterns."
         )
     if len(t):
@@ -83,46 +68,45 @@ def draw_item_null(result: RunResult, width: float) -> Drawing:
     )
 
 
-@dataclass(frozen=True)
-class Claim:
-    """Units that are called, and the null of the statistic that calls them."""
+def draw_claim(
+    result: RunResult,
+    statistic: str,
+    columns: tuple[str, str],
+    words: tuple[str, str],
+    width: float,
+) -> tuple[Canvas, Float[np.ndarray, " units"], Bool[np.ndarray, " units"]]:
+    """Draw the null of a test above, and one mark per unit below it; return |t| and who is called.
 
-    t: Float[np.ndarray, " units"]
-    called: Bool[np.ndarray, " units"]
-    addresses: list[str]
-    critical: float | None
-    """|t| from which units are called; None where none can be."""
-    alpha: float
-    null: pl.DataFrame
-    """Rows of nulls.parquet."""
-    total: int
-    """Number of `drawn` behind them."""
-    drawn: str
-    """What the null consists of."""
-    label: str
-    """Of the axis of |t|."""
-
-
-def draw_claim(claim: Claim, title: str, width: float) -> Canvas:
-    """Draw the null above, and one mark per unit below it."""
-    narrow, t, critical = width < NARROW, claim.t, claim.critical
+    `columns` hold t and whether a unit is called, `words` are what the null consists of and the
+    label of |t|. Where the null of a unit is wider than that of others, its |t| is scaled down.
+    """
+    unit_set = main_unit_set(result.summary)
+    found = result.summary["results"][unit_set]
+    test, table = found[statistic], result.units[unit_set].drop_nulls(columns[0])
+    t, called = np.abs(table[columns[0]].to_numpy()), table[columns[1]].to_numpy()
+    critical, needed = test.get("critical_t"), f"{columns[0]}_needed"
+    if critical is not None and needed in table.columns:
+        t = t * critical / table[needed].to_numpy()
+    rows = result.nulls.filter(unit_set=unit_set, null=statistic, statistic="max_abs_t")
+    narrow = width < NARROW
     figure = canvas(width, 78.0 if narrow else 70.0)
     null, units = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.2, 1)})
-    curve(null, claim.null, BLUE, "", claim.total)
+    curve(null, rows, BLUE, "", int(rows["patterns"].sum()))
     share_of_patterns(null, labelled=False)
-    null.set_ylabel(f"share of {claim.drawn}\nthat reach it")
-    highest = float(np.max([*t, *claim.null["value"], critical or 1.0]))
-    null.set_title(title)
-    draw_critical(null, units, critical, claim.alpha, right=critical is not None and not narrow
+    null.set_ylabel(f"share of {words[0]}\nthat reach it")
+    highest = float(np.max([*t, *rows["value"], critical or 1.0]))
+    noun = rows_noun(unit_set, found)
+    null.set_title(f"Largest |t| over {count(found['units'])} {noun}, by chance")
+    draw_critical(null, units, critical, test["alpha"], right=critical is not None and not narrow
                   and critical > highest / 3)  # fmt: skip
-    draw_units(units, t, claim.called, claim.addresses, narrow=narrow)
+    draw_units(units, t, called, table["unit"].to_list(), narrow=narrow)
     units.set_xscale("log")
     units.set_xlim(LOWEST * 0.93, highest * (1.9 if narrow else 1.5))
     ticks = [size for size in TICKS if LOWEST <= size <= highest * 1.4]
     units.set_xticks(ticks, [f"{size:g}" for size in ticks])
     units.xaxis.set_minor_locator(NullLocator())
-    units.set_xlabel(claim.label)
-    return figure
+    units.set_xlabel(words[1])
+    return figure, t, called
 
 
 def draw_critical(

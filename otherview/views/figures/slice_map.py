@@ -10,8 +10,8 @@ from otherview.results.reader import RunResult, table_of
 from otherview.views.figures.head_map import at_strongest_level, map_of
 from otherview.views.figures.map_marks import CALLED, FAMILYWISE
 from otherview.views.figures.style import Drawing
-from otherview.views.head_verdicts import by_evidence
 from otherview.views.numbers import percent
+from otherview.views.unit_columns import by_evidence
 
 MAX_ROWS = 32
 """Cells of a column of the map."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from otherview.results.reader import NotInResultError, RunResult
 from otherview.stats.stability import discovery_halves
 from otherview.views.figures.colours import BLUE, MUTED, ORANGE, RULE
-from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above
-from otherview.views.numbers import decimal, plural, tick
+from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above, symlog_square
+from otherview.views.numbers import decimal, plural
 
-TICKS = [sign * size for sign in (-1, 1) for size in (3, 10, 30, 100, 300, 1000)]
+TICKS = (3, 10, 30, 100, 300, 1000)
 CAPTION = "Each point is a head. The scale is linear to 3 and logarithmic beyond."
 
 
@@ -40,7 +38,8 @@ def draw_halves(result: RunResult, width: float) -> Drawing:
     ):
         axes.scatter(x[which], y[which], s=13, facecolors=face, edgecolors=edge, linewidths=0.9,
                      label=f"{name}: {int(which.sum())}", zorder=3)  # fmt: skip
-    scale(axes, float(np.nanmax(np.abs([x, y]), initial=4.0)) * 1.25)
+    largest = float(np.nanmax(np.abs([x, y]), initial=4.0)) * 1.25
+    symlog_square(axes, largest, TICKS, linear=3, linscale=0.9)
     chose, tested = (plural(len(half), "item") for half in halves)
     axes.set_xlabel(f"t on the {chose} that selected")
     axes.set_ylabel(f"t on the other {tested}")
@@ -58,14 +57,3 @@ def t_of(values: Float[np.ndarray, "items heads"]) -> Float[np.ndarray, " heads"
     with np.errstate(divide="ignore", invalid="ignore"):
         t = values.mean(axis=0) / (values.std(axis=0, ddof=1) / np.sqrt(len(values)))
     return np.where(np.isfinite(t), t, np.nan)
-
-
-def scale(axes: Axes, largest: float) -> None:
-    """Make both axes linear to 3 and logarithmic beyond, up to `largest`."""
-    axes.set_xscale("symlog", linthresh=3, linscale=0.9)
-    axes.set_yscale("symlog", linthresh=3, linscale=0.9)
-    axes.set(xlim=(-largest, largest), ylim=(-largest, largest))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator(sorted([0, *(t for t in TICKS if abs(t) <= largest)])))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))

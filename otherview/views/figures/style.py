@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,8 +13,10 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from otherview.views.figures.colours import INK, MUTED, RULE
+from otherview.views.numbers import tick
 
 MM_PER_INCH = 25.4
 WIDTHS = {"column": 85.0, "page": 176.0}
@@ -164,9 +166,26 @@ def rows_axis(axes: Axes, names: Sequence[str], **text: Any) -> None:
 def share_axis(axes: Axes, label: str, ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)) -> None:
     """Make the horizontal axis one of shares in percent."""
     axes.set_xlim(-0.012, 1.02)  # do not clip a marker at 0
-    axes.set_xticks(ticks, [f"{tick:.0%}" if tick == 1 else f"{100 * tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{at:.0%}" if at == 1 else f"{100 * at:g}" for at in ticks])
     axes.set_xlabel(label)
     rules(axes, "x")
+
+
+def symlog_square(
+    axes: Axes, largest: float, ticks: Iterable[float], linear: float, linscale: float
+) -> None:
+    """Give both axes one scale from -`largest` to `largest`, linear to `linear`.
+
+    Beyond it is logarithmic. `ticks` are sizes; those that fit are shown on both sides of 0.
+    """
+    shown = [sign * size for sign in (-1, 1) for size in ticks if size <= largest]
+    axes.set_xscale("symlog", linthresh=linear, linscale=linscale)
+    axes.set_yscale("symlog", linthresh=linear, linscale=linscale)
+    axes.set(xlim=(-largest, largest), ylim=(-largest, largest))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator(sorted([0.0, *shown])))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
 
 
 def rules(axes: Axes, across: Literal["x", "y"]) -> None:

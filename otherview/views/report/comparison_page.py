@@ -17,7 +17,6 @@ from otherview.views.comparison_sentences import (
     comparison_answer,
     contrast_sentences,
     labels,
-    main_units,
     mismatch_sentences,
     reading_words,
     scope,
@@ -26,7 +25,7 @@ from otherview.views.comparison_tables import comparison_levels_table, contrasts
 from otherview.views.findings import called
 from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, significant
-from otherview.views.report.pictures import image_data
+from otherview.views.report.page_data import image_data
 from otherview.views.unit_columns import unit_rows
 from otherview.views.vocabulary import (
     DIFFERS,
@@ -34,6 +33,7 @@ from otherview.views.vocabulary import (
     PICTURE_ROLES,
     PLACEBO_ROLES,
     ROLES,
+    main_unit_set,
     rows_noun,
 )
 
@@ -43,7 +43,7 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
     comparison = result.comparison
     a, b = labels(comparison)
     lead = comparison["contrasts"][0]
-    unit_set = main_units(lead)
+    unit_set = main_unit_set(lead)
     heads = result.units.get("heads")
     return {
         "title": f"{comparison['study']}: {a} against {b}",

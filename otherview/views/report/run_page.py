@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
 import yaml
 
 from otherview.analysis.statistics import STATISTICS
@@ -20,20 +21,17 @@ from otherview.views.causes_sentences import (
     verdict_rows,
 )
 from otherview.views.findings import finding, findings_table
-from otherview.views.head_verdicts import by_evidence, verdict_columns, with_verdicts
 from otherview.views.making import figure_command
 from otherview.views.methods_text import bibtex, methods_paragraph
 from otherview.views.numbers import percent
-from otherview.views.registration_sentences import registered_differences, registration_sentence
-from otherview.views.report.csv_data import csv_of
-from otherview.views.report.head_data import STEPS, head_data
-from otherview.views.report.pictures import examples, image_data
+from otherview.views.report.page_data import csv_of, examples, head_data, image_data
 from otherview.views.run_sentences import (
     answer,
     control_sentences,
     level_sentences,
-    main_unit_set,
     reasons,
+    registered_differences,
+    registration_sentence,
 )
 from otherview.views.run_tables import (
     controls_table,
@@ -44,8 +42,22 @@ from otherview.views.run_tables import (
     sets_table,
     strata_table,
 )
-from otherview.views.unit_columns import UnitTable, ranking_first, unit_rows
-from otherview.views.vocabulary import NOUNS, above, caveats, picture_notes, rows_noun
+from otherview.views.unit_columns import (
+    UnitTable,
+    by_evidence,
+    ranking_first,
+    unit_rows,
+    verdict_columns,
+    with_verdicts,
+)
+from otherview.views.vocabulary import (
+    NOUNS,
+    above,
+    caveats,
+    main_unit_set,
+    picture_notes,
+    rows_noun,
+)
 
 PREDICTIONS = ("predicted_change", "predicted_toward")
 """Statistics that say what an edit of a head would do."""
@@ -67,15 +79,8 @@ def run_page(result: RunResult) -> dict[str, Any]:
     found = summary["results"][unit_set]
     methods = methods_paragraph(summary, controls, result.interventions)
     units = units_table(result, unit_set)
-    has_heads = "heads" in result.units
-    saved = {
-        name: csv_of(
-            name,
-            with_verdicts(table, result) if name == "heads" else table,
-            table_columns(result),
-        )
-        for name, table in result.units.items()
-    }
+    columns = table_columns(result)
+    saved = {name: csv_of(name, judged(result, name), columns) for name in result.units}
     return {
         "title": f"{summary['study']} on {summary['model']}",
         "summary": summary,
@@ -104,10 +109,9 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "strata": strata_table(found),
         "units": units,
         "total_units": len(result.units[unit_set]),
-        "passes": head_data(result, units) if has_heads else None,
+        "passes": head_data(result, units) if "heads" in saved else None,
         "csv": list(saved.values()),
         "main_csv": saved[unit_set],
-        "steps": STEPS,
         "sets": sets_table(unit_set, found),
         "controls": controls
         and {"sentences": control_sentences(summary, controls), "table": controls_table(controls)},
@@ -134,7 +138,9 @@ def interventions(result: RunResult) -> dict[str, Any] | None:
     return {
         "note": found["selection"].get("note"),
         "table": effects_table(found, chosen_only=True) if found["sets"] else None,
-        "all_sets": effects_table(found) if any_subset(found) else None,
+        "all_sets": effects_table(found)
+        if any(row["set"] != "selected" for row in found["sets"])
+        else None,
         "growth": growth_table(found),
         "verdicts": verdict_rows(found),
         "compared": COMPARED.get(found["kind"], "random heads"),
@@ -142,10 +148,6 @@ def interventions(result: RunResult) -> dict[str, Any] | None:
         "correlations": " ".join((correlations(found), agreement_sentence(found))).strip(),
         "renderings": image_data(result.folder / "renderings.png"),
     }
-
-
-def any_subset(found: Mapping[str, Any]) -> bool:
-    return any(row["set"] != "selected" for row in found["sets"])
 
 
 def table_columns(result: RunResult) -> list[Column]:
@@ -164,10 +166,14 @@ def units_table(result: RunResult, unit_set: str = "heads") -> UnitTable:
 
     Of more than MAX_ROWS units the strongest are kept.
     """
+    table = judged(result, unit_set)
+    kept = table if unit_set == "heads" else by_evidence(table).head(MAX_ROWS)
+    return unit_rows(kept, table_columns(result))
+
+
+def judged(result: RunResult, unit_set: str) -> pl.DataFrame:
     table = result.units[unit_set]
-    if unit_set == "heads":
-        return unit_rows(with_verdicts(table, result), table_columns(result))
-    return unit_rows(by_evidence(table).head(MAX_ROWS), table_columns(result))
+    return with_verdicts(table, result) if unit_set == "heads" else table
 
 
 def run_command(result: RunResult) -> str | None:

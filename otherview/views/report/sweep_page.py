@@ -10,7 +10,7 @@ from otherview.results.reader import SweepResult
 from otherview.views.figures.sweep_figures import main_group, pooled_heads
 from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, plural
-from otherview.views.report.pictures import examples, image_data
+from otherview.views.report.page_data import examples, image_data
 from otherview.views.sweep_points import PointRow, combined_rows, point_list, sweep_commands
 from otherview.views.sweep_sentences import answers, comparison
 from otherview.views.sweep_tables import chance_table, models_table, templates_table

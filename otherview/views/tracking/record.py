@@ -9,8 +9,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,31 @@ import polars as pl
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from otherview.causes.verdicts import VERDICTS
 from otherview.results.reader import NotInResultError, Result, RunResult, read_result
 from otherview.study.compose import identity
 from otherview.study.configuration import MAX_LABEL, RUN_SETTINGS
-from otherview.views.figures import FIGURES, draw
-from otherview.views.figures.style import WIDTHS, figure_style
-from otherview.views.tracking.study_values import (
-    control_rows,
-    control_values,
-    intervention_values,
-    set_rows,
-)
+from otherview.views.figures import FIGURES, as_png
+from otherview.views.run_tables import primary_measure
 
 Value = float | int | bool | str
 Content = Mapping[str, Any]
 SHEETS = ("reference", "scenes", "pictures", "examples", "renderings")
 """Pictures of a run: what passes were conditioned on, and what the model draws."""
+CALLED = ("observed", "share", "familywise", "max_abs_t")
+"""What is said of a contrast: units over the lowest threshold, and family-wise."""
+EFFECT = ("value", "null_mean", "null_p95", "p", "ratio")
+"""What is said of an edit of heads."""
+SET = ("set", "size", "variant", "role", "measure", "matching", "exact")
+"""What an edit of several heads was, in the table of sets."""
 FIGURE_DPI = 150
 T_BINS = 64
 MAX_POINTS = 64
 """Points of a curve."""
 Histogram = tuple[np.ndarray, np.ndarray]
 """Weights and edges of bins, as np.histogram returns them."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image: PNG data, or a file."""
-
-    source: bytes | Path
-    caption: str | None = None
+Image = tuple[bytes | Path, str | None]
+"""PNG data or a file, and its caption."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ def run_record(folder: Path, group: str | None = None) -> Record:
     for name in SHEETS:
         path = (folder if name in ("renderings", "examples") else run.measured) / f"{name}.png"
         if path.is_file():
-            record.images[f"scene/{name}"] = Image(path)
+            record.images[f"scene/{name}"] = (path, None)
     return record
 
 
@@ -165,16 +160,11 @@ def identity_of(folder: Path) -> str:
 
 def figures(result: Result) -> dict[str, Image]:
     """Draw every figure of the result, as on its page."""
-    drawn = {}
-    with figure_style():
-        for figure in FIGURES:
-            try:
-                drawing = draw(result, figure.name, WIDTHS["page"])
-            except NotInResultError:
-                continue
-            stream = BytesIO()
-            drawing.canvas.savefig(stream, format="png", dpi=FIGURE_DPI, facecolor="white")
-            drawn[f"figure/{figure.name}"] = Image(stream.getvalue(), drawing.caption)
+    drawn: dict[str, Image] = {}
+    for figure in FIGURES:
+        with suppress(NotInResultError):
+            drawing, png = as_png(result, figure.name, FIGURE_DPI)
+            drawn[f"figure/{figure.name}"] = (png, drawing.caption)
     return drawn
 
 
@@ -277,3 +267,79 @@ def frame(rows: Sequence[Content]) -> pl.DataFrame:
     columns = dict.fromkeys(name for row in rows for name in row)
     table = pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, strict=False)
     return table.select(column for column in table if column.null_count() < len(column))
+
+
+def control_values(controls: Content) -> Iterator[tuple[str, Value]]:
+    """Yield how many units the contrast of the study calls, and the placebo that calls most.
+
+    Their keys are the same in every study: controls/heads/contrast/share.
+    """
+    own, *others = controls["contrasts"]
+    placebos = [contrast for contrast in others if contrast["kind"].startswith("placebo")]
+    kinds = {"contrast": [own], "placebo": placebos}
+    for kind, contrasts in kinds.items():
+        for unit_set in contrasts[0]["results"] if contrasts else ():
+            found = [contrast["results"][unit_set] for contrast in contrasts]
+            largest = max(found, key=lambda result: result["share"])
+            for name in CALLED:
+                if name in largest:
+                    yield f"controls/{unit_set}/{kind}/{name}", largest[name]
+    for row in controls.get("selectivity", ()):
+        if row["contrast"] == own["name"]:
+            for unit_set, found in row["results"].items():
+                for name in ("above_placebo", "median_ratio"):
+                    if name in found:
+                        yield f"controls/{unit_set}/selectivity/{name}", found[name]
+
+
+def control_rows(controls: Content) -> list[Content]:
+    """Return one row per contrast and unit set, for the table controls/contrasts."""
+    return [
+        {
+            "contrast": row["name"],
+            "kind": row["kind"],
+            "unit_set": unit_set,
+            "units": found["units"],
+            "threshold": found["threshold"],
+        }
+        | {name: found.get(name) for name in CALLED}
+        for row in controls["contrasts"]
+        for unit_set, found in row["results"].items()
+    ]
+
+
+def intervention_values(found: Content) -> Iterator[tuple[str, Value]]:
+    """Yield how many heads have which verdict, and the effect of the selected heads together.
+
+    The effect is that of the first edit by the main measure, on each role, and its specificity.
+    """
+    counts = {key: len(heads) for key, heads in found["verdicts"].items()}
+    yield "interventions/heads", sum(counts.values())
+    positive = (number for key, number in counts.items() if VERDICTS[key].positive)
+    yield "interventions/positive", sum(positive)
+    for key, number in counts.items():
+        yield f"interventions/verdicts/{re.sub(r'[^a-z]+', '_', key.lower())}", number
+    for name in ("correlation", "agreement"):
+        for key, value in found[name].items():
+            if isinstance(value, Mapping):
+                yield from ((f"interventions/{name}/{key}/{of}", r) for of, r in value.items())
+            elif isinstance(value, (int, float)):
+                yield f"interventions/{name}/{key}", value
+    measure, variant = primary_measure(found)["name"], found["variants"][0]
+    rows = [*found["sets"], *({"role": "specificity", **row} for row in found["specificity"])]
+    for row in rows:
+        if (row["set"], row["measure"], row["variant"]) == ("selected", measure, variant):
+            for name in EFFECT:
+                if row.get(name) is not None:
+                    yield f"interventions/selected/{row['role']}/{name}", row[name]
+
+
+def set_rows(found: Content) -> list[Content]:
+    """Return one row per set, edit, role and measure, for the table interventions/sets."""
+    rows = [*found["sets"], *({"role": "specificity", **row} for row in found["specificity"])]
+    return [
+        {name: row.get(name) for name in SET}
+        | {"heads": ", ".join(row["heads"])}
+        | {name: row.get(name) for name in EFFECT}
+        for row in rows
+    ]

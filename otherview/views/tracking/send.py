@@ -169,10 +169,9 @@ def media(record: Record) -> dict[str, Any]:
         name: wandb.Histogram(np_histogram=(weights.astype(np.int64), edges))
         for name, (weights, edges) in record.histograms.items()
     }
-    for name, image in record.images.items():
-        made = image.source
+    for name, (made, caption) in record.images.items():
         opened = str(made) if isinstance(made, Path) else Image.open(BytesIO(made))
-        shown[name] = wandb.Image(opened, caption=image.caption)
+        shown[name] = wandb.Image(opened, caption=caption)
     return shown
 
 
