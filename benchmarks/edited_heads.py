@@ -127,7 +127,7 @@ def with_statistics(
     study_of_pair: Study,
     tokens: str,
 ) -> pl.DataFrame:
-    """What heads do, beside what the statistics over `tokens` say of them."""
+    """What heads do, and what the statistics over `tokens` say of them."""
 
     def analysis(measured: Measurement, of: Study) -> Analysis:
         capture = replace(of.capture, tokens=tokens)
@@ -163,7 +163,7 @@ def before_planting(stages: Path, text_length: int, draws: int, report: Progress
 
 
 def print_causes(planted: dict[str, Any] | None, unplanted: dict[str, Any]) -> None:
-    """The figures beside what is wanted of them."""
+    """The figures, and what is wanted of them."""
     rows = [
         *(planted_rows(planted) if planted else ()),
         *(row for stage, found in unplanted.items() for row in unplanted_rows(stage, found)),

@@ -1,4 +1,4 @@
-"""What a sweep costs beside its work: time a point, and the reading of ten thousand points.
+"""What a sweep costs on top of its work: time per point, and the reading of ten thousand points.
 
     python benchmarks/sweep.py
 

@@ -245,7 +245,7 @@ def all_patterns(patience: float) -> list[Row]:
 def two_cores(differences: np.ndarray, patience: float) -> Row:
     """Wall time on one core over wall time on two, in the best of the tries.
 
-    Both cores must be free for it. What does not depend on that is printed beside it: the CPU
+    Both cores must be free for it. What does not depend on that is printed with it: the CPU
     time that two threads take in all, relative to one (1 if they do not get in each other's way).
     """
     best = (0.0, 0.0, 0.0)

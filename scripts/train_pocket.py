@@ -1,6 +1,6 @@
 """Make the three pocket checkpoints from nothing.
 
-Stages: the pictures of many kitchens, the codec, the transformer and beside it in another process
+Stages: the pictures of many kitchens, the codec, the transformer and, in another process,
 the decoder and the null model without a view role, the planting of the gate, and the pipelines'
 folders. Every stage leaves a file in the output folder; a run that was interrupted goes on where it
 stopped.
@@ -95,7 +95,7 @@ def make_beside(plan: Plan, told: "Queue[tuple[str, int, str]]") -> None:
 
 @contextmanager
 def alongside(plan: Plan, tell: dict[str, Tell]) -> Iterator[None]:
-    """Make what `make_beside` makes beside what the body does, and wait for it at the end.
+    """Run `make_beside` in another process while the body runs, and wait for it at the end.
 
     Two processes of half the threads are faster than one of all of them: a batch is too small.
     Raises ChildProcessError if that process fails.

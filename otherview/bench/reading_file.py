@@ -14,7 +14,7 @@ from typing import Any
 from otherview.bench.readings import READINGS, Reading
 from otherview.disk.file_content import content_of
 from otherview.study.checks import check_name
-from otherview.study.errors import UserError, shown_path
+from otherview.study.errors import UserError, display_path
 
 FORM = "write FILE.py:FUNCTION"
 
@@ -37,7 +37,7 @@ class ReadingSource:
             return next(reading for reading in READINGS if reading.name == self.name)
         function = loaded(self.file, self.function)
         told = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
-        return Reading(self.name, told or shown_path(self.file), function)
+        return Reading(self.name, told or display_path(self.file), function)
 
 
 def reading_sources(own: Sequence[str]) -> list[ReadingSource]:
@@ -63,7 +63,7 @@ def reading_sources(own: Sequence[str]) -> list[ReadingSource]:
 
 def loaded(file: Path, function: str) -> Any:
     """Return a function of one argument from a Python file. Raises UserError without one."""
-    where = shown_path(file)
+    where = display_path(file)
     name = f"reading_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     specification = importlib.util.spec_from_file_location(name, file)
     assert specification is not None

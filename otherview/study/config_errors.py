@@ -23,7 +23,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from otherview.study import Study
 from otherview.study.command_line import GROUPS, config_folders, studies, undecodable
 from otherview.study.configuration import RunSettings, configuration_folder
-from otherview.study.errors import StudyError, UserError, causes, no_space, shown_path
+from otherview.study.errors import StudyError, UserError, causes, no_space, display_path
 
 LAUNCHER = "hydra.launcher."
 USER_ERRORS = (
@@ -124,7 +124,7 @@ def origin(setting: str | None) -> str:
         name = f"{choices.get(chosen)}.yaml"
         for file in (folder / chosen / name for folder in folders):
             if file.is_file() and (chosen == group or sets(file, setting)):
-                return f" (from {shown_path(file)})"
+                return f" (from {display_path(file)})"
     return ""
 
 

@@ -46,7 +46,7 @@ def no_space(error: BaseException) -> BaseException | None:
     )
 
 
-def shown_path(path: Path) -> str:
+def display_path(path: Path) -> str:
     """Return a path as messages show it: from the working directory if it is below that."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from otherview.study.checks import check_name
-from otherview.study.errors import UserError, shown_path
+from otherview.study.errors import UserError, display_path
 
 HEAD = Template("""\
 # A study of your own. Everything below is an example that runs; replace it with your question.
@@ -155,7 +155,7 @@ def main() -> None:
         )  # fmt: skip
     given = parser.parse_args()
     check_name(given.name, "name", "name")
-    folder = shown_path(given.folder)
+    folder = display_path(given.folder)
     files = {
         given.folder / path: text for path, text in content(given.name, folder, given.kind).items()
     }

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from otherview.study.configuration import configuration_folder
-from otherview.study.errors import StudyError, shown_path
+from otherview.study.errors import StudyError, display_path
 from otherview.sweep.launcher_settings import CONFIG_DIRS, KINDS, SMALLEST, SWITCHES, TEXTS
 
 GROUP = "hydra/launcher"
@@ -118,7 +118,7 @@ def check_sources(composed: DictConfig) -> None:
                 line = scalar.start_mark.line + 1
                 key = name.rpartition(".")[2]
                 raise StudyError(
-                    f"{shown_path(file)}, line {line}: {key}: {scalar.value} is read as {meant}; "
+                    f"{display_path(file)}, line {line}: {key}: {scalar.value} is read as {meant}; "
                     f"{way_out(name, key, scalar.value, ': ')}"
                 )
     for override in OverridesParser.create().parse_overrides(list(composed.overrides.hydra)):

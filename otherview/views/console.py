@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from otherview.study.errors import shown_path
+from otherview.study.errors import display_path
 from otherview.views.causes_sentences import (
     agreement_sentence,
     correlations,
@@ -71,9 +71,9 @@ def print_result(folder: Path, console: Console) -> None:
 
 def print_places(folder: Path, console: Console) -> None:
     """Print where a run's page and files are, and what to do with them."""
-    shown = shown_path(folder)
+    shown = display_path(folder)
     if (folder / PAGE).is_file():
-        console.print(f"page       {shown_path(folder / PAGE)}", style="bold", soft_wrap=True)
+        console.print(f"page       {display_path(folder / PAGE)}", style="bold", soft_wrap=True)
     console.print(f"result in  {shown}", soft_wrap=True)
     console.print(f"figure     {figure_command(shown, 'head-map')}", soft_wrap=True)
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure as Canvas
 
 from otherview.results.reader import Result, ResultError, RunResult, SweepResult
-from otherview.study.errors import shown_path
+from otherview.study.errors import display_path
 from otherview.views.figures import as_png
 from otherview.views.figures.style import WIDTHS
 from otherview.views.figures.sweep_figures import main_group
@@ -66,7 +66,7 @@ def html(result: Result) -> str:
         parts.append(html_table(table))
     page = result.folder / PAGE
     place = page if page.is_file() else result.folder
-    parts.append(Markup("<p><code>{}</code></p>").format(shown_path(place)))
+    parts.append(Markup("<p><code>{}</code></p>").format(display_path(place)))
     return str(Markup('<div style="max-width:60rem">{}</div>').format(Markup("").join(parts)))
 
 

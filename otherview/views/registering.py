@@ -8,7 +8,7 @@ from typing import Any
 from otherview.results.registration import write_registration
 from otherview.stats import enough_for_role_test
 from otherview.study import Study
-from otherview.study.errors import shown_path
+from otherview.study.errors import display_path
 from otherview.study.prompts import PromptSet, study_prompts
 from otherview.views.console import PlainConsole
 from otherview.views.vocabulary import familywise
@@ -27,11 +27,11 @@ def register_study(study: Study, identity: str, finds: str, file: Path) -> None:
     }
     sha256 = write_registration(file, study, identity, asked)
     console = PlainConsole()
-    console.print(f"\nregistered  {shown_path(file)}", style="bold", soft_wrap=True)
+    console.print(f"\nregistered  {display_path(file)}", style="bold", soft_wrap=True)
     console.print(f"SHA-256     {sha256}", soft_wrap=True)
     console.print(
         "Keep this hash where its date can be checked (a commit, a preregistration, a mail to a "
-        f"colleague), and run the study with registration={shown_path(file)}.",
+        f"colleague), and run the study with registration={display_path(file)}.",
         soft_wrap=True,
     )
 

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from otherview.study.errors import UserError, shown_path
+from otherview.study.errors import UserError, display_path
 
 COMPARISONS = Path("outputs/compare")
 """Folder of comparisons that are given no other."""
@@ -139,7 +139,7 @@ def publish() -> None:
     out = given.out or given.directory / "published"
     for line in publishing.publish(result, out, given.license):
         print(f"left out: {line}")
-    print(f"card      {shown_path(out / publishing.CARD)}")
+    print(f"card      {display_path(out / publishing.CARD)}")
     if given.push is None:
         print(f"upload    otherview publish {given.directory} --push USER/NAME")
         return

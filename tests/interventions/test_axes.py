@@ -106,7 +106,7 @@ def test_finished_batches_of_means_are_not_run_again(tmp_path: Path) -> None:
     assert not calls
     assert first.responses.means is not None
     np.testing.assert_array_equal(first.responses.means, again.responses.means)
-    next((tmp_path / "means").iterdir()).unlink()
+    next(tmp_path.iterdir()).unlink()
     measure(study, session=session, unfinished=tmp_path)
     assert len(calls) == 1
 
