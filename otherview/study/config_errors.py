@@ -23,7 +23,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from otherview.study import Study
 from otherview.study.command_line import GROUPS, config_folders, studies, undecodable
 from otherview.study.configuration import RunSettings, configuration_folder
-from otherview.study.errors import StudyError, UserError, causes, no_space, display_path
+from otherview.study.errors import StudyError, UserError, causes, display_path, no_space
 
 LAUNCHER = "hydra.launcher."
 USER_ERRORS = (
