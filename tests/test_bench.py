@@ -234,15 +234,16 @@ def test_decoys_and_false_calls_are_counted(organism: Organism) -> None:
         cells["one", case] = Cell(Scores(scores, heads), Passes(1, 2))
     reading = Reading("one", "", lambda subject: pytest.fail(str(subject)))
     table = bench_table(cells, [reading], every, size)
-    (row,) = table.rows
-    found = row.organisms["gate"]
-    assert (found.precision, found.first, found.decoy_called) == (0.5, 2, True)
-    assert row.organisms["spread"].precision is None
-    assert row.organisms["mirrored"].planted_called == 1
-    assert row.mean == 0.5  # without the other operation
-    assert (row.nulls["mention_only"].mean, row.nulls["mention_only"].seeds_with_any) == (1.0, 1)
-    assert row.passes == 5
-    assert table.mean_chance == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    (row,) = table["readings"]
+    found, nulls = row["organisms"], row["nulls"]
+    gate = found["gate"]
+    assert (gate["precision"], gate["first"], gate["decoy_called"]) == (0.5, 2, True)
+    assert found["spread"]["precision"] is None
+    assert found["mirrored"]["planted_called"] == 1
+    assert row["mean"] == 0.5  # without the other operation
+    assert (nulls["mention_only"]["mean"], nulls["mention_only"]["seeds_with_any"]) == (1.0, 1)
+    assert row["passes"] == 5
+    assert table["chance"]["mean"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
 
 
 def test_dealt_wordings_are_those_of_the_study_in_another_order() -> None:

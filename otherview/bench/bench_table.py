@@ -58,41 +58,14 @@ class Row:
     """Per organism, mean."""
 
 
-@dataclass(frozen=True)
-class BenchTable:
-    """Readings, in the order in which they are listed."""
-
-    organisms: tuple[Organism, ...]
-    nulls: Mapping[str, str]
-    """What each is, by name."""
-    size: Size
-    rows: tuple[Row, ...]
-    chance: Mapping[str, float]
-    """Average precision of ranking heads at random, by organism with planted heads."""
-    mean_chance: float | None
-
-    @property
-    def planted(self) -> tuple[Organism, ...]:
-        """The organisms that count for the mean."""
-        return tuple(each for each in self.organisms if each.counts)
-
-    @property
-    def spread(self) -> tuple[Organism, ...]:
-        """The organisms without planted heads: what is called there is false."""
-        return tuple(each for each in self.organisms if not each.planted)
-
-    @property
-    def others(self) -> tuple[Organism, ...]:
-        """The organisms whose planted heads do something else than what is asked about."""
-        return tuple(each for each in self.organisms if each.planted and not each.counts)
-
-
 def bench_table(
     cells: Cells, readings: Sequence[Reading], cases: Sequence[Case], size: Size
-) -> BenchTable:
-    """Return the table of all `readings` and `cases`, which `cells` has."""
+) -> dict[str, Any]:
+    """Return the table of all `readings` and `cases`, which `cells` has, as plain JSON.
+
+    `chance` is the average precision of ranking heads at random.
+    """
     organisms = [case.organism for case in cases if case.organism]
-    rows = tuple(row_of(cells, reading, cases) for reading in readings)
     heads = len(next(iter(cells.values())).scores.by_head)
     tie = dict.fromkeys(map(str, range(heads)), 0.0)
     chance = {
@@ -101,14 +74,17 @@ def bench_table(
         if each.planted
     }
     there = {case.name for case in cases if not case.organism}
-    return BenchTable(
-        tuple(organisms),
-        {name: told for name, told in NULLS.items() if name in there},
-        size,
-        rows,
-        chance,
-        mean_of([chance[each.name] for each in organisms if each.counts]),
-    )
+    mean = mean_of([chance[each.name] for each in organisms if each.counts])
+    return {
+        "size": asdict(size),
+        "organisms": [
+            {key: value for key, value in asdict(each).items() if key != "weights"}
+            for each in organisms
+        ],
+        "nulls": {name: told for name, told in NULLS.items() if name in there},
+        "chance": {"organisms": chance, "mean": mean},
+        "readings": [asdict(row_of(cells, reading, cases)) for reading in readings],
+    }
 
 
 def row_of(cells: Cells, reading: Reading, cases: Sequence[Case]) -> Row:
@@ -154,18 +130,3 @@ def found_of(cell: Cell, organism: Organism) -> Found:
 
 def mean_of(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
-
-
-def as_json(table: BenchTable, version: str) -> dict[str, Any]:
-    """Return the table as plain JSON."""
-    return {
-        "otherview": version,
-        "size": asdict(table.size),
-        "organisms": [
-            {key: value for key, value in asdict(each).items() if key != "weights"}
-            for each in table.organisms
-        ],
-        "nulls": dict(table.nulls),
-        "chance": {"organisms": dict(table.chance), "mean": table.mean_chance},
-        "readings": [asdict(row) for row in table.rows],
-    }

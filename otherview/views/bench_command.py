@@ -59,7 +59,7 @@ def run(given: argparse.Namespace) -> None:
     import json
 
     import otherview
-    from otherview.bench.bench_table import as_json, bench_table
+    from otherview.bench.bench_table import bench_table
     from otherview.bench.cases import QUICK, Size, all_cases
     from otherview.bench.measuring import measured_cells
     from otherview.bench.organisms import installed_folder, read_organisms
@@ -78,7 +78,7 @@ def run(given: argparse.Namespace) -> None:
     with progress_bars(console) as report:
         cells = measured_cells(sources, cases, folder, given.processes, report)
     table = bench_table(cells, [source.load() for source in sources], cases, size)
-    content = as_json(table, otherview.__version__)
+    content = {"otherview": otherview.__version__, **table}
     write_json(folder / "bench.json", content)
     table_of = readings_table(content)
     markdown = markdown_rows(table_of, lambda cell: cell.replace("|", "\\|"))
