@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otherview.stats.chunks import Running, run_chunks
-from otherview.stats.kernels import Integer, compiled
+from otherview.stats.kernels import Integer, compiled, inlined
 
 BITS = 61
 """Block means become integers whose absolute sum is below 2^61."""
@@ -48,6 +48,16 @@ def taken_without(
     return np.uint64(least), np.uint64(merged - least)
 
 
+@inlined
+def smaller(
+    source: Int[np.ndarray, " capacity"], a: np.uint64, b: np.uint64, weight: Integer
+) -> tuple[Integer, np.uint64, np.uint64]:
+    """The smaller of the next numbers of `source` and of `source + weight`, and what comes next."""
+    left, right = source[a], source[b] + weight
+    take = left <= right
+    return left if take else right, a + np.uint64(take), b + np.uint64(not take)
+
+
 @compiled
 def merge(
     source: Int[np.ndarray, " capacity"],
@@ -68,32 +78,12 @@ def merge(
     e, f = taken_without(source, length, weight, 2 * quarter)
     g, h = taken_without(source, length, weight, 3 * quarter)
     for place in range(quarter):
-        left, right = source[a], source[b] + weight
-        take = left <= right
-        target[place] = left if take else right
-        a += np.uint64(take)
-        b += np.uint64(not take)
-        left, right = source[c], source[d] + weight
-        take = left <= right
-        target[place + quarter] = left if take else right
-        c += np.uint64(take)
-        d += np.uint64(not take)
-        left, right = source[e], source[f] + weight
-        take = left <= right
-        target[place + 2 * quarter] = left if take else right
-        e += np.uint64(take)
-        f += np.uint64(not take)
-        left, right = source[g], source[h] + weight
-        take = left <= right
-        target[place + 3 * quarter] = left if take else right
-        g += np.uint64(take)
-        h += np.uint64(not take)
+        target[place], a, b = smaller(source, a, b, weight)
+        target[place + quarter], c, d = smaller(source, c, d, weight)
+        target[place + 2 * quarter], e, f = smaller(source, e, f, weight)
+        target[place + 3 * quarter], g, h = smaller(source, g, h, weight)
     for place in range(4 * quarter, count):
-        left, right = source[g], source[h] + weight
-        take = left <= right
-        target[place] = left if take else right
-        g += np.uint64(take)
-        h += np.uint64(not take)
+        target[place], g, h = smaller(source, g, h, weight)
 
 
 @compiled
