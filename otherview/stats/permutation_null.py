@@ -13,8 +13,8 @@ DRAWN = 10_000
 """Permutations that are drawn where all are too many."""
 
 ROWS = 256
-NUMBERS = 1 << 17
-"""Permutations drawn, and statistics computed at a time (1 MB)."""
+NUMBERS = 1 << 18
+"""Permutations drawn, and statistics computed at a time (2 MB)."""
 
 
 class PermutationNull(NamedTuple):
@@ -54,7 +54,7 @@ def permutation_null(
     for rows in permutations:
         for start in range(0, len(rows), at_once):
             found = statistic(rows[start : start + at_once])
-            reached += np.count_nonzero(found >= least, axis=0)
+            reached += (found >= least).sum(axis=0, dtype=np.uint16)
             largest.append(found.max(axis=1))
     ascending = np.sort(np.concatenate(largest))
     by_any = len(ascending) - np.searchsorted(ascending, least, side="left")
