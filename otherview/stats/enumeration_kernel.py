@@ -180,7 +180,8 @@ def enumerate_range(
     weak units hit ranks 0 ... (their own r)-1; a rank is hit once. `covered` is the first rank that
     the units so far have not hit in a lane, -1 where that is not yet known.
     """
-    high, middle, low, reach_low = layout.high, layout.middle, layout.low, layout.reach_low
+    high, middle, low = layout.high, layout.middle, layout.low
+    reach_all, reach_low = layout.reach_all, layout.reach_low
     values, place, step, rank = cuts.values, cuts.place, cuts.step, cuts.rank
     over_all, over_weak, extra = tallies.largest, tallies.largest_weak, tallies.extra
     units, thresholds, floor = high.shape[1], len(passing), values[0]
@@ -197,16 +198,18 @@ def enumerate_range(
     for number in range(begin, end):
         if number > begin:
             turn_code(sums, high, number)
-        several = 0
+        # Unsigned indices spare numba's test for negative ones.
+        several = np.uint64(0)
         for unit in range(units):
             active[several] = unit
-            several += abs(sums[unit]) + layout.reach_all[unit] > lowest
+            several += np.uint64(abs(sums[unit]) + reach_all[unit] > lowest)
         for row in range(ROWS):
-            found = 0
+            found = np.uint64(0)
             for position in range(several):
-                unit = active[position]
-                listed[found] = unit
-                found += abs(sums[unit] + middle[row, unit]) + reach_low[unit] > lowest
+                candidate = np.uint64(active[np.uint64(position)])
+                listed[found] = candidate
+                farthest = abs(sums[candidate] + middle[row, candidate]) + reach_low[candidate]
+                found += np.uint64(farthest > lowest)
             raised = False
             for position in range(found):
                 unit = listed[position]
