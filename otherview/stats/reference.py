@@ -132,8 +132,11 @@ def rate_reference(p: Float[np.ndarray, " units"], alpha: float) -> Bool[np.ndar
 def share_reaching(
     null: Float[np.ndarray, "randomisations units"], observed: Float[np.ndarray, " units"]
 ) -> Float[np.ndarray, " units"]:
-    """Share of the randomisations at or above what is observed; 1 where that is NaN."""
-    reached = np.nan_to_num(null, nan=0.0, posinf=np.inf) >= observed * (1 - TIE)
+    """Share of the randomisations at or above what is observed; 1 where that is NaN.
+
+    What is observed may be 0 but for rounding: then all are.
+    """
+    reached = np.nan_to_num(null, nan=0.0, posinf=np.inf) >= observed * (1 - TIE) - TIE
     return np.where(np.isnan(observed), 1.0, reached.mean(axis=0))
 
 
