@@ -33,8 +33,10 @@ from otherview.views.figures.map_marks import (
     DEPENDING,
     FAILING,
     FAMILYWISE,
+    LEGEND_STEP,
     PREDICTED,
     Mark,
+    legend,
 )
 from otherview.views.figures.style import (
     GLYPH,
@@ -65,8 +67,6 @@ MAX_NAMED = 3
 """Heads that the description names."""
 LACKING: dict[str, Any] = {"facecolor": "none", "edgecolor": RULE, "hatch": "////"}
 """Look of a cell without an effect."""
-LEGEND_STEP = 5.0
-"""Between two rows of the legend, in mm."""
 LABEL_TIER = 8.0
 """Height of a heading of two lines, in mm."""
 BlockColumn = tuple[str, str, int]
@@ -367,17 +367,6 @@ def scale(
         axes.annotate("effect, Hedges’ g", (0, 1), xytext=(0, 14), **title)
         axes.annotate(words.above, (0, 1), xytext=(0, 4), **end)
         axes.annotate(words.below, (0, 0), xytext=(0, -4), **{**end, "va": "top"})
-
-
-def legend(figure: Canvas, used: list[tuple[Mark, int]], left: float, top: float) -> None:
-    for index, (mark, number) in enumerate(used):
-        axes = axes_at(figure, left, top + index * LEGEND_STEP, 42, LEGEND_STEP)
-        axes.axis("off")
-        axes.set(xlim=(0, 42), ylim=(LEGEND_STEP, 0))
-        axes.scatter([1.5], [2], s=22 if mark.shape == "*" else 14, marker=mark.shape,
-                     facecolors="none" if mark.around else INK, edgecolors=INK,
-                     linewidths=0.7 if mark.around else 0)  # fmt: skip
-        axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
 
 
 def alt(table: pl.DataFrame, used: list[tuple[Mark, int]], words: EffectWords, noun: str) -> str:

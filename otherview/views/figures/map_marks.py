@@ -1,9 +1,13 @@
-"""Marks on the cells of a map, and which column of a table has which."""
+"""Marks on the cells of a map, which column of a table has which, and their legend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matplotlib.figure import Figure as Canvas
+
+from otherview.views.figures.colours import INK
+from otherview.views.figures.style import axes_at
 from otherview.views.unit_columns import DEPENDS
 from otherview.views.vocabulary import DIFFERS, FOLLOWS
 from otherview.views.vocabulary import EVERYWHERE as EVERYWHERE_WORDS
@@ -31,3 +35,17 @@ DEPENDING = Mark(DEPENDS.name, "the role depends on it", "*", 0.72)
 FAILING = Mark("first_order_fails", "first order does not hold", "X", 0.4)
 PREDICTED = Mark("predicted_called", "needed by one role", "^", 0.5)
 EVERYWHERE = Mark("in_every_template", EVERYWHERE_WORDS, "o", 0.3)
+LEGEND_STEP = 5.0
+"""Millimetres per line of the legend."""
+
+
+def legend(figure: Canvas, used: list[tuple[Mark, int]], left: float, top: float) -> None:
+    """Write what each mark means, and how many cells have it."""
+    for index, (mark, number) in enumerate(used):
+        axes = axes_at(figure, left, top + index * LEGEND_STEP, 42, LEGEND_STEP)
+        axes.axis("off")
+        axes.set(xlim=(0, 42), ylim=(LEGEND_STEP, 0))
+        axes.scatter([1.5], [2], s=22 if mark.shape == "*" else 14, marker=mark.shape,
+                     facecolors="none" if mark.around else INK, edgecolors=INK,
+                     linewidths=0.7 if mark.around else 0)  # fmt: skip
+        axes.text(4.2, 2, f"{mark.meaning}: {number}", va="center_baseline", fontsize=7)
