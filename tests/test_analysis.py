@@ -15,7 +15,7 @@ from rich.console import Console
 
 from otherview.analysis.analyse import analyse
 from otherview.analysis.summary import summary_of
-from otherview.analysis.tables import COLUMNS, LEVEL_COLUMN, null_table, unit_table
+from otherview.analysis.tables import COLUMNS, LEVEL_COLUMN, by_strength, null_table, unit_table
 from otherview.models.sites import heads, hook_sites
 from otherview.passes.measure import Measurement
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
@@ -244,3 +244,10 @@ def test_every_null_adds_up_to_its_sign_patterns() -> None:
     )
     assert totals.filter(null="published")["patterns"].to_list() == [200, 200]
     assert totals.filter(null="sign_flip")["patterns"].to_list() == [2**19, 2**19]
+
+
+def test_where_no_role_was_tested_units_are_ordered_by_t() -> None:
+    nothing = pl.Series([None] * 3, dtype=pl.Float64)
+    table = pl.DataFrame({"unit": ["a", "b", "c"], "t": [1.0, None, -3.0]})
+    for more in ({}, {"role_called": nothing.cast(pl.Boolean), "role_t": nothing}):
+        assert by_strength(table.with_columns(**more))["unit"].to_list() == ["c", "a", "b"]

@@ -95,10 +95,13 @@ def level_column(analysis: Analysis) -> dict[str, object]:
 
 
 def by_strength(table: pl.DataFrame) -> pl.DataFrame:
-    """Return `table` with the strongest units first: those that follow the role, then by |t|."""
+    """Return `table` with the strongest units first: those that follow the role, then by |t|.
+
+    By |t| over items where there is no role test, which columns without a value say, too.
+    """
     order = [pl.col("t").abs()]
     if "role_called" in table.columns:
-        order = [pl.col("role_called"), pl.col("role_t").abs()]
+        order = [pl.col("role_called"), pl.col("role_t").abs(), *order]
     return table.sort(order, descending=True, nulls_last=True)
 
 
