@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, Request
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    expect,
+)
 
 from otherview.results.reader import RunResult, read_result
 from otherview.views.report import report_html
@@ -133,15 +142,15 @@ def test_the_policy_stops_whatever_gets_in(browser: Browser, files: dict[str, st
 @pytest.mark.parametrize("name", ["run", "sweep"])
 def test_a_head_tells_its_numbers_on_hover(page: Page, files: dict[str, str], name: str) -> None:
     page.goto(files[name])
-    assert page.locator("#hint").is_hidden()
+    expect(page.locator("#hint")).to_be_hidden()
     page.locator('svg:visible [data-unit="single.1.2"]').hover()
     hint = page.locator("#hint")
     row = page.locator('tr[data-unit="single.1.2"]')
-    assert hint.is_visible()
+    expect(hint).to_be_visible()
     assert hint.locator("b").inner_text() == "single.1.2"
     assert hint.locator("dd").all_inner_texts() == row.locator("td").all_inner_texts()
     page.mouse.move(2, 2)
-    assert hint.is_hidden()
+    expect(hint).to_be_hidden()
 
 
 def test_a_head_opens_with_a_marker_for_every_pass(page: Page, files: dict[str, str]) -> None:
@@ -152,14 +161,14 @@ def test_a_head_opens_with_a_marker_for_every_pass(page: Page, files: dict[str, 
     dialog.get_by_label("wording").check()
     assert dialog.locator("svg").get_attribute("aria-label") is not None
     page.keyboard.press("Escape")
-    assert dialog.is_hidden()
-    assert page.url == files["real size"]
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(files["real size"])
     first = page.locator("table.units tbody a").first
     first.click()
-    assert page.get_by_role("dialog", name=first.inner_text()).is_visible()
+    expect(page.get_by_role("dialog", name=first.inner_text())).to_be_visible()
     page.get_by_role("button", name="Close").click()
     page.locator('svg:visible [data-unit="single.1.3"]').click()
-    assert page.url.endswith("#head=single.1.3")
+    expect(page).to_have_url(re.compile(r"#head=single\.1\.3$"))
 
 
 def test_a_word_is_explained_where_it_is_read(page: Page, files: dict[str, str]) -> None:
@@ -168,10 +177,10 @@ def test_a_word_is_explained_where_it_is_read(page: Page, files: dict[str, str])
     term.focus()
     page.keyboard.press("Enter")
     meaning = page.locator(str(term.get_attribute("href")) + " + dd").inner_text()
-    assert page.get_by_role("status").filter(has_text=meaning).is_visible()
+    expect(page.get_by_role("status").filter(has_text=meaning)).to_be_visible()
     page.keyboard.press("Escape")
-    assert page.get_by_role("status").filter(has_text=meaning).is_hidden()
-    assert page.url == files["run"]
+    expect(page.get_by_role("status").filter(has_text=meaning)).to_be_hidden()
+    expect(page).to_have_url(files["run"])
 
 
 def test_a_threshold_stays_on_its_line(page: Page, files: dict[str, str]) -> None:
@@ -214,7 +223,7 @@ def test_the_table_sorts_by_its_headings(page: Page, files: dict[str, str]) -> N
     assert descending == sorted(ascending, reverse=True)
     page.get_by_role("button", name="First order").click()
     assert rows.evaluate_all(values) == before
-    assert page.get_by_role("button", name="First order").is_hidden()
+    expect(page.get_by_role("button", name="First order")).to_be_hidden()
     sided = page.locator("table.units th[data-first=size]").first
     sided.locator("button").click()
     assert sided.get_attribute("aria-sort") == "other"
@@ -241,15 +250,15 @@ def test_the_table_shows_what_is_asked_for(page: Page, files: dict[str, str]) ->
 def test_paper_shows_what_is_folded_on_the_screen(page: Page, files: dict[str, str]) -> None:
     page.goto(files["sweep"])
     wordings = page.get_by_text("Render this kitchen in the gaze of {creature}")
-    assert wordings.is_hidden()
+    expect(wordings).to_be_hidden()
     page.emulate_media(media="print")
-    assert wordings.is_visible()
+    expect(wordings).to_be_visible()
 
 
 def test_paper_is_light_and_has_no_controls(page: Page, files: dict[str, str]) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     page.goto(files["real size"])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.locator(".tools").is_hidden()
+    expect(page.locator(".tools")).to_be_hidden()
     assert page.locator("table.units tbody tr:visible").count() == 30
     assert page.locator(".for-phone:visible").count() == 0

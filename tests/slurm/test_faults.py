@@ -84,8 +84,9 @@ def test_a_dead_node_has_its_task_started_again_elsewhere(sweep: Sweep, cluster:
 
 
 def test_a_preempted_task_goes_on_where_it_stopped(sweep: Sweep, cluster: Cluster) -> None:
-    sweep.start("model.text_length=512", seeds=3, partition="gpu")  # long enough to be preempted
+    sweep.start(seeds=3, partition="gpu")
     until(lambda: len(sweep.look().of("done")) == 1, "the first point")
+    os.kill(sweep.status(sweep.running())["process"], signal.SIGSTOP)  # at work when preempted
     before = sweep.times()
     urgent = ("sbatch", "--partition=urgent", "--exclusive", "--nodes=2", "--output=/dev/null")
     cluster.command(*urgent, "--wrap", "true")
