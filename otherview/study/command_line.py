@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ WITH_VALUE = (
     "--package", "-p", "--experimental-rerun",
 )  # fmt: skip
 """Options of Hydra whose value is the next word."""
+INFO = ("--info", "-i")
+"""The option of Hydra that may have a value; without one, it means `all`."""
 EXCLUSIVE = {
     "-m": "--multirun", "-r": "--run", "-c": "--cfg", "-i": "--info", "-sc": "--shell-completion",
 }  # fmt: skip
@@ -53,14 +56,15 @@ def options_and_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     options: list[str] = []
     settings: list[str] = []
-    left = iter(words)
-    for word in left:
-        if not word.startswith("-"):
-            settings.append(word)
-            continue
-        options.append(word)
-        if word in WITH_VALUE and (value := next(left, None)) is not None:
-            options.append(value)
+    left = deque(words)
+    while left:
+        word = left.popleft()
+        (options if word.startswith("-") else settings).append(word)
+        if word in INFO:  # else Hydra reads the first setting as its value
+            has_value = bool(left) and re.fullmatch("[a-z][a-z-]*", left[0]) is not None
+            options.append(left.popleft() if has_value else "all")
+        elif word in WITH_VALUE and left:
+            options.append(left.popleft())
     long = (EXCLUSIVE.get(option, option).partition("=")[0] for option in options)
     asked = [option for option in dict.fromkeys(long) if option in EXCLUSIVE.values()]
     if len(asked) > 1:

@@ -101,6 +101,11 @@ def test_words_that_are_no_settings_are_answered(words: list[str], answer: str) 
         completed(words)
 
 
+def test_what_hydra_is_asked_about_is_no_setting() -> None:
+    assert completed(["seed=1", "--info", "defaults-tree"]) == ["--info", "defaults-tree", "seed=1"]
+    assert completed(["--info", "seed=1"]) == ["--info", "all", "seed=1"]
+
+
 def test_a_home_folder_is_the_shell_s_where_the_shell_leaves_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
