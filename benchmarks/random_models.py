@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from otherview.models import weights
+from otherview.models.library_messages import quieter
 from otherview.study import Study
 from otherview.study.compose import compose_study
 
@@ -107,7 +108,8 @@ def random_transformer(size: str, device: str, dtype: str) -> Any:
     torch.manual_seed(0)
     with torch.device(device):
         made = drawn_part("transformer", size)
-    return made.to(getattr(torch, dtype)).eval()
+    with quieter():  # diffusers warns of modules to keep in float32, and names none
+        return made.to(getattr(torch, dtype)).eval()
 
 
 def write_random_pipeline(size: str, folder: Path, device: str, dtype: str, seed: int = 0) -> None:
