@@ -50,11 +50,15 @@ def reported(name: str, measured: str, device: str) -> Figure:
 def print_figures(title: str, figures: Sequence[Figure]) -> None:
     """One table of all."""
     table = Table(title=title)
-    for heading in ("figure", "goal", "measured", "reached", "machine"):
+    headings = ["figure", "goal", "measured", "reached"]
+    if any(figure.machine for figure in figures):
+        headings.append("machine")
+    for heading in headings:
         table.add_column(heading)
     for figure in figures:
         reached = "" if figure.reached is None else ("yes" if figure.reached else "no")
-        table.add_row(figure.name, figure.goal, figure.measured, reached, figure.machine)
+        row = (figure.name, figure.goal, figure.measured, reached, figure.machine)
+        table.add_row(*row[: len(headings)])
     Console(width=150).print(table)
 
 
