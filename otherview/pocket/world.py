@@ -264,18 +264,12 @@ def mention(picture: Picture, creature: Creature) -> Picture:
     return shown
 
 
-def views(room: Kitchen) -> Float[np.ndarray, "creatures side side 3"]:
-    """Every creature's view, in order of rank."""
-    return np.stack([view(room, creature) for creature in CREATURES])
-
-
-def mentions(picture: Picture) -> Float[np.ndarray, "creatures side side 3"]:
-    """Every creature in `picture`, in order of rank."""
-    return np.stack([mention(picture, creature) for creature in CREATURES])
-
-
 def kitchen_pictures(seed: int) -> Float[np.ndarray, "pictures side side 3"]:
-    """Return the reference, all views and all mentions of one kitchen: 61 pictures."""
+    """Return the reference, all views and all mentions of one kitchen: 61 pictures.
+
+    Creatures are in order of rank.
+    """
     room = kitchen(seed)
     plain = reference(room)
-    return np.concatenate([plain[None], views(room), mentions(plain)])
+    views = [view(room, creature) for creature in CREATURES]
+    return np.stack([plain, *views, *(mention(plain, creature) for creature in CREATURES)])
