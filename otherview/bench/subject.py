@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from otherview.disk.progress import silent
 from otherview.models.calls import Calls
 from otherview.models.library_messages import quieter
 from otherview.models.sites import Unit, heads
-from otherview.passes.head_attribution import attribute, checked, with_ways
+from otherview.passes.head_attribution import BeyondFirstOrder, attribute
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.pass_counts import PassCounter, Passes, counted
 from otherview.passes.predicted_changes import PredictedChanges
@@ -45,14 +45,6 @@ class Kept:
     used: frozenset[str]
 
 
-@dataclass
-class Work:
-    """What a reading has run."""
-
-    own: Passes = field(default_factory=Passes)
-    used: set[str] = field(default_factory=set)
-
-
 class Subject:
     """A model and its study, for one reading after the other.
 
@@ -67,7 +59,7 @@ class Subject:
         self._case, self._counter = case, counter
         self._session = session_of(self.study.model, pipeline=pipeline)
         self._kept: dict[str, Kept] = {}
-        self._work = Work()
+        self._used: set[str] = set()
 
     @cached_property
     def heads(self) -> list[Unit]:
@@ -87,11 +79,7 @@ class Subject:
     def measure(self, study: Study | None = None) -> Measurement:
         """Return the measured responses of `study`, by default the subject's own, once."""
         asked = study or self.study
-
-        def run() -> Measurement:
-            return measure(asked, session=self._session)
-
-        return self.once(f"measure {asked!r}", run)
+        return self.once(f"measure {asked!r}", lambda: measure(asked, session=self._session))
 
     def analyse(
         self,
@@ -123,11 +111,11 @@ class Subject:
 
     def checked(self) -> PredictedChanges:
         """Return `predicted` with heads measured alone where first order does not hold."""
-        return self.once("checked", lambda: checked(self.predicted(), *self._asked(), silent))
+        return self.once("checked", lambda: self._beyond.checked(self.predicted()))
 
     def with_ways(self) -> PredictedChanges:
         """Return `predicted` with the ways that patches from the other role are predicted to go."""
-        return self.once("ways", lambda: with_ways(self.predicted(), *self._asked(), silent))
+        return self.once("ways", lambda: self._beyond.with_ways(self.predicted()))
 
     def edits(self, settings: Intervention) -> HeadEdits:
         """Return the edits of heads of an intervention, without scores of pictures."""
@@ -138,14 +126,14 @@ class Subject:
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return what `make` returns, which is computed once; its passes count for every user."""
         if name not in self._kept:
-            outside, self._work = self._work, Work()
+            outside, self._used = self._used, set()
             try:
                 with self._counter.apart() as passes:
                     value = make()
-                self._kept[name] = Kept(value, passes, frozenset(self._work.used))
+                self._kept[name] = Kept(value, passes, frozenset(self._used))
             finally:
-                self._work = outside
-        self._work.used |= {name, *self._kept[name].used}
+                self._used = outside
+        self._used |= {name, *self._kept[name].used}
         found: T = self._kept[name].value
         return found
 
@@ -156,16 +144,17 @@ class Subject:
         The count is complete when the context ends.
         """
         set_weights(self.pipeline, self._case)
-        self._work, total = Work(), Passes()
+        self._used, total = set(), Passes()
         torch.manual_seed(self._case.seed)
         with self._counter.apart() as passes:
             yield total
         total.add(passes)
-        for name in self._work.used:
+        for name in self._used:
             total.add(self._kept[name].passes)
 
-    def _asked(self) -> tuple[Attribution, Calls, Any, int]:
-        return ATTRIBUTION, self.calls, study_prompts(self.study), BATCH
+    @property
+    def _beyond(self) -> BeyondFirstOrder:
+        return BeyondFirstOrder(ATTRIBUTION, self.calls, study_prompts(self.study), BATCH)
 
 
 @functools.cache

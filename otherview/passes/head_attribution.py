@@ -8,7 +8,7 @@ hold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -50,122 +50,110 @@ def attribution_of(
     Sites and heads are zeroed exactly as `attribution.check_items` and `check_heads_items` say, and
     patches are predicted for `toward_items`.
     """
-    asked = study.attribution
     found = attribute(
         calls,
         prompts,
-        cotangents=asked.cotangents,
+        cotangents=study.attribution.cotangents,
         seed=study.seed,
         batch_size=batch_size,
         progress=progress,
         unfinished=unfinished,
     )
-    more = asked, calls, prompts, batch_size, progress
-    return with_ways(checked(found, *more), *more)
+    beyond = BeyondFirstOrder(study.attribution, calls, prompts, batch_size, progress)
+    return beyond.with_ways(beyond.checked(found))
 
 
-def with_ways(
-    found: PredictedChanges,
-    asked: Attribution,
-    calls: Calls,
-    prompts: PromptSet,
-    batch_size: int,
-    progress: Progress,
-) -> PredictedChanges:
-    """Return `found` with the ways that patches are predicted to go, for a few items."""
-    pairs = pairs_of_items(prompts, calls.groups(), asked.toward_items)
-    if not pairs:
-        return found
-    way = predicted_toward(calls, pairs, batch_size, progress)
-    return replace(found, toward=by_prompt(prompts, [p for pair in pairs for p in pair], way))
+@dataclass(frozen=True)
+class BeyondFirstOrder:
+    """The passes that `asked` wants of a few prompts of the first contrast, to see how far first
+    order holds, and what patches do."""
 
+    asked: Attribution
+    calls: Calls
+    prompts: PromptSet
+    batch_size: int
+    progress: Progress = silent
 
-def checked(
-    found: PredictedChanges,
-    asked: Attribution,
-    calls: Calls,
-    prompts: PromptSet,
-    batch_size: int,
-    progress: Progress,
-) -> PredictedChanges:
-    """Return `found` with every site zeroed exactly, and every head of sites where that differs."""
-    few = checked_prompts(prompts, asked.check_items)
-    if not few:
-        return found
-    sites = [[unit.address for unit in heads([site])] for site in found.sites]
-    exact = zeroed(calls, few, sites, batch_size, progress, "zeroing sites")
-    found = replace(found, exact_site_change=by_prompt(prompts, few, exact))
-    holds, fewer = found.first_order_holds(asked.floor), asked.check_heads_items
-    few = checked_prompts(prompts, min(fewer, asked.check_items))
-    units = heads(found.sites)
-    assert holds is not None
-    failing = np.repeat(~holds, [site.heads for site in found.sites])
-    if not failing.any() or not few:
-        return found
-    alone = [[unit.address] for unit, fails in zip(units, failing, strict=True) if fails]
-    measured = np.full((len(few), len(units)), np.nan, np.float32)
-    measured[:, failing] = zeroed(calls, few, alone, batch_size, progress, "zeroing heads")
-    return replace(found, exact_head_change=by_prompt(prompts, few, measured))
+    def with_ways(self, found: PredictedChanges) -> PredictedChanges:
+        """Return `found` with the ways that patches are predicted to go, for a few items."""
+        pairs = pairs_of_items(self.prompts, self.calls.groups(), self.asked.toward_items)
+        if not pairs:
+            return found
+        way = predicted_toward(self.calls, pairs, self.batch_size, self.progress)
+        return replace(found, toward=self._by_prompt([p for pair in pairs for p in pair], way))
 
+    def checked(self, found: PredictedChanges) -> PredictedChanges:
+        """Return `found` with every site zeroed exactly, and heads of sites where that differs."""
+        few = self._few(self.asked.check_items)
+        if not few:
+            return found
+        sites = [[unit.address for unit in heads([site])] for site in found.sites]
+        exact = self._zeroed(few, sites, "zeroing sites")
+        found = replace(found, exact_site_change=self._by_prompt(few, exact))
+        holds, fewer = found.first_order_holds(self.asked.floor), self.asked.check_heads_items
+        few = self._few(min(fewer, self.asked.check_items))
+        units = heads(found.sites)
+        assert holds is not None
+        failing = np.repeat(~holds, [site.heads for site in found.sites])
+        if not failing.any() or not few:
+            return found
+        alone = [[unit.address] for unit, fails in zip(units, failing, strict=True) if fails]
+        measured = np.full((len(few), len(units)), np.nan, np.float32)
+        measured[:, failing] = self._zeroed(few, alone, "zeroing heads")
+        return replace(found, exact_head_change=self._by_prompt(few, measured))
 
-def checked_prompts(prompts: PromptSet, items: int) -> list[int]:
-    """Return the first contrast's first wording of each role, for items evenly spread.
+    def _few(self, items: int) -> list[int]:
+        """Return the first wording of each role, for items evenly spread.
 
-    At most `items` of them; none for 0.
-    """
-    contrast, every = prompts.contrasts[0], len(prompts.conditions)
-    few = min(items, len(prompts.items))
-    spread = np.linspace(0, len(prompts.items) - 1, few).round().astype(int)
-    first = (contrast.test[0], contrast.control[0])
-    return [int(item) * every + condition for item in spread for condition in first]
+        At most `items` of them; none for 0.
+        """
+        contrast, every = self.prompts.contrasts[0], len(self.prompts.conditions)
+        there = len(self.prompts.items)
+        spread = np.linspace(0, there - 1, min(items, there)).round().astype(int)
+        first = (contrast.test[0], contrast.control[0])
+        return [int(item) * every + condition for item in spread for condition in first]
 
+    @torch.inference_mode()
+    def _zeroed(
+        self, prompts: Sequence[int], sets: Sequence[Sequence[str]], stage: str
+    ) -> Float[np.ndarray, "prompts sets"]:
+        """Return the change of the prediction, over its norm, with each set of heads zeroed.
 
-@torch.inference_mode()
-def zeroed(
-    calls: Calls,
-    prompts: Sequence[int],
-    sets: Sequence[Sequence[str]],
-    batch_size: int,
-    progress: Progress,
-    stage: str,
-) -> Float[np.ndarray, "prompts sets"]:
-    """Return the change of the prediction, over its norm, with each set of heads zeroed.
+        `sets` holds addresses of heads. One pass per prompt and set, and one without an edit.
+        Raises StudyError for a compiled transformer.
+        """
+        calls = self.calls
+        groups = [[p for p in group if p in set(prompts)] for group in calls.groups()]
+        order = [prompt for group in groups for prompt in group]
+        found = np.zeros((len(order), len(sets)), np.float32)
 
-    `sets` holds addresses of heads. One pass per prompt and set, and one without an edit. Raises
-    StudyError for a compiled transformer.
-    """
-    transformer = calls.transformer
-    groups = [[p for p in group if p in set(prompts)] for group in calls.groups()]
-    order = [prompt for group in groups for prompt in group]
-    found = np.zeros((len(order), len(sets)), np.float32)
+        def predicted(batch: Sequence[int], addresses: Sequence[str]) -> Tensor:
+            with scale(calls.transformer, addresses, 0.0):
+                output = run(calls.transformer, calls.first(batch))
+            return calls.velocity(output, calls.noise(batch)).float().flatten(1)
 
-    def predicted(batch: Sequence[int], addresses: Sequence[str]) -> Tensor:
-        with scale(transformer, addresses, 0.0):
-            output = run(transformer, calls.first(batch))
-        return calls.velocity(output, calls.noise(batch)).float().flatten(1)
+        def measured(rows: range) -> tuple[range, None]:
+            batch = [order[row] for row in rows]
+            intact = predicted(batch, [])
+            for place, addresses in enumerate(sets):
+                moved = (predicted(batch, addresses) - intact).norm(dim=1) / intact.norm(dim=1)
+                found[rows.start : rows.stop, place] = moved.cpu().numpy()
+            return rows, None
 
-    def measured(rows: range) -> tuple[range, None]:
-        batch = [order[row] for row in rows]
-        intact = predicted(batch, [])
-        for place, addresses in enumerate(sets):
-            moved = (predicted(batch, addresses) - intact).norm(dim=1) / intact.norm(dim=1)
-            found[rows.start : rows.stop, place] = moved.cpu().numpy()
-        return rows, None
+        lengths = [len(group) for group in groups]
+        for rows, _ in halving_by_group(lengths, self.batch_size, measured):
+            self.progress(stage, rows.stop, len(order))
+        return found[[order.index(prompt) for prompt in prompts]]
 
-    for rows, _ in halving_by_group([len(group) for group in groups], batch_size, measured):
-        progress(stage, rows.stop, len(order))
-    return found[[order.index(prompt) for prompt in prompts]]
-
-
-def by_prompt(
-    prompts: PromptSet, few: Sequence[int], values: Float[np.ndarray, "few units"]
-) -> Float[np.ndarray, "items conditions units"]:
-    """Return values of a few prompts by item and condition of the first contrast; NaN elsewhere."""
-    own = prompts.of(prompts.contrasts[0])
-    places = prompts.places(prompts.contrasts[0])
-    found = np.full((len(places), values.shape[1]), np.nan, np.float32)
-    found[[places.index(prompt) for prompt in few]] = values
-    return found.reshape(len(own.items), len(own.conditions), -1)
+    def _by_prompt(
+        self, few: Sequence[int], values: Float[np.ndarray, "few units"]
+    ) -> Float[np.ndarray, "items conditions units"]:
+        """Return values of a few prompts by item and condition; NaN elsewhere."""
+        own = self.prompts.of(self.prompts.contrasts[0])
+        places = self.prompts.places(self.prompts.contrasts[0])
+        found = np.full((len(places), values.shape[1]), np.nan, np.float32)
+        found[[places.index(prompt) for prompt in few]] = values
+        return found.reshape(len(own.items), len(own.conditions), -1)
 
 
 def attribute(
