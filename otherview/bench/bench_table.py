@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -13,49 +13,6 @@ from otherview.bench.cells import Cell
 from otherview.bench.measuring import Cells
 from otherview.bench.organisms import Organism
 from otherview.bench.readings import Reading
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a reading finds in an organism."""
-
-    order: tuple[str, ...]
-    """All heads, the highest score first; tied ones in the order of the transformer."""
-    called: tuple[str, ...]
-    precision: float | None
-    """Average precision; None where no head is planted."""
-    first: float | None
-    """Rank of the first planted head."""
-    decoy_called: bool | None
-    """None without a decoy."""
-    planted_called: int
-    """Planted heads that are called."""
-    passes: int
-    """A backward pass counts two."""
-
-
-@dataclass(frozen=True)
-class FalseCalls:
-    """What a reading calls in a null, where every call is false."""
-
-    mean: float
-    """Heads per seed."""
-    seeds_with_any: int
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """A reading."""
-
-    name: str
-    meaning: str
-    organisms: Mapping[str, Found]
-    mean: float | None
-    """Average precision, mean over the organisms that count; None if none was measured."""
-    nulls: Mapping[str, FalseCalls]
-    passes: int | None
-    """Per organism, mean."""
 
 
 def bench_table(
@@ -83,13 +40,18 @@ def bench_table(
         ],
         "nulls": {name: told for name, told in NULLS.items() if name in there},
         "chance": {"organisms": chance, "mean": mean},
-        "readings": [asdict(row_of(cells, reading, cases)) for reading in readings],
+        "readings": [row_of(cells, reading, cases) for reading in readings],
     }
 
 
-def row_of(cells: Cells, reading: Reading, cases: Sequence[Case]) -> Row:
-    """Return the row of a reading."""
-    found, counting = {}, []
+def row_of(cells: Cells, reading: Reading, cases: Sequence[Case]) -> dict[str, Any]:
+    """Return the row of a reading.
+
+    `mean` is the average precision over the organisms that count, None if none was measured;
+    `passes` are those per organism. In a null every call is false.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    counting = []
     false_calls: dict[str, list[int]] = {}
     for case in cases:
         cell = cells[reading.name, case]
@@ -98,34 +60,43 @@ def row_of(cells: Cells, reading: Reading, cases: Sequence[Case]) -> Row:
             continue
         found[case.name] = found_of(cell, case.organism)
         if case.organism.counts:
-            counting.append(found[case.name].precision or 0.0)
-    passes = mean_of([each.passes for each in found.values()])
-    return Row(
-        reading.name,
-        reading.meaning,
-        found,
-        mean_of(counting),
-        {
-            name: FalseCalls(fmean(calls), sum(call > 0 for call in calls), len(calls))
+            counting.append(found[case.name]["precision"] or 0.0)
+    passes = mean_of([each["passes"] for each in found.values()])
+    return {
+        "name": reading.name,
+        "meaning": reading.meaning,
+        "organisms": found,
+        "mean": mean_of(counting),
+        "nulls": {
+            name: {
+                "mean": fmean(calls),
+                "seeds_with_any": sum(call > 0 for call in calls),
+                "seeds": len(calls),
+            }
             for name, calls in false_calls.items()
         },
-        None if passes is None else round(passes),
-    )
+        "passes": None if passes is None else round(passes),
+    }
 
 
-def found_of(cell: Cell, organism: Organism) -> Found:
-    """Return what a cell finds in an organism."""
+def found_of(cell: Cell, organism: Organism) -> dict[str, Any]:
+    """Return what a cell finds in an organism.
+
+    `order` has all heads, the highest score first, tied ones in the order of the transformer;
+    `precision` is the average precision, and `first` the rank of the first planted head: None
+    where none is planted. `decoy_called` is None without a decoy; a backward pass counts two.
+    """
     scores, called = cell.scores.by_head, cell.scores.called
     planted = organism.planted
-    return Found(
-        tuple(sorted(scores, key=scores.__getitem__, reverse=True)),
-        tuple(called),
-        average_precision(scores, planted) if planted else None,
-        first_rank(scores, planted) if planted else None,
-        None if organism.decoy is None else organism.decoy in called,
-        len({*planted} & {*called}),
-        cell.passes.total,
-    )
+    return {
+        "order": sorted(scores, key=scores.__getitem__, reverse=True),
+        "called": list(called),
+        "precision": average_precision(scores, planted) if planted else None,
+        "first": first_rank(scores, planted) if planted else None,
+        "decoy_called": None if organism.decoy is None else organism.decoy in called,
+        "planted_called": len({*planted} & {*called}),
+        "passes": cell.passes.total,
+    }
 
 
 def mean_of(values: Sequence[float]) -> float | None:
