@@ -53,8 +53,7 @@ from otherview.stats.role_null import (
     Reached,
     RoleMeans,
     RoleUnits,
-    gathered,
-    reach_in_block,
+    reach,
     role_units,
     stretch_of,
     with_width,
@@ -130,7 +129,7 @@ def share_called(means: RoleMeans, plan: Kept, pilot: Kept) -> tuple[float, floa
 
 def reached(units: RoleUnits, plan: Kept) -> Reached:
     """`reach`, with the largest t² of every group of 48 heads."""
-    return gathered(reach_in_block(units, plan, block, GROUP) for block in range(plan.blocks))
+    return reach(units, plan, Running(1), GROUP)
 
 
 def called(hits: np.ndarray, rows: int) -> Bool[np.ndarray, " heads"]:

@@ -6,10 +6,10 @@ is one entry of STATISTICS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -29,16 +29,6 @@ class Result(Protocol):
 
     def summary(self, addresses: Sequence[str], /) -> dict[str, Any]:
         """Its entry in `summary.json`."""
-
-
-@runtime_checkable
-class UnitResult(Result, Protocol):
-    """The result of a statistic with values per unit."""
-
-    COLUMNS: ClassVar[tuple[Column, ...]]
-
-    def columns(self) -> Mapping[str, Any]:
-        """By name of COLUMNS: one value per unit."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from otherview.analysis.analyse import Analysis
-from otherview.analysis.statistics import STATISTICS, UnitResult
+from otherview.analysis.statistics import STATISTICS
 from otherview.models.sites import Unit
-from otherview.stats import Column, PublishedReading, RoleTestResult, SignFlipResult
+from otherview.stats import Column, PublishedReading, RoleTestResult, SignFlipResult, UnitResult
 
 UNIT_COLUMNS = (
     Column("unit", "address: block, stream, and head or channels", heading="unit"),

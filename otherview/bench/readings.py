@@ -62,7 +62,7 @@ def sign_flips(subject: Subject) -> Scores:
     """Return |t| over items, of means over wordings; called family-wise by sign flips."""
     found = subject.analyse(SignFlipResult)
     test = found.of(SignFlipResult)
-    return scores_of(subject, found.units, np.abs(test.t), test.p_stepdown <= test.alpha)
+    return scores_of(subject, found.units, np.abs(test.t), test.familywise)
 
 
 def role_test(subject: Subject) -> Scores:

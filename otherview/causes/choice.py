@@ -7,18 +7,18 @@ the statistics of the study select heads on one half of the items, and the other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from otherview.models.sites import Site, Unit, heads
 from otherview.passes.editing import check_tokens, head_units, sees_tokens
 from otherview.passes.responses import Responses
 from otherview.stats import enough_for_role_test, role_test, sign_flip_test
 from otherview.stats.sign_flip import Flips
-from otherview.study import Intervention, Study
+from otherview.study import ROLES, Intervention, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet
 
@@ -90,15 +90,6 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
     return Choice(rule, tuple(ranked[: settings.top]), len(ranked), discovery, measured, note)
 
 
-def halved(choice: Choice, items: int, seed: int) -> Choice:
-    """Return the choice with one half of the items for discovery and the other for measurement.
-
-    As for selected heads; steering finds its axes on the first half, however the heads were found.
-    """
-    discovery, measured = alternate_halves(items, seed)
-    return replace(choice, discovery=discovery, measured=measured)
-
-
 def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return two halves of the items, with one of every two neighbours each: both span the axis."""
     generator = np.random.default_rng([seed, 1])
@@ -133,7 +124,15 @@ def strength_of_heads(
     is_test = np.array([role == "test" for role in roles])
     differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
     tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)
-    return tested.t, tested.p_stepdown <= nulls.alpha, "family-wise"
+    return tested.t, tested.familywise, "family-wise"
+
+
+def measured_conditions(prompts: PromptSet, wordings: int) -> Int[np.ndarray, "roles wordings"]:
+    """Return the conditions whose effects are measured: the first of both roles, equally many."""
+    roles = np.array(prompts.roles)
+    by_role = [np.flatnonzero(roles == role) for role in ROLES]
+    many = min(wordings, *(len(places) for places in by_role))
+    return np.stack([places[:many] for places in by_role])
 
 
 def check_heads(sites: Sequence[Site], settings: Intervention) -> None:

@@ -13,15 +13,17 @@ import numpy as np
 
 from otherview.analysis.analyse import Analysis, analyse_units
 from otherview.causes.choice import (
+    alternate_halves,
     check_heads,
     choose_heads,
     editable_heads,
     edited_tokens,
-    halved,
+    measured_conditions,
 )
 from otherview.causes.contact_sheet import draw_sheet
 from otherview.causes.effects import Effects, Variant
-from otherview.causes.head_sets import Null, Rows, effect_of_set, grow, random_sets
+from otherview.causes.head_sets import Null, Rows, effect_of_set, grow
+from otherview.causes.matching_sets import random_sets
 from otherview.causes.pocket_score import pocket_score
 from otherview.causes.single_heads import (
     agreement,
@@ -72,9 +74,8 @@ def check_donors(study: Study, calls: Calls) -> None:
     group = {prompt: number for number, prompts in groups for prompt in prompts}
     places = np.array(prompts.places(own)).reshape(len(prompts.items), -1)
     shape = np.vectorize(group.__getitem__)(places)
-    test, control = shape[:, : len(own.test)], shape[:, len(own.test) :]
-    many = min(settings.wordings, len(own.test), len(own.control))
-    test, control = test[:, :many], control[:, :many]
+    measured = measured_conditions(prompts.of(own), settings.wordings)
+    test, control = (shape[:, places] for places in measured)
     if settings.kind == "patch" and settings.donors == ["role"]:
         fits, donors = bool((test == control).all()), "of the other role"
     else:
@@ -150,8 +151,10 @@ class HeadEdits:
             random_sets, pool=self.pool, alpha=study.nulls.alpha, seed=self.settings.seed
         )
         if self.settings.kind == "steer":
-            self.choice = halved(self.choice, len(self.prompts.items), self.settings.seed)
-            self.axes = steering_axes(responses, self.pool, self.choice.discovery, self.settings)
+            # axes are found on one half of the items, however the heads were found
+            first, second = alternate_halves(len(self.prompts.items), self.settings.seed)
+            self.choice = replace(self.choice, discovery=first, measured=second)
+            self.axes = steering_axes(responses, self.pool, first, self.settings)
         measured, guidance = measured_study(study), self.settings.guidance_scale
         calls = session.calls(measured, progress, references, guided=guidance > 1)
         batch_size = session.batch_size(measured, calls)
@@ -300,8 +303,7 @@ class HeadEdits:
         """Return where the axes of steering come from, and how long they are."""
         if self.axes is None:
             return {}
-        roles = np.array(self.prompts.roles)
-        by_role = [np.flatnonzero(roles == role)[: self.effects.wordings] for role in ROLES]
+        by_role = measured_conditions(self.prompts, self.settings.wordings)
         measured = {
             role: list(dict.fromkeys(str(self.prompts.conditions[place]) for place in places))
             for role, places in zip(ROLES, by_role, strict=True)
@@ -333,9 +335,6 @@ class HeadEdits:
 
     def _grid(self, items: Grid, wordings: int) -> Grid:
         """Return the prompts of items under the first wordings, `[roles, wordings, items]`."""
-        roles = np.array(self.prompts.roles)
-        by_role = [np.flatnonzero(roles == role) for role in ROLES]
-        many = min(wordings, *(len(places) for places in by_role))
-        first = np.stack([places[:many] for places in by_role])
-        grid: Grid = first[:, :, None] + items[None, None, :] * len(roles)
+        first = measured_conditions(self.prompts, wordings)
+        grid: Grid = first[:, :, None] + items[None, None, :] * len(self.prompts.conditions)
         return grid

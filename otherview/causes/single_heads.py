@@ -13,7 +13,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from otherview.analysis.analyse import Analysis
 from otherview.causes.effects import Effects, Variant
-from otherview.causes.head_sets import closest_level, matching_group, permutation_p
+from otherview.causes.matching_sets import closest_level, matching_group, permutation_p
 from otherview.causes.variants import PATCH_NAMES
 from otherview.causes.verdicts import change_verdict, toward_verdict
 from otherview.disk.progress import Progress
@@ -209,7 +209,7 @@ def statistics_by_head(analysis: Analysis) -> dict[str, dict[str, bool | float |
     None for what is not finite.
     """
     role, test = analysis.find(RoleTestResult), analysis.of(SignFlipResult)
-    differs = role.called if role is not None else test.p_stepdown <= test.alpha
+    differs = role.called if role is not None else test.familywise
     found = {"t": test.t}
     if role is not None:
         found["role_t"] = role.t

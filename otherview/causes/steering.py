@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from otherview.causes.choice import edited_tokens
+from otherview.causes.choice import edited_tokens, measured_conditions
 from otherview.models.sites import Unit, heads
 from otherview.passes.denoising import Shift
 from otherview.passes.responses import Responses
-from otherview.stats.wordings import WordingDesign, wording_design
-from otherview.study import TOKEN_GROUPS, Intervention
+from otherview.stats.wordings import WordingDesign, role_design
+from otherview.study import ROLES, TOKEN_GROUPS, Intervention
 from otherview.study.prompts import PromptSet
 
 Vectors = Mapping[str, Float[np.ndarray, "groups channels"]]
@@ -77,9 +77,9 @@ def steering_axes(
     held_out = kept is not None
     if kept is None:
         kept = np.arange(len(prompts.conditions))
-    is_test = np.array([prompts.roles[place] == "test" for place in kept])
+    roles = np.array(prompts.roles)[kept]
     strata = None if prompts.strata is None else [prompts.strata[place] for place in kept]
-    design = wording_design(is_test, strata)
+    design = role_design(roles, strata)
     known = {unit.address: place for place, unit in enumerate(heads(responses.sites))}
     groups = edited_tokens(settings) or TOKEN_GROUPS
     steered = np.isin(TOKEN_GROUPS, groups)[:, None]
@@ -97,24 +97,20 @@ def steering_axes(
         }
         for other in placebo_contrasts(design, settings.curve_draws, settings.seed)
     )
-    names = {
-        role: tuple(
-            dict.fromkeys(str(prompts.conditions[place]) for place in kept[is_test == test])
-        )
-        for role, test in (("test", True), ("control", False))
+    names: dict[str, tuple[str, ...]] = {
+        role: tuple(dict.fromkeys(str(prompts.conditions[place]) for place in kept[roles == role]))
+        for role in ROLES
     }
     return Axes(vectors, placebos, tuple(prompts.items[i] for i in items), names, held_out)
 
 
 def other_conditions(prompts: PromptSet, measured: int) -> Int[np.ndarray, " conditions"] | None:
     """Return the conditions whose wordings are not measured; None if a role has no such one."""
-    roles = np.array(prompts.roles)
-    by_role = [np.flatnonzero(roles == role) for role in ("test", "control")]
-    many = min(measured, *(len(places) for places in by_role))
-    first = {str(prompts.conditions[place]) for places in by_role for place in places[:many]}
+    names = [str(condition) for condition in prompts.conditions]
+    first = {names[place] for place in measured_conditions(prompts, measured).flat}
     left = [
-        [place for place in places if str(prompts.conditions[place]) not in first]
-        for places in by_role
+        [n for n, role in enumerate(prompts.roles) if role == own and names[n] not in first]
+        for own in ROLES
     ]
     return np.array(left[0] + left[1]) if all(left) else None
 

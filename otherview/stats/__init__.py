@@ -6,7 +6,7 @@ numba and the compiled kernels are loaded when a test first runs.
 
 from otherview.stats.agreement import MapAgreement, PairCorrelations, map_agreement
 from otherview.stats.axes import AxisResult, axis_test
-from otherview.stats.columns import Column
+from otherview.stats.columns import Column, UnitResult
 from otherview.stats.difference_intervals import DifferenceIntervals, difference_intervals
 from otherview.stats.discovery_bounds import DiscoveryBounds, discovery_bounds
 from otherview.stats.effect_comparison import EffectComparison, compare_effects
@@ -58,6 +58,7 @@ __all__ = [
     "SplitHalfResult",
     "StrataResult",
     "TrendResult",
+    "UnitResult",
     "VarianceComponents",
     "WordingSplitResult",
     "axis_test",

@@ -18,13 +18,13 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from otherview.stats.axis_folds import agreement, decoding
-from otherview.stats.chunks import Progress
-from otherview.stats.columns import PROBABILITY, Column
-from otherview.stats.paired import check_alpha
-from otherview.stats.role import check_roles
+from otherview.stats.chunks import Progress, counted
+from otherview.stats.columns import PROBABILITY, Column, UnitResult
+from otherview.stats.inputs import check_settings
 from otherview.stats.role_draws import Randomisations, drawn_of, randomisations
-from otherview.stats.sign_flip import Flips, check_flips, check_seed
-from otherview.stats.wordings import WordingDesign, check_several, own_labels, wording_design
+from otherview.stats.role_p import largest_beyond, weight_from
+from otherview.stats.sign_flip import Flips
+from otherview.stats.wordings import WordingDesign, check_several, own_labels, role_design
 
 TIE = 1e-6
 """Share by which statistics may differ and tie."""
@@ -35,7 +35,7 @@ Vectors = Float[np.ndarray, "items wordings units channels"]
 
 
 @dataclass(frozen=True)
-class AxisResult:
+class AxisResult(UnitResult):
     """What `axis_test` found; arrays have one entry per unit."""
 
     decoding: Float[np.ndarray, " units"]
@@ -55,24 +55,14 @@ class AxisResult:
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("axis_decoding", "share of responses to left-out items and wordings that the axis "
-               "of the role puts on the right side; .5 is chance", "share", "decoded"),
+               "of the role puts on the right side; .5 is chance", "share", "decoded", "decoding"),
         Column("axis_cosine", "mean cosine of axes found on halves without a common item or "
-               "wording", "", "cosine of axes"),
-        Column("axis_f", "squared length of the axis over its squared standard error"),
+               "wording", "", "cosine of axes", "cosine"),
+        Column("axis_f", "squared length of the axis over its squared standard error", of="f"),
         Column("p_axis", "p of axis_f over items and wordings, family-wise over heads",
-               PROBABILITY, "axis p"),
-        Column("axis_called", "p_axis is at most alpha", heading="axis"),
+               PROBABILITY, "axis p", "p"),
+        Column("axis_called", "p_axis is at most alpha", heading="axis", of="called"),
     )  # fmt: skip
-
-    def columns(self) -> dict[str, Any]:
-        """By name of COLUMNS: one value per unit."""
-        return {
-            "axis_decoding": self.decoding,
-            "axis_cosine": self.cosine,
-            "axis_f": self.f,
-            "p_axis": self.p,
-            "axis_called": self.called,
-        }
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
         """Its entry in `summary.json`; `addresses` name the units."""
@@ -125,30 +115,26 @@ def axis_test(
     Raises ValueError on wrong shapes, NaN, other roles, one wording of each role in all, or fewer
     than two items.
     """
-    check_alpha(alpha)
-    check_flips(flips)
-    check_seed(seed)
+    check_settings(alpha, seed, flips)
     array = np.asarray(vectors)
     if array.ndim != 4 or len(array) < 2:
         raise ValueError(f"vectors has the shape {array.shape}; give items (two or more), wordings,"
                          " units, channels")  # fmt: skip
     if not np.isfinite(array).all():
         raise ValueError("vectors has NaN or infinite values")
-    design = wording_design(check_roles(roles, array.shape[1]), strata)
+    design = role_design(roles, strata, array.shape[1])
     check_several(design)
     plan = randomisations(design, len(array), 0, flips, seed)
     drawn = Drawn.of(plan)
     units = array.shape[2]
     observed, nulls = np.full(units, np.nan), np.zeros((units, len(drawn.weights)), np.float32)
     decoded, cosines = np.full(units, np.nan), np.full(units, np.nan)
-    for unit in range(units):
+    for unit in counted(units, progress):
         own = array[:, :, unit].astype(np.float64)
         observed[unit], nulls[unit] = pseudo_f(own, design, drawn)
         if not np.isnan(observed[unit]):
             decoded[unit] = decoding(own, design)
             cosines[unit] = agreement(own, design, seed)
-        if progress is not None:
-            progress(unit + 1, units)
     p = familywise(observed, nulls, drawn, plan, alpha)
     return AxisResult(
         decoded,
@@ -270,21 +256,10 @@ def familywise(
     for unit, null in enumerate(nulls):
         if np.isnan(observed[unit]):
             continue
-        widths[unit] = upper_quantile(null, drawn.weights, alpha * total - drawn.own - extra)
+        width = largest_beyond(null, drawn.weights, alpha * total - drawn.own - extra)
+        widths[unit] = width if 0 < width < np.inf else 1.0
         own[unit] = (int(drawn.weights[null >= reached[unit]].sum()) + drawn.own + extra) / total
         np.maximum(largest, null / np.float32(widths[unit]), out=largest)
-    together = np.array([
-        (int(drawn.weights[largest >= np.float32(each)].sum()) + drawn.own + extra) / total
-        for each in np.nan_to_num(reached / widths, nan=0.0, posinf=np.inf)
-    ])  # fmt: skip
+    cutoffs = np.nan_to_num(reached / widths, nan=0.0, posinf=np.inf).astype(np.float32)
+    together = (weight_from(largest, drawn.weights, cutoffs) + drawn.own + extra) / total
     return np.where(np.isnan(observed), 1.0, np.maximum(own, together))
-
-
-def upper_quantile(
-    null: Float[np.ndarray, " rows"], weights: Int[np.ndarray, " rows"], allowed: float
-) -> float:
-    """Return the largest value that rows of more than the allowed weight reach; 1 if it is 0."""
-    order = np.argsort(-null)
-    beyond = np.flatnonzero(np.cumsum(weights[order]) > allowed)
-    found = float(null[order][beyond[0]]) if len(beyond) else 0.0
-    return found if 0 < found < math.inf else 1.0

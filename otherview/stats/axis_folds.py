@@ -73,11 +73,7 @@ def agreement(values: Values, design: WordingDesign, seed: int = 0) -> float:
 
 def can_fold(design: WordingDesign) -> bool:
     """Whether wordings can be left out: two frames, or two wordings of each role in one."""
-    if len(design.frames) > 1:
-        return True
-    (own,) = design.frames
-    tests = int(design.is_test[own].sum())
-    return 2 <= tests <= len(own) - 2
+    return len(design.frames) > 1 or min(len(of_role) for of_role in design.cells[0]) > 1
 
 
 def folds(design: WordingDesign) -> Iterator[Int[np.ndarray, " wordings"]]:
@@ -88,8 +84,7 @@ def folds(design: WordingDesign) -> Iterator[Int[np.ndarray, " wordings"]]:
     if len(design.frames) > 1:
         yield from design.frames
         return
-    (own,) = design.frames
-    tests, controls = own[design.is_test[own]], own[~design.is_test[own]]
+    ((tests, controls),) = design.cells
     for fold in range(max(len(tests), len(controls))):
         yield np.array([tests[fold % len(tests)], controls[fold % len(controls)]])
 
@@ -101,8 +96,7 @@ def half_of_wordings(design: WordingDesign, draws: np.random.Generator) -> np.nd
         for frame in draws.permutation(len(design.frames))[: len(design.frames) // 2]:
             chosen[design.frames[frame]] = True
         return chosen
-    (own,) = design.frames
-    for of_role in (own[design.is_test[own]], own[~design.is_test[own]]):
+    for of_role in design.cells[0]:
         chosen[draws.permutation(of_role)[: len(of_role) // 2]] = True
     return chosen
 

@@ -18,11 +18,22 @@ class Running(NamedTuple):
     progress: Progress | None = None
 
 
+ONE_THREAD = Running(threads=1)
+
+
 def available_cores() -> int:
     """Cores this process may use; `OMP_NUM_THREADS` lowers the number."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores or 1, int(limit))) if limit.isdigit() else max(1, cores or 1)
+
+
+def counted(number: int, progress: Progress | None) -> Iterator[int]:
+    """Yield 0, ..., number - 1, and report how many are done."""
+    for index in range(number):
+        yield index
+        if progress is not None:
+            progress(index + 1, number)
 
 
 def run_chunks(work: Callable[[int], Part], chunks: int, running: Running) -> Iterator[Part]:
@@ -35,10 +46,7 @@ def run_chunks(work: Callable[[int], Part], chunks: int, running: Running) -> It
     progress = running.progress
     threads = available_cores() if running.threads is None else running.threads
     if threads == 1 or chunks == 1:
-        for index in range(chunks):
-            yield work(index)
-            if progress is not None:
-                progress(index + 1, chunks)
+        yield from map(work, counted(chunks, progress))
         return
     with ThreadPoolExecutor(threads) as pool:
         waiting: dict[int, Future[Part]] = {}

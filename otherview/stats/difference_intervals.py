@@ -10,11 +10,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running, run_chunks
-from otherview.stats.columns import Column
-from otherview.stats.inputs import unit_indices
+from otherview.stats.columns import Column, UnitResult
+from otherview.stats.inputs import check_settings, unit_indices
 from otherview.stats.multisets import multisets, orders
-from otherview.stats.paired import NEAR_TIE, block_means, check_alpha, column_sum, effects
-from otherview.stats.sign_flip import check_seed
+from otherview.stats.paired import NEAR_TIE, block_means, column_sum, effects
 
 DRAWS = 10_000
 """Draws of blocks; the critical t then has a standard error of about 1%."""
@@ -32,7 +31,7 @@ NEAR_IN_SINGLE = 2.0**-18
 
 
 @dataclass(frozen=True)
-class DifferenceIntervals:
+class DifferenceIntervals(UnitResult):
     """What `difference_intervals` found. Arrays over units are in the order given.
 
     With confidence 1 - alpha all intervals hold the true mean differences between *these*
@@ -69,13 +68,9 @@ class DifferenceIntervals:
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("difference_low", "lower end of the interval of the mean difference between these "
-               "wordings; the intervals of all units hold together", "response"),
-        Column("difference_high", "upper end of that interval", "response"),
+               "wordings; the intervals of all units hold together", "response", of="low"),
+        Column("difference_high", "upper end of that interval", "response", of="high"),
     )  # fmt: skip
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        return {"difference_low": self.low, "difference_high": self.high}
 
     def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """How wide the intervals are, and the margin of all units; docs/result.md."""
@@ -115,8 +110,7 @@ def difference_intervals(
     The result does not depend on `threads`. Raises ValueError as `sign_flip_test` does, and on
     draws below 1.
     """
-    check_alpha(alpha)
-    check_seed(seed)
+    check_settings(alpha, seed)
     if isinstance(draws, bool) or draws < 1:
         raise ValueError(f"draws is {draws!r}; give a whole number of 1 or more")
     reduced = block_means(differences, blocks)

@@ -9,14 +9,14 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
-from otherview.stats.columns import Column
-from otherview.stats.inputs import unit_indices
-from otherview.stats.paired import block_means, check_alpha
-from otherview.stats.sign_flip import Flips, check_affordable, check_flips, check_seed
+from otherview.stats.columns import Column, UnitResult
+from otherview.stats.inputs import check_settings, unit_indices
+from otherview.stats.paired import block_means
+from otherview.stats.sign_flip import Flips, check_affordable
 
 
 @dataclass(frozen=True)
-class DiscoveryBounds:
+class DiscoveryBounds(UnitResult):
     """What `discovery_bounds` found. Arrays over units are in the order given.
 
     With confidence 1 - alpha all statements of `true_discoveries` hold together, for every set of
@@ -81,10 +81,6 @@ class DiscoveryBounds:
         ),
     )
 
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        return {"true_at_least": self.true_at_least}
-
     def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """How many units differ at least, and how that was found; docs/result.md."""
         return {
@@ -133,9 +129,7 @@ def discovery_bounds(
     The result does not depend on `threads`. Raises ValueError as `sign_flip_test` does, and on a
     negative shift or one of all units.
     """
-    check_alpha(alpha)
-    check_flips(flips)
-    check_seed(seed)
+    check_settings(alpha, seed, flips)
     reduced = block_means(differences, blocks)
     check_affordable(flips, len(reduced.labels))
     units = reduced.values.shape[1]

@@ -1,9 +1,11 @@
 """The critical vector of simultaneous bounds on true discoveries, read off the sign flips."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from otherview.stats.chunks import Running, run_chunks
 from otherview.stats.fixed_point import FixedPoint
@@ -76,15 +78,27 @@ def calibrate(
     wanted = (every if every <= MAX_PATTERNS else DRAWN) if flips == "auto" else flips
     exact = wanted == "exact" or int(wanted) >= every
     patterns = every if exact else int(wanted)
+    codes = partial(pattern_codes if exact else partial(drawn_codes, seed), blocks=blocks)
     seen = np.searchsorted(edges_fine(units), units.observed, side="right") - 1
     position = np.minimum(seen, BINS - 1)
     left = np.ones(number, dtype=bool)
     steps = 0
     while True:
         steps += 1
-        scale = calibrated_scale(
-            units, left, position, template, alpha, seed, patterns, exact, running
-        )
+        vectors = np.ascontiguousarray(units.fine[left].T / 2.0**units.bits)
+        # A unit with p above `TAIL` cannot take a flip below a λ of that, so such units are looked
+        # at only where λ is found to be larger.
+        for tail in (TAIL, 1.0):
+            first = int(np.searchsorted(-template.p, -tail))
+            scales = flip_scales(vectors, template, first, codes, patterns, running)
+            if not exact:
+                observed = np.bincount(position[left], minlength=BINS)
+                scales = np.append(scales, scale_of(observed, first, template))
+            # The largest λ that at most alpha of the flips, the data among them, stay below.
+            allowed = int(np.floor(alpha * len(scales) * (1 + 1e-12)))
+            scale = float(np.partition(scales, allowed)[allowed])
+            if scale <= tail:
+                break
         needed = template.needed(scale)
         alone = left & (position >= needed[0])
         left &= ~alone
@@ -99,36 +113,6 @@ def bin_p(blocks: int) -> Float[np.ndarray, " bins"]:
     from scipy.special import stdtr
 
     return np.asarray(2 * stdtr(blocks - 1, -t_from_z(edges_z(blocks)[:-1], blocks)))
-
-
-def calibrated_scale(
-    units: FixedPoint,
-    left: Bool[np.ndarray, " units"],
-    position: Int[np.ndarray, " units"],
-    template: Template,
-    alpha: float,
-    seed: int,
-    patterns: int,
-    exact: bool,
-    running: Running,
-) -> float:
-    """The largest λ that at most a share alpha of the flips, the data among them, stay below.
-
-    A unit with p above `TAIL` cannot take a flip below a λ of that, so such units are looked at
-    only where λ is found to be larger.
-    """
-    vectors = np.ascontiguousarray(units.fine[left].T / 2.0**units.bits)
-    for tail in (TAIL, 1.0):
-        first = int(np.searchsorted(-template.p, -tail))
-        scales = flip_scales(vectors, template, first, seed, patterns, exact, running)
-        if not exact:
-            observed = np.bincount(position[left], minlength=BINS)
-            scales = np.append(scales, scale_of(observed, first, template))
-        allowed = int(np.floor(alpha * len(scales) * (1 + 1e-12)))
-        scale = float(np.partition(scales, allowed)[allowed])
-        if scale <= tail:
-            break
-    return scale
 
 
 def scale_of(counts: Int[np.ndarray, " bins"], first: int, template: Template) -> float:
@@ -172,9 +156,8 @@ def flip_scales(
     vectors: Float[np.ndarray, "blocks units"],
     template: Template,
     first: int,
-    seed: int,
+    codes: Callable[[int, int], UInt8[np.ndarray, "patterns tables"]],
     patterns: int,
-    exact: bool,
     running: Running,
 ) -> Float[np.ndarray, " patterns"]:
     """For each sign pattern the largest λ whose critical vector its units stay below."""
@@ -186,11 +169,8 @@ def flip_scales(
 
     def work(chunk: int) -> Float[np.ndarray, " flips"]:
         start, stop = starts[chunk], min(starts[chunk] + rows, patterns)
-        codes = (
-            pattern_codes(start, stop, blocks) if exact else drawn_codes(seed, start, stop, blocks)
-        )
         block = np.arange(blocks)
-        signs = 1.0 - 2.0 * ((codes[:, block // SIGNS] >> (block % SIGNS)) & 1)
+        signs = 1.0 - 2.0 * ((codes(start, stop)[:, block // SIGNS] >> (block % SIGNS)) & 1)
         ratios = np.empty(stop - start)
         counts = np.empty(BINS, np.int32)
         smallest_ratios(

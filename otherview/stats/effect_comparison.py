@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress
-from otherview.stats.columns import PROBABILITY, Column
+from otherview.stats.columns import PROBABILITY, Column, UnitResult
 from otherview.stats.difference_intervals import DifferenceIntervals, difference_intervals
 from otherview.stats.inputs import real_array
 from otherview.stats.paired import block_means, effects, hedges_g
@@ -21,7 +21,7 @@ A, B = "A", "B"
 
 
 @dataclass(frozen=True)
-class EffectComparison:
+class EffectComparison(UnitResult):
     """What `compare_effects` found. Arrays over units are in the order given."""
 
     mean_a: Float[np.ndarray, " units"]
@@ -51,47 +51,36 @@ class EffectComparison:
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("familywise", "the effects differ family-wise, at the study’s level",
-               heading="differs"),
+               heading="differs", of="test.familywise"),
         Column("larger_in", "model in which the mean effect is larger in size",
                heading="larger in"),
         Column("opposite", "the mean effects have opposite signs", heading="opposite signs"),
         Column("effect_a", "mean effect in A: response under test minus under control", "response",
-               "effect in A"),
-        Column("effect_b", "mean effect in B", "response", "effect in B"),
+               "effect in A", "mean_a"),
+        Column("effect_b", "mean effect in B", "response", "effect in B", "mean_b"),
         Column("effect_difference", "mean over items of the effect in A minus that in B",
-               "response", "A − B"),
+               "response", "A − B", "test.mean"),
         Column("difference_low", "lower end of the interval of A − B; the intervals of all units "
-               "hold together", "response", "A − B, low"),
-        Column("difference_high", "upper end of that interval", "response", "A − B, high"),
+               "hold together", "response", "A − B, low", "intervals.low"),
+        Column("difference_high", "upper end of that interval", "response", "A − B, high",
+               "intervals.high"),
         Column("g", "effect size of A − B: mean over standard deviation between items, Hedges’ g",
-               "SD", "g"),
-        Column("g_low", "lower end of the interval of g of this unit alone", "SD", "g, low"),
-        Column("g_high", "upper end of that interval", "SD", "g, high"),
-        Column("t", "paired t of A − B over items", heading="t"),
-        Column("p", "two-sided sign-flip p of this unit alone", PROBABILITY, "p"),
+               "SD", "g", "test.g"),
+        Column("g_low", "lower end of the interval of g of this unit alone", "SD", "g, low",
+               "test.g_low"),
+        Column("g_high", "upper end of that interval", "SD", "g, high", "test.g_high"),
+        Column("t", "paired t of A − B over items", heading="t", of="test.t"),
+        Column("p", "two-sided sign-flip p of this unit alone", PROBABILITY, "p", "test.p"),
         Column("p_stepdown", "p corrected for all units, step-down largest |t|", PROBABILITY,
-               "family-wise p"),
-        Column("p_maxt", "family-wise p, single-step largest |t|", PROBABILITY),
-        Column("q_bh", "false discovery rate after Benjamini and Hochberg", PROBABILITY),
-        Column("degenerate", "A − B is equal for all items: no variance, no t"),
+               "family-wise p", "test.p_stepdown"),
+        Column("p_maxt", "family-wise p, single-step largest |t|", PROBABILITY, of="test.p_maxt"),
+        Column("q_bh", "false discovery rate after Benjamini and Hochberg", PROBABILITY,
+               of="test.q_bh"),
+        Column("degenerate", "A − B is equal for all items: no variance, no t",
+               of="test.degenerate"),
         Column("g_a", "Hedges’ g of the effect in A", "SD", "g in A"),
         Column("g_b", "Hedges’ g of the effect in B", "SD", "g in B"),
     )  # fmt: skip
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        values = {
-            **self.test.columns(),
-            **self.intervals.columns(),
-            "larger_in": self.larger_in,
-            "opposite": self.opposite,
-            "effect_a": self.mean_a,
-            "effect_b": self.mean_b,
-            "effect_difference": self.test.mean,
-            "g_a": self.g_a,
-            "g_b": self.g_b,
-        }
-        return {column.name: values[column.name] for column in self.COLUMNS}
 
     def directions(self, which: Bool[np.ndarray, " units"]) -> dict[str, int]:
         """Return of how many of some units the effect is larger in A, in B, or of opposite sign."""
@@ -112,7 +101,7 @@ class EffectComparison:
         return {
             **{name: test[name] for name in kept},
             **({"critical_t": test["critical_t"]} if "critical_t" in test else {}),
-            **self.directions(self.test.p_stepdown <= self.test.alpha),
+            **self.directions(self.test.familywise),
             "degenerate": int(self.test.degenerate.sum()),
             **({"margin": intervals["margin"]} if "margin" in intervals else {}),
         }

@@ -88,6 +88,11 @@ class CountNull:
     """`observed - false_positives`: with confidence 1-alpha at least this many differ between
     *these* wordings, over items. For this threshold alone; `discovery_bounds` for any set."""
 
+    def summary(self) -> dict[str, Any]:
+        """Its entry in `summary.json`."""
+        found = {k: v for k, v in vars(self).items() if k not in ("infinite", "null")}
+        return found | {"null_p99_interval": list(self.null_p99_interval)}
+
 
 @dataclass(frozen=True)
 class MaxNull:

@@ -8,12 +8,12 @@ from jaxtyping import Int, UInt8
 
 from otherview.stats.chunks import Running, run_chunks
 from otherview.stats.fixed_point import FixedPoint
-from otherview.stats.flip_null import FlipNull, critical_z, edges_fine, empty_null, quantile_count
+from otherview.stats.flip_null import FlipNull, critical_z, empty_null, quantile_count
 from otherview.stats.flip_tables import (
     pattern_codes,
     random_codes,
     table_count,
-    tally_patterns,
+    tally_codes,
 )
 from otherview.stats.paired import t_from_z
 
@@ -46,26 +46,6 @@ SPAN = 4.0
 def table_seconds(patterns: int, units: int, blocks: int) -> float:
     """Predicted time of tallying `patterns` through the tables, on one core."""
     return min(patterns, 1 << 62) * units * table_count(blocks) * NANOSECONDS * 1e-9
-
-
-def tally_codes(
-    units: FixedPoint, codes: UInt8[np.ndarray, "patterns tables"], passing: np.ndarray
-) -> FlipNull:
-    """Tally of the given patterns."""
-    number = len(units.fine)
-    part = tally_patterns(units, codes, passing)
-    null = empty_null(len(passing), number)
-    for histogram, counts in zip(null.counts, part.counts, strict=True):
-        histogram += np.bincount(counts, minlength=number + 1)
-    edges = edges_fine(units)
-    bins = np.clip(np.searchsorted(edges, part.largest, side="right") - 1, 0, len(edges) - 2)
-    null.largest += np.bincount(bins, minlength=len(null.largest))
-    reached = np.searchsorted(units.reach, part.largest, side="right")
-    at_least = np.cumsum(np.bincount(reached, minlength=number + 1)[::-1])[::-1]
-    null.reached += at_least[1:]
-    null.stepped += part.hits
-    null.patterns = len(codes)
-    return null
 
 
 def all_flips(

@@ -1,11 +1,12 @@
 """Every unit under given sign patterns: counts over thresholds, largest |t|, step-down."""
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from otherview.stats.fixed_point import FixedPoint
+from otherview.stats.flip_null import FlipNull, edges_fine, empty_null
 from otherview.stats.kernels import Integer, compiled, inlined
 
 SIGNS = 5
@@ -22,17 +23,6 @@ SHORT_TABLES = 24
 last bit of error."""
 
 Rows: TypeAlias = tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]
-
-
-class Tally(NamedTuple):
-    """What a batch of patterns gave; units in the order of `FixedPoint`."""
-
-    counts: Int[np.ndarray, "thresholds patterns"]
-    """Units past each threshold."""
-    largest: Int[np.ndarray, " patterns"]
-    """Largest fine sum over the units."""
-    hits: Int[np.ndarray, " units"]
-    """Patterns in which the largest over this unit and those before it reaches this unit's."""
 
 
 @compiled
@@ -167,7 +157,10 @@ def tally(
     largest: Int[np.ndarray, " patterns"],
     hits: Int[np.ndarray, " units"],
 ) -> None:
-    """Fill `counts`, `largest` and `hits` (all zero on entry); `reach` ascends.
+    """Count units past each threshold, the largest fine sum over units, and for each unit the
+    patterns in which the largest over this unit and those before it reaches this unit's.
+
+    `counts`, `largest` and `hits` are all zero on entry; `reach` ascends.
 
     `tables` is room to work in; its integers add the sums, coarsely: fine sums over 2^shift. What
     these leave open is decided by fine ones. A loop without a store finds the largest sum of 64
@@ -248,15 +241,14 @@ def tally(
             hits[first + lane] += every_lane_hit
 
 
-def tally_patterns(
+def tally_codes(
     units: FixedPoint, codes: UInt8[np.ndarray, "patterns tables"], passing: np.ndarray
-) -> Tally:
-    """Counts, largest and step-down hits of the patterns; `units.observed` must ascend."""
-    result = Tally(
-        np.zeros((len(passing), len(codes)), np.int32),
-        np.zeros(len(codes), np.int64),
-        np.zeros(len(units.fine), np.int64),
-    )
+) -> FlipNull:
+    """Tally of the given patterns; `units.observed` must ascend."""
+    counts = np.zeros((len(passing), len(codes)), np.int32)
+    largest = np.zeros(len(codes), np.int64)
+    null = empty_null(len(passing), len(units.fine))
+    null.patterns = len(codes)
     missing = -codes.shape[1] % GROUP
     if missing:
         codes = np.pad(codes, ((0, 0), (0, missing)))
@@ -264,14 +256,24 @@ def tally_patterns(
     integer = np.int16 if number <= SHORT_TABLES else np.int32
     tables = np.empty((number, 1 << SIGNS, LANES), integer)
     # The least shift with which no sum, its error included, outgrows the integers.
-    largest = int(np.sqrt(units.blocks) * 2.0**units.bits)
-    shift = (largest // (np.iinfo(integer).max - 2 * number)).bit_length()
-    tally(tables, units.fine, shift, codes, passing, units.reach, *result)
-    return result
+    limit = int(np.sqrt(units.blocks) * 2.0**units.bits)
+    shift = (limit // (np.iinfo(integer).max - 2 * number)).bit_length()
+    tally(
+        tables, units.fine, shift, codes, passing, units.reach, counts, largest, null.stepped
+    )  # fmt: skip
+    for histogram, of_pattern in zip(null.counts, counts, strict=True):
+        histogram += np.bincount(of_pattern, minlength=len(histogram))
+    edges = edges_fine(units)
+    bins = np.clip(np.searchsorted(edges, largest, side="right") - 1, 0, len(edges) - 2)
+    null.largest += np.bincount(bins, minlength=len(null.largest))
+    reached = np.searchsorted(units.reach, largest, side="right")
+    at_least = np.cumsum(np.bincount(reached, minlength=len(units.fine) + 1)[::-1])[::-1]
+    null.reached += at_least[1:]
+    return null
 
 
 def table_count(blocks: int) -> int:
-    """Tables for `blocks` signs, a multiple of three (three are added at a time)."""
+    """Tables for `blocks` signs, a multiple of three: drawn patterns have so many codes."""
     return -(-blocks // (3 * SIGNS)) * 3
 
 

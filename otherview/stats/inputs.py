@@ -23,6 +23,23 @@ def numpy_array(values: ArrayLike, name: str) -> np.ndarray:
     return np.asarray(values)
 
 
+def check_settings(alpha: float, seed: int = 0, flips: str | int = "auto", **repeats: int) -> None:
+    """Raise ValueError unless 0 < alpha < 1, `seed` is a whole number of 0 or more, `flips` is
+    "auto", "exact" or a positive whole number, and each of `repeats` is 1 or more."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}; give a level between 0 and 1, such as 0.05")
+    if isinstance(flips, str):
+        if flips not in ("auto", "exact"):
+            raise ValueError(f'flips is "{flips}"; give "auto", "exact" or a number of flips')
+    elif isinstance(flips, bool) or not isinstance(flips, int | np.integer) or flips < 1:
+        raise ValueError(f'flips is {flips!r}; give "auto", "exact" or a number of flips')
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; give a whole number of 0 or more")
+    for name, number in repeats.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}; give one or more")
+
+
 def place_of(index: int, shape: tuple[int, ...]) -> str:
     """The place of an element, as it is written between brackets."""
     return ", ".join(str(int(axis)) for axis in np.unravel_index(index, shape))

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress, Running
-from otherview.stats.paired import check_alpha, effects
-from otherview.stats.role import check_responses, check_roles, randomise, role_means, scaled
-from otherview.stats.sign_flip import check_seed, sign_flip_test
-from otherview.stats.wordings import WordingDesign, wording_design
-
-FLIPS = 2000
-"""Randomisations per shuffle: enough to tell p at the usual alphas from above it."""
+from otherview.stats.chunks import Progress, counted
+from otherview.stats.inputs import check_settings
+from otherview.stats.paired import effects
+from otherview.stats.role import DECIDING, check_responses, randomise, role_means, scaled
+from otherview.stats.sign_flip import sign_flip_test
+from otherview.stats.wordings import WordingDesign, role_design
 
 
 @dataclass(frozen=True)
@@ -94,33 +92,26 @@ def label_shuffle(
 
     Raises ValueError as `role_test` does, and on fewer than one shuffle.
     """
-    check_alpha(alpha)
-    check_seed(seed)
-    if shuffles < 1:
-        raise ValueError(f"shuffles is {shuffles}; give one or more")
+    check_settings(alpha, seed, shuffles=shuffles)
     array, _ = scaled(check_responses(responses))
-    design = wording_design(check_roles(roles, array.shape[1]), strata)
+    design = role_design(roles, strata, array.shape[1])
     over_wordings = design.degrees > 0 and design.smallest_p <= alpha
     draws = np.random.default_rng(seed)
     called, published = np.zeros(shuffles, np.int64), np.zeros(shuffles, np.int64)
     differences = role_means(array, design).items
-    for shuffle in range(shuffles):
+    for shuffle in counted(shuffles, progress):
         drawn = int(draws.integers(2**31))
         if over_wordings:
             dealt = shuffled(design, draws)
             means = role_means(array, dealt)
-            found = randomise(
-                means, dealt, alpha=alpha, flips=FLIPS, seed=drawn, running=Running(1)
-            )[2]
+            found = randomise(means, dealt, alpha=alpha, seed=drawn)[2]
             shown = means.items
             called[shuffle] = (found.p_maxt <= alpha).sum()
         else:
             shown = differences * draws.choice([-1.0, 1.0], size=(len(array), 1))
-            by_items = sign_flip_test(shown, alpha=alpha, flips=FLIPS, seed=drawn)
-            called[shuffle] = (by_items.p_stepdown <= alpha).sum()
-        published[shuffle] = above(shown, threshold).sum()
-        if progress is not None:
-            progress(shuffle + 1, shuffles)
+            by_items = sign_flip_test(shown, alpha=alpha, flips=DECIDING, seed=drawn)
+            called[shuffle] = by_items.familywise.sum()
+        published[shuffle] = (np.abs(effects(shown).t) > threshold).sum()
     return LabelShuffleResult(
         over="wordings" if over_wordings else "pairs",
         called=called,
@@ -138,11 +129,3 @@ def shuffled(design: WordingDesign, draws: np.random.Generator) -> WordingDesign
     for own in design.frames:
         is_test[own] = draws.permutation(is_test[own])
     return WordingDesign(is_test, design.frame)
-
-
-def above(
-    differences: Float[np.ndarray, "pairs units"], threshold: float
-) -> Bool[np.ndarray, " units"]:
-    """Units with |t| above `threshold`; one without variance is not."""
-    t = effects(differences).t
-    return np.asarray(np.abs(np.nan_to_num(t, nan=0.0, posinf=np.inf, neginf=-np.inf)) > threshold)

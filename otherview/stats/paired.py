@@ -43,12 +43,6 @@ class Effects(NamedTuple):
     degenerate: Bool[np.ndarray, " units"]
 
 
-def check_alpha(alpha: float) -> None:
-    """Raise ValueError unless 0 < alpha < 1."""
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}; give a level between 0 and 1, such as 0.05")
-
-
 def column_sum(values: Float[np.ndarray, "rows units"]) -> Float[np.ndarray, " units"]:
     """Sum over rows, row after row: a unit's sum never depends on the other units."""
     total = np.zeros(values.shape[1])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from otherview.stats.flip_null import share_p
 from otherview.stats.paired import NEAR_TIE, column_sum
 
 DRAWN = 10_000
@@ -28,16 +29,12 @@ class PermutationNull(NamedTuple):
     @property
     def p(self) -> Float[np.ndarray, " units"]:
         """p of each unit; (b+1)/(m+1) where permutations were drawn."""
-        return self.share(self.reached)
+        return np.asarray(share_p(self.reached, self.number, self.exact))
 
     @property
     def p_max(self) -> Float[np.ndarray, " units"]:
         """Family-wise p, single step."""
-        return self.share(self.reached_by_any)
-
-    def share(self, reached: Int[np.ndarray, " units"]) -> Float[np.ndarray, " units"]:
-        extra = 0 if self.exact else 1
-        return np.asarray((reached + extra) / (self.number + extra))
+        return np.asarray(share_p(self.reached_by_any, self.number, self.exact))
 
 
 def permutation_null(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from otherview.stats.paired import check_alpha, noncentrality
-from otherview.stats.role import check_roles, role_note
-from otherview.stats.sign_flip import Flips, check_flips, flip_note
-from otherview.stats.wordings import check_several, wording_design
+from otherview.stats.inputs import check_settings
+from otherview.stats.paired import noncentrality
+from otherview.stats.role import role_note
+from otherview.stats.sign_flip import Flips, flip_note
+from otherview.stats.wordings import check_several, role_design
 
 POWER = 0.8
 
@@ -57,12 +58,11 @@ def role_power(
 
     Raises ValueError as `role_test` does, and on fewer than two items or one unit.
     """
-    check_alpha(alpha)
-    names = np.asarray(roles)
-    check_numbers(items, units)
+    check_settings(alpha, flips=flips, units=units)
+    check_items(items)
     if not 0 <= ratio < np.inf:
         raise ValueError(f"ratio is {ratio}; give a number of 0 or more")
-    design = wording_design(check_roles(names, names.size), strata)
+    design = role_design(roles, strata)
     check_several(design)
     smallest = drawn_at_best(design.smallest_p, flips)
     degrees = (1 + ratio) ** 2 / (ratio**2 / (items - 1) + 1 / design.degrees)
@@ -79,8 +79,8 @@ def sign_flip_power(pairs: int, units: int, *, alpha: float = 0.05, flips: Flips
 
     Raises ValueError on fewer than two pairs or one unit.
     """
-    check_alpha(alpha)
-    check_numbers(pairs, units)
+    check_settings(alpha, flips=flips, units=units)
+    check_items(pairs)
     smallest = drawn_at_best(2.0 ** (1 - pairs), flips)
     critical, shift = critical_and_shift(smallest, pairs - 1, units, alpha)
     drawn = 0 if isinstance(flips, str) else flips
@@ -104,13 +104,10 @@ def critical_and_shift(
 
 def drawn_at_best(smallest: float, flips: Flips) -> float:
     """The smallest p where at most `flips` randomisations are drawn."""
-    check_flips(flips)
     return smallest if isinstance(flips, str) else max(smallest, 1 / (flips + 1))
 
 
-def check_numbers(items: int, units: int) -> None:
-    """Raise ValueError on fewer than two items or one unit."""
+def check_items(items: int) -> None:
+    """Raise ValueError on fewer than two."""
     if items < 2:
         raise ValueError(f"items is {items}; a test over items needs two or more")
-    if units < 1:
-        raise ValueError(f"units is {units}; give one or more")

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from otherview.stats.columns import Column
+from otherview.stats.columns import Column, UnitResult
 from otherview.stats.difference_intervals import difference_intervals
 from otherview.stats.role import enough_for_role_test, role_test
 from otherview.stats.sign_flip import Flips
-from otherview.stats.wordings import wording_design
+from otherview.stats.wordings import role_design
 
 SHARE = "of the prediction"
 """Unit of a change."""
@@ -42,7 +42,7 @@ class MeasuredChanges:
 
 
 @dataclass(frozen=True)
-class PredictedChangeResult:
+class PredictedChangeResult(UnitResult):
     """What `predicted_change_test` found; arrays have one entry per unit."""
 
     test: Float[np.ndarray, " units"]
@@ -165,7 +165,7 @@ def predicted_change_test(
     Flipping the sign of a pair would be no null: a predicted change is not odd under an exchange of
     roles. So wordings are dealt to the roles again, as for any other response.
     """
-    design = wording_design(np.array([role == "test" for role in roles]), strata)
+    design = role_design(roles, strata)
     contrast = design.contrast / design.information
     weights = np.abs(contrast)
     test, control = (

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from otherview.stats.columns import Column
+from otherview.stats.columns import Column, UnitResult
 
 SHARE = "of the way"
 """Unit of a way to the other role's prediction."""
 
 
 @dataclass(frozen=True)
-class PredictedTowardResult:
+class PredictedTowardResult(UnitResult):
     """The predicted ways of every unit, means over a few pairs of prompts."""
 
     test: Float[np.ndarray, " units"]
@@ -29,14 +29,10 @@ class PredictedTowardResult:
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("predicted_toward_test", "way of the test role’s prediction to that of the other "
                "role if the head takes its output from there, predicted at two points", SHARE,
-               "predicted way"),
+               "predicted way", "test"),
         Column("predicted_toward_control", "the same of the control role", SHARE,
-               "of the other role"),
+               "of the other role", "control"),
     )  # fmt: skip
-
-    def columns(self) -> dict[str, Any]:
-        """By name of COLUMNS: one value per unit."""
-        return {"predicted_toward_test": self.test, "predicted_toward_control": self.control}
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
         """Its entry in `summary.json`; `addresses` name the units, the farthest ways first."""

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress, Running
-from otherview.stats.inputs import real_array
-from otherview.stats.paired import check_alpha, effects
+from otherview.stats.chunks import ONE_THREAD, Progress, Running
+from otherview.stats.inputs import check_settings, real_array
+from otherview.stats.paired import effects
 from otherview.stats.role_draws import Randomisations, randomisations
 from otherview.stats.role_null import (
     LEAST_PILOT,
@@ -26,13 +26,11 @@ from otherview.stats.role_null import (
 from otherview.stats.role_p import RoleP, p_values
 from otherview.stats.role_result import RoleTestResult
 from otherview.stats.role_variance import role_variance
-from otherview.stats.sign_flip import (
-    Flips,
-    check_flips,
-    check_seed,
-    sign_flip_test,
-)
-from otherview.stats.wordings import WordingDesign, check_several, wording_design
+from otherview.stats.sign_flip import Flips, sign_flip_test
+from otherview.stats.wordings import WordingDesign, check_several, role_design
+
+DECIDING = 2000
+"""Randomisations of a test that is one of many: enough to tell p at the usual alphas from above."""
 
 
 def role_test(
@@ -73,12 +71,9 @@ def role_test(
     Raises ValueError on wrong shapes, NaN, other roles, strata without a frame that has both, one
     wording of each role in all, fewer than two items.
     """
-    check_alpha(alpha)
-    check_flips(flips)
-    check_seed(seed)
+    check_settings(alpha, seed, flips)
     array = check_responses(responses)
-    is_test = check_roles(roles, array.shape[1])
-    design = wording_design(is_test, strata)
+    design = role_design(roles, strata, array.shape[1])
     check_several(design)
     running = Running(threads, progress)
     array, exponent = scaled(array)
@@ -98,7 +93,7 @@ def role_test(
     )
     t_scenes, p_scenes = over_scenes(means, running)
     smallest = smallest_p(plan)
-    counted = design.frame_size > 0
+    counted = design.is_test[design.frame_size > 0]
     return RoleTestResult(
         difference=np.ldexp(units.difference, exponent),
         t=units.t,
@@ -119,8 +114,8 @@ def role_test(
         n_relabellings=design.relabellings,
         n_items=len(array),
         n_scenes=array.shape[2],
-        n_test=int(is_test[counted].sum()),
-        n_control=int((~is_test[counted]).sum()),
+        n_test=int(counted.sum()),
+        n_control=int((~counted).sum()),
         n_frames=len(design.frames),
         smallest_p=smallest,
         note=role_note(design, smallest, alpha),
@@ -135,8 +130,7 @@ def enough_for_role_test(roles: ArrayLike, *, strata: ArrayLike | None = None) -
     `roles` and `strata` are those of `role_test`, which raises ValueError otherwise. Scenes decide
     nothing here: a wording is the same wording on all of them.
     """
-    names = np.asarray(roles)
-    return wording_design(check_roles(names, names.size), strata).degrees > 0
+    return role_design(roles, strata).degrees > 0
 
 
 def scaled(
@@ -163,9 +157,9 @@ def randomise(
     design: WordingDesign,
     *,
     alpha: float,
-    flips: Flips,
     seed: int,
-    running: Running,
+    flips: Flips = DECIDING,
+    running: Running = ONE_THREAD,
 ) -> tuple[RoleUnits, Randomisations, RoleP]:
     """t, what was randomised, and p. Without items, wordings alone are relabelled, and the width
     of a unit's null is not looked at.
@@ -250,17 +244,3 @@ def check_responses(responses: ArrayLike) -> Float[np.ndarray, "items wordings s
     if len(array) < 2:
         raise ValueError("responses holds 1 item; a role test needs two or more")
     return array if array.ndim == 4 else array[:, :, None]
-
-
-def check_roles(roles: ArrayLike, wordings: int) -> Bool[np.ndarray, " wordings"]:
-    """Which wordings are of the test role. Raises ValueError on anything else."""
-    names = [str(role) for role in np.asarray(roles).ravel()]
-    if len(names) != wordings:
-        raise ValueError(f"roles holds {len(names)} roles for {wordings} wordings; give one each")
-    for place, name in enumerate(names):
-        if name not in ("test", "control"):
-            raise ValueError(f'roles[{place}] is "{name}"; give "test" or "control"')
-    for role in ("test", "control"):
-        if role not in names:
-            raise ValueError(f'roles has no "{role}" wording; give both roles at least one')
-    return np.array([name == "test" for name in names])

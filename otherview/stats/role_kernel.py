@@ -77,16 +77,3 @@ def tally_bins(
         for unit in range(bits.shape[1]):
             place = ((bits[row, unit] & 0x7FFFFFFF) >> 20) - lowest
             counts[unit, min(max(place, 0), last)] += weights[row]
-
-
-@compiled
-def bins_within(
-    counts: Int[np.ndarray, "units bins"], allowed: float, within: Int[np.ndarray, " units"]
-) -> None:
-    """The first bin of each unit from which on there is at most the allowed weight."""
-    for unit in range(counts.shape[0]):
-        beyond, place = 0, counts.shape[1]
-        while place > 0 and beyond + counts[unit, place - 1] <= allowed:
-            place -= 1
-            beyond += counts[unit, place]
-        within[unit] = place

@@ -1,6 +1,6 @@
 """The null of the role test: items and scenes drawn again, added to relabelled wordings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -77,13 +77,7 @@ class RoleUnits:
     """Units, ready to be randomised; each scaled so that its largest number is about 1."""
 
     difference: Float[np.ndarray, " units"]
-    """In the scale of the responses, as the next three are in its square."""
-    error_items: Float[np.ndarray, " units"]
-    """Squared standard error over items."""
-    error_wordings: Float[np.ndarray, " units"]
-    """Squared standard error over wordings."""
-    error_scenes: Float[np.ndarray, " units"]
-    """Squared standard error over scenes; 0 where there is one."""
+    """In the scale of the responses."""
     t: Float[np.ndarray, " units"]
     deviations: Float[np.ndarray, "items units"]
     """Items' differences around their mean, 32-bit."""
@@ -160,9 +154,6 @@ def role_units(means: RoleMeans, design: WordingDesign) -> RoleUnits:
     cutoff = np.minimum(t**2 * (1 - NEAR_SQUARE), FAR_SQUARE)
     return RoleUnits(
         difference=difference,
-        error_items=error_items,
-        error_wordings=error_wordings,
-        error_scenes=error_scenes,
         t=t,
         deviations=deviations,
         scene_deviations=scene_deviations,
@@ -199,7 +190,7 @@ def with_width(units: RoleUnits, plan: Randomisations, running: Running) -> Role
     """
     if len(units.t) == 1:
         return units
-    from otherview.stats.role_kernel import bins_within, tally_bins
+    from otherview.stats.role_kernel import tally_bins
 
     def tally(index: int) -> Int[np.ndarray, "units bins"]:
         counts = np.zeros((len(units.t), BINS_TO - BINS_FROM + 1), np.int64)
@@ -216,20 +207,20 @@ def with_width(units: RoleUnits, plan: Randomisations, running: Running) -> Role
     for part in run_chunks(tally, plan.blocks, Running(running.threads)):
         counts += part
     tail = (WIDTH_TAIL + plan.design.smallest_p) * (1 + 1e-12)
-    within = np.empty(len(units.t), np.int64)
-    bins_within(counts, tail * counts[0].sum(), within)
+    # The first bin of each unit from which on there is at most the allowed weight.
+    from_here = np.cumsum(counts[:, ::-1], axis=1)
+    within = (from_here > tail * counts[0].sum()).sum(axis=1)
     exceeded = np.sqrt(((BINS_FROM + within) << 20).astype(np.int32).view(np.float32))
     width = exceeded.astype(np.float64) / (WIDE * np.median(exceeded))
     return replace(units, width=np.maximum(1.0, width))
 
 
-def reach(units: RoleUnits, plan: Randomisations, running: Running) -> Reached:
-    """Randomise, and count in how many rows each unit, or any unit, is as far from zero."""
-    return gathered(run_chunks(partial(reach_in_block, units, plan), plan.blocks, running))
+def reach(units: RoleUnits, plan: Randomisations, running: Running, width: int = UNITS) -> Reached:
+    """Randomise, and count in how many rows each unit, or any unit, is as far from zero.
 
-
-def gathered(parts: Iterable[Reached]) -> Reached:
-    """Return what the blocks of all randomisations reached, together."""
+    For the largest t², units are in groups of `width`.
+    """
+    parts = run_chunks(partial(reach_in_block, units, plan, width), plan.blocks, running)
     same, other, rising, falling, weights, own, mirrored = zip(*parts, strict=True)
     return Reached(
         np.sum(same, axis=0),
@@ -242,10 +233,8 @@ def gathered(parts: Iterable[Reached]) -> Reached:
     )
 
 
-def reach_in_block(
-    units: RoleUnits, plan: Randomisations, index: int, width: int = UNITS
-) -> Reached:
-    """`reach` over the rows of one block, units in groups of `width` for the largest t²."""
+def reach_in_block(units: RoleUnits, plan: Randomisations, width: int, index: int) -> Reached:
+    """`reach` over the rows of one block."""
     labels, weights, parts = randomised(units, plan, index)
     own, mirrored = int(weights[labels > 0].sum()), int(weights[labels < 0].sum())
     same, other, rising, falling = [], [], [], []

@@ -4,7 +4,7 @@ p is the share of randomisations with |t| at least the unit's, or twice the shar
 unit's sign too, whichever is larger: where items respond askew, one side of the null is longer.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -75,11 +75,20 @@ def first_t(
     """The smallest |t| that rows of at most the allowed weight reach; infinite if none is."""
     if allowed < 0:
         return float(np.inf)
+    square = largest_beyond(values, weights, allowed)
+    return float(np.sqrt(max(square, 0.0)) * (1 + NEAR_SQUARE))
+
+
+def largest_beyond(
+    values: Float[np.ndarray, " rows"], weights: Int[np.ndarray, " rows"], allowed: float
+) -> Any:
+    """The largest value that rows of more than the allowed weight reach; 0 if there is none.
+
+    In the precision of `values`.
+    """
     order = np.argsort(-values)
     beyond = np.flatnonzero(np.cumsum(weights[order]) > allowed)
-    if not len(beyond):
-        return 0.0
-    return float(np.sqrt(max(values[order][beyond[0]], 0.0)) * (1 + NEAR_SQUARE))
+    return values[order][beyond[0]] if len(beyond) else values.dtype.type(0)
 
 
 def histogram(

@@ -7,27 +7,23 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from otherview.stats.columns import Column
+from otherview.stats.columns import PROBABILITY, Column, UnitResult
 from otherview.stats.flip_null import MaxNull
 from otherview.stats.role_variance import RoleVariance
 from otherview.stats.sign_flip import SignFlipResult
 
 SCENE_COLUMNS = (
-    Column("role_scenes_t", "t over scenes alone: explains, decides nothing"),
-    Column(
-        "role_scenes_p",
-        "p over scenes alone (sign flips): explains, decides nothing",
-        "probability",
-    ),
-    Column(
-        "var_scenes_by_role", "variance between scenes in their difference of roles", "response²"
-    ),
-)
+    Column("role_scenes_t", "t over scenes alone: explains, decides nothing", of="t_scenes"),
+    Column("role_scenes_p", "p over scenes alone (sign flips): explains, decides nothing",
+           PROBABILITY, of="p_scenes"),
+    Column("var_scenes_by_role", "variance between scenes in their difference of roles",
+           "response²", of="variance.scenes_by_role"),
+)  # fmt: skip
 """Columns that only a result of several scenes has."""
 
 
 @dataclass(frozen=True)
-class RoleTestResult:
+class RoleTestResult(UnitResult):
     """What `role_test` found; arrays have one entry per unit."""
 
     difference: Float[np.ndarray, " units"]
@@ -84,25 +80,30 @@ class RoleTestResult:
     seed: int
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("role_difference", "test less control, mean over wordings and items", "response"),
+        Column("role_difference", "test less control, mean over wordings and items", "response",
+               of="difference"),
         Column("role_t", "t of the role over items and wordings (and scenes) together",
-               heading="role t"),
+               heading="role t", of="t"),
         Column("role_p", "p of this unit alone: wordings relabelled, items (and scenes) drawn "
-               "again", "probability"),
-        Column("role_p_maxt", "p of the role, corrected for all units", "probability", "role p"),
-        Column("role_t_needed", "|t| from which this unit would be called; null where none would"),
+               "again", PROBABILITY, of="p"),
+        Column("role_p_maxt", "p of the role, corrected for all units", PROBABILITY, "role p",
+               "p_maxt"),
+        Column("role_t_needed", "|t| from which this unit would be called; null where none would",
+               of="t_needed"),
         Column("role_called", "follows the role, over items and wordings (and scenes) like these",
-               heading="follows role"),
+               heading="follows role", of="called"),
         Column("role_items_p", "p over items alone (sign flips): explains, decides nothing",
-               "probability"),
-        Column("role_wordings_t", "t over wordings alone: explains, decides nothing"),
+               PROBABILITY, of="items.p"),
+        Column("role_wordings_t", "t over wordings alone: explains, decides nothing",
+               of="t_wordings"),
         Column("role_wordings_p", "p over wordings alone (relabelling): explains, decides nothing",
-               "probability"),
-        Column("var_wordings", "variance between wordings of one role", "response²"),
+               PROBABILITY, of="p_wordings"),
+        Column("var_wordings", "variance between wordings of one role", "response²",
+               of="variance.wordings"),
         Column("var_items_by_role", "variance between items in their difference of roles",
-               "response²"),
+               "response²", of="variance.items_by_role"),
         Column("variance_ratio", "what items add to the variance of the role’s difference, over "
-               "what wordings add", "variance ratio", "items : wordings"),
+               "what wordings add", "variance ratio", "items : wordings", "variance.ratio"),
         *SCENE_COLUMNS,
     )  # fmt: skip
 
@@ -115,27 +116,8 @@ class RoleTestResult:
 
     def columns(self) -> dict[str, Any]:
         """By name of COLUMNS: one value per unit. Those of scenes only where there are several."""
-        found = {
-            "role_difference": self.difference,
-            "role_t": self.t,
-            "role_p": self.p,
-            "role_p_maxt": self.p_maxt,
-            "role_t_needed": self.t_needed,
-            "role_called": self.called,
-            "role_items_p": self.items.p,
-            "role_wordings_t": self.t_wordings,
-            "role_wordings_p": self.p_wordings,
-            "var_wordings": self.variance.wordings,
-            "var_items_by_role": self.variance.items_by_role,
-            "variance_ratio": self.variance.ratio,
-        }
-        if self.n_scenes > 1:
-            found |= {
-                "role_scenes_t": self.t_scenes,
-                "role_scenes_p": self.p_scenes,
-                "var_scenes_by_role": self.variance.scenes_by_role,
-            }
-        return found
+        unknown = () if self.n_scenes > 1 else [column.name for column in SCENE_COLUMNS]
+        return {name: each for name, each in super().columns().items() if name not in unknown}
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
         """Its entry in `summary.json`; `addresses` name the units."""

@@ -11,16 +11,17 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import Progress, Running
-from otherview.stats.columns import PROBABILITY, Column
+from otherview.stats.columns import PROBABILITY, Column, UnitResult
 from otherview.stats.corrections import benjamini_hochberg, benjamini_yekutieli, holm
 from otherview.stats.flip_null import MAX_BLOCKS, CountNull, MaxNull
-from otherview.stats.paired import block_means, check_alpha, effects, hedges_g
+from otherview.stats.inputs import check_settings
+from otherview.stats.paired import block_means, effects, hedges_g
 
 Flips = Literal["auto", "exact"] | int
 
 
 @dataclass(frozen=True)
-class SignFlipResult:
+class SignFlipResult(UnitResult):
     """What `sign_flip_test` found. Arrays have one entry a unit, in the order given.
 
     All of it is computed on block means: `t` has `n_blocks` - 1 degrees of freedom.
@@ -113,14 +114,18 @@ class SignFlipResult:
         Column("familywise", "family-wise p is at most the study’s level", heading="differs"),
     )
 
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        return {
-            **{column.name: getattr(self, column.name) for column in self.COLUMNS[:-3]},
-            "g_low": self.g_interval[:, 0],
-            "g_high": self.g_interval[:, 1],
-            "familywise": self.p_stepdown <= self.alpha,
-        }
+    @property
+    def g_low(self) -> Float[np.ndarray, " units"]:
+        return self.g_interval[:, 0]
+
+    @property
+    def g_high(self) -> Float[np.ndarray, " units"]:
+        return self.g_interval[:, 1]
+
+    @property
+    def familywise(self) -> Bool[np.ndarray, " units"]:
+        """Step down at alpha."""
+        return np.asarray(self.p_stepdown <= self.alpha)
 
     def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """How the test was done, and how many units it finds; docs/result.md."""
@@ -132,23 +137,10 @@ class SignFlipResult:
             "alpha": self.alpha,
             "smallest_p": self.smallest_p,
             "note": flip_note(self.n_blocks, self.n_flips, self.alpha, exact=self.exact),
-            "familywise": int((self.p_stepdown <= self.alpha).sum()),
+            "familywise": int(self.familywise.sum()),
             "familywise_single_step": int((self.p_maxt <= self.alpha).sum()),
             "false_discovery": int((self.q_bh <= self.alpha).sum()),
-            "counts": [
-                {
-                    "threshold": level,
-                    "observed": count.observed,
-                    "null_mean": count.null_mean,
-                    "null_sd": count.null_sd,
-                    "null_p99": count.null_p99,
-                    "null_p99_interval": list(count.null_p99_interval),
-                    "p": count.p,
-                    "false_positives": count.false_positives,
-                    "true_discoveries": count.true_discoveries,
-                }
-                for level, count in self.counts.items()
-            ],
+            "counts": [count.summary() for count in self.counts.values()],
         }
         return summary | ({"critical_t": self.critical_t} if np.isfinite(self.critical_t) else {})
 
@@ -189,10 +181,8 @@ def sign_flip_test(
     Sources: Winkler et al. 2014 (exchangeability blocks), Westfall & Young 1993 (max-T),
     Phipson & Smyth 2010 (p of drawn flips), Hemerik & Goeman 2018 (true discoveries).
     """
-    check_alpha(alpha)
+    check_settings(alpha, seed, flips)
     levels = check_thresholds(thresholds)
-    check_flips(flips)
-    check_seed(seed)
     reduced = block_means(differences, blocks)
     check_affordable(flips, len(reduced.labels))
     running = Running(threads, progress)
@@ -293,15 +283,6 @@ def check_thresholds(thresholds: tuple[float, ...]) -> tuple[float, ...]:
     return levels
 
 
-def check_flips(flips: Flips) -> None:
-    """Raise ValueError unless `flips` is "auto", "exact" or a positive whole number."""
-    if isinstance(flips, str):
-        if flips not in ("auto", "exact"):
-            raise ValueError(f'flips is "{flips}"; give "auto", "exact" or a number of flips')
-    elif isinstance(flips, bool) or not isinstance(flips, int | np.integer) or flips < 1:
-        raise ValueError(f'flips is {flips!r}; give "auto", "exact" or a number of flips')
-
-
 def check_affordable(flips: Flips, blocks: int) -> None:
     """Raise ValueError where all patterns are asked for and are too many."""
     if flips == "exact" and blocks > MAX_BLOCKS:
@@ -309,9 +290,3 @@ def check_affordable(flips: Flips, blocks: int) -> None:
             f'flips is "exact" with {blocks} blocks, that is 2^{blocks - 1} sign patterns; '
             'give "auto" or a number of flips'
         )
-
-
-def check_seed(seed: int) -> None:
-    """Raise ValueError unless `seed` is a whole number of 0 or more."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; give a whole number of 0 or more")

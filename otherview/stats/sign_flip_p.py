@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from otherview.stats.chunks import Running, run_chunks
+from otherview.stats.chunks import ONE_THREAD, Running, run_chunks
 from otherview.stats.convolution import coinciding_tail
 from otherview.stats.exact_p import count_flips
 from otherview.stats.saddlepoint import chernoff_exponent, contour_tail, saddlepoint
@@ -78,7 +78,7 @@ def one_unit(differences: Float[np.ndarray, " blocks"]) -> tuple[float, float, s
     theta = saddlepoint(weights, total)
     flips = chernoff_exponent(weights, total, theta) + blocks * np.log(2.0)
     if blocks <= EXACT_BLOCKS or flips <= COUNTABLE:
-        counts = count_flips(differences[:, None], Running(threads=1))
+        counts = count_flips(differences[:, None], ONE_THREAD)
         if counts.reached[0] >= 0:
             scale = 2.0 ** (1 - blocks)
             reached, passed = int(counts.reached[0]), int(counts.passed[0])

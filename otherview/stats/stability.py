@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress, Running
-from otherview.stats.columns import PROBABILITY, Column
+from otherview.stats.chunks import Progress, Running, counted
+from otherview.stats.columns import PROBABILITY, Column, UnitResult
 from otherview.stats.corrections import discoveries
-from otherview.stats.paired import BlockMeans, block_means, check_alpha, effects
-from otherview.stats.sign_flip import Flips, SignFlipResult, check_seed, sign_flip_test
+from otherview.stats.inputs import check_settings
+from otherview.stats.paired import BlockMeans, block_means, effects
+from otherview.stats.sign_flip import Flips, SignFlipResult, sign_flip_test
 
 
 @dataclass(frozen=True)
@@ -68,28 +69,22 @@ def split_half(
 
     Raises ValueError as `sign_flip_test` does, and with fewer than four blocks.
     """
-    check_alpha(alpha)
-    check_seed(seed)
-    if splits < 1:
-        raise ValueError(f"splits is {splits}; give one or more")
+    check_settings(alpha, seed, splits=splits)
     reduced = block_means(differences, blocks)
     n_blocks = check_halves(reduced)
     generator = np.random.default_rng(seed)
     correlation = np.empty(splits)
     significant = np.zeros((splits, 2), np.int64)
     replicated = np.zeros((splits, 2), np.int64)
-    for split in range(splits):
-        order = generator.permutation(n_blocks)
-        halves = [np.sort(half) for half in (order[: n_blocks // 2], order[n_blocks // 2 :])]
-        (t_a, p_a), (t_b, p_b) = (t_and_p(reduced.values[half], alpha, threads) for half in halves)
+    for split in counted(splits, progress):
+        both = halves(generator, np.arange(n_blocks))
+        (t_a, p_a), (t_b, p_b) = (t_and_p(reduced.values[half], alpha, threads) for half in both)
         correlation[split] = map_correlation(t_a, t_b)
         same_sign = np.sign(t_a) == np.sign(t_b)
         for direction, (here, there) in enumerate(((p_a, p_b), (p_b, p_a))):
             chosen = found_by_rate(here, alpha)
             significant[split, direction] = chosen.sum()
             replicated[split, direction] = (chosen & same_sign & (there <= alpha)).sum()
-        if progress is not None:
-            progress(split + 1, splits)
     return SplitHalfResult(correlation, significant, replicated, n_blocks, alpha, seed)
 
 
@@ -126,7 +121,7 @@ def map_correlation(one: Float[np.ndarray, " units"], other: Float[np.ndarray, "
 
 
 @dataclass(frozen=True)
-class DiscoverConfirmResult:
+class DiscoverConfirmResult(UnitResult):
     """What `discover_confirm` found; arrays have one entry a unit, in the order given."""
 
     selected: Bool[np.ndarray, " units"]
@@ -148,20 +143,12 @@ class DiscoverConfirmResult:
     seed: int
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("discovered", "chosen on a random half of the items"),
+        Column("discovered", "chosen on a random half of the items", of="selected"),
         Column("confirmed", "chosen on half of the items, confirmed on the other half",
                heading="confirmed"),
         Column("p_confirmation", "family-wise p among the chosen units on the other half",
                PROBABILITY),
     )  # fmt: skip
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        return {
-            "discovered": self.selected,
-            "confirmed": self.confirmed,
-            "p_confirmation": self.p_confirmation,
-        }
 
     def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """Its entry in `summary.json`."""
@@ -181,7 +168,6 @@ def discover_confirm(
     alpha: float = 0.05,
     seed: int = 0,
     threads: int | None = None,
-    progress: Progress | None = None,
 ) -> DiscoverConfirmResult:
     """Choose units on a random half of the blocks, test only those on the other half.
 
@@ -192,8 +178,7 @@ def discover_confirm(
 
     Raises ValueError as `sign_flip_test` does, and with fewer than four blocks.
     """
-    check_alpha(alpha)
-    check_seed(seed)
+    check_settings(alpha, seed)
     reduced = block_means(differences, blocks)
     n_blocks = check_halves(reduced)
     discovery, confirmation = discovery_halves(n_blocks, seed)
@@ -209,11 +194,10 @@ def discover_confirm(
             alpha=alpha,
             seed=seed,
             threads=threads,
-            progress=progress,
         )
         p_confirmation[selected] = test.p_stepdown
         same_sign = np.sign(test.mean) == np.sign(t_discovery[selected])
-        confirmed[selected] = (test.p_stepdown <= alpha) & same_sign
+        confirmed[selected] = test.familywise & same_sign
     return DiscoverConfirmResult(
         selected=selected,
         confirmed=confirmed,
@@ -231,5 +215,11 @@ def discovery_halves(
     n_blocks: int, seed: int
 ) -> tuple[Int[np.ndarray, " discovery"], Int[np.ndarray, " confirmation"]]:
     """Indices of the blocks on which `discover_confirm` chooses units, and on which it tests."""
-    order = np.random.default_rng(seed).permutation(n_blocks)
-    return np.sort(order[: n_blocks // 2]), np.sort(order[n_blocks // 2 :])
+    return halves(np.random.default_rng(seed), np.arange(n_blocks))
+
+
+def halves(draws: np.random.Generator, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`places` in two random halves; the second has the odd one."""
+    order = draws.permutation(places)
+    middle = len(places) // 2
+    return np.sort(order[:middle]), np.sort(order[middle:])

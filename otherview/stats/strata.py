@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.columns import PROBABILITY, STRONGEST_UNITS, Column
-from otherview.stats.inputs import real_array
-from otherview.stats.paired import NEAR_TIE, check_alpha
+from otherview.stats.columns import PROBABILITY, STRONGEST_UNITS, Column, UnitResult
+from otherview.stats.inputs import check_settings, real_array
+from otherview.stats.paired import NEAR_TIE
 from otherview.stats.permutation_null import (
     DRAWN,
     batches,
@@ -20,14 +20,13 @@ from otherview.stats.permutation_null import (
     permutation_null,
     unit_columns,
 )
-from otherview.stats.sign_flip import check_seed
 
 MAX_DEALS = 20_000
 """Up to this many ways to deal the labels all are taken; above, 10,000 are drawn."""
 
 
 @dataclass(frozen=True)
-class StrataResult:
+class StrataResult(UnitResult):
     """What `strata_test` found; arrays have one entry per unit."""
 
     strata: tuple[str, ...]
@@ -48,20 +47,17 @@ class StrataResult:
     seed: int
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("strata_share", "share of the variance between items that lies between strata"),
+        Column("strata_share", "share of the variance between items that lies between strata",
+               of="share"),
         Column("strata_p", "permutation p that the effect of this unit differs between strata",
-               PROBABILITY),
-        Column("strata_p_max", "the same p, corrected for all units", PROBABILITY),
+               PROBABILITY, of="p"),
+        Column("strata_p_max", "the same p, corrected for all units", PROBABILITY, of="p_max"),
     )  # fmt: skip
 
     @property
     def differs(self) -> Bool[np.ndarray, " units"]:
         """Family-wise at alpha."""
         return self.p_max <= self.alpha
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        return {"strata_share": self.share, "strata_p": self.p, "strata_p_max": self.p_max}
 
     def summary(self, addresses: Sequence[str]) -> dict[str, Any]:
         """Its entry in `summary.json`, with the means of the units that differ most."""
@@ -98,8 +94,7 @@ def strata_test(
 
     Raises ValueError on wrong shapes, NaN, fewer than two strata, and strata of one item each.
     """
-    check_alpha(alpha)
-    check_seed(seed)
+    check_settings(alpha, seed)
     values = real_array(differences, "differences")
     if values.ndim != 2:
         raise ValueError(f"differences has shape {values.shape}; give [items, units]")

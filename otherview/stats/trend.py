@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress
-from otherview.stats.columns import PROBABILITY, Column
-from otherview.stats.inputs import real_array
-from otherview.stats.paired import NEAR_TIE, block_means, check_alpha, column_sum
+from otherview.stats.columns import PROBABILITY, Column, UnitResult
+from otherview.stats.inputs import check_settings, real_array
+from otherview.stats.paired import NEAR_TIE, block_means, column_sum
 from otherview.stats.permutation_null import (
     DRAWN,
     batches,
@@ -21,7 +20,7 @@ from otherview.stats.permutation_null import (
     permutation_null,
     unit_columns,
 )
-from otherview.stats.sign_flip import Flips, check_flips, check_seed
+from otherview.stats.sign_flip import Flips
 
 MAX_ORDERS = 200_000
 """Up to this many orders all are taken."""
@@ -31,7 +30,7 @@ NEAR_CORRELATION = 2.0**-40
 
 
 @dataclass(frozen=True)
-class TrendResult:
+class TrendResult(UnitResult):
     """What `trend` found; arrays have one entry a unit."""
 
     slope: Float[np.ndarray, " units"]
@@ -60,15 +59,12 @@ class TrendResult:
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("trend_slope", "least-squares change of the difference along the axis",
-               "response per step of the axis"),
-        Column("trend_p", "two-sided permutation p of the trend of this unit alone", PROBABILITY),
+               "response per step of the axis", of="slope"),
+        Column("trend_p", "two-sided permutation p of the trend of this unit alone", PROBABILITY,
+               of="p"),
         Column("trend_p_maxt", "p of a linear trend along the axis, corrected for all units",
-               PROBABILITY, "trend p"),
+               PROBABILITY, "trend p", "p_maxt"),
     )  # fmt: skip
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """By name of COLUMNS: one value per unit."""
-        return {"trend_slope": self.slope, "trend_p": self.p, "trend_p_maxt": self.p_maxt}
 
     def summary(self, _addresses: Sequence[str] = ()) -> dict[str, Any]:
         """Its entry in `summary.json`."""
@@ -88,7 +84,6 @@ def trend(
     flips: Flips = "auto",
     alpha: float = 0.05,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> TrendResult:
     """Test each unit for a linear trend of the block means along `dose`, by permuting the dose.
 
@@ -101,9 +96,7 @@ def trend(
     Raises ValueError on wrong shapes, NaN, a dose that varies within a block or not at all, and
     fewer than three blocks.
     """
-    check_alpha(alpha)
-    check_flips(flips)
-    check_seed(seed)
+    check_settings(alpha, seed, flips)
     reduced = block_means(differences, blocks)
     doses = block_doses(real_array(dose, "dose"), reduced.block_of_pair, reduced.labels)
     n_blocks = len(doses)
@@ -114,7 +107,7 @@ def trend(
     degenerate = np.asarray(~vectors.any(axis=0))
     orders, number, exact = dose_orders(axis[:, 0], flips, seed)
     null = permutation_null(
-        reported(orders, number, progress),
+        orders,
         lambda rows: np.abs(rows @ vectors),
         np.abs(correlation) - NEAR_CORRELATION,
         exact=exact,
@@ -153,18 +146,6 @@ def dose_orders(
         return batches(map(np.array, itertools.permutations(doses))), number, True
     wanted = DRAWN if isinstance(flips, str) else int(flips)
     return drawn_permutations(doses, wanted, seed), wanted, False
-
-
-def reported(
-    orders: Iterator[Float[np.ndarray, "rows n"]], number: int, progress: Progress | None
-) -> Iterator[Float[np.ndarray, "rows n"]]:
-    """Yield the batches, and report how many orders are done."""
-    done = 0
-    for rows in orders:
-        yield rows
-        done += len(rows)
-        if progress is not None:
-            progress(done, number)
 
 
 def steps_of(

@@ -8,24 +8,19 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from otherview.stats.chunks import Progress, Running
+from otherview.stats.chunks import Progress, counted
 from otherview.stats.columns import STRONGEST_UNITS
-from otherview.stats.paired import check_alpha
+from otherview.stats.inputs import check_settings
 from otherview.stats.role import (
     check_responses,
-    check_roles,
     enough_wordings,
     randomise,
     role_means,
     scaled,
 )
-from otherview.stats.role_null import RoleUnits
-from otherview.stats.role_p import RoleP
-from otherview.stats.sign_flip import check_seed
-from otherview.stats.wordings import WordingDesign, wording_design
+from otherview.stats.stability import halves
+from otherview.stats.wordings import WordingDesign, role_design
 
-FLIPS = 2000
-"""Randomisations per half: enough to tell p at the usual alphas from above it."""
 MIN_ITEMS = 12
 """Six items per half: with fewer, items drawn again are too few distinct ones."""
 
@@ -75,9 +70,7 @@ def enough_to_split(
 
     `roles` and `strata` are those of `wording_split`, which raises ValueError otherwise.
     """
-    names = np.asarray(roles)
-    design = wording_design(check_roles(names, names.size), strata)
-    return items >= MIN_ITEMS and can_be_halved(design, alpha)
+    return items >= MIN_ITEMS and can_be_halved(role_design(roles, strata), alpha)
 
 
 def can_be_halved(design: WordingDesign, alpha: float) -> bool:
@@ -110,12 +103,9 @@ def wording_split(
 
     Raises ValueError as `role_test` does, and where a half is too small to call any unit.
     """
-    check_alpha(alpha)
-    check_seed(seed)
-    if splits < 1:
-        raise ValueError(f"splits is {splits}; give one or more")
+    check_settings(alpha, seed, splits=splits)
     array, _ = scaled(check_responses(responses))
-    design = wording_design(check_roles(roles, array.shape[1]), strata)
+    design = role_design(roles, strata, array.shape[1])
     draws = np.random.default_rng(seed)
     if len(array) < MIN_ITEMS or not can_be_halved(design, alpha):
         tests = int(design.is_test.sum())
@@ -126,43 +116,25 @@ def wording_split(
         )
     discovered = np.zeros((splits, array.shape[-1]))
     confirmed = np.zeros_like(discovered)
-    for split in range(splits):
+    for split in counted(splits, progress):
         items = halves(draws, np.arange(len(array)))
         wordings = halved_wordings(design, draws)
         drawn = int(draws.integers(2**31))
         parts = [
-            (array[np.ix_(items[half], wordings[half])], part_of(design, wordings[half]))
-            for half in (0, 1)
+            (array[np.ix_(items[side], wordings[side])], part_of(design, wordings[side]))
+            for side in (0, 1)
         ]
-        first, p = tested(*parts[0], alpha, drawn)
+        values, half = parts[0]
+        first, _, p = randomise(role_means(values, half), half, alpha=alpha, seed=drawn)
         found = np.flatnonzero(p.p_maxt <= alpha)
         discovered[split, found] = 1
         if len(found):
-            values, half_design = parts[1]
-            second, p = tested(values[..., found], half_design, alpha, drawn)
+            values, half = parts[1]
+            means = role_means(values[..., found], half)
+            second, _, p = randomise(means, half, alpha=alpha, seed=drawn)
             same_sign = np.sign(second.difference) == np.sign(first.difference[found])
             confirmed[split, found] = (p.p_maxt <= alpha) & same_sign
-        if progress is not None:
-            progress(split + 1, splits)
     return WordingSplitResult(discovered, confirmed, alpha, seed)
-
-
-def tested(
-    values: Float[np.ndarray, "items wordings scenes units"],
-    design: WordingDesign,
-    alpha: float,
-    seed: int,
-) -> tuple[RoleUnits, RoleP]:
-    """The role test of one half."""
-    units, _, p = randomise(
-        role_means(values, design),
-        design,
-        alpha=alpha,
-        flips=FLIPS,
-        seed=seed,
-        running=Running(1),
-    )
-    return units, p
 
 
 def part_of(design: WordingDesign, wordings: Int[np.ndarray, " some"]) -> WordingDesign:
@@ -174,7 +146,7 @@ def halved_wordings(
     design: WordingDesign, draws: np.random.Generator
 ) -> tuple[Int[np.ndarray, " half"], Int[np.ndarray, " half"]]:
     """Wordings in two random halves: of each role within each frame, or whole frames."""
-    cells = [own[side[own]] for own in design.frames for side in (design.is_test, ~design.is_test)]
+    cells = [cell for both in design.cells for cell in both]
     if min(len(cell) for cell in cells) == 1:
         places = halves(draws, np.arange(len(design.frames)))
         frames = np.array([design.frame[own[0]] for own in design.frames])
@@ -183,10 +155,3 @@ def halved_wordings(
     split = [halves(draws, cell) for cell in cells]
     first, second = (np.sort(np.concatenate(half)) for half in zip(*split, strict=True))
     return first, second
-
-
-def halves(draws: np.random.Generator, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`places` in two random halves; the second has the odd one."""
-    order = draws.permutation(places)
-    middle = len(places) // 2
-    return np.sort(order[:middle]), np.sort(order[middle:])

@@ -37,6 +37,11 @@ class WordingDesign:
         members = (np.flatnonzero(self.frame == one) for one in range(self.frame.max() + 1))
         return tuple(own for own in members if 0 < self.is_test[own].sum() < len(own))
 
+    @property
+    def cells(self) -> list[tuple[Int[np.ndarray, " tests"], Int[np.ndarray, " controls"]]]:
+        """Wordings of either role, of each frame that has both."""
+        return [(own[self.is_test[own]], own[~self.is_test[own]]) for own in self.frames]
+
     @cached_property
     def frame_size(self) -> Int[np.ndarray, " wordings"]:
         """Wordings in a wording's frame; 0 where its frame has one role only."""
@@ -125,6 +130,26 @@ class WordingDesign:
     def pooled_weight(self) -> float:
         """The same if wordings of all roles and frames vary alike: least squares."""
         return 1 / (self.degrees * self.information)
+
+
+def role_design(
+    roles: ArrayLike, strata: ArrayLike | None = None, wordings: int | None = None
+) -> WordingDesign:
+    """`wording_design` of wordings whose roles are named: "test" or "control".
+
+    Raises ValueError also on another number of roles than `wordings`, on other names, and where a
+    role has no wording.
+    """
+    names = [str(role) for role in np.asarray(roles).ravel()]
+    if wordings is not None and len(names) != wordings:
+        raise ValueError(f"roles holds {len(names)} roles for {wordings} wordings; give one each")
+    for place, name in enumerate(names):
+        if name not in ("test", "control"):
+            raise ValueError(f'roles[{place}] is "{name}"; give "test" or "control"')
+    for role in ("test", "control"):
+        if role not in names:
+            raise ValueError(f'roles has no "{role}" wording; give both roles at least one')
+    return wording_design(np.array([name == "test" for name in names]), strata)
 
 
 def wording_design(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otherview.causes.head_sets import (
+from otherview.causes.matching_sets import (
     closest_level,
     matching_group,
     permutation_p,

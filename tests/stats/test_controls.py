@@ -62,13 +62,13 @@ def test_the_halves_share_no_creature_and_no_wording(monkeypatch: pytest.MonkeyP
     seen: list[set[float]] = []
 
     module = import_module("otherview.stats.wording_split")
-    plain = module.tested
+    plain = module.role_means
 
     def spy(part: np.ndarray, *arguments: Any) -> Any:
         seen.append(set(part[..., 0].ravel().tolist()))
         return plain(part, *arguments)
 
-    monkeypatch.setattr(module, "tested", spy)
+    monkeypatch.setattr(module, "role_means", spy)
     wording_split(values, ROLES, 1, seed=8)
     first, second = seen
     assert len(first) == 8 * 8
