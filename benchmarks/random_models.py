@@ -152,7 +152,8 @@ def write_parts(
         shutil.rmtree(unfinished, ignore_errors=True)
         with torch.device(device):
             drawn = drawn_part(part, size)
-        drawn.save_pretrained(unfinished, max_shard_size=SHARD)
+        with quieter():  # a progress bar per part
+            drawn.save_pretrained(unfinished, max_shard_size=SHARD)
         unfinished.rename(folder / part)
 
 
