@@ -50,10 +50,7 @@ class Analysis:
     @property
     def addresses(self) -> list[str]:
         """The names of the units; with several noise levels each says its own."""
-        levels = self.noise_levels
-        if len(levels) == 1:
-            return [unit.address for unit in self.units]
-        return [at_level(unit.address, levels[unit.step]) for unit in self.units]
+        return addresses(self.units, self.noise_levels)
 
     def find(self, kind: type[R]) -> R | None:
         """Return the result of a class, such as RoleTestResult; None if it was not computed."""
@@ -142,6 +139,13 @@ def analyse_units(
         asked = [each for each in asked if each.result in only]
     results = {statistic.name: statistic.of(question) for statistic in asked}
     return Analysis(units, test, control, results, levels, responses.latents)
+
+
+def addresses(units: Sequence[Unit], levels: Sequence[float | None]) -> list[str]:
+    """Return the names of units; with several noise levels, of every step, each says its own."""
+    if len(levels) == 1:
+        return [unit.address for unit in units]
+    return [at_level(unit.address, levels[unit.step]) for unit in units]
 
 
 def at_level(address: str, level: float | None) -> str:

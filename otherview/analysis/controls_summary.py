@@ -53,7 +53,7 @@ def controls_tables(tested: Sequence[TestedContrast]) -> dict[str, pl.DataFrame]
     tables = {}
     for unit_set, own in tested[0].analyses.items():
         columns: dict[str, Any] = {"unit": [unit.address for unit in own.units]}
-        columns |= level_column(own)
+        columns |= level_column(own.units, own.noise_levels)
         for one in tested:
             columns[f"t_{one.name}"] = one.analyses[unit_set].of(SignFlipResult).t
         for one in tested:

@@ -14,12 +14,11 @@ import polars as pl
 from otherview.analysis.analyse import Analysis
 from otherview.analysis.levels import level_rows
 from otherview.analysis.reported_sets import reported_sets
-from otherview.analysis.tables import COLUMNS, by_strength, rank_correlation
+from otherview.analysis.tables import COLUMNS, rank_correlation, strongest
 from otherview.disk.fingerprint import provenance
 from otherview.models.picture_files import picture_figures
 from otherview.passes.measure import Measurement
 from otherview.passes.responses import LATENTS, Responses
-from otherview.stats.columns import STRONGEST_UNITS
 from otherview.study import TOKEN_GROUPS, Study, settings_of
 
 ONE_PAIR = (
@@ -174,7 +173,7 @@ def result_summary(analysis: Analysis, table: pl.DataFrame) -> dict[str, Any]:
         "degenerate": list(compress(addresses, table["degenerate"])),
         **{name: found.summary(addresses) for name, found in analysis.results.items()},
         "sets": reported_sets(analysis),
-        "strongest": strongest(table),
+        "strongest": strongest(table, COLUMNS),
     }
 
 
@@ -188,12 +187,3 @@ def expected_figures(study: Study, table: pl.DataFrame) -> dict[str, int]:
     sign = 1 if study.templates.expected == "higher" else -1
     expected = called.filter(pl.col("mean_difference") * sign > 0)
     return {"called": len(called), "as_expected": len(expected)}
-
-
-def strongest(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the columns that have a heading, for the strongest units."""
-    shown = [column.name for column in COLUMNS if column.heading and column.name in table.columns]
-    return [
-        {name: value for name, value in row.items() if value is not None}
-        for row in by_strength(table).head(STRONGEST_UNITS).select(shown).to_dicts()
-    ]

@@ -13,6 +13,7 @@ from otherview.analysis.analyse import Analysis
 from otherview.analysis.statistics import STATISTICS
 from otherview.models.sites import Unit
 from otherview.stats import Column, PublishedReading, RoleTestResult, SignFlipResult, UnitResult
+from otherview.stats.columns import STRONGEST_UNITS
 
 UNIT_COLUMNS = (
     Column("unit", "address: block, stream, and head or channels", heading="unit"),
@@ -60,7 +61,7 @@ def unit_table(analysis: Analysis) -> pl.DataFrame:
     difference = analysis.differences
     columns: dict[str, object] = {
         **place_columns(analysis.units),
-        **level_column(analysis),
+        **level_column(analysis.units, analysis.noise_levels),
         "mean_test": analysis.test.mean(axis=0),
         "mean_control": analysis.control.mean(axis=0),
         "mean_difference": difference.mean(axis=0),
@@ -86,12 +87,11 @@ def place_columns(units: Sequence[Unit]) -> dict[str, object]:
     }
 
 
-def level_column(analysis: Analysis) -> dict[str, object]:
+def level_column(units: Sequence[Unit], levels: Sequence[float | None]) -> dict[str, object]:
     """Return the noise level of every unit by the name of its column; empty with one level."""
-    levels = analysis.noise_levels
     if len(levels) == 1:
         return {}
-    return {LEVEL_COLUMN.name: [levels[unit.step] for unit in analysis.units]}
+    return {LEVEL_COLUMN.name: [levels[unit.step] for unit in units]}
 
 
 def by_strength(table: pl.DataFrame) -> pl.DataFrame:
@@ -103,6 +103,15 @@ def by_strength(table: pl.DataFrame) -> pl.DataFrame:
     if "role_called" in table.columns:
         order = [pl.col("role_called"), pl.col("role_t").abs(), *order]
     return table.sort(order, descending=True, nulls_last=True)
+
+
+def strongest(table: pl.DataFrame, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return those of `columns` that have a heading, for the strongest units of `table`."""
+    shown = [column.name for column in columns if column.heading and column.name in table.columns]
+    return [
+        {name: value for name, value in row.items() if value is not None}
+        for row in by_strength(table).head(STRONGEST_UNITS).select(shown).to_dicts()
+    ]
 
 
 def null_where_not_finite(table: pl.DataFrame) -> pl.DataFrame:

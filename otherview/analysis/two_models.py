@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from otherview.analysis.analyse import at_level
+from otherview.analysis.analyse import addresses
 from otherview.analysis.comparison import agreement
 from otherview.analysis.shared_design import (
     NotComparableError,
@@ -23,9 +23,10 @@ from otherview.analysis.shared_design import (
 from otherview.analysis.tables import (
     LEVEL_COLUMN,
     UNIT_COLUMNS,
-    by_strength,
+    level_column,
     null_where_not_finite,
     place_columns,
+    strongest,
 )
 from otherview.disk.progress import Progress, silent
 from otherview.models.sites import Unit
@@ -38,13 +39,9 @@ from otherview.stats import (
     enough_for_role_test,
     role_test,
 )
-from otherview.stats.columns import STRONGEST_UNITS
 from otherview.stats.sign_flip import Flips
-from otherview.study import Nulls
+from otherview.study import Capture, Study
 from otherview.study.prompts import PromptSet
-
-RoleMeans = tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "items units"]]
-"""Mean response over the test wordings, and over the control wordings."""
 
 LEVEL_COLUMNS = (
     Column("level_a", "mean response in A, over items and both roles", "response", "level in A"),
@@ -64,18 +61,6 @@ SPREAD = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What of the responses is compared, and how it is tested."""
-
-    tokens: str
-    response: str
-    nulls: Nulls
-    seed: int
-    scenes_are_sample: bool = True
-    """Whether the role test holds over scenes like these, or is about exactly these."""
-
-
-@dataclass(frozen=True)
 class ComparedUnits:
     """One set of units under one contrast, compared."""
 
@@ -87,8 +72,8 @@ class ComparedUnits:
     level_b: Float[np.ndarray, " units"]
     response: str
     found: EffectComparison
-    noise_levels: tuple[float, ...]
-    """Of every unit, where several levels were compared; else empty."""
+    noise_levels: Sequence[float]
+    """Of every step of A, where several were compared; else of one."""
     role: RoleTestResult | None
     """Of A − B, over items and wordings; None where a role has too few wordings."""
 
@@ -98,7 +83,7 @@ class ComparedUnits:
         columns = {
             "contrast": [self.contrast.name] * len(self.units),
             **place_columns(self.units),
-            **({LEVEL_COLUMN.name: self.noise_levels} if self.noise_levels else {}),
+            **level_column(self.units, self.noise_levels),
             **(self.role.columns() if self.role is not None else {}),
             **self.found.columns(),
             "level_a": self.level_a,
@@ -108,15 +93,13 @@ class ComparedUnits:
 
     def summary(self) -> dict[str, Any]:
         """Return its entry in `comparison.json`."""
-        found, addresses = self.found, self._addresses()
-        summary = {"units": len(self.units), **found.summary(addresses)}
+        found, named = self.found, addresses(self.units, self.noise_levels)
+        summary = {"units": len(self.units), **found.summary(named)}
         if self.role is not None:
-            directions = found.directions(self.role.called)
-            summary["role_test"] = self.role.summary(addresses) | directions
-        if self.noise_levels:
-            summary["levels"] = [
-                self._at_level(level) for level in dict.fromkeys(self.noise_levels)
-            ]
+            summary["role_test"] = self.role.summary(named) | found.directions(self.role.called)
+        if len(self.noise_levels) > 1:
+            steps = dict.fromkeys(unit.step for unit in self.units)
+            summary["levels"] = [self._at_step(step) for step in steps]
         agree = agreement(found.g_a, found.g_b)
         if agree is not None:
             summary["agreement"] = agree
@@ -127,37 +110,21 @@ class ComparedUnits:
             summary["level_ratio"] = {
                 "median": float(median), "low": float(low), "high": float(high), "typical": typical,
             }  # fmt: skip
-        summary["strongest"] = self._strongest()
+        summary["strongest"] = strongest(self.table.drop_nulls("t"), COLUMNS)
         return summary
 
-    def _addresses(self) -> list[str]:
-        """The names of the units; with several noise levels each says its own."""
-        if not self.noise_levels:
-            return [unit.address for unit in self.units]
-        named = zip(self.units, self.noise_levels, strict=True)
-        return [at_level(unit.address, level) for unit, level in named]
-
-    def _at_level(self, level: float) -> dict[str, Any]:
+    def _at_step(self, step: int) -> dict[str, Any]:
         """How many units differ at one noise level, corrected for all levels together."""
-        here = np.array(self.noise_levels) == level
+        here = np.array([unit.step == step for unit in self.units])
         differs = here & (self.found.test.p_stepdown <= self.found.test.alpha)
         called = {} if self.role is None else {"called": int((here & self.role.called).sum())}
         return {
-            "noise_level": level,
+            "noise_level": self.noise_levels[step],
             "units": int(here.sum()),
             "familywise": int(differs.sum()),
             **self.found.directions(differs),
             **called,
         }
-
-    def _strongest(self) -> list[dict[str, Any]]:
-        """The columns that have a heading, for the units whose difference is surest."""
-        table = by_strength(self.table.drop_nulls("t")).head(STRONGEST_UNITS)
-        shown = [each.name for each in COLUMNS if each.heading and each.name in table.columns]
-        return [
-            {name: value for name, value in row.items() if value is not None}
-            for row in table.select(shown).to_dicts()
-        ]
 
     def _level_ratio(self) -> Float[np.ndarray, " units"]:
         """Level in A over that in B, where both are there."""
@@ -167,65 +134,49 @@ class ComparedUnits:
         return np.asarray(self.level_a[there] / self.level_b[there])
 
 
-def compare_responses(
-    a: Responses,
-    b: Responses,
-    design: SharedDesign,
-    unit_sets: Sequence[str],
-    reading: Reading,
-    progress: Progress = silent,
-) -> Iterator[tuple[str, ComparedUnits]]:
-    """Yield the comparison of every unit set under every shared contrast, the first one first.
-
-    Raises NotComparableError if no site sees the token group in both, or if a response of 0 has no
-    logarithm.
-    """
-    for contrast in design.contrasts:
-        for unit_set in unit_sets:
-            report = partial(progress, f"{contrast.name}: {unit_set}")
-            yield unit_set, compare_units(a, b, design, contrast, unit_set, reading, report)
-
-
 def compare_units(
     a: Responses,
     b: Responses,
     design: SharedDesign,
     contrast: SharedContrast,
     unit_set: str,
-    reading: Reading,
-    report: Callable[[int, int], None],
+    study: Study,
+    progress: Progress = silent,
 ) -> ComparedUnits:
-    """Compare one unit set under one contrast. Raises NotComparableError."""
-    units_a, units_b = design.units(a.sites, b.sites, unit_set, reading.tokens)
+    """Compare one unit set under one contrast, read and tested as `study` says.
+
+    Raises NotComparableError if no site sees the token group in both, or if a response of 0 has no
+    logarithm.
+    """
+    capture, nulls = study.capture, study.nulls
+    units_a, units_b = design.units(a.sites, b.sites, unit_set, capture.tokens)
     if not units_a:
-        raise NotComparableError(f"no {unit_set} see {reading.tokens} tokens in both results")
+        raise NotComparableError(f"no {unit_set} see {capture.tokens} tokens in both results")
     of_a, of_b = a.of(contrast.name), b.of(contrast.name_b)
-    values_a = values_of(of_a, units_a, design.places_a, reading, "A")
-    values_b = values_of(of_b, units_b, design.places_b, reading, "B")
+    values_a = values_of(of_a, units_a, design.places_a, capture, "A")
+    values_b = values_of(of_b, units_b, design.places_b, capture, "B")
     values_b = values_b[:, places_of_conditions(of_a.prompts, of_b.prompts)]
-    nulls = reading.nulls
     roles, strata = of_a.prompts.wording_roles, of_a.prompts.wording_strata
     how: dict[str, Any] = {
         "thresholds": tuple(nulls.thresholds),
         "flips": cast(Flips, nulls.sign_flips),
         "alpha": nulls.alpha,
-        "seed": reading.seed,
-        "progress": report,
+        "seed": study.seed,
+        "progress": partial(progress, f"{contrast.name}: {unit_set}"),
     }
-    role_means_a, role_means_b = of_a.role_means(values_a), of_a.role_means(values_b)
-    of_step = levels(a)
+    (test_a, control_a), (test_b, control_b) = map(of_a.role_means, (values_a, values_b))
     by_scene = of_a.prompts.by_scene(values_a - values_b)
-    if not reading.scenes_are_sample:
+    if study.scenes_are != "sample":
         by_scene = by_scene.mean(axis=2)
     several = enough_for_role_test(roles, strata=strata)
     return ComparedUnits(
         contrast,
         tuple(units_a),
-        level(role_means_a),
-        level(role_means_b),
-        reading.response,
-        compare_effects(effect(role_means_a), effect(role_means_b), **how),
-        tuple(of_step[unit.step] for unit in units_a) if len(design.steps_a) > 1 else (),
+        np.asarray((test_a + control_a).mean(axis=0) / 2),
+        np.asarray((test_b + control_b).mean(axis=0) / 2),
+        capture.response,
+        compare_effects(test_a - control_a, test_b - control_b, **how),
+        levels(a)[: None if len(design.steps_a) > 1 else 1],
         role_test(by_scene, roles, strata=strata, **how) if several else None,
     )
 
@@ -234,13 +185,13 @@ def values_of(
     responses: Responses,
     units: Sequence[Unit],
     places: Sequence[int],
-    reading: Reading,
+    capture: Capture,
     model: str,
 ) -> Float[np.ndarray, "items conditions units"]:
     """Return the responses of the items in `places`. Raises NotComparableError."""
-    values = responses.read(units, reading.tokens, reading.response)[list(places)]
+    values = responses.read(units, capture.tokens, capture.response)[list(places)]
     if np.isnan(values).any():
-        raise NotComparableError(f"some prompts of {model} have no {reading.tokens} tokens")
+        raise NotComparableError(f"some prompts of {model} have no {capture.tokens} tokens")
     if not np.isfinite(values).all():
         place = int(np.argwhere(~np.isfinite(values))[0][2])
         raise NotComparableError(
@@ -254,15 +205,3 @@ def places_of_conditions(a: PromptSet, b: PromptSet) -> list[int]:
     """Return where in B the conditions of A are, of one contrast; they may be in another order."""
     in_b = [condition_key(b, condition) for condition in b.conditions]
     return [in_b.index(condition_key(a, condition)) for condition in a.conditions]
-
-
-def effect(role_means: RoleMeans) -> Float[np.ndarray, "items units"]:
-    """Return the response under test minus that under control."""
-    test, control = role_means
-    return test - control
-
-
-def level(role_means: RoleMeans) -> Float[np.ndarray, " units"]:
-    """Return the mean response over items and roles."""
-    test, control = role_means
-    return np.asarray((test + control).mean(axis=0) / 2)

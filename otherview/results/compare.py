@@ -7,9 +7,8 @@ of both results; docs/compare.md describes them.
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from otherview.analysis.shared_design import (
     SharedDesign,
     shared_design,
 )
-from otherview.analysis.two_models import ComparedUnits, Reading, compare_responses
+from otherview.analysis.two_models import ComparedUnits, compare_units
 from otherview.disk.atomic import replacing, write_json
 from otherview.disk.fingerprint import code_version, commit
 from otherview.disk.progress import Progress, silent
@@ -31,6 +30,7 @@ from otherview.results.reader import Result, RunResult, damage_named
 from otherview.results.state import COMBINED, COMPARISON, SUMMARY
 from otherview.results.status import STATUS
 from otherview.results.writing import PICTURES, REFERENCE, SCENES
+from otherview.study import Study
 from otherview.study.differing_settings import differing_settings, flat
 from otherview.study.prompts import study_prompts
 from otherview.study.reading import RESPONSES, UNIT_SETS
@@ -94,23 +94,19 @@ def compare(
             f"B has {', '.join(other.summary['results'])}; run both with capture=both"
         )
     capture = one.study.capture
-    reading = Reading(
-        capture.tokens,
-        response or capture.response,
-        one.study.nulls,
-        one.summary["seed"],
-        one.study.scenes_are == "sample",
-    )
-    compared: dict[str, list[ComparedUnits]] = defaultdict(list)
-    for name, found in compare_responses(
-        responses_a, responses_b, design, unit_sets, reading, progress
-    ):
-        compared[name].append(found)
+    asked = replace(one.study, capture=replace(capture, response=response or capture.response))
+    compared = {
+        unit_set: [
+            compare_units(responses_a, responses_b, design, contrast, unit_set, asked, progress)
+            for contrast in design.contrasts
+        ]
+        for unit_set in unit_sets
+    }
     mismatches = design.mismatches + mismatches_of_runs(one, other, response)
     for which, result in (("only_a", one), ("only_b", other)):
         if left_out := [name for name in result.summary["results"] if name not in unit_sets]:
             mismatches.append({"kind": f"units_{which}", "units": left_out})
-    content = content_of(one, other, design, compared, reading) | {"mismatches": mismatches}
+    content = content_of(one, other, design, compared, asked) | {"mismatches": mismatches}
     tables = {
         name: pl.concat([each.table for each in found], how="diagonal_relaxed")
         for name, found in compared.items()
@@ -134,7 +130,7 @@ def content_of(
     b: RunResult,
     design: SharedDesign,
     compared: Mapping[str, list[ComparedUnits]],
-    reading: Reading,
+    asked: Study,
 ) -> dict[str, Any]:
     """Return the content of `comparison.json`, without mismatches and hashes."""
     contrasts = []
@@ -156,7 +152,7 @@ def content_of(
         "a": identity(a),
         "b": identity(b),
         "models": model_settings(a, b),
-        "reading": {"tokens": reading.tokens, "response": reading.response},
+        "reading": {"tokens": asked.capture.tokens, "response": asked.capture.response},
         "items": list(design.items),
         "contrasts": contrasts,
         "provenance": {**code_version(), "commit": commit()},
@@ -268,9 +264,8 @@ def model_settings(a: RunResult, b: RunResult) -> list[dict[str, Any]]:
 
 def picture_mismatch(a: RunResult, b: RunResult) -> list[Mismatch]:
     """Return that the reference pictures differ, or that one result has none."""
-    pictures = (REFERENCE, SCENES, PICTURES)
     files = [each.summary["files"] for each in (a, b)]
-    hashes = [[each[name]["sha256"] for name in pictures if name in each] for each in files]
+    hashes = [[each[name]["sha256"] for name in SHEETS if name in each] for each in files]
     if hashes[0] == hashes[1]:
         return []
     drawn = all(scene.image is None for each in (a, b) for scene in each.study.scenery)

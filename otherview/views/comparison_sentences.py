@@ -26,11 +26,6 @@ MAX_NAMED = 6
 """Items, sites and names that a sentence lists."""
 MAX_VALUE = 80
 """Characters of a setting's value."""
-PAIRED_BY_ADDRESS = (
-    "Heads are paired by address. That means something where one model was made from the other "
-    "(distilled, fine-tuned, with a LoRA). In models that were trained apart, head 3 of a block "
-    "has no counterpart: compare how many heads, and where, not one head."
-)
 
 
 def labels(comparison: Content) -> tuple[str, str]:
@@ -157,51 +152,6 @@ def contrast_sentences(comparison: Content) -> list[str]:
                 "without any role."
             )
     return said
-
-
-def scope(comparison: Content) -> list[tuple[str, str]]:
-    """Return what the comparison shows and what it does not, each with its name."""
-    lead = comparison["contrasts"][0]
-    found = lead["results"][main_unit_set(lead)]
-    a, b = labels(comparison)
-    return [
-        ("items: tested",
-         f"Items are the blocks whose signs are flipped: the test speaks of new items like these "
-         f"{len(comparison['items'])}. Without a difference between the models, the effects of an "
-         "item in A and in B could be swapped."),
-        wordings_scope(lead, found),
-        ("models: two samples of one",
-         f"{a} and {b} are one model each. A difference says nothing of what made it (distilling, "
-         "a LoRA, training): another training run might differ as much."),
-        ("heads: paired by address", PAIRED_BY_ADDRESS),
-        ("scale", scale_sentence(comparison, found)),
-        ("significant in one only",
-         "That a head is significant in one model and not in the other is no difference: the test "
-         "here is of the difference itself (Gelman & Stern 2006)."),
-        ("larger in",
-         "The test says that effects differ, and in which direction. In which model an effect is "
-         "larger in size, and whether signs are opposite, are descriptions of the two means."),
-        ("causes: not tested",
-         "A larger difference of responses is not more influence on the picture: only an "
-         "intervention in both models compares that."),
-    ]  # fmt: skip
-
-
-def wordings_scope(lead: Content, found: Content) -> tuple[str, str]:
-    """Return whether the finding holds over wordings."""
-    if "role_test" in found:
-        return (
-            "wordings: tested",
-            "The role test deals the roles to the wordings again and draws the items again, on the "
-            "responses in A minus those in B: what it calls holds over wordings like these. Sign "
-            "flips of items, in the table of contrasts, do not.",
-        )
-    return (
-        "wordings: not tested",
-        f"The {len(lead['test']) + len(lead['control'])} wordings are fixed. A difference may be "
-        "in how the models take these words, and not in the role. Eight wordings per role "
-        "(templates=nouns) in both studies test that.",
-    )
 
 
 def mismatch_sentences(comparison: Content) -> list[str]:

@@ -19,7 +19,7 @@ from otherview.views.comparison_sentences import (
     labels,
     mismatch_sentences,
     reading_words,
-    scope,
+    scale_sentence,
 )
 from otherview.views.comparison_tables import comparison_levels_table, contrasts_table, models_table
 from otherview.views.findings import called
@@ -44,24 +44,24 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
     a, b = labels(comparison)
     lead = comparison["contrasts"][0]
     unit_set = main_unit_set(lead)
-    heads = result.units.get("heads")
+    found, heads = lead["results"][unit_set], result.units.get("heads")
     return {
         "title": f"{comparison['study']}: {a} against {b}",
         "comparison": comparison,
         "labels": (a, b),
         "lead": lead,
         "roles": roles(result, lead),
-        "found": lead["results"][unit_set],
-        "noun": rows_noun(unit_set, lead["results"][unit_set]),
+        "found": found,
+        "noun": rows_noun(unit_set, found),
         "answer": [sentence for sentence in comparison_answer(comparison) if sentence],
-        "key_figures": key_figures(lead["results"][unit_set], a, b),
+        "key_figures": key_figures(found, a, b),
         "placebos": contrast_sentences(comparison),
         "mismatches": mismatch_sentences(comparison) or [NO_MISMATCH],
-        "scope": scope(comparison),
+        "scale": scale_sentence(comparison, found),
         "pictures": pictures(result),
         "models": models_table(comparison),
         "contrasts": contrasts_table(comparison),
-        "levels": comparison_levels_table(lead["results"][unit_set]),
+        "levels": comparison_levels_table(found),
         "units": None
         if heads is None
         else unit_rows(heads.filter(pl.col("contrast") == lead["name"]), COLUMNS),

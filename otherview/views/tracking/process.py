@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +31,27 @@ def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> s
     Replace earlier offline runs of the same result. Raises TrackingError, also when a step takes
     longer than announced.
     """
-    own = folder / "wandb"
+    own = folder.resolve() / "wandb"
     own.mkdir(exist_ok=True)
     task = {
-        "folder": str(folder.resolve()),
+        "folder": str(own.parent),
         "tracking": asdict(tracking),
         "group": group or tracking.group,
     }
-    with started(task, own.resolve()) as (process, lines):
+    with (
+        (own / "send.log").open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "otherview.views.tracking.send", json.dumps(task)],
+            bufsize=0,  # a line that waits in a buffer would not be seen to have come
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment_of(own),
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            return followed(process, lines, tracking)
+            return followed(process, tracking)
         finally:
             end(process)
             shutil.rmtree(own / ".cache", ignore_errors=True)
@@ -52,20 +60,18 @@ def send_result(folder: Path, tracking: Tracking, group: str | None = None) -> s
                     path.unlink()
 
 
-def followed(
-    process: subprocess.Popen[str], lines: queue.Queue[str | None], tracking: Tracking
-) -> str | None:
+def followed(process: subprocess.Popen[bytes], tracking: Tracking) -> str | None:
     """Read the lines of the process, waiting for each as long as the one before allows."""
+    assert process.stdout is not None
     stage, allowed = "starting", STARTING
     while True:
-        try:
-            line = lines.get(timeout=allowed)
-        except queue.Empty:
+        if not wait([process.stdout.fileno()], allowed):
             waited = f"no answer for {allowed:.0f} s while {stage}"
             raise TrackingError(
                 f"Weights & Biases: {waited} (tracking.patience={tracking.patience:g})"
-            ) from None
-        if line is None:
+            )
+        line = process.stdout.readline()
+        if not line:
             raise TrackingError(
                 f"Weights & Biases: the sending process ended with code {process.wait()} "
                 f"while {stage}"
@@ -80,37 +86,7 @@ def followed(
         stage, allowed = said["stage"], said["seconds"]
 
 
-@contextmanager
-def started(
-    task: dict[str, Any], own: Path
-) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
-    """Yield the process and its lines, with None at the end; its stderr goes into `own`."""
-    with (
-        (own / "send.log").open("w", encoding="utf-8") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "otherview.views.tracking.send", json.dumps(task)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=environment_of(own),
-            start_new_session=True,
-        ) as process,
-    ):
-        lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=read, args=(process, lines), daemon=True).start()
-        yield process, lines
-
-
-def read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-    """Put each line of the process into `lines`, and None at the end."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.put(line)
-    lines.put(None)
-
-
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End the process and its children; the service of wandb ends once its parent is gone."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
