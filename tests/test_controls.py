@@ -10,7 +10,7 @@ import xarray
 
 import otherview
 from otherview.analysis.analyse import analyse
-from otherview.analysis.token_shares import token_shares
+from otherview.analysis.controls_summary import token_shares
 from otherview.causes.choice import choose_heads
 from otherview.models.sites import heads
 from otherview.passes.measure import measure

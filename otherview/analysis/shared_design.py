@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -199,14 +199,8 @@ def shared_items(
             f"{len(b.items) - 1} more"
         )
     if len(named) < max(len(a.items), len(b.items)):
-        mismatches.append(
-            {
-                "kind": "items",
-                "shared": len(named),
-                "only_a": [item for item in a.items if item not in b.items],
-                "only_b": [item for item in b.items if item not in a.items],
-            }
-        )
+        only = only_in(a.items, b.items, named)
+        mismatches.append({"kind": "items", "shared": len(named)} | only)
     if len(shared) < len(named):
         others = [item for item in named if item not in shared]
         mismatches.append({"kind": "item_prompts", "items": others})
@@ -230,35 +224,29 @@ def shared_sites(
     a: Sequence[Site], b: Sequence[Site], mismatches: list[Mismatch]
 ) -> frozenset[str]:
     """Return the addresses of the sites that are alike. Raises NotComparableError if none is."""
-    alike, of_a, of_b = [], shapes(a), shapes(b)
-    for address, site in of_a.items():
-        if of_b.get(address) == site:
-            alike.append(address)
+    of_a, of_b = shapes(a), shapes(b)
+    alike = [address for address, site in of_a.items() if of_b.get(address) == site]
     if not alike:
         raise NotComparableError(
             "the models are not of one architecture, no site is alike: A has "
             f"{sites_in_words(a)}; B has {sites_in_words(b)}"
         )
-    kept = set(alike)
-    only_a, only_b = ([each for each in of if each not in kept] for of in (of_a, of_b))
-    if only_a or only_b:
-        mismatches.append(
-            {"kind": "sites", "shared": len(alike), "only_a": only_a, "only_b": only_b}
-        )
-    groups_a, groups_b = (
-        {site.address: site.token_groups for site in sites if site.address in kept}
-        for sites in (a, b)
-    )
+    only = only_in(of_a, of_b, alike)
+    if any(only.values()):
+        mismatches.append({"kind": "sites", "shared": len(alike)} | only)
+    groups_a, groups_b = ({site.address: site.token_groups for site in sites} for sites in (a, b))
     if other := [address for address in alike if groups_a[address] != groups_b[address]]:
-        mismatches.append(
-            {
-                "kind": "token_groups",
-                "sites": other,
-                "a": list(groups_a[other[0]]),
-                "b": list(groups_b[other[0]]),
-            }
-        )
+        seen = {"a": list(groups_a[other[0]]), "b": list(groups_b[other[0]])}
+        mismatches.append({"kind": "token_groups", "sites": other} | seen)
     return frozenset(alike)
+
+
+def only_in(a: Iterable[str], b: Iterable[str], shared: Collection[str]) -> dict[str, list[str]]:
+    """Return what of A and of B is not shared, as a mismatch has it."""
+    return {
+        "only_a": [each for each in a if each not in shared],
+        "only_b": [each for each in b if each not in shared],
+    }
 
 
 def shared_steps(
@@ -278,8 +266,7 @@ def shared_steps(
     ]
     if len(of_a) == len(of_b) == 1:
         if not pairs or not math.isclose(a.timesteps[0], b.timesteps[0], rel_tol=SAME_LEVEL):
-            steps = {"a": step_of(a), "b": step_of(b)}
-            mismatches.append({"kind": "step"} | steps)
+            mismatches.append({"kind": "step", "a": step_of(a), "b": step_of(b)})
         pairs = [(0, 0)]
     if not pairs:
         raise NotComparableError(

@@ -77,8 +77,14 @@ class Question:
         return self.by_scene if several else self.values
 
     @property
-    def flips(self) -> Flips:
-        return cast(Flips, self.nulls.sign_flips)
+    def level(self) -> dict[str, Any]:
+        """Level and seed, which every test takes."""
+        return {"alpha": self.nulls.alpha, "seed": self.seed}
+
+    @property
+    def flips(self) -> dict[str, Any]:
+        """The same with the sign patterns to use."""
+        return {"flips": cast(Flips, self.nulls.sign_flips), **self.level}
 
     def can_halve(self) -> bool:
         return len(self.differences) >= MIN_ITEMS_TO_HALVE
@@ -105,9 +111,7 @@ class Question:
             holds=self.holds,
             measured=self.measured,
             floor=self.floor,
-            alpha=self.nulls.alpha,
-            flips=self.flips,
-            seed=self.seed,
+            **self.flips,
         )
 
     def has_axes(self) -> bool:
@@ -119,9 +123,7 @@ class Question:
             self.vectors,
             self.roles,
             strata=self.strata,
-            alpha=self.nulls.alpha,
-            flips=self.flips,
-            seed=self.seed,
+            **self.flips,
             progress=self.report("finding axes of"),
         )
 
@@ -140,9 +142,7 @@ class Question:
             self.roles,
             strata=self.strata,
             thresholds=tuple(self.nulls.thresholds),
-            alpha=self.nulls.alpha,
-            flips=self.flips,
-            seed=self.seed,
+            **self.flips,
             progress=self.report("testing"),
         )
 
@@ -153,9 +153,7 @@ class Question:
         return stats.sign_flip_test(
             self.differences,
             thresholds=tuple(self.nulls.thresholds),
-            flips=self.flips,
-            alpha=self.nulls.alpha,
-            seed=self.seed,
+            **self.flips,
             progress=self.report("testing"),
         )
 
@@ -164,7 +162,7 @@ class Question:
         return self.along(self.ranks)
 
     def along(self, axis: Any) -> TrendResult:
-        return stats.trend(self.differences, axis, alpha=self.nulls.alpha, seed=self.seed)
+        return stats.trend(self.differences, axis, **self.level)
 
 
 @dataclass(frozen=True)
@@ -202,23 +200,20 @@ STATISTICS = (
                                                 flips=q.nulls.flips, seed=q.seed)),
     Statistic("sign_flip", SignFlipResult, lambda _: True, Question.over_items),
     Statistic("discovery_bounds", stats.DiscoveryBounds, lambda _: True,
-              lambda q: stats.discovery_bounds(q.differences, alpha=q.nulls.alpha, seed=q.seed,
+              lambda q: stats.discovery_bounds(q.differences, **q.level,
                                                progress=q.report("bounding"))),
     Statistic("difference_intervals", stats.DifferenceIntervals,
               lambda q: q.unit_set == "heads",  # slices of channels are no units of their own
-              lambda q: stats.difference_intervals(q.differences, alpha=q.nulls.alpha,
-                                                   seed=q.seed,
+              lambda q: stats.difference_intervals(q.differences, **q.level,
                                                    progress=q.report("drawing"))),
     Statistic("split_half", stats.SplitHalfResult, Question.can_halve,
-              lambda q: stats.split_half(q.differences, q.nulls.splits, q.seed,
-                                         alpha=q.nulls.alpha, progress=q.report("halving"))),
+              lambda q: stats.split_half(q.differences, q.nulls.splits, **q.level,
+                                         progress=q.report("halving"))),
     Statistic("discover_confirm", stats.DiscoverConfirmResult, Question.can_halve,
-              lambda q: stats.discover_confirm(q.differences, flips=q.flips,
-                                               alpha=q.nulls.alpha, seed=q.seed)),
+              lambda q: stats.discover_confirm(q.differences, **q.flips)),
     Statistic("trend", TrendResult, Question.has_axis, lambda q: q.along_axis),
     Statistic("strata", stats.StrataResult, Question.has_strata,
-              lambda q: stats.strata_test(q.differences, q.item_strata or (), alpha=q.nulls.alpha,
-                                          seed=q.seed)),
+              lambda q: stats.strata_test(q.differences, q.item_strata or (), **q.level)),
     Statistic("role_test", RoleTestResult, Question.has_several_wordings, lambda q: q.by_role),
     Statistic("text_distance", TextDistance, Question.has_text_axis,
               lambda q: TextDistance(q.along(q.text_distance), q.along_axis)),
@@ -226,11 +221,10 @@ STATISTICS = (
               lambda q: q.nulls.label_shuffle > 0,
               lambda q: stats.label_shuffle(q.sampled, q.roles, q.nulls.label_shuffle,
                                             strata=q.strata, threshold=min(q.nulls.thresholds),
-                                            alpha=q.nulls.alpha, seed=q.seed,
-                                            progress=q.report("shuffling labels,"))),
+                                            **q.level, progress=q.report("shuffling labels,"))),
     Statistic("wording_split", stats.WordingSplitResult, Question.can_halve_wordings,
               lambda q: stats.wording_split(q.sampled, q.roles, q.nulls.wording_splits,
-                                            strata=q.strata, alpha=q.nulls.alpha, seed=q.seed,
+                                            strata=q.strata, **q.level,
                                             progress=q.report("splitting wordings,"))),
     Statistic("predicted_change", stats.PredictedChangeResult,
               lambda q: q.predicted is not None, Question.of_predictions),

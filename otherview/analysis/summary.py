@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 
 from otherview.analysis.analyse import Analysis
-from otherview.analysis.levels import level_rows
-from otherview.analysis.reported_sets import reported_sets
+from otherview.analysis.reported_sets import level_rows, reported_sets
 from otherview.analysis.tables import COLUMNS, rank_correlation, strongest
 from otherview.disk.fingerprint import provenance
 from otherview.models.picture_files import picture_figures

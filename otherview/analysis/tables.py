@@ -43,6 +43,12 @@ COLUMNS = (
 )
 """All columns of `heads.parquet` and `slices16.parquet`."""
 
+NULL_COLUMNS = {
+    "unit_set": pl.String, "null": pl.String, "statistic": pl.String,
+    "value": pl.Float64, "upper": pl.Float64, "patterns": pl.Int64,
+}  # fmt: skip
+"""Of `nulls.parquet`."""
+
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
     """Return Spearman's correlation; by polars, since scipy.stats takes long to import.
@@ -130,33 +136,25 @@ def null_table(analyses: Mapping[str, Analysis]) -> pl.DataFrame:
     `value` is the value, or the lower edge of a bin that ends at `upper`.
     """
     tables = (
-        pl.DataFrame(
-            {"value": values.astype(np.float64), "patterns": patterns.astype(np.int64)}
-        ).select(
-            unit_set=pl.lit(unit_set),
-            null=pl.lit(null),
-            statistic=pl.lit(statistic),
-            value="value",
-            upper=pl.lit(None, pl.Float64) if upper is None else pl.Series(upper),
-            patterns="patterns",
-        )
+        pl.DataFrame(dict(zip(NULL_COLUMNS, (unit_set, *row), strict=True)), schema=NULL_COLUMNS)
         for unit_set, analysis in analyses.items()
-        for null, statistic, values, patterns, upper in nulls_of(analysis)
+        for row in nulls_of(analysis)
     )
     return null_where_not_finite(pl.concat(tables))
 
 
 def nulls_of(analysis: Analysis) -> Iterator[tuple[str, str, Any, Any, Any]]:
-    """Yield null, statistic, values, patterns per value, and upper edges or None."""
+    """Yield the values of NULL_COLUMNS after the first: null, statistic, and arrays or None."""
     reading, test = analysis.of(PublishedReading), analysis.of(SignFlipResult)
     drawn = {f"count_{count.threshold:g}": count.null for count in reading.counts}
     for statistic, null in {**drawn, "max_abs_t": reading.max_null}.items():
-        yield "published", statistic, *np.unique(np.asarray(null), return_counts=True), None
+        values, patterns = np.unique(np.asarray(null), return_counts=True)
+        yield "published", statistic, values, None, patterns
     for level, count in test.counts.items():
         values = np.flatnonzero(count.null)
-        yield "sign_flip", f"count_{level:g}", values, count.null[values], None
+        yield "sign_flip", f"count_{level:g}", values, None, count.null[values]
     for name, found in (("sign_flip", test), ("role_test", analysis.find(RoleTestResult))):
         if found is not None:
             edges, counts = found.max_null.edges, found.max_null.counts
             bins = np.flatnonzero(counts)
-            yield name, "max_abs_t", edges[bins], counts[bins], edges[bins + 1]
+            yield name, "max_abs_t", edges[bins], edges[bins + 1], counts[bins]

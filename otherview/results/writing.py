@@ -88,11 +88,10 @@ def write_analyses(
     measurement: Measurement,
     analyses: Mapping[str, Analysis],
     registered: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> None:
     """Write `heads.parquet`, `slices16.parquet`, `nulls.parquet` and, last, `summary.json`.
 
-    `registered` says how the study compares with its registration. Return the content of
-    `summary.json`.
+    `registered` says how the study compares with its registration.
     """
     tables = {name: unit_table(analysis) for name, analysis in analyses.items()}
     for unit_set, table in tables.items():
@@ -103,9 +102,7 @@ def write_analyses(
     summary = summary_of(study, measurement, analyses, tables)
     if registered is not None:
         summary["registration"] = dict(registered)
-    summary = sealed(summary, folder, result_files(folder))
-    write_json(folder / SUMMARY, summary)
-    return summary
+    write_json(folder / SUMMARY, sealed(summary, folder, result_files(folder)))
 
 
 def result_files(folder: Path) -> list[str]:
@@ -115,12 +112,11 @@ def result_files(folder: Path) -> list[str]:
     return single + sorted(path.relative_to(folder).as_posix() for path in below)
 
 
-def write_controls(folder: Path, tested: Sequence[TestedContrast]) -> dict[str, Any]:
+def write_controls(folder: Path, tested: Sequence[TestedContrast]) -> None:
     """Write the comparison of the contrasts of a study, and the tables of each control.
 
     `tested` begins with the study's own contrast, whose tables are written elsewhere. The tables of
-    a control are in a folder below `controls`; its responses are part of those of the run. Return
-    the content of `controls.json`.
+    a control are in a folder below `controls`; its responses are part of those of the run.
     """
     for control in tested[1:]:
         below = folder / CONTROLS / control.name
@@ -129,9 +125,7 @@ def write_controls(folder: Path, tested: Sequence[TestedContrast]) -> dict[str, 
     for unit_set, table in controls_tables(tested).items():
         with replacing(folder / f"controls_{unit_set}.parquet") as temporary:
             table.write_parquet(temporary)
-    figures = controls_figures(tested)
-    write_json(folder / "controls.json", figures)
-    return figures
+    write_json(folder / "controls.json", controls_figures(tested))
 
 
 def origin(study: Study, measurement: Measurement) -> dict[str, str | int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,8 +140,7 @@ def map_of(
 
     A cell has at most one mark, the last of `marks` that applies, and those that go around it.
     """
-    columns = map_columns(table)
-    place = {column: x for x, column in zip(places_of(columns), columns, strict=True)}
+    place = places_of(table)
     rows = int(np.max(table["head"].to_numpy(), initial=0)) + 1
     across = max(place.values()) + 1
     narrow = width < NARROW
@@ -160,7 +158,13 @@ def map_of(
     norm = effect_scale(table)
     cells(axes, table, place, norm)
     used = draw_marks(axes, table, place, marks, norm, min(cell, height))
-    label(axes, place, headings, rows, cell, height, noun)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, pad=2)
+    block_ticks(axes, place, cell)
+    heads = range(0, rows, 1 if height >= 2.6 else 2)
+    axes.set_yticks(heads, list(map(str, heads)))
+    axes.set_ylabel(noun, labelpad=2)
+    write_headings(axes, headings, -0.5)
     if narrow:
         start = top + rows * height + foot
         scale(figure, norm, left, start + 9, width - left - 4, words, narrow=True)
@@ -205,21 +209,17 @@ def group_headings(place: dict[BlockColumn, float], cell: float) -> list[Heading
     ]
 
 
-def map_columns(table: pl.DataFrame) -> list[BlockColumn]:
-    """Return the columns: kinds of block and streams in the order of the table, the network's."""
+def places_of(table: pl.DataFrame) -> dict[BlockColumn, float]:
+    """Return the columns from left to right, each with its place in cells.
+
+    Kinds of block and streams come in the order of the table, which is the network's.
+    """
     present: list[BlockColumn] = list(
         dict.fromkeys(table.select("block_kind", "stream", "block").iter_rows())
     )
     order = list(dict.fromkeys(column[:2] for column in present))
-    return sorted(present, key=lambda column: (order.index(column[:2]), column[2]))
-
-
-def places_of(columns: list[BlockColumn]) -> Iterator[float]:
-    place = 0.0
-    for index, column in enumerate(columns):
-        if index:
-            place += 1 + (GAP if column[:2] != columns[index - 1][:2] else 0)
-        yield place
+    columns = sorted(present, key=lambda column: (order.index(column[:2]), column[2]))
+    return {column: index + GAP * order.index(column[:2]) for index, column in enumerate(columns)}
 
 
 def effect_scale(table: pl.DataFrame) -> Normalize:
@@ -291,25 +291,6 @@ def draw_marks(
         if not mark.around:
             taken |= set(rows["unit"])
     return used[::-1]
-
-
-def label(
-    axes: Axes,
-    place: dict[BlockColumn, float],
-    headings: list[Heading],
-    rows: int,
-    cell: float,
-    height: float,
-    noun: str,
-) -> None:
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(length=0, pad=2)
-    block_ticks(axes, place, cell)
-    heads = range(0, rows, 1 if height >= 2.6 else 2)
-    axes.set_yticks(heads, list(map(str, heads)))
-    axes.set_ylabel(noun, labelpad=2)
-    write_headings(axes, headings, -0.5)
 
 
 def block_ticks(axes: Axes, place: dict[BlockColumn, float], cell: float) -> None:

@@ -42,9 +42,9 @@ def draw_nulls(result: RunResult, width: float) -> Drawing:
     )
     for index, (axes, statistic) in enumerate(zip(panels, statistics, strict=True)):
         of_statistic = rows.filter(statistic=statistic)
-        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, all_patterns, test["patterns"])
-        curve(axes, of_statistic.filter(null="published"), ORANGE,
-              plural(reading["flips"], "random flip"), None)  # fmt: skip
+        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, all_patterns)
+        published = of_statistic.filter(null="published")
+        curve(axes, published, ORANGE, plural(reading["flips"], "random flip"))
         share_of_patterns(axes, labelled=narrow or index == 0)
         if statistic == "max_abs_t":
             draw_largest(axes, found, noun)
@@ -56,11 +56,11 @@ def draw_nulls(result: RunResult, width: float) -> Drawing:
     return Drawing(figure, alt(found, counts, noun), caption(found, noun))
 
 
-def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, total: int | None) -> None:
+def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str) -> None:
     """Draw the share of the patterns that reach a value, as a falling staircase.
 
-    `total` is the number of patterns. Pruned enumeration counts all patterns below a floor as
-    largest |t| 0: the curve starts at the floor.
+    Pruned enumeration counts all patterns below a floor as largest |t| 0: the curve starts at the
+    floor.
     """
     ordered = rows.filter((pl.col("value") > 0) | (pl.col("statistic") != "max_abs_t")).sort(
         "value"
@@ -69,7 +69,7 @@ def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str, total: int | 
         return
     values = ordered["value"].to_numpy()
     reached = np.cumsum(ordered["patterns"].to_numpy()[::-1])[::-1]
-    shares = reached / (total or reached[0])
+    shares = reached / rows["patterns"].sum()
     if len(values) > MAX_POINTS:
         kept = np.unique(np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int))
         values, shares = values[kept], shares[kept]

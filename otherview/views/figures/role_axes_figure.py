@@ -13,7 +13,6 @@ from otherview.views.figures.head_map import (
     BlockColumn,
     block_ticks,
     group_headings,
-    map_columns,
     places_of,
     write_headings,
 )
@@ -39,8 +38,7 @@ def draw_role_axes(result: RunResult, width: float) -> Drawing:
         raise NotInResultError(
             "no axes were found: run with capture.keep=[energy,mean] and several wordings per role"
         )
-    columns = map_columns(heads)
-    place = {column: x for x, column in zip(places_of(columns), columns, strict=True)}
+    place = places_of(heads)
     across = max(place.values()) + 1
     narrow = width < NARROW
     left, right, each = 15.0, 3.0, 30.0 if narrow else 34.0

@@ -40,7 +40,11 @@ def draw_role_null(result: RunResult, width: float) -> Drawing:
         result, "role_test", ("role_t", "role_called"), ("randomisations", "|t| of the role"), width
     )
     role = found["role_test"]
-    return Drawing(figure, alt(role, found["units"], noun, t, called), caption(role, noun))
+    said = f"Role test: {count(role['called'])} of {count(found['units'])} {noun} are called."
+    said += largest_words(role, t, "Under randomised roles", "randomisations")
+    if called.any():
+        said += f" The smallest that is called is {decimal(float(t[called].min()))}."
+    return Drawing(figure, said, caption(role, noun))
 
 
 def draw_item_null(result: RunResult, width: float) -> Drawing:
@@ -52,16 +56,9 @@ def draw_item_null(result: RunResult, width: float) -> Drawing:
         result, "sign_flip", ("t", "familywise"), ("sign patterns", "|t| over items"), width
     )
     said = f"{count(test['familywise'])} of {count(found['units'])} {noun} differ family-wise."
-    if "critical_t" in test:
-        said += (
-            f" By sign flips the largest |t| reaches {decimal(test['critical_t'])} in "
-            f"{percent(test['alpha'])} of the patterns."
-        )
-    if len(t):
-        said += f" The largest |t| observed is {decimal(float(t.max()))}."
     return Drawing(
         figure,
-        said,
+        said + largest_words(test, t, "By sign flips", "patterns"),
         f"Blue curve: the largest |t| over all {noun} under {patterns(test)} sign patterns, in "
         f"which the roles of items are swapped. Below: |t| of every {noun[:-1]}; diamonds differ "
         "family-wise. The test is step-down, so that some may be called left of the line.",
@@ -91,7 +88,7 @@ def draw_claim(
     narrow = width < NARROW
     figure = canvas(width, 78.0 if narrow else 70.0)
     null, units = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.2, 1)})
-    curve(null, rows, BLUE, "", int(rows["patterns"].sum()))
+    curve(null, rows, BLUE, "")
     share_of_patterns(null, labelled=False)
     null.set_ylabel(f"share of {words[0]}\nthat reach it")
     highest = float(np.max([*t, *rows["value"], critical or 1.0]))
@@ -165,24 +162,17 @@ def distinct(t: Float[np.ndarray, " units"]) -> Float[np.ndarray, " marks"]:
     return t[np.sort(first)]
 
 
-def alt(
-    role: dict[str, Any],
-    units: int,
-    noun: str,
-    t: Float[np.ndarray, " units"],
-    called: Bool[np.ndarray, " units"],
+def largest_words(
+    test: dict[str, Any], t: Float[np.ndarray, " units"], under: str, draws: str
 ) -> str:
-    text = f"Role test: {count(role['called'])} of {count(units)} {noun} are called."
-    if "critical_t" in role:
-        text += (
-            f" Under randomised roles the largest |t| reaches {decimal(role['critical_t'])} in "
-            f"{percent(role['alpha'])} of the randomisations."
-        )
-    if len(t):
-        text += f" The largest |t| observed is {decimal(float(t.max()))}."
-    if called.any():
-        text += f" The smallest that is called is {decimal(float(t[called].min()))}."
-    return text
+    """Return the largest |t| by chance and the observed one, in sentences."""
+    said = f" The largest |t| observed is {decimal(float(t.max()))}." if len(t) else ""
+    if "critical_t" not in test:
+        return said
+    return (
+        f" {under} the largest |t| reaches {decimal(test['critical_t'])} in "
+        f"{percent(test['alpha'])} of the {draws}.{said}"
+    )
 
 
 def caption(role: dict[str, Any], noun: str) -> str:

@@ -81,22 +81,19 @@ def send(record: Record, tracking: Tracking, announce: Announce) -> None:
         ) as run,
     ):
         url = run.url if tracking.mode == "online" else None
-        content: dict[str, Any] = dict(record.values)
-        for name, table in record.tables.items():
-            announce(
-                stage=f"making the table {name}", seconds=READING + table.height / ROWS_PER_SECOND
-            )
-            columns: list[str | int] = [*table.columns]
-            rows = [list(row) for row in table.rows()]
-            content[name] = wandb.Table(columns=columns, data=rows)
-        content |= media(record)
+        announce(stage="making the pictures", seconds=READING)
+        content = record.values | media(record)
         announce(stage="logging the curves", seconds=patience)
         last = log_curves(run, record.curves)
         # One call per table, so that a dead server is noticed after one of them.
         for name, table in record.tables.items():
+            seconds = READING + table.height / ROWS_PER_SECOND
+            announce(stage=f"making the table {name}", seconds=seconds)
+            columns: list[str | int] = [*table.columns]
+            made = wandb.Table(columns=columns, data=[list(row) for row in table.rows()])
             seconds = patience + table.height * table.width / CELLS_PER_SECOND
             announce(stage=f"logging {name}", seconds=seconds)
-            run.log({name: content.pop(name)}, step=last, commit=False)
+            run.log({name: made}, step=last, commit=False)
         announce(stage="logging the values", seconds=patience)
         run.log(content, step=last)
         log_artifact(run, record, tracking, announce)
