@@ -16,7 +16,7 @@ from otherview.views.numbers import (
     significant,
     verb,
 )
-from otherview.views.vocabulary import RESPONSES, main_unit_set, row_name, rows_noun
+from otherview.views.vocabulary import RESPONSES, main_result, main_unit_set, row_name, rows_noun
 
 Content = Mapping[str, Any]
 """Content of comparison.json, or a part of it."""
@@ -37,21 +37,19 @@ def labels(comparison: Content) -> tuple[str, str]:
 def comparison_answer(comparison: Content) -> list[str]:
     """Return the finding, its strongest unit, and whether scale may explain it."""
     contrast = comparison["contrasts"][0]
-    unit_set = main_unit_set(contrast)
-    found = contrast["results"][unit_set]
+    _, found, noun = main_result(contrast)
     return [
-        headline(comparison, contrast, unit_set),
-        *between_wordings(found, rows_noun(unit_set, found)),
+        headline(comparison, contrast),
+        *between_wordings(found, noun),
         *strongest_sentence(comparison, found),
         scale_sentence(comparison, found),
     ]
 
 
-def headline(comparison: Content, contrast: Content, unit_set: str) -> str:
+def headline(comparison: Content, contrast: Content) -> str:
     """Return how many units have effects that differ, and in which model they are larger."""
-    found, (a, b) = contrast["results"][unit_set], labels(comparison)
-    test = found.get("role_test", found)
-    of_units = f"of {count(found['units'])} {rows_noun(unit_set, found)}"
+    (_, found, noun), (a, b) = main_result(contrast), labels(comparison)
+    test, of_units = found.get("role_test", found), f"of {count(found['units'])} {noun}"
     if note := found["note"] or test["note"]:
         return (
             f"This comparison cannot show that any {of_units} has another role effect in {a} than "

@@ -28,7 +28,7 @@ from otherview.views.vocabulary import (
     FOLLOWS,
     NOUNS,
     familywise,
-    main_unit_set,
+    main_result,
     rows_noun,
 )
 
@@ -115,8 +115,7 @@ def print_comparison(result: ComparisonResult, console: Console) -> None:
     console.print()
     print_table(contrasts_table(comparison), console)
     lead = comparison["contrasts"][0]
-    unit_set = main_unit_set(lead)
-    found = lead["results"][unit_set]
+    unit_set, found, _ = main_result(lead)
     if (by_level := comparison_levels_table(found)) is not None:
         print_table(by_level, console)
     if found["strongest"]:

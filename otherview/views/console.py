@@ -34,7 +34,7 @@ from otherview.views.run_tables import (
 )
 from otherview.views.table_model import print_table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import RESPONSES, main_unit_set, notes, rows_noun
+from otherview.views.vocabulary import RESPONSES, main_result, notes, rows_noun
 
 Content = Mapping[str, Any]
 MAX_BLOCKS = 5
@@ -89,8 +89,8 @@ def print_summary(
     print_heading(summary, console)
     first, *rest = answer(summary, controls, interventions)
     console.print(first, style="bold")
-    unit_set = main_unit_set(summary)
-    levels = level_sentences(unit_set, summary["results"][unit_set])
+    unit_set, found, _ = main_result(summary)
+    levels = level_sentences(unit_set, found)
     say(console, [*rest, *levels, registration_sentence(summary)])
     say(console, notes(summary), "yellow")
     console.print()

@@ -20,6 +20,7 @@ from otherview.views.vocabulary import (
     NO_TEST,
     NOUNS,
     SHARED_ITEMS,
+    main_result,
     main_unit_set,
 )
 
@@ -122,7 +123,7 @@ def about(folder: Path) -> About:
 
 
 def about_run(result: RunResult, points: Sequence[PointRow], sweep: str | None = None) -> About:
-    found = result.summary["results"][main_unit_set(result.summary)]
+    _, found, _ = main_result(result.summary)
     thresholds = [row["threshold"] for row in found["published_reading"]["counts"]]
     return about_points(result.summary, result.summary, thresholds, points, sweep, len(points))
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from otherview.views.numbers import count, decimal, percent, plural, significant
-from otherview.views.vocabulary import NOUNS, levels_of, main_unit_set
+from otherview.views.vocabulary import NOUNS, levels_of, main_result
 
 Summary = Mapping[str, Any]
 CITED = {
@@ -92,8 +92,7 @@ def measuring(summary: Summary) -> list[str]:
 
 def testing(summary: Summary) -> list[str]:
     """Return how the units were tested, the deciding test first."""
-    unit_set = main_unit_set(summary)
-    found = summary["results"][unit_set]
+    unit_set, found, _ = main_result(summary)
     units = f"{count(found['units'])} {NOUNS[unit_set]}"
     if levels_of(found) > 1:
         units += " by levels"

@@ -19,7 +19,7 @@ from otherview.views.run_sentences import answer, registration_sentence
 from otherview.views.sweep_sentences import answers, comparison
 from otherview.views.table_model import Table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import main_unit_set
+from otherview.views.vocabulary import main_result
 
 DPI = 200
 MAX_ROWS = 5
@@ -82,7 +82,7 @@ def content(result: Result) -> tuple[str, Sequence[str], Table | None]:
     said = answer(summary, result.controls, result.interventions)
     if registered := registration_sentence(summary):
         said.append(registered)
-    found = summary["results"][main_unit_set(summary)]
+    _, found, _ = main_result(summary)
     table = strongest_table("strongest", found["strongest"][:MAX_ROWS])
     return f"{summary['study']} on {summary['model']}", said, table
 

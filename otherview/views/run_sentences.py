@@ -30,10 +30,9 @@ from otherview.views.vocabulary import (
     above,
     familywise,
     levels_of,
-    main_unit_set,
+    main_result,
     patterns,
     row_name,
-    rows_noun,
 )
 
 Summary = Mapping[str, Any]
@@ -49,11 +48,10 @@ def answer(
     summary: Summary, controls: Summary | None = None, interventions: Summary | None = None
 ) -> list[str]:
     """Return the answer: the finding, the effect of edits, and the limits of both."""
-    unit_set = main_unit_set(summary)
-    found = summary["results"][unit_set]
+    unit_set, found, noun = main_result(summary)
     test, items = found["sign_flip"], plural(summary["items"], "item")
     reading = found["published_reading"]["counts"][0]
-    of_model = f"of {count(found['units'])} {rows_noun(unit_set, found)} of {summary['model']}"
+    of_model = f"of {count(found['units'])} {noun} of {summary['model']}"
     error = f"family-wise error {percent(test['alpha'])}"
     published = (
         f"{above(reading['threshold'])} alone, as in the published reading, would call "
@@ -157,8 +155,7 @@ def placebo_clause(controls: Summary | None, unit_set: str) -> str:
 
 def reasons(summary: Summary) -> list[tuple[str, str]]:
     """Return why the readings differ: the name of each reason, and the numbers of this run."""
-    results, unit_set = summary["results"], main_unit_set(summary)
-    found, noun = results[unit_set], rows_noun(unit_set, results[unit_set])
+    results, (_, found, noun) = summary["results"], main_result(summary)
     drawn, test = found["published_reading"], found["sign_flip"]
     row, exact = drawn["counts"][0], test["counts"][0]
     given = []
@@ -216,9 +213,7 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
 
 def control_sentences(summary: Summary, controls: Summary) -> list[str]:
     """Return the findings of the controls that were run."""
-    unit_set = main_unit_set(summary)
-    found = summary["results"][unit_set]
-    noun = rows_noun(unit_set, found)
+    unit_set, found, noun = main_result(summary)
     own = controls["contrasts"][0]["results"][unit_set]
     said = []
     for row in controls["contrasts"]:

@@ -27,6 +27,13 @@ def rows_noun(unit_set: str, result: Mapping[str, Any]) -> str:
     return noun_of(unit_set, levels_of(result))
 
 
+def main_result(content: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+    """Return the main unit set of `results`, its entry, and what the rows of its table are."""
+    unit_set = main_unit_set(content)
+    found = content["results"][unit_set]
+    return unit_set, found, rows_noun(unit_set, found)
+
+
 def row_name(row: Mapping[str, Any]) -> str:
     """Return the address of a unit, with its noise level where there are several."""
     level = row.get("noise_level")

@@ -13,7 +13,7 @@ from otherview.results.reader import RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, ORANGE
 from otherview.views.figures.style import NARROW, Drawing, canvas, legend_above, rules
 from otherview.views.numbers import count, decimal, percent, plural, power_of_ten, significant
-from otherview.views.vocabulary import LARGEST, main_unit_set, patterns, rows_noun
+from otherview.views.vocabulary import LARGEST, main_result, patterns
 
 MAX_POINTS = 240
 """Maximal number of points of a curve."""
@@ -26,9 +26,7 @@ def draw_nulls(result: RunResult, width: float) -> Drawing:
 
     Uses the slices if no heads were captured.
     """
-    unit_set = main_unit_set(result.summary)
-    found = result.summary["results"][unit_set]
-    noun = rows_noun(unit_set, found)
+    unit_set, found, noun = main_result(result.summary)
     test, reading = found["sign_flip"], found["published_reading"]
     counts = test["counts"][:MAX_THRESHOLDS]
     statistics = [f"count_{row['threshold']:g}" for row in counts] + ["max_abs_t"]

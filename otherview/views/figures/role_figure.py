@@ -15,7 +15,7 @@ from otherview.views.figures.colours import BLUE, INK, MUTED
 from otherview.views.figures.null_figures import TICKS, curve, share_of_patterns
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import count, decimal, percent, plural
-from otherview.views.vocabulary import main_unit_set, patterns, rows_noun
+from otherview.views.vocabulary import main_result, patterns
 
 MAX_LABELS = 3
 MAX_MARKS = 400
@@ -31,9 +31,7 @@ def draw_role_null(result: RunResult, width: float) -> Drawing:
 
     Raises NotInResultError where the role was not tested.
     """
-    unit_set = main_unit_set(result.summary)
-    found = result.summary["results"][unit_set]
-    noun = rows_noun(unit_set, found)
+    _, found, noun = main_result(result.summary)
     if "role_test" not in found:
         raise NotInResultError("one pair of wordings cannot tell the role from the wording")
     figure, t, called = draw_claim(
@@ -49,9 +47,8 @@ def draw_role_null(result: RunResult, width: float) -> Drawing:
 
 def draw_item_null(result: RunResult, width: float) -> Drawing:
     """Largest |t| over units under sign flips of items, and every unit's own."""
-    unit_set = main_unit_set(result.summary)
-    found = result.summary["results"][unit_set]
-    noun, test = rows_noun(unit_set, found), found["sign_flip"]
+    _, found, noun = main_result(result.summary)
+    test = found["sign_flip"]
     figure, t, _ = draw_claim(
         result, "sign_flip", ("t", "familywise"), ("sign patterns", "|t| over items"), width
     )
@@ -77,8 +74,7 @@ def draw_claim(
     `columns` hold t and whether a unit is called, `words` are what the null consists of and the
     label of |t|. Where the null of a unit is wider than that of others, its |t| is scaled down.
     """
-    unit_set = main_unit_set(result.summary)
-    found = result.summary["results"][unit_set]
+    unit_set, found, noun = main_result(result.summary)
     test, table = found[statistic], result.units[unit_set].drop_nulls(columns[0])
     t, called = np.abs(table[columns[0]].to_numpy()), table[columns[1]].to_numpy()
     critical, needed = test.get("critical_t"), f"{columns[0]}_needed"
@@ -92,7 +88,6 @@ def draw_claim(
     share_of_patterns(null, labelled=False)
     null.set_ylabel(f"share of {words[0]}\nthat reach it")
     highest = float(np.max([*t, *rows["value"], critical or 1.0]))
-    noun = rows_noun(unit_set, found)
     null.set_title(f"Largest |t| over {count(found['units'])} {noun}, by chance")
     draw_critical(null, units, critical, test["alpha"], right=critical is not None and not narrow
                   and critical > highest / 3)  # fmt: skip

@@ -33,8 +33,7 @@ from otherview.views.vocabulary import (
     PICTURE_ROLES,
     PLACEBO_ROLES,
     ROLES,
-    main_unit_set,
-    rows_noun,
+    main_result,
 )
 
 
@@ -42,9 +41,8 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
     """Return the variables of comparison.html.jinja. Raises KeyError for a missing field."""
     comparison = result.comparison
     a, b = labels(comparison)
-    lead = comparison["contrasts"][0]
-    unit_set = main_unit_set(lead)
-    found, heads = lead["results"][unit_set], result.units.get("heads")
+    lead, heads = comparison["contrasts"][0], result.units.get("heads")
+    _, found, noun = main_result(lead)
     return {
         "title": f"{comparison['study']}: {a} against {b}",
         "comparison": comparison,
@@ -52,7 +50,7 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
         "lead": lead,
         "roles": roles(result, lead),
         "found": found,
-        "noun": rows_noun(unit_set, found),
+        "noun": noun,
         "answer": [sentence for sentence in comparison_answer(comparison) if sentence],
         "key_figures": key_figures(found, a, b),
         "placebos": contrast_sentences(comparison),

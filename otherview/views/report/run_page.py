@@ -54,9 +54,8 @@ from otherview.views.vocabulary import (
     NOUNS,
     above,
     caveats,
-    main_unit_set,
+    main_result,
     picture_notes,
-    rows_noun,
 )
 
 PREDICTIONS = ("predicted_change", "predicted_toward")
@@ -75,8 +74,7 @@ KEY_FINDINGS = (
 def run_page(result: RunResult) -> dict[str, Any]:
     """Return the variables of run.html.jinja. Raises KeyError for a missing field."""
     summary, controls = result.summary, result.controls
-    unit_set = main_unit_set(summary)
-    found = summary["results"][unit_set]
+    unit_set, found, noun = main_result(summary)
     methods = methods_paragraph(summary, controls, result.interventions)
     units = units_table(result, unit_set)
     columns = table_columns(result)
@@ -86,7 +84,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "summary": summary,
         "found": found,
         "unit": NOUNS[unit_set][:-1],
-        "noun": rows_noun(unit_set, found),
+        "noun": noun,
         "levels": levels_table(unit_set, found) if "levels" in found else None,
         "level_sentences": level_sentences(unit_set, found),
         "answer": answer(summary, controls, result.interventions),
