@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -13,35 +14,12 @@ from otherview.analysis.statistics import STATISTICS
 from otherview.analysis.tables import COLUMNS
 from otherview.results.reader import RunResult
 from otherview.stats import Column, RoleTestResult
-from otherview.views.causes_sentences import (
-    COMPARED,
-    agreement_sentence,
-    correlations,
-    edge_sentences,
-    verdict_rows,
-)
+from otherview.views import causes_sentences, run_sentences, run_tables
 from otherview.views.findings import finding, findings_table
 from otherview.views.making import figure_command
 from otherview.views.methods_text import bibtex, methods_paragraph
 from otherview.views.numbers import percent
 from otherview.views.report.page_data import csv_of, examples, head_data, image_data
-from otherview.views.run_sentences import (
-    answer,
-    control_sentences,
-    level_sentences,
-    reasons,
-    registered_differences,
-    registration_sentence,
-)
-from otherview.views.run_tables import (
-    controls_table,
-    counts_table,
-    effects_table,
-    growth_table,
-    levels_table,
-    sets_table,
-    strata_table,
-)
 from otherview.views.unit_columns import (
     UnitTable,
     by_evidence,
@@ -50,13 +28,7 @@ from otherview.views.unit_columns import (
     verdict_columns,
     with_verdicts,
 )
-from otherview.views.vocabulary import (
-    NOUNS,
-    above,
-    caveats,
-    main_result,
-    picture_notes,
-)
+from otherview.views.vocabulary import NOUNS, above, main_result
 
 PREDICTIONS = ("predicted_change", "predicted_toward")
 """Statistics that say what an edit of a head would do."""
@@ -73,50 +45,41 @@ KEY_FINDINGS = (
 
 def run_page(result: RunResult) -> dict[str, Any]:
     """Return the variables of run.html.jinja. Raises KeyError for a missing field."""
-    summary, controls = result.summary, result.controls
+    summary = result.summary
     unit_set, found, noun = main_result(summary)
-    methods = methods_paragraph(summary, controls, result.interventions)
+    methods = methods_paragraph(summary, result.controls, result.interventions)
     units = units_table(result, unit_set)
     columns = table_columns(result)
     saved = {name: csv_of(name, judged(result, name), columns) for name in result.units}
     return {
         "title": f"{summary['study']} on {summary['model']}",
+        "result": result,
         "summary": summary,
+        "unit_set": unit_set,
         "found": found,
         "unit": NOUNS[unit_set][:-1],
         "noun": noun,
-        "levels": levels_table(unit_set, found) if "levels" in found else None,
-        "level_sentences": level_sentences(unit_set, found),
-        "answer": answer(summary, controls, result.interventions),
-        "registered": registration_sentence(summary),
-        "registered_differences": registered_differences(summary),
-        "caveats": caveats(summary),
-        "notes": [*picture_notes(summary), *summary.get("remarks", [])],
+        "said": run_sentences,
+        "causes": causes_sentences,
+        "tables": run_tables,
+        "picture": partial(picture, result),
         "key_figures": key_figures(found),
-        "reference": image_data(result.measured / "reference.png"),
-        "scenes": image_data(result.measured / "scenes.png"),
-        "pictures": image_data(result.measured / "pictures.png"),
         "command": run_command(result) or run_in_python(result),
         "methods": methods,
         "bibtex": bibtex(methods, summary),
         "figure_command": figure_command(result.folder.resolve().name, "head-map"),
-        "reasons": reasons(summary),
-        "counts": counts_table(summary),
         "findings": findings_table(summary),
         "examples": examples(result.folder),
-        "strata": strata_table(found),
         "units": units,
-        "total_units": len(result.units[unit_set]),
         "passes": head_data(result, units) if "heads" in saved else None,
         "csv": list(saved.values()),
         "main_csv": saved[unit_set],
-        "sets": sets_table(unit_set, found),
-        "controls": controls
-        and {"sentences": control_sentences(summary, controls), "table": controls_table(controls)},
-        "edges": edge_sentences(result.edges),
-        "interventions": interventions(result),
-        "items": result.differences.items,
     }
+
+
+def picture(result: RunResult, name: str) -> str | None:
+    """Return a picture of a run as a data URL, of a control that of its run; None without it."""
+    return image_data((result.folder if name == "renderings" else result.measured) / f"{name}.png")
 
 
 def key_figures(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -127,25 +90,6 @@ def key_figures(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     published = f"pass {above(reading['threshold'])}, the published reading"
     called = 2 if "role_test" in found else 1
     return [*figures[:called], (percent(reading["share"]), published), *figures[called:]]
-
-
-def interventions(result: RunResult) -> dict[str, Any] | None:
-    found = result.interventions
-    if found is None:
-        return None
-    return {
-        "note": found["selection"].get("note"),
-        "table": effects_table(found, chosen_only=True) if found["sets"] else None,
-        "all_sets": effects_table(found)
-        if any(row["set"] != "selected" for row in found["sets"])
-        else None,
-        "growth": growth_table(found),
-        "verdicts": verdict_rows(found),
-        "compared": COMPARED.get(found["kind"], "random heads"),
-        "steered": found["kind"] == "steer",
-        "correlations": " ".join((correlations(found), agreement_sentence(found))).strip(),
-        "renderings": image_data(result.folder / "renderings.png"),
-    }
 
 
 def table_columns(result: RunResult) -> list[Column]:
