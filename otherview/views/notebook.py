@@ -15,6 +15,7 @@ from otherview.views.figures import as_png
 from otherview.views.figures.style import WIDTHS
 from otherview.views.figures.sweep_figures import main_group
 from otherview.views.making import PAGE
+from otherview.views.report.page import fill
 from otherview.views.run_sentences import answer, registration_sentence
 from otherview.views.sweep_sentences import answers, comparison
 from otherview.views.table_model import Table
@@ -60,14 +61,10 @@ def plot(result: Result, name: str, width: str) -> Plot:
 def html(result: Result) -> str:
     """Return the title, the answer, the strongest heads and the place of a result."""
     title, said, table = content(result)
-    parts = [Markup("<h4>{}</h4>").format(title)]
-    parts += [Markup("<p>{}</p>").format(sentence) for sentence in said if sentence]
-    if table is not None:
-        parts.append(html_table(table))
     page = result.folder / PAGE
-    place = page if page.is_file() else result.folder
-    parts.append(Markup("<p><code>{}</code></p>").format(display_path(place)))
-    return str(Markup('<div style="max-width:60rem">{}</div>').format(Markup("").join(parts)))
+    place = display_path(page if page.is_file() else result.folder)
+    return fill("notebook.html.jinja", {"title": title, "said": said, "table": table,
+                                        "place": place})  # fmt: skip
 
 
 def content(result: Result) -> tuple[str, Sequence[str], Table | None]:
@@ -85,11 +82,3 @@ def content(result: Result) -> tuple[str, Sequence[str], Table | None]:
     _, found, _ = main_result(summary)
     table = strongest_table("strongest", found["strongest"][:MAX_ROWS])
     return f"{summary['study']} on {summary['model']}", said, table
-
-
-def html_table(table: Table) -> Markup:
-    """Return a table as HTML."""
-    cells = [[Markup("<th>{}</th>").format(each) for each in table.headings]]
-    cells += [[Markup("<td>{}</td>").format(each) for each in row] for row in table.rows]
-    rows = (Markup("<tr>{}</tr>").format(Markup("").join(row)) for row in cells)
-    return Markup("<table>{}</table>").format(Markup("").join(rows))

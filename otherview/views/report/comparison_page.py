@@ -12,16 +12,8 @@ from otherview.analysis.two_models import COLUMNS
 from otherview.results.compare import SHEETS, picture_name
 from otherview.results.reader import ComparisonResult
 from otherview.results.writing import PICTURES, REFERENCE
-from otherview.views.comparison_sentences import (
-    NO_MISMATCH,
-    comparison_answer,
-    contrast_sentences,
-    labels,
-    mismatch_sentences,
-    reading_words,
-    scale_sentence,
-)
-from otherview.views.comparison_tables import comparison_levels_table, contrasts_table, models_table
+from otherview.views import comparison_sentences, comparison_tables
+from otherview.views.comparison_sentences import labels
 from otherview.views.findings import called
 from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, significant
@@ -46,24 +38,17 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
     return {
         "title": f"{comparison['study']}: {a} against {b}",
         "comparison": comparison,
-        "labels": (a, b),
         "lead": lead,
         "roles": roles(result, lead),
         "found": found,
         "noun": noun,
-        "answer": [sentence for sentence in comparison_answer(comparison) if sentence],
+        "said": comparison_sentences,
+        "tables": comparison_tables,
         "key_figures": key_figures(found, a, b),
-        "placebos": contrast_sentences(comparison),
-        "mismatches": mismatch_sentences(comparison) or [NO_MISMATCH],
-        "scale": scale_sentence(comparison, found),
         "pictures": pictures(result),
-        "models": models_table(comparison),
-        "contrasts": contrasts_table(comparison),
-        "levels": comparison_levels_table(found),
         "units": None
         if heads is None
         else unit_rows(heads.filter(pl.col("contrast") == lead["name"]), COLUMNS),
-        "reading": reading_words(comparison),
         "command": command(result),
         "figure_command": figure_command(result.folder.resolve().name, "effects"),
     }

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from otherview.results.reader import SweepResult
+from otherview.views import sweep_sentences, sweep_tables
 from otherview.views.figures.sweep_figures import main_group, pooled_heads
 from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, plural
 from otherview.views.report.page_data import examples, image_data
 from otherview.views.sweep_points import PointRow, combined_rows, point_list, sweep_commands
-from otherview.views.sweep_sentences import answers, comparison
-from otherview.views.sweep_tables import chance_table, models_table, templates_table
 from otherview.views.unit_columns import unit_rows
 from otherview.views.vocabulary import EVERYWHERE, FOLLOWS
 
@@ -30,14 +29,12 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "combined": combined,
         "group": group,
         "found": found,
-        "answer": [*answers(group, "heads", listing=False), comparison(combined, group, "heads")],
+        "said": sweep_sentences,
+        "tables": sweep_tables,
         "key_figures": key_figures(found),
         "units": unit_rows(pooled_heads(result)),
         "reference": image_data(pictured / "reference.png"),
         "examples": examples(pictured),
-        "chance": chance_table(group, found),
-        "templates": templates_table(group, ["heads"]),
-        "models": models_table(combined.get("models", []), "heads"),
         "points": point_list(rows, total),
         "command": repeat_command(result.folder.resolve().name, rows if len(rows) == total else []),
         "figure_command": figure_command(result.folder.resolve().name, "models"),
