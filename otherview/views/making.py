@@ -46,31 +46,16 @@ def track(folder: Path, settings: Settings) -> None:
 
 
 def draw_examples(folder: Path, _settings: Settings) -> None:
-    """Draw the images of the page, if the model draws in one step."""
-    from otherview.results.reader import NotInResultError
-    from otherview.views.examples import write_examples
-
-    with suppress(NotInResultError):
-        write_examples(pictured_run(folder))
-
-
-def draw_missing_examples(folder: Path) -> None:
-    """Draw the images of the page unless they exist; the page is complete without them."""
-    from otherview.results.reader import ResultError
-    from otherview.views.examples import NAME
-
-    with suppress(ResultError):
-        if not (pictured_run(folder) / NAME).is_file():
-            draw_examples(folder, {})
-
-
-def pictured_run(folder: Path) -> Path:
-    """Return the run whose images the page of a result shows: a point of a sweep, or itself."""
-    from otherview.results.reader import SweepResult, read_result
+    """Draw the images of the page where they are missing, if the model draws in one step."""
+    from otherview.results.reader import NotInResultError, SweepResult, read_result
+    from otherview.views.examples import NAME, write_examples
     from otherview.views.report.sweep_page import first_point
 
     result = read_result(folder)
-    return folder / first_point(result) if isinstance(result, SweepResult) else folder
+    pictured = folder / first_point(result) if isinstance(result, SweepResult) else folder
+    if not (pictured / NAME).is_file():
+        with suppress(NotInResultError):
+            write_examples(pictured)
 
 
 def report(folder: Path, _settings: Settings) -> None:

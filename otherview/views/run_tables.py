@@ -208,21 +208,17 @@ def effects_table(found: Mapping[str, Any], *, chosen_only: bool = False) -> Tab
         if row["set"] == "selected" or not chosen_only:
             title = f"{row['set']} {row['size']}, {row['variant']}"
             by_role.setdefault((title, row["measure"]), {})[row["role"]] = row
-    kept, steered = 4 if chosen_only else 3, found["kind"] == "steer"
-    compared = COMPARED.get(found["kind"], "random heads")
-    titles = dict.fromkeys(title for title, _ in by_role)
+    kept, titles = 4 if chosen_only else 3, dict.fromkeys(title for title, _ in by_role)
     return Table(
         f"{found['kind']}: heads edited together",
-        ["heads, edit", "measure", *(heading for role in ROLES for heading in
-                                     (f"{role} role", compared, "p", "ratio")[:kept])],
-        [[title, name, *(cell for role in ROLES
-                         for cell in effect_cells(by_role[title, name][role])[:kept])]
+        ["heads, edit", "measure", *effect_headings(found, kept)],
+        [[title, name, *effect_cells(by_role[title, name], kept)]
          for title in titles for name in order],
         "; ".join(f"{name}: {measure_title(measures[name])}" for name in order)
         + (
             ". Random axes have the length of each head’s own at each token group; mean over "
             "draws; p = (b + 1) / (m + 1)."
-            if steered
+            if found["kind"] == "steer"
             else ". Random heads come from the same sites, mean over random sets; "
             "p = (b + 1) / (m + 1)."
         ),
@@ -235,14 +231,11 @@ def growth_table(found: Mapping[str, Any]) -> Table | None:
     """Return the set that grew head by head, one row per size; None if none did."""
     if (growth := found.get("growth")) is None:
         return None
-    measure = primary_measure(dict(found))
-    compared = COMPARED.get(found["kind"], "random heads")
-    rows = {
-        (row["size"], row["role"]): row
-        for row in growth["rows"]
-        if row["measure"] == measure["name"]
-    }
-    kept = 3
+    measure = primary_measure(found)
+    by_size: dict[int, dict[str, Any]] = {}
+    for row in growth["rows"]:
+        if row["measure"] == measure["name"]:
+            by_size.setdefault(row["size"], {})[row["role"]] = row
     saturated = (
         f" No further head adds more than its share: the effect saturates at {saturates}."
         if (saturates := growth.get("saturates_at")) is not None
@@ -250,10 +243,8 @@ def growth_table(found: Mapping[str, Any]) -> Table | None:
     )
     return Table(
         "a set grown head by head: each adds most to those before it",
-        ["heads", "added", *(heading for role in ROLES for heading in
-                             (f"{role} role", compared, "p"))],
-        [[count(size), unit, *(cell for role in ROLES
-                               for cell in effect_cells(rows[size, role])[:kept])]
+        ["heads", "added", *effect_headings(found, 3)],
+        [[count(size), unit, *effect_cells(by_size[size], 3)]
          for size, unit in enumerate(growth["order"], 1)],
         f"{measure_title(measure)}. {growth['note']}{saturated}",
         words=["added"],
@@ -265,10 +256,19 @@ def measure_title(measure: Mapping[str, Any]) -> str:
     return f"{measure['title']}{', ' + measure['unit'] if measure.get('unit') else ''}"
 
 
-def effect_cells(row: Mapping[str, Any]) -> list[str]:
-    return [
-        significant(row["value"], 3),
-        known(row.get("null_mean"), lambda value: significant(value, 3)),
-        known(row.get("p"), significant),
-        known(row.get("ratio"), lambda value: f"{significant(value)}×"),
-    ]
+def effect_headings(found: Mapping[str, Any], kept: int) -> list[str]:
+    """Return the headings of the first `kept` cells of each role."""
+    compared = COMPARED.get(found["kind"], "random heads")
+    return [each for role in ROLES for each in (f"{role} role", compared, "p", "ratio")[:kept]]
+
+
+def effect_cells(by_role: Mapping[str, Mapping[str, Any]], kept: int) -> list[str]:
+    cells = []
+    for row in (by_role[role] for role in ROLES):
+        cells += [
+            significant(row["value"], 3),
+            known(row.get("null_mean"), lambda value: significant(value, 3)),
+            known(row.get("p"), significant),
+            known(row.get("ratio"), lambda value: f"{significant(value)}×"),
+        ][:kept]
+    return cells

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
@@ -26,14 +25,8 @@ COLOURS = {"test": ORANGE, "control": BLUE}
 Point = tuple[float, Mapping[str, Any]]
 """A number, and a row of interventions.json, of one role and measure."""
 
-
-@dataclass(frozen=True)
-class Curve:
-    """Effects of edits that differ in one number."""
-
-    name: str
-    points: Sequence[Point]
-    filled: bool = True
+Curves = Mapping[str, Sequence[Point]]
+"""Of one role, by name: the edits that random ones are compared with come first."""
 
 
 def draw_doses(result: RunResult, width: float) -> Drawing:
@@ -50,7 +43,7 @@ def draw_doses(result: RunResult, width: float) -> Drawing:
     settings = result.settings["intervention"][DOSES[found["kind"]]]
     doses = dict(zip(found["variants"], settings, strict=True))
     selected = [(doses[row["variant"]], row) for row in rows if row["set"] == "selected"]
-    curves = {role: [Curve("the selected heads", points_of(selected, role))] for role in COLOURS}
+    curves = {role: {"the selected heads": points_of(selected, role)} for role in COLOURS}
     what = "dose, in lengths of the axis" if found["kind"] == "steer" else "factor"
     return drawing(found, curves, what, width, logarithmic=False)
 
@@ -74,10 +67,8 @@ def draw_sizes(result: RunResult, width: float) -> Drawing:
     if len({size for size, _ in [*sets, *grown]}) < 2:
         raise NotInResultError("heads were edited in sets of one size alone")
     curves = {
-        role: [
-            Curve("the strongest by the test", points_of(sets, role)),
-            *([Curve("grown head by head", points_of(grown, role), False)] if grown else []),
-        ]
+        role: {"the strongest by the test": points_of(sets, role)}
+        | ({"grown head by head": points_of(grown, role)} if grown else {})
         for role in COLOURS
     }
     return drawing(found, curves, "heads edited together", width, logarithmic=True)
@@ -87,7 +78,7 @@ def primary_rows(
     found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     """Return the rows of the main measure."""
-    name = primary_measure(dict(found))["name"]
+    name = primary_measure(found)["name"]
     return [row for row in rows if row["measure"] == name]
 
 
@@ -99,21 +90,21 @@ def points_of(points: Sequence[Point], role: str) -> list[Point]:
 
 def drawing(
     found: Mapping[str, Any],
-    curves: Mapping[str, Sequence[Curve]],
+    curves: Mapping[str, Curves],
     what: str,
     width: float,
     *,
     logarithmic: bool,
 ) -> Drawing:
     """Draw one panel per role."""
-    measure, narrow = primary_measure(dict(found)), width < NARROW
+    measure, narrow = primary_measure(found), width < NARROW
     compared = COMPARED.get(found["kind"], "random heads")
     figure = canvas(width, 104 if narrow else 58)
     panels = figure.subplots(*((2, 1) if narrow else (1, 2)), sharey=True).ravel()
     for axes, (role, of_role) in zip(panels, curves.items(), strict=True):
         draw_role(axes, of_role, COLOURS[role], compared)
         axes.set_title(f"{role} role")
-        numbers = sorted({number for curve in of_role for number, _ in curve.points})
+        numbers = sorted({number for points in of_role.values() for number, _ in points})
         if logarithmic:
             axes.set_xscale("log")
         axes.set_xticks(numbers, [tick(number) for number in numbers])
@@ -130,15 +121,14 @@ def drawing(
             handles, labels = [*handles, handle], [*labels, label]
     legend_above(figure, 2 if narrow else 4, handles=handles, labels=labels, handlelength=1.4)
     said = "; ".join(
-        f"{role} role, {curve.name}: "
-        + ", ".join(f"{significant(row['value'])} at {tick(at)}" for at, row in curve.points)
+        f"{role} role, {name}: "
+        + ", ".join(f"{significant(row['value'])} at {tick(at)}" for at, row in points)
         for role, of_role in curves.items()
-        for curve in of_role
+        for name, points in of_role.items()
     )
-    steered = found["kind"] == "steer"
     others = (
         "Grey dots are random axes of the same length at the same heads, open squares placebo axes"
-        if steered
+        if found["kind"] == "steer"
         else "Grey dots are random heads of the same sites"
     )
     return Drawing(
@@ -149,18 +139,19 @@ def drawing(
     )
 
 
-def draw_role(axes: Axes, curves: Sequence[Curve], colour: str, compared: str) -> None:
-    """Draw the curves of a role, and what random edits do at the same numbers."""
-    for curve in curves:
-        numbers = [number for number, _ in curve.points]
-        values = [row["value"] for _, row in curve.points]
+def draw_role(axes: Axes, curves: Curves, colour: str, compared: str) -> None:
+    """Draw the curves of a role, the first filled, and what random edits do at its numbers."""
+    first, *_ = curves.values()
+    for name, points in curves.items():
+        filled = points is first
         axes.plot(
-            numbers, values, marker="D" if curve.filled else "o", markersize=4.2, color=colour,
-            markerfacecolor=colour if curve.filled else PAPER, markeredgewidth=0.9,
-            linestyle="-" if curve.filled else (0, (3, 2)), label=curve.name, zorder=3,
+            [number for number, _ in points], [row["value"] for _, row in points],
+            marker="D" if filled else "o", markersize=4.2, color=colour,
+            markerfacecolor=colour if filled else PAPER, markeredgewidth=0.9,
+            linestyle="-" if filled else (0, (3, 2)), label=name, zorder=3,
         )  # fmt: skip
     random, placebo = (
-        [(number, value) for number, row in curves[0].points for value in row.get(name, ())]
+        [(number, value) for number, row in first for value in row.get(name, ())]
         for name in ("null", "placebo")
     )
     if random:

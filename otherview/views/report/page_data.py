@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from otherview.analysis.analyse import at_level
 from otherview.results.reader import ResultError, RunResult
 from otherview.stats import Column
 from otherview.views.unit_columns import UnitTable, shown_columns
-from otherview.views.vocabulary import RESPONSES, row_name
+from otherview.views.vocabulary import RESPONSES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,11 +42,11 @@ def head_data(result: RunResult, table: UnitTable) -> dict[str, Any]:
     `shown` is the number of rows.
     """
     passes = result.passes
+    several = len(passes.noise_levels) > 1
     place = {
-        name: (level, head)
+        at_level(address, noise_level) if several else address: (level, head)
         for level, noise_level in enumerate(passes.noise_levels)
         for head, address in enumerate(passes.heads)
-        for name in (named(address, noise_level, several=len(passes.noise_levels) > 1),)
     }
     each = math.ceil(4 / 3 * passes.values[:, :, 0, 0].size) + 80
     room = MAX_LETTERS // each
@@ -62,11 +63,6 @@ def head_data(result: RunResult, table: UnitTable) -> dict[str, Any]:
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return {"content": text, "shown": len(rows), "steps": STEPS}
-
-
-def named(address: str, noise_level: float, *, several: bool) -> str:
-    """Return the name of a row of the table of heads."""
-    return row_name({"unit": address} | ({"noise_level": noise_level} if several else {}))
 
 
 def coded(values: Float[np.ndarray, "items conditions"]) -> list[float | str]:
