@@ -77,12 +77,11 @@ def compare(
     Raises NotComparableError, in one line, if nothing can be compared: a sweep or a control, no
     contrast, items, sites or unit sets in common. Raises ResultError if `responses.nc` is damaged.
     """
-    runs = [checked_run(each) for each in (a, b)]
-    one, other = runs
+    one, other = checked_run(a), checked_run(b)
     if response is not None and response not in RESPONSES:
         raise NotComparableError(f"response={response} is none of {', '.join(RESPONSES)}")
     responses = []
-    for run in runs:
+    for run in (one, other):
         with damage_named(path := run.folder / "responses.nc"):
             responses.append(stored_responses(path, study_prompts(run.study)))
     responses_a, responses_b = responses
@@ -222,9 +221,9 @@ def mismatches_of_runs(a: RunResult, b: RunResult, response: str | None) -> list
     ]
     found += picture_mismatch(a, b)
     origins = [each.summary["provenance"] for each in (a, b)]
-    weights = [(each.settings["model"], each.summary["provenance"]["model_revision"])
-               for each in (a, b)]  # fmt: skip
-    found += [{"kind": "same_model"}] if weights[0] == weights[1] else []
+    revisions = [origin["model_revision"] for origin in origins]
+    if a.settings["model"] == b.settings["model"] and revisions[0] == revisions[1]:
+        found.append({"kind": "same_model"})
     found += [{"kind": "code"}] if origins[0].get("code") != origins[1].get("code") else []
     versions = [origin.get("libraries", {}) for origin in origins]
     if changed := differing_settings(versions):

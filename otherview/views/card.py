@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from otherview.results.reader import RunResult, SweepResult
 from otherview.views.figures.sweep_figures import main_group
 from otherview.views.findings import findings_table
 from otherview.views.methods_text import bibtex, methods_paragraph
+from otherview.views.report.page import templates
 from otherview.views.report.run_page import run_command
 from otherview.views.run_sentences import (
     answer,
@@ -71,14 +71,7 @@ def card(
             {"config_name": name.removesuffix(".parquet"), "data_files": name} for name in tables
         ],
     }
-    made = Environment(
-        loader=PackageLoader("otherview.views.report", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=escaped,
-    )
+    made = templates(keep_trailing_newline=True, finalize=escaped)
     return made.get_template("card.md.jinja").render(
         content,
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from otherview.results.reader import ResultError, RunResult, SweepResult, complaint, read_result
+from otherview.results.reader import (
+    Result,
+    ResultError,
+    RunResult,
+    SweepResult,
+    complaint,
+    read_result,
+)
 from otherview.results.state import COMBINED, SUMMARY, Kind, state_of
 from otherview.study.reading import Nulls
 from otherview.views.findings import finding
@@ -105,47 +111,43 @@ def about(folder: Path) -> About:
     """Return what the runs in `folder`, a run or a sweep, ask. Raises ResultError."""
     if (folder / COMBINED).is_file() or (folder / SUMMARY).is_file():
         result = read_result(folder)
-        if isinstance(result, SweepResult):
-            combined = result.combined
-            group, points = combined["groups"][0], combined_rows(result.folder, combined)
-            used, name = len(combined["points"]), result.folder.resolve().name
-            return about_points(combined, group, group["thresholds"], points, name, used)
-        assert isinstance(result, RunResult)
-        return about_run(result, [])
+        if not isinstance(result, SweepResult):
+            return about_run(result, [])
+        combined, group = result.combined, result.combined["groups"][0]
+        return About(
+            combined["question"] or "",
+            result.folder.resolve().name,
+            main_unit_set(group),
+            tuple(group["thresholds"]),
+            settings_of(combined_rows(result.folder, combined)),
+            len(combined["points"]) + 1,
+        )
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / SUMMARY).is_file() and state_of(path).kind is Kind.WHOLE:
-            result = read_result(path)
-            assert isinstance(result, RunResult)
             points = [stored_row(each, {}) for each in sorted(folder.iterdir())
                       if (each / ".hydra").is_dir()]  # fmt: skip
-            return about_run(result, points, folder.resolve().name)
+            return about_run(read_result(path), points, folder.resolve().name)
     raise ResultError(complaint(folder, state_of(folder)))
 
 
-def about_run(result: RunResult, points: Sequence[PointRow], sweep: str | None = None) -> About:
-    _, found, _ = main_result(result.summary)
-    thresholds = [row["threshold"] for row in found["published_reading"]["counts"]]
-    return about_points(result.summary, result.summary, thresholds, points, sweep, len(points))
-
-
-def about_points(
-    asked: Mapping[str, Any],
-    group: Mapping[str, Any],
-    thresholds: Sequence[float],
-    points: Sequence[PointRow],
-    sweep: str | None,
-    runs: int,
-) -> About:
-    """Return what points ask: settings in which they differ follow those that every sweep has."""
-    others = (name for name in point_list(points).settings if name not in SETTINGS)
+def about_run(result: Result, points: Sequence[PointRow], sweep: str | None = None) -> About:
+    """Return what a run asks, and the points of its sweep, whose runs come with that of all."""
+    assert isinstance(result, RunResult)
+    unit_set, found, _ = main_result(result.summary)
     return About(
-        question=asked.get("question") or "",
-        sweep=sweep,
-        unit_set=main_unit_set(group),
-        thresholds=tuple(thresholds),
-        settings=(*SETTINGS, *others),
-        runs=runs + 1 if runs else MAX_RUNS,  # and that of the whole sweep
+        result.summary.get("question") or "",
+        sweep,
+        unit_set,
+        tuple(row["threshold"] for row in found["published_reading"]["counts"]),
+        settings_of(points),
+        len(points) + 1 if points else MAX_RUNS,
     )
+
+
+def settings_of(points: Sequence[PointRow]) -> tuple[str, ...]:
+    """Return the settings of every sweep, and others in which the points differ."""
+    others = (name for name in point_list(points).settings if name not in SETTINGS)
+    return (*SETTINGS, *others)
 
 
 def sections(study: About) -> tuple[Section, ...]:

@@ -96,9 +96,8 @@ def point_list(rows: Sequence[PointRow], total: int | None = None) -> PointList:
 
     `total` is the number of points if it is more than that of `rows`.
     """
-    shown = sorted(rows, key=lambda row: row.state == "done")[:MAX_ROWS]
-    order = {row.folder: place for place, row in enumerate(rows)}
-    shown.sort(key=lambda row: order[row.folder])
+    order = sorted(range(len(rows)), key=lambda place: rows[place].state == "done")
+    shown = [rows[place] for place in sorted(order[:MAX_ROWS])]
     settings = [flat(row.settings) for row in shown]
     names = telling_settings([each for each in settings if each])
     columns = names[:MAX_SETTINGS]

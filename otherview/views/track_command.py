@@ -29,7 +29,6 @@ from otherview.views.tracking.process import TrackingError, send_result
 
 MAX_FAILURES = 2
 """Failures in a row after which the rest of a sweep is left for later."""
-DISABLED = "WANDB_MODE=disabled"
 Given = Mapping[str, Any]
 """Settings from the command line; None for those not given."""
 
@@ -112,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = vars(parser.parse_args(arguments))
     folder, console = given.pop("folder"), PlainConsole()
     if disabled():
-        raise TrackingError(f"{DISABLED} is set: unset it to track results")
+        raise TrackingError("WANDB_MODE=disabled is set: unset it to track results")
     state = state_of(folder)
     if (folder / SUMMARY).is_file() and state.kind is Kind.WHOLE:
         url = send_result(folder, settings_of(folder, given))
@@ -137,5 +136,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def disabled() -> bool:
     """Return whether the environment switches wandb off, as for wandb itself."""
-    name, _, value = DISABLED.partition("=")
-    return os.environ.get(name) == value
+    return os.environ.get("WANDB_MODE") == "disabled"

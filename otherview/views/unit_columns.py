@@ -27,12 +27,10 @@ COMBINED = (
 )
 """Columns that only a combined sweep has."""
 FORMS = {
-    PROBABILITY: significant,
-    "variance ratio": significant,
-    "response": significant,
+    **dict.fromkeys(
+        (PROBABILITY, "variance ratio", "response", "effect", "of the prediction"), significant
+    ),
     "share": "{:.4g}".format,
-    "effect": significant,
-    "of the prediction": significant,
 }
 """Formats by unit of measurement; other numbers have a sign."""
 

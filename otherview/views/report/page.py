@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from otherview.disk.atomic import replacing
@@ -76,20 +76,25 @@ def fill(template: str, content: Mapping[str, Any], result: Result | None = None
     return environment(result).get_template(template).render({"reload": 0, **content})
 
 
-def environment(result: Result | None) -> Environment:
-    """Return the environment of the templates, which can draw the figures of `result`."""
-    made = Environment(
+def templates(**options: Any) -> Environment:
+    """Return the environment of all templates, in which an unknown name is an error."""
+    return Environment(
         loader=PackageLoader("otherview.views.report", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        **options,
     )
+
+
+def environment(result: Result | None) -> Environment:
+    """Return the environment of the templates, which can draw the figures of `result`."""
+    made = templates(autoescape=True)
     style, script = style_sheet(), "".join(read(name) for name in SCRIPTS)
     made.filters |= {
         "count": count, "decimal": decimal, "percent": percent, "significant": significant,
+        "explained": Explainer(),
     }  # fmt: skip
-    made.filters["explained"] = Explainer()
     made.globals |= {
         "plural": plural,
         "glossary": GLOSSARY,

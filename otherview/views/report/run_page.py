@@ -23,7 +23,6 @@ from otherview.views.report.page_data import csv_of, examples, head_data, image_
 from otherview.views.unit_columns import (
     UnitTable,
     by_evidence,
-    ranking_first,
     unit_rows,
     verdict_columns,
     with_verdicts,
@@ -94,13 +93,11 @@ def key_figures(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def table_columns(result: RunResult) -> list[Column]:
     """Return the columns of a table of units, first those that rank units."""
-    unit, *others = ranking_first(COLUMNS)
-    predicted = [
+    predicted = (
         column for each in STATISTICS if each.name in PREDICTIONS for column in each.columns
-    ]
-    role = [column for column in others if column in RoleTestResult.COLUMNS]
-    rest = [column for column in others if column not in (*role, *predicted)]
-    return [unit, *verdict_columns(result), *role, *predicted, *rest]
+    )
+    first = [COLUMNS[0], *verdict_columns(result), *RoleTestResult.COLUMNS, *predicted]
+    return [*first, *(column for column in COLUMNS if column not in first)]
 
 
 def units_table(result: RunResult, unit_set: str = "heads") -> UnitTable:

@@ -326,20 +326,22 @@ def intervention_values(found: Content) -> Iterator[tuple[str, Value]]:
             elif isinstance(value, (int, float)):
                 yield f"interventions/{name}/{key}", value
     measure, variant = primary_measure(found)["name"], found["variants"][0]
-    rows = [*found["sets"], *({"role": "specificity", **row} for row in found["specificity"])]
-    for row in rows:
+    for row in all_sets(found):
         if (row["set"], row["measure"], row["variant"]) == ("selected", measure, variant):
             for name in EFFECT:
                 if row.get(name) is not None:
                     yield f"interventions/selected/{row['role']}/{name}", row[name]
 
 
+def all_sets(found: Content) -> list[Content]:
+    return [*found["sets"], *({"role": "specificity", **row} for row in found["specificity"])]
+
+
 def set_rows(found: Content) -> list[Content]:
     """Return one row per set, edit, role and measure, for the table interventions/sets."""
-    rows = [*found["sets"], *({"role": "specificity", **row} for row in found["specificity"])]
     return [
         {name: row.get(name) for name in SET}
         | {"heads": ", ".join(row["heads"])}
         | {name: row.get(name) for name in EFFECT}
-        for row in rows
+        for row in all_sets(found)
     ]
