@@ -127,10 +127,6 @@ class Question:
             progress=self.report("finding axes of"),
         )
 
-    def of_ways(self) -> stats.PredictedTowardResult:
-        assert self.toward is not None
-        return self.toward
-
     def can_halve_wordings(self) -> bool:
         items, alpha = len(self.values), self.nulls.alpha
         return stats.enough_to_split(self.roles, items, strata=self.strata, alpha=alpha)
@@ -229,7 +225,7 @@ STATISTICS = (
     Statistic("predicted_change", stats.PredictedChangeResult,
               lambda q: q.predicted is not None, Question.of_predictions),
     Statistic("predicted_toward", stats.PredictedTowardResult,
-              lambda q: q.toward is not None, Question.of_ways),
+              lambda q: q.toward is not None, lambda q: cast(Result, q.toward)),
     Statistic("axes", stats.AxisResult, Question.has_axes, Question.of_axes),
 )  # fmt: skip
 """In the order in which they are computed and written."""

@@ -134,7 +134,8 @@ def registration_figures(
         "sha256": file_hash(kept),
         "identity": content.get("identity"),
         "measured": began,
-        "before_measurement": moment(content["registered"]) <= moment(began),
+        "before_measurement": datetime.fromisoformat(content["registered"])
+        <= datetime.fromisoformat(began),
         "differs": differences(content, settings_of(study), inputs),
     }
     versions = version_changes(content["code"], code_version())
@@ -160,7 +161,3 @@ def differences(
     found = [{"setting": n, "registered": before.get(n), "run": now.get(n)} for n in changed]
     other = sorted(name for name in contents[0].keys() & contents[1].keys() if name not in same)
     return found + [{"setting": f"content of {name}"} for name in other]
-
-
-def moment(written: str) -> datetime:
-    return datetime.fromisoformat(written)

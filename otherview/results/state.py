@@ -92,9 +92,8 @@ class ResultState:
 
         `since` names the submission from which on results count; `rerun` is a launcher's setting.
         """
-        made = (
-            str(self.status.get("submission", "")) if self.status.get("state") == FINISHED else ""
-        )
+        finished = self.status.get("state") == FINISHED
+        made = str(self.status.get("submission", "")) if finished else ""
         if made < since:
             return f"to be made again: rerun=all in submission {since}"
         if rerun == "outdated" and self.outdated:

@@ -5,7 +5,7 @@ Loads no weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from typing import cast
 
@@ -96,16 +96,13 @@ def print_plan(study: Study) -> str:
         ]
         placebo = f" (placebo of the {other.placebo} role)" if other.placebo else ""
         console.print(f"{other.name}{placebo}: {' against '.join(sides)}")
+    remark = ""
     if kind != KLEIN:
-        console.print(
-            f"Token counts and positions are known once a {kind} has made its calls.",
-            style="yellow",
-        )
+        remark = f"Token counts and positions are known once a {kind} has made its calls."
     elif folder is None or not (folder / "tokenizer").is_dir():
-        console.print(
+        remark = (
             f"Token counts and positions were not checked: the tokenizer of {study.model.repo} is "
-            "not on this machine.",
-            style="yellow",
+            "not on this machine."
         )
     else:
         tokenizer = load_tokenizer(folder)
@@ -118,10 +115,8 @@ def print_plan(study: Study) -> str:
                    for start in range(0, len(asked), wordings)]  # fmt: skip
         print_table(tokens_table(own, by_item), console)
         if differing := sum(len(set(row)) > 1 for row in by_item):
-            console.print(
-                f"For {differing} of {len(prompts.items)} items t{UNEQUAL_TOKENS[1:]}",
-                style="yellow",
-            )
+            remark = f"For {differing} of {len(prompts.items)} items t{UNEQUAL_TOKENS[1:]}"
+    say(console, [remark], "yellow")
     tokens = max((image_tokens(study.model, each) for each in references), key=astuple)
     flops = forward_flops(config, study.model.text_positions, tokens)
     calls, sampling = len(prompts.prompts), study.sampling
@@ -141,7 +136,7 @@ def print_plan(study: Study) -> str:
         at = f", each through {plural(each, 'step')} of a trajectory of {sampling.trajectory}"
     elif each > 1:
         at = f", each at {plural(each, 'noise level')}"
-    console.print(f"transformer calls   {calls} prompts{at}, in {batches}")
+    lines = [f"transformer calls   {calls} prompts{at}, in {batches}"]
     if more.gradients:
         steps = (
             (more.toward, ", {} more for patches"),
@@ -150,19 +145,20 @@ def print_plan(study: Study) -> str:
              "where first order does not hold"),
             (more.edges, "; at most {} for edges of called heads"),
         )  # fmt: skip
-        console.print(
+        lines.append(
             f"attribution         as long as {count(more.gradients)} passes "
             f"({plural(study.attribution.cotangents, 'cotangent')} per prompt)"
             + "".join(said.format(count(number)) for number, said in steps if number)
         )
-    say(console, picture_lines(study, prompts, kind if not takes else None))
-    console.print(
-        f"transformer FLOPs   {scaled(flops)}FLOP per pass, {scaled(flops * total)}FLOP in all"
-    )
     kept = responses_bytes(sites, calls * sampling.steps_per_prompt)
-    console.print(f"raw responses       {scaled(kept)}B")
+    lines += [
+        *picture_lines(study, prompts, kind if not takes else None),
+        f"transformer FLOPs   {scaled(flops)}FLOP per pass, {scaled(flops * total)}FLOP in all",
+        f"raw responses       {scaled(kept)}B",
+    ]
     if study.capture.keeps_means:
-        console.print(f"mean vectors        {scaled(vectors_bytes(sites, calls))}B")
+        lines.append(f"mean vectors        {scaled(vectors_bytes(sites, calls))}B")
+    say(console, lines)
     draws = any(references) and any(scene.prompt is not None for scene in study.scenery)
     print_needs(study, flops * total, console, draws=draws)
     say(console, [*transparency_remarks(study), *lacking_here(study.model)], "yellow")
@@ -173,13 +169,12 @@ def print_plan(study: Study) -> str:
 
 def lacking_here(model: Model) -> Iterator[str]:
     """Yield what a run on this machine would stop at. A plan may be for another one."""
-    checks: list[Callable[[], object]] = [
+    for check in (
         lambda: check_attention(model.attention),
         lambda: check_loading(model),
-    ]
-    if model.device != "auto":  # which needs no check, and torch for none
-        checks.append(lambda: choose_device(model))
-    for check in checks:
+        # auto needs no check, and torch for none
+        lambda: model.device == "auto" or choose_device(model),
+    ):
         try:
             check()
         except StudyError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,7 @@ Content = Mapping[str, Any]
 ALL_TEMPLATES = "all templates"
 
 
-def correlation(value: float) -> str:
-    return decimal(value, 3)
+correlation = partial(decimal, digits=3)
 
 
 def templates_table(group: Content, unit_sets: Sequence[str]) -> Table:

@@ -70,6 +70,9 @@ LABEL_TIER = 8.0
 """Height of a heading of two lines, in mm."""
 BlockColumn = tuple[str, str, int]
 """Kind of block, stream and number of the block: a column of the map."""
+Heading = tuple[float, str, int]
+"""Of the blocks of one kind and stream: place of the first column, in cells; text; tier. Tier 0 is
+next to the map; a heading that would run into another is a tier higher."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def map_of(
     left, aside = 9.0, 0.0 if narrow else 46.0
     cell = min((width - left - aside - 2) / across, 14.0)
     headings = group_headings(place, cell)
-    top = LABEL_TIER * (1 + max(heading.tier for heading in headings)) + 3.0
+    top = LABEL_TIER * (1 + max(tier for _, _, tier in headings)) + 3.0
     height = min(cell, 7.0) if not narrow else min(max(cell, 3.0), 7.0)
     foot, below = 7.0, 18.0 + LEGEND_STEP * len(marks) if narrow else 0.0
     drawn_height = max(rows * height, 0.0 if narrow else max(48.0, 36.0 + LEGEND_STEP * len(marks)))
@@ -183,17 +186,6 @@ def legend_of(table: pl.DataFrame) -> str:
     return f"Kinds of block: {said}.{hatched}"
 
 
-@dataclass(frozen=True)
-class Heading:
-    """The heading of the blocks of one kind and stream."""
-
-    place: float
-    """Of their first column, in cells."""
-    text: str
-    tier: int
-    """0 is next to the map; a heading that would run into another is a tier higher."""
-
-
 def group_headings(place: dict[BlockColumn, float], cell: float) -> list[Heading]:
     """Return one heading per kind of block and stream; `cell` is the width of a column in mm."""
     firsts = {column[:2]: x for column, x in reversed(place.items())}
@@ -203,10 +195,7 @@ def group_headings(place: dict[BlockColumn, float], cell: float) -> list[Heading
     }
     ends = [x * cell + GLYPH * (1 + max(map(len, lines))) for x, lines in texts.items()]
     rows = tiers([(x * cell, end) for x, end in zip(texts, ends, strict=True)])
-    return [
-        Heading(x, "\n".join(lines), row)
-        for (x, lines), row in zip(texts.items(), rows, strict=True)
-    ]
+    return [(x, "\n".join(texts[x]), row) for x, row in zip(texts, rows, strict=True)]
 
 
 def places_of(table: pl.DataFrame) -> dict[BlockColumn, float]:
@@ -303,11 +292,11 @@ def block_ticks(axes: Axes, place: dict[BlockColumn, float], cell: float) -> Non
 
 def write_headings(axes: Axes, headings: list[Heading], top: float) -> None:
     """Write the headings of groups of blocks above `top`, the end of the vertical axis."""
-    for heading in headings:
-        rise = 3.5 + heading.tier * LABEL_TIER * 72 / MM_PER_INCH
+    for place, text, tier in headings:
+        rise = 3.5 + tier * LABEL_TIER * 72 / MM_PER_INCH
         axes.annotate(
-            heading.text,
-            (heading.place - 0.5, top), xytext=(0, rise), textcoords="offset points",
+            text,
+            (place - 0.5, top), xytext=(0, rise), textcoords="offset points",
             ha="left", va="bottom", linespacing=1.25, fontsize=7.5,
         )  # fmt: skip
 

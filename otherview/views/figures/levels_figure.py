@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from otherview.analysis.tables import by_strength
 from otherview.results.reader import NotInResultError, RunResult
 from otherview.views.figures.colours import BLUE, INK, MUTED, PAPER, RULE
-from otherview.views.figures.map_marks import CALLED, FAMILYWISE
+from otherview.views.figures.map_marks import CALLED, FAMILYWISE, Mark
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import percent, signed
 from otherview.views.vocabulary import CONFOUNDED, RESPONSES
@@ -42,7 +42,7 @@ def draw_levels(result: RunResult, width: float) -> Drawing:
     said = []
     for axes, unit in zip(panels, units, strict=False):
         table = heads.filter(unit=unit)
-        draw_head(axes, table, result.differences.of_table(table), mark.column, mark.shape)
+        draw_head(axes, table, result.differences.of_table(table), mark)
         marked = table.filter(pl.col(mark.column).fill_null(value=False))["noise_level"]
         at = ", ".join(f"{level:.4g}" for level in marked)
         effects = ", ".join("no t" if g is None else signed(g, 1) for g in table["g"])
@@ -65,17 +65,15 @@ def draw_levels(result: RunResult, width: float) -> Drawing:
     )
 
 
-def draw_head(
-    axes: Axes, table: pl.DataFrame, differences: np.ndarray, column: str, shape: str
-) -> None:
-    """Draw `differences` `[items, levels]` of one head; `column` says which levels are marked."""
+def draw_head(axes: Axes, table: pl.DataFrame, differences: np.ndarray, mark: Mark) -> None:
+    """Draw `differences` `[items, levels]` of one head; `mark` says which levels are marked."""
     levels = table["noise_level"].to_numpy()
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.plot(levels, differences.T, color=RULE, linewidth=0.6)
-    mean, marked = differences.mean(axis=0), table[column].fill_null(value=False).to_numpy()
+    mean, marked = differences.mean(axis=0), table[mark.column].fill_null(value=False).to_numpy()
     axes.plot(levels, mean, color=BLUE, linewidth=1.4)
     for which, face in ((marked, BLUE), (~marked, PAPER)):
-        axes.scatter(levels[which], mean[which], s=20, marker=shape, facecolors=face,
+        axes.scatter(levels[which], mean[which], s=20, marker=mark.shape, facecolors=face,
                      edgecolors=BLUE, linewidths=0.9, zorder=3)  # fmt: skip
     axes.set_title(str(table["unit"][0]), fontsize=6.5)
     axes.set_xlim(1.06, min(levels.min() - 0.06, 0.94))

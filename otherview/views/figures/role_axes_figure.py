@@ -44,7 +44,7 @@ def draw_role_axes(result: RunResult, width: float) -> Drawing:
     left, right, each = 15.0, 3.0, 30.0 if narrow else 34.0
     cell = (width - left - right) / across
     headings = group_headings(place, cell)
-    top = LABEL_TIER * (1 + max(heading.tier for heading in headings)) + (13.5 if narrow else 9.0)
+    top = LABEL_TIER * (1 + max(tier for _, _, tier in headings)) + (13.5 if narrow else 9.0)
     figure = canvas(width, top + 2 * each + 6 + 12, layout=None)
     for row, (name, label, chance) in enumerate(PANELS):
         axes = axes_at(figure, left, top + row * (each + 6), width - left - right, each)

@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,20 +116,17 @@ def examples(folder: Path) -> list[dict[str, str]]:
     try:
         with PIL.Image.open(path) as sheet:
             rows = json.loads(sheet.info["prompts"])
-            side = (sheet.width // len(rows[0]), sheet.height // len(rows))
+            width, height = sheet.width // len(rows[0]), sheet.height // len(rows)
             return [
-                {"prompt": str(prompt), "image": cut(sheet, row, column, side)}
-                for row, prompts in enumerate(rows)
-                for column, prompt in enumerate(prompts)
+                {"prompt": str(prompt), "image": cut(sheet, (x, y, x + width, y + height))}
+                for y, prompts in zip(count(0, height), rows, strict=False)
+                for x, prompt in zip(count(0, width), prompts, strict=False)
             ]
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ResultError(f"{path} is damaged: its prompts are missing") from error
 
 
-def cut(sheet: Image, row: int, column: int, side: tuple[int, int]) -> str:
-    width, height = side
-    corner = (column * width, row * height)
+def cut(sheet: Image, box: tuple[int, int, int, int]) -> str:
     buffer = io.BytesIO()
-    box = (*corner, corner[0] + width, corner[1] + height)
     sheet.crop(box).save(buffer, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
