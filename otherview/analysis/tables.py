@@ -29,16 +29,13 @@ UNIT_COLUMNS = (
 LEVEL_COLUMN = Column(
     "noise_level", "noise in the latents; only with several levels", "share", "noise level"
 )
-RESPONSE_COLUMNS = (
+COLUMNS = (
+    *UNIT_COLUMNS,
+    LEVEL_COLUMN,
     Column("mean_test", "mean response under the test role, over items and wordings", "response"),
     Column("mean_control", "the same under the control role", "response"),
     Column("mean_difference", "mean of the items’ differences, test minus control", "response"),
     Column("sd_difference", "standard deviation of these differences", "response"),
-)
-COLUMNS = (
-    *UNIT_COLUMNS,
-    LEVEL_COLUMN,
-    *RESPONSE_COLUMNS,
     *(column for statistic in STATISTICS for column in statistic.columns),
 )
 """All columns of `heads.parquet` and `slices16.parquet`."""

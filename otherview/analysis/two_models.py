@@ -43,17 +43,14 @@ from otherview.stats.sign_flip import Flips
 from otherview.study import Capture, Study
 from otherview.study.prompts import PromptSet
 
-LEVEL_COLUMNS = (
-    Column("level_a", "mean response in A, over items and both roles", "response", "level in A"),
-    Column("level_b", "the same in B", "response", "level in B"),
-)
 COLUMNS = (
     Column("contrast", "name of the contrast in A"),
     *UNIT_COLUMNS,
     LEVEL_COLUMN,
     *RoleTestResult.COLUMNS,
     *EffectComparison.COLUMNS,
-    *LEVEL_COLUMNS,
+    Column("level_a", "mean response in A, over items and both roles", "response", "level in A"),
+    Column("level_b", "the same in B", "response", "level in B"),
 )
 """All columns of `comparison_heads.parquet` and `comparison_slices16.parquet`."""
 SPREAD = (0.05, 0.5, 0.95)

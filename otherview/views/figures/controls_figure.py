@@ -37,10 +37,7 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
         raise NotInResultError("no heads under controls: run a study with controls, such as "
                                "+experiment=kitchen_controlled")  # fmt: skip
     rows = controls["contrasts"]
-    groups = {
-        row["contrast"]: row["results"]["heads"].get("shares", {})
-        for row in controls["token_groups"]
-    }
+    groups = [row["results"]["heads"].get("shares", {}) for row in controls["token_groups"]]
     narrow = width < NARROW
     shape = (2, 1) if narrow else (1, 2)
     figure = canvas(width, (7.5 * len(rows) + 22) * (2 if narrow else 1))
@@ -51,7 +48,7 @@ def draw_controls(result: RunResult, width: float) -> Drawing:
     if narrow:
         shares.tick_params(axis="y", labelleft=True)
     draw_called(called, rows)
-    draw_shares(shares, [groups.get(row["name"], {}) for row in rows], 2 if narrow else 4)
+    draw_shares(shares, groups, 2 if narrow else 4)
     said = [
         f"{named(row)}: {of_all(found['observed'], found['units'])} with |t| over the threshold, "
         f"{count(found['familywise'])} {DIFFERS}"
