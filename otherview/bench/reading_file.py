@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import inspect
-import runpy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +64,17 @@ def reading_sources(own: Sequence[str]) -> list[ReadingSource]:
 def loaded(file: Path, function: str) -> Any:
     """Return a function of one argument from a Python file. Raises UserError without one."""
     where = display_path(file)
+    name = f"reading_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    specification = importlib.util.spec_from_file_location(name, file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module  # dataclasses look their module up
     try:
-        found = runpy.run_path(str(file), run_name=f"reading_{file.stem}").get(function)
+        specification.loader.exec_module(module)
     except Exception as error:
         raise UserError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, function, None)
     if not callable(found):
         raise UserError(f"{where} has no function {function}")
     try:
