@@ -20,7 +20,7 @@ from figures import Figure, at_least, at_most, machine, reported
 from plain_script import plain_script, whole_pipeline
 from scipy.stats import spearmanr
 
-from otherview.models import weights
+from otherview.models import denoiser_loading
 from otherview.models.calls import Call, Flux2Calls, random_call
 from otherview.models.cost import ImageTokens, image_tokens
 from otherview.models.encodings import TextEncodings, encode_texts
@@ -197,7 +197,7 @@ def study_figures(
     (reference,) = session.references(study).values()
     image = image_tokens(model, [(reference.height, reference.width)])
     size = model.text_batch_size
-    encoder = weights.load_text_encoder(folder, device, model.dtype)
+    encoder = denoiser_loading.load_text_encoder(folder, model, device)
     pipeline = session.pipeline
     plain = whole_pipeline(folder, device, model.dtype)
 
@@ -244,7 +244,7 @@ def bare_subjects(
 ) -> dict[str, Callable[[], object]]:
     """Text encoder and transformer on all prompts, without anything else, in every batch size."""
     model, texts = study.model, [prompt.text for prompt in study_prompts(study).prompts]
-    stock = weights.load_text_encoder(session.model.folder, session.model.device, model.dtype)
+    stock = denoiser_loading.load_text_encoder(session.model.folder, model, session.model.device)
     stock.set_attn_implementation("sdpa")
     subjects: dict[str, Callable[[], object]] = {}
     for batch in batches:

@@ -36,6 +36,7 @@ from scaling import disk_bytes, exponent, measure_all
 
 from otherview.models import hub, weights
 from otherview.models.cost import image_tokens
+from otherview.models.denoiser_loading import load_image_side
 from otherview.models.loaded import free_memory
 from otherview.passes.session import Session
 
@@ -44,10 +45,12 @@ WEIGHTS = (
     "import re, torch\n"
     "from pathlib import Path\n"
     "from diffusers import Flux2KleinPipeline, AutoencoderKLFlux2, Flux2Transformer2DModel\n"
-    "from otherview.models import weights\n"
+    "from otherview.models.denoiser_loading import load_image_side\n"
+    "from otherview.study import Model\n"
     "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
     "before = peak()\n"
-    "pipeline = weights.load_image_side(Path({folder!r}), 'cpu', 'float32')\n"
+    "model = Model(path={folder!r}, dtype='float32')\n"
+    "pipeline = load_image_side(Path({folder!r}), model, 'cpu')\n"
     "total = sum(p.nbytes for m in (pipeline.transformer, pipeline.vae) for p in m.parameters())\n"
     "for p in (*pipeline.transformer.parameters(), *pipeline.vae.parameters()):\n"
     "    p.detach().sum()\n"
@@ -80,7 +83,7 @@ def pocket_figures(rounds: int, items: int = 30) -> list[Figure]:
     study = study_of("pocket", None, 64, "float32", items, "model.device=cpu")
     model = study.model
     folder = hub.weights_folder(model)
-    transformer = weights.load_image_side(folder, "cpu", "float32").transformer
+    transformer = load_image_side(folder, model, "cpu").transformer
     image = image_tokens(model, [(64, 64)])
     found = hook_figures("pocket", transformer, image, model.text_positions, 6, items * rounds)
     found += study_figures("pocket", study, (3, 6, 12), rounds, 2.0)

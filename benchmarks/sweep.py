@@ -38,7 +38,7 @@ from limits import bare_forwards
 from rich.console import Console
 from rich.table import Table
 
-from otherview.models import hub, weights
+from otherview.models import denoiser_loading, hub, weights
 from otherview.models.cost import image_tokens
 from otherview.models.scene import open_reference
 from otherview.study import Study
@@ -146,8 +146,8 @@ def loading_and_forwards(study: Study) -> tuple[float, float]:
     folder = hub.weights_folder(model)
     device = weights.choose_device(model)
     start = time.perf_counter()
-    encoder = weights.load_text_encoder(folder, device, model.dtype)
-    pipeline = weights.load_image_side(folder, device, model.dtype)
+    encoder = denoiser_loading.load_text_encoder(folder, model, device)
+    pipeline = denoiser_loading.load_image_side(folder, model, device)
     loading = time.perf_counter() - start
     del encoder
     size = open_reference(study.scenery[0]).size

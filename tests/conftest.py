@@ -232,11 +232,11 @@ def pocket_folder(small_study: Study) -> Path:
 
 
 @pytest.fixture
-def pocket_pipeline(pocket_folder: Path) -> Any:
+def pocket_pipeline(small_study: Study, pocket_folder: Path) -> Any:
     """The image side of the pocket pipeline, fresh for every test."""
-    from otherview.models import weights
+    from otherview.models.denoiser_loading import load_image_side
 
-    return weights.load_image_side(pocket_folder, "cpu", "float32")
+    return load_image_side(pocket_folder, small_study.model, "cpu")
 
 
 @pytest.fixture(scope="session")

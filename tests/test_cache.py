@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from otherview.models import weights
+from otherview.models import denoiser_loading, weights
 from otherview.models.cache import Cache, cache_folder, open_cache
 from otherview.passes.measure import measure
 from otherview.passes.session import Session
@@ -42,7 +42,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_bits(
     cold = measure(small_study).responses
     entries = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(entries) == 3  # a batch a wording, and the reference latents
-    monkeypatch.setattr(weights, "load_text_encoder", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(denoiser_loading, "load_text_encoder", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(
         "otherview.passes.session.encode_references", lambda *_: pytest.fail("encoded")
     )
@@ -68,7 +68,9 @@ def test_a_damaged_entry_is_made_again(
     for path in folder.iterdir():
         path.write_bytes(damage(path.read_bytes()))
     again = Session(small_study.model).encodings(small_study)
-    monkeypatch.setattr(weights, "load_text_encoder", lambda *_: pytest.fail("not written again"))
+    monkeypatch.setattr(
+        denoiser_loading, "load_text_encoder", lambda *_: pytest.fail("not written again")
+    )
     found = Session(small_study.model).encodings(small_study)
     for encodings in (again, found):
         assert all(map(torch.equal, whole.embeddings, encodings.embeddings))

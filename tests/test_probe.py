@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from otherview.models.calls import Flux2Calls
+from otherview.models.denoiser_loading import load_text_encoder
 from otherview.models.encodings import TextEncodings, encode_texts
 from otherview.models.image_latents import encode_references
 from otherview.models.sites import heads, hook_sites, slices
-from otherview.models.weights import load_text_encoder, load_tokenizer
+from otherview.models.weights import load_tokenizer
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.pipeline_session import PipelineSession
 from otherview.passes.probe import probe
@@ -120,9 +121,11 @@ def test_running_out_of_memory_names_the_batch_size(
         measure(small_study)
 
 
-def test_a_prompt_too_long_is_refused_rather_than_cut(pocket_folder: Path) -> None:
+def test_a_prompt_too_long_is_refused_rather_than_cut(
+    small_study: Study, pocket_folder: Path
+) -> None:
     tokenizer = load_tokenizer(pocket_folder)
-    encoder = load_text_encoder(pocket_folder, "cpu", "float32")
+    encoder = load_text_encoder(pocket_folder, small_study.model, "cpu")
     with pytest.raises(StudyError, match=r"text_length=32 and would be truncated: 'a kitchen"):
         encode_texts(encoder, tokenizer, ["a kitchen " * 40], 32)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from otherview.models import weights
+from otherview.models import denoiser_loading, weights
 from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session, reference_name
 from otherview.study import Study
@@ -30,13 +30,14 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each part of a model was loaded."""
     counts: Counter[str] = Counter()
     for part in ("load_text_encoder", "load_image_side", "load_tokenizer"):
-        load = getattr(weights, part)
+        place = weights if part == "load_tokenizer" else denoiser_loading
+        load = getattr(place, part)
 
         def counted(*arguments: Any, load: Any = load, part: str = part) -> Any:
             counts[part] += 1
             return load(*arguments)
 
-        monkeypatch.setattr(weights, part, counted)
+        monkeypatch.setattr(place, part, counted)
     return counts
 
 

@@ -5,7 +5,8 @@
     del conditioning
     transformer = load_denoiser(folder, model, device)
 
-So a card needs memory for the larger half only. All functions follow `model.loading`.
+So a card needs memory for the larger half only. All functions follow `model.loading`. The halves of
+FLUX.2 Klein, whose calls otherview makes itself, are `load_text_encoder` and `load_image_side`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import diffusers
 import torch
 from torch import nn
+from transformers import AutoConfig, AutoModel
 
 from otherview.models.adapters import add_adapters, check_adapter, first_keys, read_adapter
 from otherview.models.attention import set_attention
@@ -37,8 +39,12 @@ from otherview.models.pipeline_folder import (
 )
 from otherview.models.processors import torchvision_is_optional
 from otherview.models.quantising import cast_layerwise, quantisation_config
+from otherview.models.text_attention import NAME
 from otherview.study import Model
 from otherview.study.errors import StudyError
+
+TEXT_LAYERS = (9, 18, 27)
+"""Hidden states of the text encoder that FLUX.2 Klein is conditioned on."""
 
 
 def load_denoiser(folder: Path, model: Model, device: str) -> Any:
@@ -90,13 +96,48 @@ def load_whole(folder: Path, model: Model, device: str) -> Any:
     return pin_device(pipeline, device)
 
 
-def assembled(folder: Path, model: Model, parts: Mapping[str, nn.Module]) -> Any:
+def load_image_side(folder: Path, model: Model, device: str) -> Any:
+    """Return a FLUX.2 Klein without its text side: transformer, VAE and scheduler."""
+    transformer = load_denoiser(folder, model, device)
+    parts = {"transformer": transformer, "text_encoder": None, "tokenizer": None}
+    pipeline = assembled(folder, model, parts)
+    pipeline.vae.to(device)
+    return pin_device(pipeline, device)
+
+
+def load_text_encoder(folder: Path, model: Model, device: str) -> Any:
+    """Return Klein's text encoder up to the last layer that is read, without vocabulary head."""
+    dtype, loading = getattr(torch, model.dtype), model.loading
+    quantised = quantisation_config(loading.quantisation.text_encoder, "transformers", dtype)
+    config = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
+    config.num_hidden_layers = max(TEXT_LAYERS)
+    config.layer_types = config.layer_types[: max(TEXT_LAYERS)]
+    with quieter():  # it reports the omitted layers
+        encoder = AutoModel.from_pretrained(
+            folder / "text_encoder",
+            config=config,
+            dtype=dtype,
+            attn_implementation=NAME,
+            variant=part_variant(folder, "text_encoder"),
+            local_files_only=True,
+            use_safetensors=True,
+            **({} if quantised is None else {"quantization_config": quantised}),
+        )
+    encoder.norm = nn.Identity()  # the pipeline reads the hidden state before the last norm
+    if loading.quantisation.text_encoder == "fp8_layerwise":
+        cast_layerwise(encoder, dtype)
+    return placed(encoder.eval(), device, loading.offload)
+
+
+def assembled(folder: Path, model: Model, parts: Mapping[str, nn.Module | None]) -> Any:
     """Return the pipeline in host memory, with `parts` in place of its own."""
     dtype, method = getattr(torch, model.dtype), model.loading.quantisation.text_encoder
-    encoders = [name for name in parts_of(folder) if name.startswith("text_encoder")]
+    encoders = [
+        name for name in parts_of(folder) if name.startswith("text_encoder") and name not in parts
+    ]
     quantised = quantisation_config(method, "transformers", dtype)
     options: dict[str, Any] = dict.fromkeys(name for name in SKIPPED if name in read_index(folder))
-    if quantised is not None:
+    if quantised is not None and encoders:
         options["quantization_config"] = diffusers.PipelineQuantizationConfig(
             quant_mapping=dict.fromkeys(encoders, quantised)
         )

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from otherview.disk.progress import Progress
+from otherview.models.denoiser_loading import TEXT_LAYERS
 from otherview.models.loaded import LoadedModel
 from otherview.models.offloading import runs_on
-from otherview.models.weights import TEXT_LAYERS
 from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet, chat_text, check_lengths
 
@@ -122,7 +122,7 @@ def encode_texts(
 ) -> TextEncodings:
     """Return three hidden states of the text encoder for every position of a batch of texts.
 
-    `encoder` is what `weights.load_text_encoder` returns. Texts are padded to `text_length`.
+    `encoder` is what `load_text_encoder` returns. Texts are padded to `text_length`.
     Raises StudyError for a text that is longer.
     """
     lengths = check_lengths(tokenizer, texts, text_length)

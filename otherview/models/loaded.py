@@ -12,10 +12,10 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
-from otherview.models import hub, weights
+from otherview.models import denoiser_loading, hub, weights
 from otherview.models.attention import check_attention, set_attention
 from otherview.models.cache import Cache, arithmetic, open_cache
-from otherview.models.denoiser_loading import check_adapters, load_denoiser
+from otherview.models.denoiser_loading import check_adapters
 from otherview.models.input_files import as_input
 from otherview.models.interception import denoiser_name
 from otherview.models.out_of_memory import memory_errors
@@ -25,13 +25,16 @@ from otherview.models.own_files import (
     loading_identity,
     own_files,
 )
-from otherview.models.pipeline_folder import DENOISERS
+from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
+Load = Callable[[Path, Model, str], Any]
+"""Returns a part of the pipeline in a folder, on a device."""
+
 
 class LoadedModel:
-    """Weights of `model` on a device. The text encoder and the image side never share it.
+    """Weights of `model` on a device. What makes the calls never shares it with the transformer.
 
     Finds the settings of the pipeline, downloading them if necessary, and loads no weights; those
     are downloaded when a part is first used. Raises StudyError if the pipeline, device, attention
@@ -54,8 +57,8 @@ class LoadedModel:
         self.attention = model.attention
         self._dtype = model.dtype
         self._cache = open_cache()
-        self._pipeline: Any = None
-        self._encoder: Any = None
+        self._side: Any = None
+        self._load: Load | None = None
         self._identities: dict[tuple[str, ...], str] = {}
 
     @cached_property
@@ -67,38 +70,42 @@ class LoadedModel:
         """Return the folder of the pipeline with all weights, downloaded if necessary."""
         return hub.complete(self._model, self.folder)
 
+    def side(self, load: Load) -> Any:
+        """Return the part of the pipeline that `load` loads; loading one frees the one before."""
+        if self._load is not load:
+            self._free()
+            self._side, self._load = load(self.weights(), self._model, self.device), load
+        return self._side
+
     @property
     def pipeline(self) -> Any:
-        """The pipeline without its text side."""
-        if self._pipeline is None:
-            self.free_text_encoder()
-            folder = self.weights()
-            transformer = load_denoiser(folder, self._model, self.device)
-            self._pipeline = weights.load_image_side(folder, self.device, self._dtype, transformer)
-        return self._pipeline
+        """FLUX.2 Klein without its text side."""
+        return self.side(denoiser_loading.load_image_side)
 
     @property
     def text_encoder(self) -> Any:
-        """The text encoder; loading it frees the image side."""
-        if self._encoder is None:
-            if self._pipeline is not None:
-                self._pipeline = None
-                free_memory()
-            loading = self._model.loading
-            self._encoder = weights.load_text_encoder(
-                self.weights(),
-                self.device,
-                self._dtype,
-                loading.quantisation.text_encoder,
-                loading.offload,
-            )
-        return self._encoder
+        """The text encoder of FLUX.2 Klein, without its vocabulary head."""
+        return self.side(denoiser_loading.load_text_encoder)
 
     def free_text_encoder(self) -> None:
         """Free the text encoder."""
-        if self._encoder is not None:
-            self._encoder = None
+        if self._load is denoiser_loading.load_text_encoder:
+            self._free()
+
+    def _free(self) -> None:
+        if self._load is not None:
+            self._side = self._load = None
             free_memory()
+
+    @cached_property
+    def pipeline_class(self) -> type[Any]:
+        """The class of the pipeline."""
+        return denoiser_loading.pipeline_class(self.folder)
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """Names of the parts of the pipeline."""
+        return list(parts_of(self.folder))
 
     def transformer_config(self, model: Model) -> dict[str, Any]:
         """Return the config of the transformer, checked against `model.architecture`."""
@@ -159,8 +166,8 @@ class GivenModel(LoadedModel):
     """
 
     def __init__(self, model: Model, pipeline: Any) -> None:
-        denoiser = getattr(pipeline, denoiser_name(pipeline))
-        dtype = str(denoiser.dtype).removeprefix("torch.")
+        self._given = pipeline
+        dtype = str(self._denoiser.dtype).removeprefix("torch.")
         if dtype != model.dtype:
             raise StudyError(
                 f"model.dtype={model.dtype}, but the pipeline that was passed in has {dtype}: "
@@ -168,14 +175,13 @@ class GivenModel(LoadedModel):
                 "model.dtype",
             )
         check_attention(model.attention)
-        set_attention(denoiser, model.attention)
+        set_attention(self._denoiser, model.attention)
         self.device = str(pipeline._execution_device)
         self.revision = f"unknown: a {type(pipeline).__name__} that was passed in"
         self.inputs = {}
         self.attention = model.attention
         self._dtype = dtype
         self._cache = Cache(None, 0)
-        self._given = pipeline
         self._identity = f"passed in {uuid4()}"
 
     @cached_property
@@ -184,22 +190,31 @@ class GivenModel(LoadedModel):
         return self._given.tokenizer
 
     @property
-    def pipeline(self) -> Any:
-        return self._given
+    def _denoiser(self) -> Any:
+        return getattr(self._given, denoiser_name(self._given))
 
-    @property
-    def text_encoder(self) -> Any:
-        """The text encoder without its vocabulary head."""
-        return self._given.text_encoder.base_model
+    def side(self, load: Load) -> Any:
+        """Return the part of the pipeline that `load` would load; where it is, it stays."""
+        if load is denoiser_loading.load_denoiser:
+            return self._denoiser
+        of_text = load is denoiser_loading.load_text_encoder
+        return self._given.text_encoder.base_model if of_text else self._given
 
     def free_text_encoder(self) -> None:
         """Leave the text encoder where the caller has put it."""
 
+    @cached_property
+    def pipeline_class(self) -> type[Any]:
+        return type(self._given)
+
+    @cached_property
+    def parts(self) -> list[str]:
+        return [name for name, part in self._given.components.items() if part is not None]
+
     def transformer_config(self, model: Model) -> dict[str, Any]:
         """Return the config of the transformer; `model.architecture` describes other weights."""
         del model
-        denoiser = getattr(self._given, denoiser_name(self._given))
-        return {"_class_name": type(denoiser).__name__, **denoiser.config}
+        return {"_class_name": type(self._denoiser).__name__, **self._denoiser.config}
 
     def identity(self, *parts: str) -> str:
         """Return an identity that no other process and no other pipeline has."""

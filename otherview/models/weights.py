@@ -1,8 +1,4 @@
-"""Load the parts of a FLUX.2 Klein with diffusers and transformers; identities of weights.
-
-The text encoder and the transformer are never in memory together: all prompts are encoded first,
-then the encoder is freed, so a GPU needs memory only for the larger of the two.
-"""
+"""What is known of weights before they are loaded: config, tokenizer, identity and device."""
 
 from __future__ import annotations
 
@@ -12,21 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from otherview.disk.file_content import content_of
-from otherview.models.library_messages import quiet
-from otherview.models.pipeline_folder import (
-    INDEX,
-    check_token_pixels,
-    denoiser_of,
-    part_variant,
-    parts_of,
-    variant_of,
-)
+from otherview.models.pipeline_folder import INDEX, check_token_pixels, denoiser_of, parts_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
 PACKAGE = Path(__file__).resolve().parents[1]
-TEXT_LAYERS = (9, 18, 27)
-"""Hidden states of the text encoder that FLUX.2 Klein is conditioned on."""
 
 
 def shipped_or_own(path: str) -> Path:
@@ -85,72 +71,6 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-
-
-def load_text_encoder(
-    folder: Path, device: str, dtype: str, quantisation: str = "none", offload: str = "none"
-) -> Any:
-    """Return the text encoder up to the last layer that is read, without its vocabulary head.
-
-    `quantisation` and `offload` are those of `model.loading`.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging
-
-    from otherview.models.offloading import placed
-    from otherview.models.quantising import cast_layerwise, quantisation_config
-    from otherview.models.text_attention import NAME
-
-    precision = getattr(torch, dtype)
-    quantised = quantisation_config(quantisation, "transformers", precision)
-    config = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
-    config.num_hidden_layers = max(TEXT_LAYERS)
-    config.layer_types = config.layer_types[: max(TEXT_LAYERS)]
-    with quiet(logging):  # it reports the omitted layers
-        encoder = AutoModel.from_pretrained(
-            folder / "text_encoder",
-            config=config,
-            dtype=precision,
-            attn_implementation=NAME,
-            variant=part_variant(folder, "text_encoder"),
-            local_files_only=True,
-            use_safetensors=True,
-            **({} if quantised is None else {"quantization_config": quantised}),
-        )
-    encoder.norm = torch.nn.Identity()  # the pipeline reads the hidden state before the last norm
-    if quantisation == "fp8_layerwise":
-        cast_layerwise(encoder, precision)
-    return placed(encoder.eval(), device, offload)
-
-
-def load_image_side(folder: Path, device: str, dtype: str, transformer: Any = None) -> Any:
-    """Return the pipeline without its text side: transformer, VAE and scheduler.
-
-    `transformer` is a loaded one, already on its device, to use in place of the folder's.
-    """
-    import torch
-    from diffusers import Flux2KleinPipeline
-    from diffusers.utils import logging
-
-    from otherview.models.offloading import pin_device
-
-    with quiet(logging):
-        pipeline = Flux2KleinPipeline.from_pretrained(
-            folder,
-            text_encoder=None,
-            tokenizer=None,
-            dtype=getattr(torch, dtype),
-            variant=variant_of(folder),
-            local_files_only=True,
-            use_safetensors=True,
-            **({} if transformer is None else {"transformer": transformer}),
-        )
-    pipeline.set_progress_bar_config(disable=True)
-    if transformer is None:
-        return pipeline.to(device)
-    pipeline.vae.to(device)
-    return pin_device(pipeline, device)
 
 
 def choose_device(model: Model) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageOps
 
 from otherview.disk.progress import Progress, silent
-from otherview.models.any_model import AnyModel, PassInput
+from otherview.models import denoiser_loading
+from otherview.models.any_model import PassInput, draw, pass_input
 from otherview.models.arguments import Arguments
 from otherview.models.calls import Calls
 from otherview.models.picture_files import check_images
+from otherview.models.pipeline_inputs import needs_picture, picture_argument
 from otherview.passes.call_tokens import Probes
 from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.session import References, Session
-from otherview.study import Model, Scene, Study
+from otherview.study import Scene, Study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, PromptSet, check_matched, study_prompts
 
@@ -38,10 +38,12 @@ class PipelineSession(Session):
     text encoders are given.
     """
 
-    def __init__(self, model: Model, references: Path | None = None, pipeline: Any = None) -> None:
-        super().__init__(model, references, pipeline)
-        self._any = AnyModel(model, self.model, pipeline)
-        self._expected: list[Study] = []
+    _expected: Sequence[Study] = ()
+
+    @property
+    def _takes_picture(self) -> bool:
+        """Whether the pipeline can be conditioned on a reference picture."""
+        return picture_argument(self.model.pipeline_class) is not None
 
     def check(self, study: Study) -> tuple[PromptSet, None]:
         """Return the prompts of `study`; load nothing.
@@ -51,12 +53,13 @@ class PipelineSession(Session):
         self.check_source(study)
         prompts = study_prompts(study)
         check_images(study, prompts)
-        kind = self._any.pipeline_class.__name__
-        takes, edits = self._any.takes_picture, study.intervention
+        kind = self.model.pipeline_class.__name__
+        takes, needs = self._takes_picture, needs_picture(self.model.pipeline_class)
+        edits = study.intervention
         has_pictures = any(condition.pictures for condition in prompts.conditions)
         checks = (
             (
-                self._any.needs_picture and study.needs_scene and not study.has_scene,
+                needs and study.needs_scene and not study.has_scene,
                 f"a {kind} edits a picture, and scene={study.scenery[0].name} has none: choose a "
                 "scene with a prompt or an image",
                 "scene",
@@ -97,12 +100,12 @@ class PipelineSession(Session):
 
     def remarks(self, study: Study) -> list[str]:
         """Return what a reader of the result of `study` should know, in sentences."""
-        kind, found = self._any.pipeline_class.__name__, super().remarks(study)
-        if study.has_scene and not self._any.takes_picture:
+        kind, found = self.model.pipeline_class.__name__, super().remarks(study)
+        if study.has_scene and not self._takes_picture:
             found.append(
                 f"A {kind} takes no reference image: the scene {study.scenery[0].name} is left out."
             )
-        if self._any.has_guider:
+        if "guider" in self.model.parts:
             found.append(
                 f"A {kind} calls its transformer with and without the prompt, as its guider says: "
                 "the call with the prompt is measured."
@@ -126,7 +129,7 @@ class PipelineSession(Session):
     ) -> Calls:
         """Return the transformer calls of `study`, conditioned on its references or on others."""
         assert not guided
-        expected, self._expected = self._expected, []
+        expected, self._expected = self._expected, ()
         for other in expected:
             self.references(other, progress)
         for other in expected:
@@ -134,8 +137,13 @@ class PipelineSession(Session):
         references = references or self.references(study, progress)
         prompts = study_prompts(study)
         passes, probes = self._inputs(study, references, progress)
+        model = self.model
         calls = PipelineCalls(
-            lambda: self._any.denoiser, passes, probes, self.model.device, self.model.attention
+            lambda: model.side(denoiser_loading.load_denoiser),
+            passes,
+            probes,
+            model.device,
+            model.attention,
         )
         calls.check_levels(study.sampling)
         known = [each.place for each in passes if each.place is not None]
@@ -164,14 +172,14 @@ class PipelineSession(Session):
         passes: list[PassInput] = []
         for prompt, images in zip(prompts, pictures, strict=True):
             seed = study.seed if shared else (study.seed * 100_003 + prompt.item) % 2**63
-            passes.append(self._any.pass_input(study.model, prompt, seed, images))
+            passes.append(pass_input(self.model, study.model, prompt, seed, images))
             progress("encoding prompts", len(passes), len(prompts))
         first, seed, images = prompts[0], study.seed, pictures[0]
         differs = next((each for each in prompts if each.text != first.text), None)
         other_text = differs or replace(first, text=f"{first.text} {OTHER_WORDS}")
 
         def made(prompt: Prompt, seed: int, pictures: list[Image.Image]) -> Arguments:
-            return self._any.pass_input(study.model, prompt, seed, pictures).arguments
+            return pass_input(self.model, study.model, prompt, seed, pictures).arguments
 
         return passes, Probes(
             made(other_text, seed, images),
@@ -181,12 +189,12 @@ class PipelineSession(Session):
 
     def references(self, study: Study, progress: Progress = silent) -> References:
         """Return the reference images of `study`; none for a model that takes none."""
-        return super().references(study, progress) if self._any.takes_picture else {}
+        return super().references(study, progress) if self._takes_picture else {}
 
     def draw(self, study: Study, scene: Scene, progress: Progress) -> Image.Image:
         """Return the image that the pipeline draws from a scene's prompt."""
         progress("drawing the reference", 0, 1)
-        drawn = self._any.draw(study.model, scene, study.seed)
+        drawn = draw(self.model, study.model, scene, study.seed)
         progress("drawing the reference", 1, 1)
         return drawn
 

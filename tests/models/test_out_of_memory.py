@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from otherview.models import weights
+from otherview.models import denoiser_loading
 from otherview.models.loaded import LoadedModel
 from otherview.passes import session
 from otherview.passes.batches import halving_by_group
@@ -33,7 +33,11 @@ def full(error: Exception) -> Any:
 @pytest.mark.parametrize(
     ("place", "name", "answer"),
     [
-        (weights, "load_text_encoder", r"while the text encoder runs: set model\.loading\.quant"),
+        (
+            denoiser_loading,
+            "load_text_encoder",
+            r"while the text encoder runs: set model\.loading\.quant",
+        ),
         (session, "draw_reference", "while the scene is drawn: give a finished picture as scene"),
         (session, "encode_references", "while the reference image is encoded"),
     ],
