@@ -125,17 +125,17 @@ def prepare(
     Raises StudyError for a pipeline whose first step takes its noise for a clean picture, and for a
     prompt that is truncated.
     """
-    found = intercept(pipeline, pass_inputs(type(pipeline), model, prompt.text, seed, pictures))
-    timestep, level = timestep_of(found.arguments), noise_level(pipeline)
+    inputs = pass_inputs(type(pipeline), model, prompt.text, seed, pictures)
+    arguments, encoders = intercept(pipeline, inputs)
+    timestep, level = timestep_of(arguments), noise_level(pipeline)
     if timestep is None:
         raise StudyError(f"{type(pipeline).__name__} gives its transformer no timestep")
     check_noisy(pipeline, level, timestep)
     real = {
-        each.encoder: real_tokens(each, tokenizer_of(pipeline, each.encoder))
-        for each in found.encoders
+        each.encoder: real_tokens(each, tokenizer_of(pipeline, each.encoder)) for each in encoders
     }
-    place = token_place(pipeline, prompt, found.encoders)
-    return PassInput(found.arguments, real, (level, timestep), place)
+    place = token_place(pipeline, prompt, encoders)
+    return PassInput(arguments, real, (level, timestep), place)
 
 
 def first_picture(drawn: Any) -> Image:

@@ -7,11 +7,12 @@ read from tensors and JSON, so that they can be kept on disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten, treespec_dumps, treespec_loads
 
 Arguments = dict[str, Any]
 """Arguments by name: tensors, numbers, strings, None, and lists, tuples and mappings of these."""
@@ -38,7 +39,8 @@ def replaced(value: Any, change: Any, path: str = "") -> Any:
     if isinstance(value, Mapping):
         return {k: replaced(v, change, joined(path, k)) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([replaced(v, change, joined(path, i)) for i, v in enumerate(value)])
+        kind = list if isinstance(value, list) else tuple  # of torch.Size a tuple, as on disk
+        return kind(replaced(v, change, joined(path, i)) for i, v in enumerate(value))
     return value
 
 
@@ -96,29 +98,19 @@ def join(values: Sequence[Any], name: str) -> Any:
         return join_tensors(values, name)
     if isinstance(first, Mapping):
         return {k: join([v[k] for v in values], joined(name, k)) for k in first}
-    if isinstance(first, list) and len(first) == 1 and not is_batched(first[0]):
-        return [value[0] for value in values]  # one entry per row
+    if isinstance(first, list) and len(first) == 1:
+        entry = first[0]
+        if not (isinstance(entry, Tensor) and entry.shape[:1] == (1,)):  # no rows of its own
+            return [value[0] for value in values]  # one entry per row
     if isinstance(first, list | tuple):
-        if all(isinstance(each, Tensor) and each.ndim == 1 for each in first) and equal(values):
+        of_axes = all(isinstance(each, Tensor) and each.ndim == 1 for each in first)
+        if of_axes and all(all(map(torch.equal, first, value)) for value in values):
             return first  # positions along each axis, one of which may have a length of 1
         each = (join([v[i] for v in values], joined(name, i)) for i in range(len(first)))
         return type(first)(list(each))
     if any(value != first for value in values):
         raise ValueError(f"{name} differs between prompts: {first!r}")
     return first
-
-
-def equal(values: Sequence[Sequence[Tensor]]) -> bool:
-    return all(
-        torch.equal(one, other)
-        for value in values
-        for one, other in zip(values[0], value, strict=True)
-    )
-
-
-def is_batched(value: Any) -> bool:
-    """Return whether the only entry of a list is a tensor with rows of its own."""
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == 1
 
 
 def join_tensors(values: Sequence[Tensor], name: str) -> Tensor:
@@ -137,42 +129,19 @@ def as_tensors(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Raises TypeError for a value that JSON cannot hold.
     """
-    content = json.dumps(skeleton(dict(arguments)))
-    own = {path: tensor.contiguous() for path, tensor in tensors(arguments).items()}
+    leaves, structure = tree_flatten(arguments)
+    own = {str(n): leaf.contiguous() for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
+    others = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    content = json.dumps([treespec_dumps(structure), others])
     return own | {SKELETON: torch.tensor(list(content.encode()), dtype=torch.uint8)}
 
 
 def from_tensors(kept: Mapping[str, Tensor]) -> Arguments:
     """Return the arguments that `as_tensors` was given."""
-    content = json.loads(bytes(kept[SKELETON].tolist()))
-    arguments: Arguments = filled(content, kept, "")
+    structure, others = json.loads(bytes(kept[SKELETON].tolist()))
+    leaves = [kept.get(str(n), other) for n, other in enumerate(others)]
+    arguments: Arguments = tree_unflatten(leaves, treespec_loads(structure))
     return arguments
-
-
-def skeleton(value: Any) -> Any:
-    """Return `value` as JSON, its tensors and the kind of every sequence by tags."""
-    if isinstance(value, Tensor):
-        return {"tensor": True}
-    if isinstance(value, Mapping):
-        return {"mapping": [[str(k), skeleton(v)] for k, v in value.items()]}
-    if isinstance(value, list | tuple):
-        kind = "list" if isinstance(value, list) else "tuple"
-        return {kind: [skeleton(v) for v in value]}
-    if isinstance(value, torch.dtype | torch.device) or callable(value):
-        raise TypeError(f"{value!r} cannot be kept")
-    return {"value": value}
-
-
-def filled(content: Mapping[str, Any], kept: Mapping[str, Tensor], path: str) -> Any:
-    ((kind, inside),) = content.items()
-    if kind == "tensor":
-        return kept[path]
-    if kind == "mapping":
-        return {k: filled(v, kept, joined(path, k)) for k, v in inside}
-    if kind in ("list", "tuple"):
-        each: Iterator[Any] = (filled(v, kept, joined(path, i)) for i, v in enumerate(inside))
-        return list(each) if kind == "list" else tuple(each)
-    return inside
 
 
 def changed_paths(one: Arguments, other: Arguments) -> set[str]:

@@ -24,6 +24,7 @@ from otherview.models.adapters import add_adapters, check_adapter, first_keys, r
 from otherview.models.attention import set_attention
 from otherview.models.interception import without_weights
 from otherview.models.library_messages import quieter
+from otherview.models.named_sites import on_meta
 from otherview.models.offloading import pin_device, place_in_turn, placed
 from otherview.models.own_files import TRANSFORMER, is_gguf, own_files
 from otherview.models.pipeline_folder import (
@@ -262,9 +263,7 @@ def check_adapters(folder: Path, model: Model) -> None:
     files.pop(TRANSFORMER, None)
     if not files:
         return
-    with torch.device("meta"):
-        kind = getattr(diffusers, part.class_name)
-        empty = kind.from_config(denoiser_config(folder, part.name))
+    empty = on_meta(denoiser_config(folder, part.name))
     for file in files.values():
         state, _ = read_adapter(file, pipeline_class(folder), part.name)
         check_adapter(file, state, empty)

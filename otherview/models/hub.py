@@ -91,8 +91,7 @@ def settings_folder(model: Model) -> Path:
         sizes = sizes_on_hub(model)
         folder = fetch(model, [INDEX])
         check_classes(folder)
-        parts = list(parts_of(folder).values())
-        folder = fetch(model, settings_files(sizes, parts))
+        folder = fetch(model, settings_files(sizes, folder))
         check_space(model, folder, sizes)
     return folder
 
@@ -108,8 +107,7 @@ def complete(model: Model, folder: Path) -> Path:
     if model.path is None:
         with hub_errors(model):
             sizes = sizes_on_hub(model)
-            parts = list(parts_of(folder).values())
-            wanted = settings_files(sizes, parts) + weights_on_hub(model, folder, sizes)
+            wanted = settings_files(sizes, folder) + weights_on_hub(model, folder, sizes)
             folder = fetch(model, wanted)
     lack = missing_part(folder, without=without)
     if lack:

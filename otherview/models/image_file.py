@@ -46,14 +46,13 @@ def open_picture(path: str, setting: str) -> Image:
             opened = Image.open(file)
         with opened:
             check_size(opened.size, named, setting)
-            image = rgb(ImageOps.exif_transpose(opened))
+            return rgb(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
         raise StudyError(f"{named} is too large: {error}", setting) from error
     except UnidentifiedImageError as error:
         raise StudyError(f"{named} is not an image", setting) from error
     except (OSError, SyntaxError) as error:
         raise StudyError(f"{named} is a damaged image: {error}", setting) from error
-    return image
 
 
 def check_size(size: tuple[int, int], named: str, setting: str) -> None:

@@ -13,10 +13,8 @@ Input = dict[str, str]
 """`path` of a file or folder, the same from any directory, and a hash of its `content`."""
 
 
-def as_input(path: str | None) -> Input | None:
-    """Return a file or folder that a setting names, as it is now; None if the setting is None."""
-    if path is None:
-        return None
+def as_input(path: str) -> Input:
+    """Return a file or folder that a setting names, as it is now."""
     named = path if path.startswith("otherview:") else str(Path(path).absolute())
     return {"path": named, "content": input_content(shipped_or_own(path))}
 

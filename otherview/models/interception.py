@@ -38,14 +38,6 @@ class EncoderInput:
     """Which of them the encoder sees; None where the pipeline passes no mask."""
 
 
-@dataclass(frozen=True)
-class Intercepted:
-    """The first call that a pipeline makes of its transformer, for one prompt."""
-
-    arguments: Arguments
-    encoders: tuple[EncoderInput, ...]
-
-
 def denoiser_name(pipeline: Any) -> str:
     """Return the name of the part that is called once per step: transformer or unet.
 
@@ -60,10 +52,11 @@ def denoiser_name(pipeline: Any) -> str:
 
 
 @torch.inference_mode()
-def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> Intercepted:
+def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> tuple[Arguments, list[EncoderInput]]:
     """Return what `pipeline(**inputs)` gives its transformer first, without running it.
 
-    Raises StudyError where the pipeline ends before, with its reason.
+    And what it gives its text encoders. Raises StudyError where the pipeline ends before, with its
+    reason.
     """
     denoiser = getattr(pipeline, denoiser_name(pipeline))
     parameters = inspect.signature(denoiser.forward)
@@ -79,8 +72,9 @@ def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> Intercepted:
     with ExitStack() as hooks:
         handle = denoiser.register_forward_pre_hook(keep, with_kwargs=True)
         hooks.callback(handle.remove)
-        for name, part in text_encoders(pipeline).items():
-            watch_ids(hooks, name, part, encoders)
+        for name, part in pipeline.components.items():
+            if name.startswith("text_encoder") and isinstance(part, nn.Module):
+                watch_ids(hooks, name, part, encoders)
         try:
             with suppress(Stop):
                 pipeline(**inputs)
@@ -105,17 +99,7 @@ def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> Intercepted:
                 pipeline.maybe_free_model_hooks()
     if not seen:
         raise StudyError(f"{type(pipeline).__name__} did not call its {denoiser_name(pipeline)}")
-    return Intercepted(seen[0], tuple(encoders.values()))
-
-
-def text_encoders(pipeline: Any) -> dict[str, nn.Module]:
-    """Return the text encoders of a pipeline by name."""
-    parts: Mapping[str, Any] = pipeline.components
-    return {
-        name: part
-        for name, part in parts.items()
-        if name.startswith("text_encoder") and isinstance(part, nn.Module)
-    }
+    return seen[0], list(encoders.values())
 
 
 def watch_ids(

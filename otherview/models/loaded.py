@@ -48,9 +48,9 @@ class LoadedModel:
         self.revision = weights.weights_identity(self.folder)
         check_stored(self.folder)
         check_adapters(self.folder, model)
-        own = {name: str(file) for name, file in own_files(model).items()}
-        named = {"model.path": model.path, **own}
-        self.inputs = {name: i for name, path in named.items() if (i := as_input(path)) is not None}
+        named = {"model.path": model.path} if model.path is not None else {}
+        named |= {name: str(file) for name, file in own_files(model).items()}
+        self.inputs = {name: as_input(path) for name, path in named.items()}
         self._loading = loading_identity(model, self.inputs)
         self._model = model
         check_attention(model.attention)
@@ -123,12 +123,10 @@ class LoadedModel:
         """
         if parts not in self._identities:
             identity = weights.weights_identity(self.folder, *parts, times=True)
-            denoises = not parts or any(part.startswith(DENOISERS) for part in parts)
-            encodes = not parts or any(part.startswith("text_encoder") for part in parts)
-            if denoises and "denoiser" in self._loading:
-                identity += f" {self._loading['denoiser']}"
-            if encodes and "text_encoder" in self._loading:
-                identity += f" {self._loading['text_encoder']}"
+            for of, names in (("denoiser", DENOISERS), ("text_encoder", ("text_encoder",))):
+                concerned = not parts or any(part.startswith(names) for part in parts)
+                if concerned and of in self._loading:
+                    identity += f" {self._loading[of]}"
             self._identities[parts] = identity
         return self._identities[parts]
 

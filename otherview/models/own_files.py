@@ -122,22 +122,14 @@ def loading_identity(model: Model, inputs: Mapping[str, Mapping[str, str]]) -> d
     `inputs` are the files that it names, with their contents. A part that it leaves as it is has
     no entry.
     """
-    loading, default = model.loading, Loading()
-    names = {name: inputs[name]["content"] for name in inputs if name.startswith("model.loading.")}
-    denoiser = {
-        "files": [[content, weight] for content, weight in zip(
-            names.values(),
-            ([None] if loading.transformer else []) + [lora.weight for lora in loading.loras],
-            strict=True,
-        )],
-        "quantisation": loading.quantisation.transformer,
-        "offload": loading.offload,
-    }  # fmt: skip
-    text_encoder = {"quantisation": loading.quantisation.text_encoder, "offload": loading.offload}
+    loading = model.loading
+    if loading == Loading():
+        return {}
+    files = [inputs[name]["content"] for name in inputs if name.startswith("model.loading.")]
     versions = {package: installed(package) for package in packages_for(loading)}
-    identity = {}
-    if loading != default:
-        identity["denoiser"] = json.dumps([denoiser, versions], sort_keys=True)
+    denoiser = [files, [lora.weight for lora in loading.loras], loading.quantisation.transformer]
+    identity = {"denoiser": json.dumps([*denoiser, loading.offload, versions])}
     if loading.quantisation.text_encoder != "none" or loading.offload != "none":
-        identity["text_encoder"] = json.dumps([text_encoder, versions], sort_keys=True)
+        text_encoder = [loading.quantisation.text_encoder, loading.offload, versions]
+        identity["text_encoder"] = json.dumps(text_encoder)
     return identity

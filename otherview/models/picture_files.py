@@ -161,8 +161,7 @@ def image_paths(study: Study) -> dict[str, str]:
 
 def image_inputs(study: Study) -> dict[str, Input]:
     """Return the image files that decide the result of a study, as they are now."""
-    found = {setting: as_input(path) for setting, path in image_paths(study).items()}
-    return {setting: each for setting, each in found.items() if each is not None}
+    return {setting: as_input(path) for setting, path in image_paths(study).items()}
 
 
 def transparency_remarks(study: Study) -> list[str]:

@@ -185,17 +185,12 @@ def check_classes(folder: Path) -> None:
             )
 
 
-def settings_files(files: Iterable[str], parts: Iterable[Part]) -> list[str]:
-    """Return the index, configs and tokenizer files among `files`, paths in a pipeline."""
-    names = {part.name for part in parts}
-    kept = []
-    for file in files:
-        path = PurePosixPath(file)
-        if file == INDEX or (
-            path.parts[0] in names and len(path.parts) == 2 and path.suffix in SETTINGS_SUFFIXES
-        ):
-            kept.append(file)
-    return kept
+def settings_files(files: Iterable[str], folder: Path) -> list[str]:
+    """Return the index, configs and tokenizer files of the pipeline in a folder among `files`."""
+    inside = [PurePosixPath(name) for name in parts_of(folder)]
+    paths = [PurePosixPath(file) for file in files]
+    kept = [str(p) for p in paths if p.parent in inside and p.suffix in SETTINGS_SUFFIXES]
+    return [INDEX, *kept]
 
 
 def weight_files(files: Iterable[str]) -> tuple[list[str], str | None]:
@@ -254,20 +249,17 @@ def missing_file(folder: Path, part: Part, *, weights: bool) -> str | None:
         if weights:
             found, variant = weight_files(names)
             if not found:
-                return no_weights(inside, names)
+                pickles = [name for name in names if name.endswith((".bin", ".ckpt", ".pt"))]
+                if pickles:
+                    only = f"only pickles ({pickles[0]}), which are not loaded"
+                    return f"{inside} has no safetensors, {only}"
+                return f"{inside} has no weights (*.safetensors)"
             needed += found + shards(inside, variant)
     for name in dict.fromkeys(needed):
         damage = damage_of(inside / name)
         if damage:
             return f"{inside / name} {damage}"
     return None
-
-
-def no_weights(inside: Path, names: Iterable[str]) -> str:
-    pickles = [name for name in names if name.endswith((".bin", ".ckpt", ".pt"))]
-    if pickles:
-        return f"{inside} has no safetensors, only pickles ({pickles[0]}), which are not loaded"
-    return f"{inside} has no weights (*.safetensors)"
 
 
 def shards(inside: Path, variant: str | None) -> list[str]:

@@ -67,7 +67,15 @@ def pass_inputs(
         "max_sequence_length": model.text_length,
     }
     inputs = {k: v for k, v in offered.items() if k in names and v is not None}
-    inputs |= known_arguments(pipeline_class, model.call)
+    for name, value in model.call.items():
+        if name not in names:
+            plain = [each for each in names if each not in ("self", "args", "kwargs")]
+            raise StudyError(
+                f"model.call.{name}: {pipeline_class.__name__} has no such argument; it has "
+                f"{', '.join(plain)}",
+                f"model.call.{name}",
+            )
+        inputs[name] = value
     inputs |= {"prompt": prompt, "generator": torch.Generator("cpu").manual_seed(seed)}
     if pictures:
         inputs |= picture_inputs(pipeline_class, pictures)
@@ -83,20 +91,6 @@ def picture_inputs(pipeline_class: type[Any], pictures: Sequence[Image]) -> dict
     if "mask_image" in names:
         inputs["mask_image"] = Images.new("L", pictures[0].size, 255)
     return inputs
-
-
-def known_arguments(pipeline_class: type[Any], call: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `model.call`. Raises StudyError for a name that is no argument of the pipeline."""
-    names = accepted(pipeline_class)
-    for name in call:
-        if name not in names:
-            plain = [each for each in names if each not in ("self", "args", "kwargs")]
-            raise StudyError(
-                f"model.call.{name}: {pipeline_class.__name__} has no such argument; it has "
-                f"{', '.join(plain)}",
-                f"model.call.{name}",
-            )
-    return dict(call)
 
 
 def timestep_of(arguments: Arguments) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 WITH_VIDEO = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor")
 TEMPLATE_ALONE = ("PixtralProcessor",)
@@ -26,17 +27,11 @@ def torchvision_is_optional() -> Iterator[None]:
     import transformers
     from transformers.utils import is_torchvision_available
 
-    template_alone = () if is_torchvision_available() else TEMPLATE_ALONE
-    own = {name: getattr(transformers, name) for name in WITH_VIDEO + template_alone}
-    instead = {name: without_video(own[name]) for name in WITH_VIDEO}
-    instead |= dict.fromkeys(template_alone, transformers.PreTrainedTokenizerFast)
-    try:
-        for name, processor in instead.items():
-            setattr(transformers, name, processor)
+    instead = {name: without_video(getattr(transformers, name)) for name in WITH_VIDEO}
+    if not is_torchvision_available():
+        instead |= dict.fromkeys(TEMPLATE_ALONE, transformers.PreTrainedTokenizerFast)
+    with patch.multiple(transformers, **instead):
         yield
-    finally:
-        for name, processor in own.items():
-            setattr(transformers, name, processor)
 
 
 def without_video(processor: Any) -> Any:

@@ -46,12 +46,13 @@ def transformer_flops(config: Mapping[str, Any], text: int, image: int) -> float
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
             stream = stream_of(name, blocks, cross)
             share = resolution(name, levels) if stream == "image" else 1.0
-            passing = tokens.get(stream, 1) * share * expert_share(name, config)
+            if EXPERT.search(name):  # routed experts: only some of the tokens pass
+                share *= config["num_activated_experts"] / config["num_routed_experts"]
+            passing = tokens.get(stream, 1) * share
             flops += 2 * module.weight.numel() * passing
-    attentions = {attention_of(site.module): site for site in sites if site.stream != "text"}
-    attentions |= {attention_of(site.module): site for site in sites if site.block_kind == "text"}
+    own = [site for site in sites if site.stream != "text" or site.block_kind == "text"]
     modules = dict(transformer.named_modules())
-    for name, site in attentions.items():
+    for name, site in {attention_of(site.module): site for site in own}.items():
         flops += attention_flops(site, modules.get(name), tokens) * resolution(name, levels) ** (
             1 if site.block_kind == "cross" else 2
         )
@@ -83,13 +84,6 @@ def stream_of(name: str, blocks: Mapping[str, BlockKind], cross: Collection[str]
     attention, _, own = name.rpartition(".")
     of_keys = attention in cross and own in ("to_k", "to_v", "to_key", "to_value")
     return "text" if of_keys or OF_TEXT.search(name) else "image"
-
-
-def expert_share(name: str, config: Mapping[str, Any]) -> float:
-    """Return the share of tokens that pass a module: of those of routed experts only some."""
-    if not EXPERT.search(name):
-        return 1.0
-    return float(config["num_activated_experts"]) / float(config["num_routed_experts"])
 
 
 def resolution(name: str, levels: int) -> float:

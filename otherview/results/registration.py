@@ -64,7 +64,7 @@ def inputs_here(study: Study) -> dict[str, Input]:
     for setting, path in own.items():
         if path is not None and shipped_or_own(path).exists():
             file = adapter_file(shipped_or_own(path), setting) if setting in loras else path
-            found[setting] = as_input(str(file)) or {}
+            found[setting] = as_input(str(file))
     return found
 
 

@@ -36,7 +36,7 @@ def test_a_level_is_a_call_of_the_pipeline_from_the_noised_reference(name: str) 
         latents = latents.mT.unflatten(2, (HEIGHT // 16, WIDTH // 16))
     tiny.pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler()  # sigmas as they are
     given = tiny.arguments(TEXTS[0]) | {"latents": latents, "sigmas": [LEVEL]}
-    own: Any = intercept(tiny.pipeline, given).arguments
+    own: Any = intercept(tiny.pipeline, given)[0]
     for argument in ("hidden_states", "timestep"):
         torch.testing.assert_close(found[argument], own[argument])
     assert calls.moment(LEVEL) == (LEVEL, LEVEL * calls.moment(1.0)[1])

@@ -116,14 +116,14 @@ def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
     assert picture_argument(type(tiny.pipeline)) == tiny.picture
 
     # without weights, the pipeline gives the same arguments; they survive the disk
-    first = intercept(tiny.pipeline, tiny.arguments(TEXTS[0])).arguments
+    first = intercept(tiny.pipeline, tiny.arguments(TEXTS[0]))[0]
     part = denoiser_name(tiny.pipeline)
     setattr(
         tiny.pipeline,
         part,
         without_weights(type(transformer), transformer.config, transformer.dtype),
     )
-    unweighted = intercept(tiny.pipeline, tiny.arguments(TEXTS[0])).arguments
+    unweighted = intercept(tiny.pipeline, tiny.arguments(TEXTS[0]))[0]
     setattr(tiny.pipeline, part, transformer)
     assert signature(unweighted) == signature(first) == signature(from_tensors(as_tensors(first)))
     for path, tensor in tensors(first).items():
