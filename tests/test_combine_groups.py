@@ -8,7 +8,7 @@ import polars as pl
 
 from otherview.study.compose import compose_study
 from otherview.sweep.combine import combine
-from otherview.sweep.combine.finished_points import Config, Point
+from otherview.sweep.combine.finished_points import Point
 from otherview.sweep.combine.group_responses import compared, role_wordings
 from otherview.sweep.combine.groups import Contrast, Group
 from tests.test_combine import FOUR, write_point
@@ -45,7 +45,7 @@ def test_a_wording_of_two_contrasts_counts_in_the_larger_one() -> None:
     contrasts = []
     for name in ("matched", "nouns", "viewpoint"):
         study = compose_study(["+experiment=kitchen", "model=pocket", f"templates={name}"])
-        point = Point(Path(name), Config(study, {}, ""), 0, "", "", "", None, True, True, ())
+        point = Point(Path(name), study, {}, 0, {}, {}, ())
         contrasts.append(Contrast(name, (point,)))
     wordings = role_wordings(Group("id", "title", {}, tuple(contrasts)))
     found = {w.text.removeprefix("Render this kitchen "): w.stratum for w in wordings}

@@ -132,9 +132,7 @@ def point_summary(point: Point, templates: str, group: str) -> dict[str, Any]:
         "model": point.study.model.name,
         "templates": templates,
         "seed": point.seed,
-        "finished": point.finished,
-        "otherview": point.otherview,
-        "commit": point.commit,
+        **{name: point.provenance.get(name) for name in ("finished", "otherview", "commit")},
         **given(identity=point.identity, placebo=point.templates.placebo),
     }
 
@@ -142,7 +140,8 @@ def point_summary(point: Point, templates: str, group: str) -> dict[str, Any]:
 def notes(groups: Sequence[Group]) -> list[str]:
     """Return in sentences what a reader should know before the figures."""
     found = []
-    made_by = {(point.otherview, point.commit) for group in groups for point in group.points}
+    made = [point.provenance for group in groups for point in group.points]
+    made_by = {(each["otherview"], each.get("commit")) for each in made}
     if len(made_by) > 1:
         named = ", ".join(sorted(f"{name} ({commit})" for name, commit in made_by))
         found.append(f"The points were made by different versions of the code: {named}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -65,13 +65,11 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def all_true(known: Iterable[bool | None]) -> bool | None:
-    """Return whether all are true; None where one is not known."""
-    values = list(known)
-    return None if None in values else all(values)
-
-
 def contrast_summary(contrast: Contrast) -> dict[str, Any]:
+    def all_points(name: str) -> bool | None:
+        found = [point.tokens.get(name) for point in contrast.points]
+        return None if None in found else all(found)
+
     return {
         "templates": contrast.name,
         "test": contrast.templates.texts("test"),
@@ -79,8 +77,8 @@ def contrast_summary(contrast: Contrast) -> dict[str, Any]:
         "seeds": contrast.seeds,
         "points": [point.name for point in contrast.points],
         **given(
-            equal_count=all_true(point.equal_count for point in contrast.points),
-            equal_item_position=all_true(point.equal_item_position for point in contrast.points),
+            equal_count=all_points("equal_count"),
+            equal_item_position=all_points("equal_item_position"),
             placebo=contrast.placebo,
         ),
     }
@@ -107,7 +105,7 @@ def result_summary(group: Group, tested: Tested) -> dict[str, Any]:
         seeds = len(group.balanced_seeds)
         pooled = tested_summary(tested.pooled, seeds, len(group.real), addresses)
         order = np.argsort(-np.abs(np.nan_to_num(tested.pooled.t)), kind="stable")
-        called = [addresses[index] for index in order if tested.in_every[index]]
+        called = [addresses[index] for index in order[tested.in_every[order]]]
         result["pooled"] = {"templates": names, **pooled}
         result["in_every_template"] = {"templates": names, "units": len(called), "called": called}
     if responses.variance is not None:

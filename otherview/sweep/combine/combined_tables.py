@@ -109,9 +109,7 @@ def pooled_columns(tested: Tested) -> dict[str, object]:
 
 def lists(values: Float[np.ndarray, "items units"]) -> pl.Series:
     """A list a unit, of the items' values."""
-    return pl.Series(np.ascontiguousarray(values.T), dtype=pl.Array(pl.Float64, len(values))).cast(
-        pl.List(pl.Float64)
-    )
+    return pl.Series(values.T.tolist(), dtype=pl.List(pl.Float64))
 
 
 OPTIONAL: dict[str, pl.DataType] = {

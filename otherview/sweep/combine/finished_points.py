@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,31 +41,18 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Config:
-    """The settings of a point but for its seed; shared by all points that agree in them."""
-
-    study: Study
-    """Its `seed` is that of the first point that was read."""
-    shared: Mapping[str, Any]
-    """Settings, nested, in which the points of a group agree."""
-    shared_text: str
-    """The same as JSON."""
-
-
-@dataclass(frozen=True)
 class Point:
     """A finished point."""
 
     folder: Path
-    config: Config = field(repr=False)
+    study: Study = field(repr=False)
+    """Its `seed` is that of the first point with these settings."""
+    shared: Mapping[str, Any] = field(repr=False)
+    """Settings, nested, in which the points of a group agree."""
     seed: int
-    model_revision: str
-    finished: str
-    otherview: str
-    commit: str | None
-    equal_count: bool | None
-    equal_item_position: bool | None
-    """None where the tokenizer does not tell."""
+    provenance: Mapping[str, Any] = field(repr=False)
+    tokens: Mapping[str, Any] = field(repr=False)
+    """Whether its prompts agree in tokens, where the tokenizer tells."""
     remarks: tuple[str, ...]
     """What a reader should know of its passes."""
 
@@ -79,22 +67,22 @@ class Point:
         return found[1] if found else None
 
     @property
-    def study(self) -> Study:
-        return self.config.study
+    def model_revision(self) -> str:
+        return str(self.provenance["model_revision"])
 
     @property
     def templates(self) -> Templates:
-        return self.config.study.templates
+        return self.study.templates
 
     @property
     def is_test(self) -> Bool[np.ndarray, " wordings"]:
         """Whether a wording is of the test role, in the order of responses.nc."""
         return np.arange(len(self.templates.weights)) < len(self.templates.test)
 
-    @property
+    @cached_property
     def group(self) -> str:
         """Eight hexadecimal digits over what the points of a group share."""
-        shared = f"{self.config.shared_text} {self.model_revision}"
+        shared = f"{json.dumps(self.shared, sort_keys=True)} {self.model_revision}"
         return hashlib.sha256(shared.encode()).hexdigest()[:8]
 
 
@@ -110,7 +98,7 @@ def find_points(
             path for path in directory.iterdir() if any((path / sign).exists() for sign in SIGNS)
         ]
     points, left_out = [], []
-    configs: dict[str, Config] = {}
+    known: dict[str, tuple[Study, dict[str, Any]]] = {}
     verified = VerifiedStamps(directory / SWEEP / VERIFIED)
     for number, folder in enumerate(sorted(folders, key=lambda folder: folder.name), start=1):
         state, summary = examine(folder, verified=verified)
@@ -120,7 +108,7 @@ def find_points(
         elif summary and any("levels" in found for found in summary["results"].values()):
             left_out.append(LeftOut(folder.name, SEVERAL_LEVELS))
         elif summary:
-            points.append(point_of(folder, summary, configs))
+            points.append(point_of(folder, summary, known))
         else:
             prefix = "" if state.kind in (Kind.DAMAGED, Kind.MISSING) else "unfinished: "
             left_out.append(LeftOut(folder.name, f"{prefix}{state}"))
@@ -128,26 +116,22 @@ def find_points(
     return points, left_out
 
 
-def point_of(folder: Path, summary: Mapping[str, Any], configs: dict[str, Config]) -> Point:
-    """Return the point of a whole result; `configs` holds what was parsed before."""
-    provenance, tokens = summary["provenance"], summary["tokens"]
+def point_of(
+    folder: Path, summary: Mapping[str, Any], known: dict[str, tuple[Study, dict[str, Any]]]
+) -> Point:
+    """Return the point of a whole result; `known` holds what was parsed before, by settings."""
     settings = {name: value for name, value in summary["settings"].items() if name != "seed"}
     text = json.dumps(settings)
-    if text not in configs:
+    if text not in known:
         shared = {name: value for name, value in settings.items() if name not in VARIED}
-        study = study_from(summary["settings"])
-        configs[text] = Config(study, shared, json.dumps(shared, sort_keys=True))
+        known[text] = study_from(summary["settings"]), shared
     return Point(
-        folder=folder,
-        config=configs[text],
-        seed=summary["seed"],
-        model_revision=provenance["model_revision"],
-        finished=provenance["finished"],
-        otherview=provenance["otherview"],
-        commit=provenance.get("commit"),
-        equal_count=tokens.get("equal_count"),
-        equal_item_position=tokens.get("equal_item_position"),
-        remarks=tuple(summary.get("remarks", ())),
+        folder,
+        *known[text],
+        summary["seed"],
+        summary["provenance"],
+        summary["tokens"],
+        tuple(summary.get("remarks", ())),
     )
 
 
@@ -156,7 +140,7 @@ def without_repeats(points: Sequence[Point]) -> tuple[list[Point], list[LeftOut]
     latest: dict[tuple[Any, ...], Point] = {}
     for point in points:
         key = all_settings(point)
-        if key not in latest or latest[key].finished < point.finished:
+        if key not in latest or latest[key].provenance["finished"] < point.provenance["finished"]:
             latest[key] = point
     used = {point.name for point in latest.values()}
     repeats = [

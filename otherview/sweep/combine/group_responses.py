@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,19 @@ from otherview.analysis.comparison import Selectivity, selectivity
 from otherview.stats import VarianceComponents, variance_components
 from otherview.study import ROLES
 from otherview.sweep.combine.groups import Contrast, Group
-from otherview.sweep.combine.point_responses import Layout, parts, read_points
+from otherview.sweep.combine.point_responses import (
+    DamagedPointsError,
+    Layout,
+    parts,
+    read,
+    unusable,
+)
 
 FACTORS = ("item", "template", "seed")
 MIN_WORDINGS = 4
 """Wordings of each role that the role test over contrasts needs."""
 UNITS_AT_ONCE = 16
 """Units whose differences are copied for a variance split at once."""
-
-
-ARRAYS = ("test", "control", "differences", "balanced", "t", "wordings")
 
 
 @dataclass(frozen=True)
@@ -101,35 +104,47 @@ def read_group(
             progress()
 
     read = [part for held in passes for part in read_units(group, held, step)]
-    return {
-        layout.unit_set: joined(layout, [p for p in read if p.layout.unit_set == layout.unit_set])
-        for layout in layouts
-    }
+    found = {}
+    for layout in layouts:
+        own = [part for part in read if part.layout.unit_set == layout.unit_set]
+        found[layout.unit_set] = replace(joined(own), layout=layout)
+    return found
 
 
 def read_units(
     group: Group, layouts: Sequence[Layout], progress: Callable[[], None]
 ) -> Iterator[GroupResponses]:
-    """Read the points once; yield what they give for the units of each of `layouts`."""
+    """Read the points once; yield what they give for the units of each of `layouts`.
+
+    All points are read before DamagedPointsError names those that cannot be used.
+    """
     points, items = group.points, len(group.study.creatures.items)
     columns, weights = wording_columns(group)
     cells = [np.empty((len(points), items, layout.units.height)) for layout in layouts]
     means = [np.empty((len(ROLES), len(points), layout.units.height)) for layout in layouts]
     wordings = [np.zeros((items, len(weights), layout.units.height)) for layout in layouts]
-
-    def take(point: int, layout: int, values: Float[np.ndarray, "items wordings units"]) -> None:
-        tests, weights_of = points[point].is_test, np.abs(points[point].templates.weights)
-        test, control = (
-            np.average(values[:, own], axis=1, weights=weights_of[own]) for own in (tests, ~tests)
-        )
-        cells[layout][point] = test - control
-        means[layout][:, point] = test.mean(axis=0), control.mean(axis=0)
-        for wording, column in enumerate(columns.get(points[point].name, ())):
-            wordings[layout][:, column] += weights[column] * values[:, wording]
-
-    read_points(points, layouts, take, progress)
-    for layout, of_points, by_role, by_wording in zip(layouts, cells, means, wordings, strict=True):
-        yield reduced(group, layout, of_points, by_role, by_wording)
+    reasons: dict[str, str] = {}
+    for place, point in enumerate(points):
+        tests, weights_of = point.is_test, np.abs(point.templates.weights)
+        found: list[np.ndarray] = []
+        try:
+            found = read(point, layouts)
+        except (OSError, KeyError, ValueError) as error:
+            reasons[point.name] = unusable(error)
+        for layout, values in enumerate(found):
+            test, control = (
+                np.average(values[:, own], axis=1, weights=weights_of[own])
+                for own in (tests, ~tests)
+            )
+            cells[layout][place] = test - control
+            means[layout][:, place] = test.mean(axis=0), control.mean(axis=0)
+            for wording, column in enumerate(columns.get(point.name, ())):
+                wordings[layout][:, column] += weights[column] * values[:, wording]
+        progress()
+    if reasons:
+        raise DamagedPointsError(reasons)
+    for each in zip(layouts, cells, means, wordings, strict=True):
+        yield reduced(group, *each)
 
 
 def wording_columns(group: Group) -> tuple[dict[str, list[int]], Float[np.ndarray, " wordings"]]:
@@ -213,31 +228,18 @@ def split_variance(
     for start in range(0, cells.shape[2], UNITS_AT_ONCE):
         some = cells[:, :, start : start + UNITS_AT_ONCE][balanced]
         found.append(variance_components(np.moveaxis(some, 2, 0), FACTORS))
-    return joined_variance(found)
+    variance: VarianceComponents = joined(found)
+    return variance
 
 
-def joined(layout: Layout, parts: Sequence[GroupResponses]) -> GroupResponses:
-    """Return the parts of a unit set as one."""
-
-    def join(of: Sequence[Any], name: str) -> np.ndarray:
-        return np.concatenate([getattr(each, name) for each in of], axis=-1)
-
-    selective = {}
-    for contrast in parts[0].selective:
-        found = [part.selective[contrast] for part in parts]
-        selective[contrast] = Selectivity(join(found, "of_contrast"), join(found, "of_placebos"))
-    variances = [part.variance for part in parts if part.variance is not None]
-    variance = joined_variance(variances) if variances else None
-    arrays: dict[str, Any] = {name: join(parts, name) for name in ARRAYS}
-    return GroupResponses(layout=layout, selective=selective, variance=variance, **arrays)
-
-
-def joined_variance(parts: Sequence[VarianceComponents]) -> VarianceComponents:
+def joined(parts: Sequence[Any]) -> Any:
+    """Return what was found of some units at a time as one: arrays end to end, along the units."""
     first = parts[0]
-    return VarianceComponents(
-        {name: np.concatenate([p.components[name] for p in parts]) for name in first.components},
-        {n: np.concatenate([p.mean_squares[n] for p in parts]) for n in first.mean_squares},
-        first.degrees,
-        first.levels,
-        {name: np.concatenate([p.shares[name] for p in parts]) for name in first.shares},
-    )
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts, axis=-1)
+    if isinstance(first, dict):
+        return {name: joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, Selectivity | VarianceComponents | GroupResponses):
+        names = [each.name for each in fields(first)]
+        return replace(first, **{n: joined([getattr(part, n) for part in parts]) for n in names})
+    return first

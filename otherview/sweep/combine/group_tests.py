@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -32,10 +32,23 @@ class Tested:
     """In the order of the group's contrasts, placebos included."""
     pooled: SignFlipResult | None
     """Over the balanced part; None where there is none."""
-    p_in_every: Float[np.ndarray, " units"]
-    """Largest step-down p of the contrasts, placebos apart; NaN where their signs differ."""
     role: RoleTestResult | None
     """None where a role has too few wordings, or one text has both roles."""
+
+    @property
+    def _real(self) -> tuple[SignFlipResult, ...]:
+        """Tests of the contrasts, placebos apart."""
+        return self.contrasts[: len(self.responses.balanced)]
+
+    @cached_property
+    def p_in_every(self) -> Float[np.ndarray, " units"]:
+        """Largest step-down p of the contrasts, placebos apart; NaN where their signs differ."""
+        if not self._real:
+            return np.full(self.responses.layout.units.height, np.nan)
+        signs = np.sign([test.mean for test in self._real])
+        same = (signs == signs[0]).all(axis=0) & (signs[0] != 0)
+        largest = np.max([test.p_stepdown for test in self._real], axis=0)
+        return np.asarray(np.where(same, largest, np.nan))
 
     @property
     def in_every(self) -> Bool[np.ndarray, " units"]:
@@ -46,13 +59,11 @@ class Tested:
     @property
     def significant_contrasts(self) -> np.ndarray:
         """Contrasts, placebos apart, in which a unit is family-wise significant, `[units]`."""
-        tests = self.contrasts[: len(self.responses.balanced)]
-        return np.asarray(np.sum([test.p_stepdown <= test.alpha for test in tests], axis=0))
+        return np.asarray(np.sum([test.p_stepdown <= test.alpha for test in self._real], axis=0))
 
 
 def tests_of(group: Group, responses: GroupResponses) -> Tested:
     """Tests one unit set of `group`."""
-    real = len(group.real)
     contrasts = tuple(
         over_items(group, responses.differences[index : index + 1])
         for index in range(len(group.contrasts))
@@ -62,7 +73,6 @@ def tests_of(group: Group, responses: GroupResponses) -> Tested:
         responses,
         contrasts,
         over_items(group, responses.balanced) if balanced else None,
-        largest_p(contrasts[:real], responses.layout.units.height),
         over_wordings(group, responses) if balanced and role_note(group) is None else None,
     )
 
@@ -107,15 +117,6 @@ def over_items(
         flips=flips_of(group),
         alpha=nulls.alpha,
     )
-
-
-def largest_p(tests: Sequence[SignFlipResult], units: int) -> Float[np.ndarray, " units"]:
-    if not tests:
-        return np.full(units, np.nan)
-    signs = np.sign([test.mean for test in tests])
-    same = (signs == signs[0]).all(axis=0) & (signs[0] != 0)
-    largest = np.max([test.p_stepdown for test in tests], axis=0)
-    return np.asarray(np.where(same, largest, np.nan))
 
 
 def over_wordings(group: Group, responses: GroupResponses) -> RoleTestResult:

@@ -105,7 +105,7 @@ def group_points(points: Sequence[Point]) -> list[Group]:
     """Return the groups that `points`, no two with equal settings, form; by title."""
     grouped = by_group(points)
     settings = {
-        name: flat(members[0].config.shared) | {"model.revision": members[0].model_revision}
+        name: flat(members[0].shared) | {"model.revision": members[0].model_revision}
         for name, members in grouped.items()
     }
     differing = differing_settings(list(settings.values()))
@@ -121,11 +121,8 @@ def group_points(points: Sequence[Point]) -> list[Group]:
 
 def family(group: Group) -> str:
     """Return the same text for groups that differ in the model alone."""
-    return repr(sorted((name, v) for name, v in group.differs.items() if not of_model(name)))
-
-
-def of_model(setting: str) -> bool:
-    return setting.split(".")[0] == "model"
+    differs = group.differs.items()
+    return repr(sorted((name, v) for name, v in differs if name.partition(".")[0] != "model"))
 
 
 def contrasts_of(points: Sequence[Point]) -> tuple[Contrast, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -109,30 +109,6 @@ def parts(layouts: Sequence[Layout], numbers_per_unit: int) -> Iterator[list[Lay
                 held, room = [], most
     if held:
         yield held
-
-
-def read_points(
-    points: Sequence[Point],
-    layouts: Sequence[Layout],
-    take: Callable[[int, int, Float[np.ndarray, "items wordings units"]], None],
-    progress: Callable[[], None],
-) -> None:
-    """Call `take(place in points, place in layouts, responses)` for every point and layout.
-
-    All points are read before DamagedPointsError names those that cannot be used.
-    """
-    reasons: dict[str, str] = {}
-    for place, point in enumerate(points):
-        try:
-            found = read(point, layouts)
-        except (OSError, KeyError, ValueError) as error:
-            reasons[point.name] = unusable(error)
-        else:
-            for layout, responses in enumerate(found):
-                take(place, layout, responses)
-        progress()
-    if reasons:
-        raise DamagedPointsError(reasons)
 
 
 def read(
