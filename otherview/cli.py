@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -43,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        code = flushed(words)
+        try:
+            return dispatch(words)
+        finally:  # help ends in SystemExit; what is still buffered then would fail at exit
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -59,21 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: {line}\n")
         return 1
-    return code
-
-
-def flushed(words: Sequence[str]) -> int:
-    """Return the exit code of `dispatch` once all output is written.
-
-    Help that a parser prints ends in SystemExit; what is still buffered then would fail at exit.
-    """
-    try:
-        code = dispatch(words)
-    except SystemExit:
-        sys.stdout.flush()
-        raise
-    sys.stdout.flush()
-    return code
 
 
 def dispatch(words: Sequence[str]) -> int:
@@ -86,17 +73,14 @@ def dispatch(words: Sequence[str]) -> int:
         return 0
     name, *rest = words
     if name not in COMMANDS:
-        sys.stderr.write(f"error: {unknown_command(name)}\n")
+        from otherview.study.errors import near_name
+
+        hint = near_name(name, COMMANDS)
+        sys.stderr.write(f"error: no command is called {name}; {hint}\n")
         return 2
     module, function, _ = COMMANDS[name]
     sys.argv = [f"otherview {name}", *rest]
     return int(getattr(importlib.import_module(module), function)() or 0)
-
-
-def unknown_command(name: str) -> str:
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
-    return f"no command is called {name}; {hint}"
 
 
 def usage() -> str:

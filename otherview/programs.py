@@ -47,17 +47,10 @@ def run() -> None:
 
 def plan() -> None:
     """Print what a study would run; with `--register FILE`, write down what it will ask."""
-    words, file = file_to_register(sys.argv[1:])
-    sys.argv[1:] = words
-    compose_and_call(partial(plan_task, register=file), "plan")
-
-
-def file_to_register(words: list[str]) -> tuple[list[str], Path | None]:
-    """Return the words without `--register FILE`, and the file."""
     parser = argparse.ArgumentParser("otherview plan", add_help=False, allow_abbrev=False)
     parser.add_argument("--register", type=Path, metavar="FILE")
-    given, rest = parser.parse_known_args(words)
-    return rest, given.register
+    given, sys.argv[1:] = parser.parse_known_args(sys.argv[1:])
+    compose_and_call(partial(plan_task, register=given.register), "plan")
 
 
 def run_task(config: DictConfig) -> None:

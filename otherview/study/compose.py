@@ -135,9 +135,8 @@ def yaml_folders(config: DictConfig) -> list[Path]:
 def check_options(config: DictConfig) -> None:
     """Raise StudyError where several options of a group were chosen, of which one would win."""
     runtime = hydra_runtime(config)
-    chosen = {} if runtime is None else runtime.choices
     for group in GROUPS if runtime is not None else ():
-        if group not in chosen and config.get(group) is not None:
+        if group not in runtime.choices and config.get(group) is not None:
             way = (
                 "write - /scene@scenes.NAME: NAME for each, or scene=[a,b] on the command line"
                 if group == "scene"

@@ -23,7 +23,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from otherview.study import Study
 from otherview.study.command_line import GROUPS, config_folders, studies, undecodable
 from otherview.study.configuration import RunSettings, configuration_folder
-from otherview.study.errors import StudyError, UserError, causes, display_path, no_space
+from otherview.study.errors import StudyError, UserError, causes, display_path, near_name, no_space
 
 LAUNCHER = "hydra.launcher."
 USER_ERRORS = (
@@ -148,9 +148,7 @@ def unknown_option(group: str, option: str, known: list[str]) -> str:
 def unknown_setting(name: str) -> StudyError:
     """Return an error that names the nearest setting that exists, or all of them."""
     known = launcher_settings() if name.startswith(LAUNCHER) else study_settings()
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
-    return StudyError(f"no setting is called {name}{hint}")
+    return StudyError(f"no setting is called {name}; {near_name(name, known, 0.5)}")
 
 
 def study_settings() -> list[str]:

@@ -169,10 +169,8 @@ class Templates:
     @property
     def frames(self) -> dict[Role, list[str]] | None:
         """Frame of every wording, by role; None where wordings name none."""
-        named = {role: [wording.frame for wording in self.wordings(role)] for role in ROLES}
         frames: dict[Role, list[str]] = {
-            role: [frame for frame in of_role if frame is not None]
-            for role, of_role in named.items()
+            role: [w.frame for w in self.wordings(role) if w.frame is not None] for role in ROLES
         }
         return frames if any(frames.values()) else None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -25,6 +26,12 @@ class StudyError(UserError):
     def __init__(self, message: str, setting: str | None = None) -> None:
         super().__init__(message)
         self.setting = setting
+
+
+def near_name(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Return a hint that names the one of `known` that is nearest to `name`, or all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

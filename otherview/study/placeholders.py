@@ -35,14 +35,9 @@ def places(template: str) -> list[str]:
 
 def fill(template: str, fields: Mapping[str, str]) -> Filled:
     """Return a template with fields in their places. Raises KeyError for an unknown field."""
-    parts, start, end = [], None, 0
-    for match in PLACE.finditer(template):
-        parts.append(template[end : match.start()])
-        if start is None:
-            start = match.start()
-        parts.append(fields[match[1]])
-        end = match.end()
-    return Filled("".join([*parts, template[end:]]), start)
+    first = PLACE.search(template)
+    text = PLACE.sub(lambda match: fields[match[1]], template)
+    return Filled(text, first and first.start())
 
 
 def wrong_places(template: str, fields: Collection[str]) -> str | None:

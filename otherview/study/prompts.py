@@ -185,20 +185,12 @@ def study_prompts(study: Study) -> PromptSet:
                     keys.append(key)
             sets.append(tuple(list(conditions).index(key) for key in keys))
         test, control = sets
-        frames = templates.frames
-        contrasts.append(
-            Contrast(
-                name,
-                test,
-                control,
-                tuple(each / len(scenes) for each in templates.weights for _ in scenes),
-                templates.placebo,
-                templates.matched,
-                None
-                if frames is None
-                else tuple(f for f in (*frames["test"], *frames["control"]) for _ in scenes),
-            )
-        )
+        weights = tuple(each / len(scenes) for each in templates.weights for _ in scenes)
+        frames = None
+        if (named := templates.frames) is not None:
+            frames = tuple(frame for role in ROLES for frame in named[role] for _ in scenes)
+        placebo, matched = templates.placebo, templates.matched
+        contrasts.append(Contrast(name, test, control, weights, placebo, matched, frames))
     rows = study.creatures.rows
     prompts = tuple(
         Prompt(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from otherview.study.configuration import configuration_folder
-from otherview.study.errors import StudyError
+from otherview.study.errors import StudyError, near_name
 
 KINDS = ("sequential", "local", "slurm")
 RERUN = ("missing", "outdated", "all")
@@ -26,7 +25,11 @@ SMALLEST = {"cpus_per_task": 1, "array_parallelism": 1, "signal_delay_s": 0, "wo
 REQUIRED = ("signal_delay_s", "workers")
 """Those of them that are never null."""
 SWITCHES = ("pages", "wait")
-CHOICES = {"kind": KINDS, "rerun": RERUN}
+CHOICES: dict[str, tuple[str | bool, ...]] = {
+    "kind": KINDS,
+    "rerun": RERUN,
+    **dict.fromkeys(SWITCHES, (False, True)),
+}
 Check = Callable[[str, Any], Any]
 """Returns the value of a setting, given its name and what was written. Raises StudyError."""
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
@@ -59,25 +62,22 @@ def checked_settings(launcher: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unknown_setting(name: str, known: Mapping[str, Any]) -> StudyError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-    return StudyError(f"no setting of the launcher is called {name}; {hint}")
+    return StudyError(f"no setting of the launcher is called {name}; {near_name(name, known)}")
 
 
 def refuse(name: str, value: Any, way_out: str) -> StudyError:
-    shown = str(value).lower() if isinstance(value, bool) else value
-    return StudyError(f"hydra.launcher.{name}={shown}: {way_out}")
+    return StudyError(f"hydra.launcher.{name}={written(value)}: {way_out}")
+
+
+def written(value: Any) -> str:
+    """Return a value as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def choice(name: str, value: Any) -> Any:
-    if value not in CHOICES[name]:
-        raise refuse(name, value, f"choose one of {', '.join(CHOICES[name])}")
-    return value
-
-
-def switch(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise refuse(name, value, "choose one of false, true")
+    allowed = CHOICES[name]
+    if value not in allowed or type(value) is not type(allowed[0]):
+        raise refuse(name, value, f"choose one of {', '.join(map(written, allowed))}")
     return value
 
 
@@ -170,7 +170,6 @@ def parameters(name: str, value: Any) -> dict[str, str | int]:
 
 CHECKS: dict[str, Check] = {
     **dict.fromkeys(CHOICES, choice),
-    **dict.fromkeys(SWITCHES, switch),
     **dict.fromkeys(SMALLEST, number),
     "time": time_limit,
     "setup": shell_lines,
