@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from otherview.models.library_messages import quiet
+from otherview.models.library_messages import quieter
 from otherview.study.errors import StudyError
 
 MAX_NAMED = 3
@@ -26,7 +26,6 @@ def read_adapter(file: Path, pipeline_class: Any, part: str) -> tuple[dict[str, 
     `pipeline_class` converts the formats of other trainers. Raises StudyError for a file that is
     no adapter, and for weights of another part than `part`, as of a text encoder.
     """
-    from diffusers.utils import logging
     from safetensors.torch import load_file
 
     state: dict[str, Any] = load_file(file)
@@ -34,7 +33,7 @@ def read_adapter(file: Path, pipeline_class: Any, part: str) -> tuple[dict[str, 
     named = [key for key in state if key.startswith(f"{part}.")]
     if not named and hasattr(pipeline_class, "lora_state_dict"):
         try:
-            with quiet(logging):
+            with quieter():
                 convert = pipeline_class.lora_state_dict
                 asks = "return_alphas" in inspect.signature(convert).parameters
                 converted = convert(dict(state), **({"return_alphas": True} if asks else {}))
@@ -108,14 +107,12 @@ def add_adapters(
 
     Raises StudyError as `read_adapter` and `check_adapter` do.
     """
-    from diffusers.utils import logging
-
     names = []
     for place, file in enumerate(files):
         state, alphas = read_adapter(file, pipeline_class, part)
         check_adapter(file, state, transformer)
         names.append(f"adapter_{place}")
-        with quiet(logging):
+        with quieter():
             transformer.load_lora_adapter(
                 {f"{part}.{key}": value for key, value in state.items()},
                 prefix=part,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from otherview.models.library_messages import quiet
+from otherview.models.library_messages import quieter
 from otherview.study.errors import StudyError
 
 
@@ -14,10 +14,8 @@ def set_attention(transformer: Any, name: str) -> None:
 
     Raises StudyError if the name is unknown or the attention does not run on this machine.
     """
-    from diffusers.utils import logging
-
     try:
-        with quiet(logging):  # it warns that its interface is experimental
+        with quieter():  # it warns that its interface is experimental
             transformer.set_attention_backend(name)
     except (ValueError, RuntimeError, ImportError, OSError) as error:
         reason = " ".join(str(error).split())

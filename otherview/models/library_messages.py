@@ -5,20 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-
-@contextmanager
-def quiet(logging: Any) -> Iterator[None]:
-    """Silence warnings and progress bars by the `logging` of diffusers or transformers."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
 
 
 @contextmanager
@@ -27,6 +13,15 @@ def quieter() -> Iterator[None]:
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
-    with quiet(of_diffusers), quiet(of_transformers), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # quanto is deprecated in diffusers
-        yield
+    verbosities = [(each, each.get_verbosity()) for each in (of_diffusers, of_transformers)]
+    try:
+        for logging, _ in verbosities:
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # quanto is deprecated in diffusers
+            yield
+    finally:
+        for logging, verbosity in verbosities:
+            logging.set_verbosity(verbosity)
+            logging.enable_progress_bar()
