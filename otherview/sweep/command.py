@@ -105,11 +105,10 @@ def pages(directory: Path, _given: argparse.Namespace) -> None:
     if without:
         with progress_bars(console) as report:
             warnings = make_pages(without, report)
+        if (directory / PAGE).is_file():  # it links to them
+            warnings += attempt_views(directory, {}, PAGES)
         for warning in warnings:
             console.print(f"warning: {warning}", soft_wrap=True)
-        if (directory / PAGE).is_file():  # it links to them
-            for warning in attempt_views(directory, {}, PAGES):
-                console.print(f"warning: {warning}", soft_wrap=True)
     failed = sum(not (folder / PAGE).is_file() for folder in without)
     console.print(f"pages made: {len(without) - failed}; finished points: {len(finished)}")
     if failed:

@@ -21,13 +21,7 @@ from otherview.sweep.submissions import (
     read_jobs,
     read_submissions,
 )
-from otherview.sweep.tasks import (
-    WORKING,
-    is_any_of,
-    live_tasks,
-    slurm_states,
-    unanswered_tasks,
-)
+from otherview.sweep.tasks import WORKING, is_any_of, live_tasks, slurm_states
 from otherview.views.progress_bars import open_bars
 
 LOOK_INTERVAL_S = 2.0
@@ -64,18 +58,19 @@ class Standing:
 
     def live(self, submission: Submission) -> set[int]:
         """Return the tasks of a submission that run or wait, as far as anything tells."""
-        started = self.jobs.get(submission.name)
-        known = live_tasks(submission, started, self.queue) if started else set()
-        return known | {
+        return live_tasks(submission, self.jobs.get(submission.name), self.queue) | {
             task
             for task in range(len(submission.shares))
             if any(runs(self.states[p.identity], submission) for p in submission.share(task))
         }
 
     def unanswered(self, submission: Submission) -> set[int]:
-        """Return the tasks of a submission of which Slurm gives no answer."""
-        started = self.jobs.get(submission.name)
-        return unanswered_tasks(submission, started, self.queue) if started else set()
+        """Return the tasks of which Slurm gives no answer, and that did not end by themselves."""
+        jobs = self.jobs.get(submission.name)
+        if jobs is None or jobs.kind != "slurm" or self.queue is not None:
+            return set()
+        logs = (jobs.log(submission, task).parent for task in range(jobs.tasks))
+        return {task for task, folder in enumerate(logs) if not any(folder.glob("*_result.pkl"))}
 
 
 def runs(state: ResultState, submission: Submission) -> bool:
@@ -148,15 +143,14 @@ def point_states(
         point.identity: state_of(directory / point.folder, verified=verified) for point in points
     }
     of_jobs = {
-        point.folder: str(state.status["job"])
-        for point in points
-        if (state := states[point.identity]).status.get("state") == "running"
-        and "job" in state.status
+        identity: str(state.status["job"])
+        for identity, state in states.items()
+        if state.status.get("state") == "running" and "job" in state.status
     }
     queue = slurm_states({*jobs, *(job.split("_")[0] for job in of_jobs.values())})
     working = {name: is_any_of(state, WORKING) for name, state in (queue or {}).items()}
     for point in points:
-        if of_jobs.get(point.folder) in working:
+        if of_jobs.get(point.identity) in working:
             states[point.identity] = state_of(directory / point.folder, working, verified)
     verified.save()
     return states, queue
@@ -164,7 +158,7 @@ def point_states(
 
 def follow(submission: Submission, jobs: Jobs, console: Console) -> None:
     """Show a bar until no task of `submission` is left. Ctrl-C ends the watching, not the tasks."""
-    points = [point for task in range(len(submission.shares)) for point in submission.share(task)]
+    points = submission.planned
     ids = jobs.ids if jobs.kind == "slurm" else []
     try:
         with open_bars(console) as bars:

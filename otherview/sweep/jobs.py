@@ -6,13 +6,11 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -121,14 +119,18 @@ def refusal(error: BaseException) -> str:
 def start_here(submitit: Any, submission: Submission) -> Jobs:
     gpus = visible_gpus()
     ids = []
-    with ignored_by_children(signal.SIGINT, signal.SIGHUP), output_of_children(submission.logs):
+    with (submission.logs / "controllers.log").open("ab") as log:
+        # Ctrl-C, a closed terminal and the pipe of `otherview run ... | tee` are not theirs
+        own = {"start_new_session": True, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        start = patch("submitit.local.local.subprocess.Popen", partial(subprocess.Popen, **own))
         for task in range(len(submission.shares)):
             executor = submitit.LocalExecutor(submission.logs / "%j")
             executor.update_parameters(timeout_min=MAX_LOCAL_MINUTES, stderr_to_stdout=True)
             if gpus:  # past submitit's check, which takes numbers only
                 gpu = gpus[task % len(gpus)]
                 executor.parameters |= {"gpus_per_node": 1, "visible_gpus": [gpu]}
-            ids.append(executor.submit(Share(submission.file, task)).job_id)
+            with start:
+                ids.append(executor.submit(Share(submission.file, task)).job_id)
     return Jobs("local", ids, len(ids), socket.gethostname())
 
 
@@ -145,40 +147,6 @@ def visible_gpus() -> list[str]:
         return [str(number) for number in range(torch.cuda.device_count())]
     names = (name.strip() for name in visible.split(","))
     return list(itertools.takewhile(lambda name: re.match(r"\d+$|GPU-|MIG-", name), names))
-
-
-@contextmanager
-def ignored_by_children(*signals: signal.Signals) -> Iterator[None]:
-    """Keep signals such as Ctrl-C from processes that are started in the block."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def output_of_children(folder: Path) -> Iterator[None]:
-    """Have processes that are started in the block write into `folder`, and read nothing.
-
-    Otherwise they would hold the pipe of `otherview run ... | tee`, which waits for its end.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    before = [os.dup(stream) for stream in (0, 1, 2)]
-    with (
-        Path(os.devnull).open("rb") as nothing,
-        (folder / "controllers.log").open("ab") as log,
-    ):
-        try:
-            for stream, file in enumerate((nothing, log, log)):
-                os.dup2(file.fileno(), stream)
-            yield
-        finally:
-            for stream, kept in enumerate(before):
-                os.dup2(kept, stream)
-                os.close(kept)
 
 
 def findable_package() -> dict[str, str]:

@@ -22,8 +22,8 @@ from otherview.sweep.launcher_settings import checked_settings
 from otherview.sweep.launcher_sources import check_sweeper, launcher_settings
 from otherview.sweep.machine_failures import LostDeviceError
 from otherview.sweep.point_checks import check_points
-from otherview.sweep.points import Point, compose_points, with_existing_folders
-from otherview.sweep.shares import deal
+from otherview.sweep.points import Point, compose_points, find_existing_folders
+from otherview.sweep.shares import GOT_FURTHER, deal, trouble
 from otherview.sweep.status_tables import point_table, print_warnings
 from otherview.sweep.submissions import Submission, discard, freeze
 from otherview.views.console import PlainConsole
@@ -56,7 +56,8 @@ def launch(
         points = compose_points(loader, master, job_overrides, report)
         if len(points) < len(job_overrides):
             console.print(f"{len(job_overrides) - len(points)} of the points repeat another")
-        points = with_existing_folders(check_points(points, report), directory)
+        check_points(points, report)
+    find_existing_folders(points, directory)
     start(look_if_any(directory), directory, points, settings, console)
 
 
@@ -106,7 +107,8 @@ def start(
     if launcher["kind"] == "sequential":
         run_here(freeze(directory, points, [todo], launcher, owed), console)
     else:
-        shares = deal(points, todo, tasks_wanted(launcher), died(points, todo, directory))
+        died = {i for i in todo if trouble(directory / points[i].folder) > GOT_FURTHER}
+        shares = deal(points, todo, tasks_wanted(launcher), died)
         submit_points(freeze(directory, points, shares, launcher, owed), console)
 
 
@@ -115,13 +117,6 @@ def is_wanted(state: ResultState, since: str, rerun: str, failed: bool) -> bool:
     if state.kind is Kind.WHOLE:
         return rerun == "all" or bool(state.owes(since, rerun))
     return state.kind is not Kind.FAILED or failed or state.machine_failed
-
-
-def died(points: Sequence[Point], todo: Sequence[int], directory: Path) -> set[int]:
-    """Return which of the points `todo` ended the processes that tried them last."""
-    from otherview.sweep.running import GOT_FURTHER, trouble
-
-    return {i for i in todo if trouble(directory / points[i].folder) > GOT_FURTHER}
 
 
 def print_kept(
@@ -175,7 +170,7 @@ def finish(submission: Submission, console: Console) -> None:
     """Print the table of the points and what to do next; exit with 1 if any was not done."""
     directory, since = submission.directory, submission.since
     print_points(directory, submission.points, console)
-    planned = [submission.points[index] for share in submission.shares for index in share]
+    planned = submission.planned
     states, _ = point_states(directory, planned, [])
     names = Counter(state.in_sweep(since.get(name, "")) for name, state in states.items())
     left = len(planned) - names["done"] - names["failed"]
@@ -210,7 +205,7 @@ def print_points(directory: Path, points: Sequence[Point], console: Console) -> 
 
 def submit_points(submission: Submission, console: Console) -> None:
     """Start the tasks of a submission, which is removed again if none can be started."""
-    directory, todo = submission.directory, sum(len(share) for share in submission.shares)
+    directory, todo = submission.directory, len(submission.planned)
     try:
         jobs = submit(submission)
     except BaseException:

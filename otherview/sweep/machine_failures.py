@@ -12,7 +12,6 @@ from otherview.study.errors import causes, no_space
 from otherview.sweep.points import Point
 
 GONE = (errno.EIO, errno.ESTALE, errno.ENODEV)
-NO_MEMORY = re.compile(r"Cannot allocate memory")
 LOST_DEVICE = re.compile(
     r"No CUDA GPUs are available"
     r"|model\.device=\S+ is not there: torch"
@@ -43,7 +42,7 @@ def is_machine_failure(error: BaseException) -> bool:
         isinstance(cause, MemoryError)
         or is_out_of_memory(cause)
         or (isinstance(cause, OSError) and cause.errno in GONE)
-        or NO_MEMORY.search(str(cause)) is not None
+        or "Cannot allocate memory" in str(cause)
         or LOST_DEVICE.search(str(cause)) is not None
         for cause in causes(error)
     )

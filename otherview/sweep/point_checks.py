@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from otherview.disk.progress import Progress, silent
@@ -20,33 +21,23 @@ from otherview.study.prompts import check_lengths, study_prompts
 from otherview.sweep.points import Point
 
 
-def check_points(points: Sequence[Point], report: Progress = silent) -> list[Point]:
-    """Return the points with their predicted cost.
+def check_points(points: Sequence[Point], report: Progress = silent) -> None:
+    """Check the points, and predict their cost.
 
     Raises StudyError for the first whose model, reference image or prompts cannot be run. What
     points share is checked once. Loads no weights and asks no network: prompts are checked
     if the model's tokenizer is on this machine.
     """
-    known, checked = Known(), []
-    for point in points:
-        known.check_settings(point.config)
-        checked.append(point.changed(cost=known.cost(point.study)))
-        report("checking points", len(checked), len(points))
-    return checked
+    known, read = Known(), cache(read_registration)
+    for checked, point in enumerate(points, 1):
+        if (file := registration_file(run_settings(point.config))) is not None:
+            read(file)
+        point.cost = known.cost(point.study)
+        report("checking points", checked, len(points))
 
 
-class Known:
+class Known(dict[str, Any]):
     """What was checked before, by what it depends on."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Any] = {}
-
-    def check_settings(self, config: Mapping[str, Any]) -> None:
-        """Raise StudyError for settings that are not of the study and cannot be used."""
-        given = run_settings(config)
-        file = registration_file(given)
-        if file is not None:
-            self._once(f"registration {file}", lambda: read_registration(file))
 
     def cost(self, study: Study) -> float:
         """Return the floating-point operations of `study`. Raises StudyError if it cannot run."""
@@ -71,6 +62,6 @@ class Known:
         return study_flops(study, config, sizes)
 
     def _once(self, name: str, look: Any) -> Any:
-        if name not in self._kept:
-            self._kept[name] = look()
-        return self._kept[name]
+        if name not in self:
+            self[name] = look()
+        return self[name]

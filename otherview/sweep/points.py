@@ -26,7 +26,7 @@ MAX_NAME = 120
 """Characters of a folder's name; file systems take 255 bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Point:
     """One planned study."""
 
@@ -45,13 +45,6 @@ class Point:
     def study(self) -> Study:
         """The study that the frozen config describes."""
         return study_from(self.config)
-
-    def changed(self, **fields: Any) -> Point:
-        """Return the point with other values of `fields`, none of which decides its study."""
-        point = replace(self, **fields)
-        if "study" in vars(self):
-            vars(point)["study"] = self.study  # building one takes as long as naming a point
-        return point
 
 
 def compose_points(
@@ -83,8 +76,11 @@ def compose_points(
         point = Point("", identity(plain), list(overrides), plain)
         vars(point)["study"] = study
         found.setdefault(point.identity, point)
-    several = len({point.study.name for point in found.values()}) > 1
-    return [point.changed(folder=folder_of(point, swept, several)) for point in found.values()]
+    points = list(found.values())
+    several = len({point.study.name for point in points}) > 1
+    for point in points:
+        point.folder = folder_of(point, swept, several)
+    return points
 
 
 def folder_of(point: Point, swept: Collection[str], several: bool) -> str:
@@ -171,13 +167,12 @@ def key(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0]
 
 
-def with_existing_folders(points: Sequence[Point], directory: Path) -> list[Point]:
-    """Return the points, each in the folder that already has its identity, if there is one.
+def find_existing_folders(points: Sequence[Point], directory: Path) -> None:
+    """Put each of the points into the folder that already has its identity, if there is one.
 
     A folder is named by what was varied when it was made; a later sweep may vary more.
     """
-    existing = {}
-    if directory.is_dir():
-        names = (entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
-        existing = {name.rpartition("-")[2]: name for name in names}
-    return [point.changed(folder=existing.get(point.identity, point.folder)) for point in points]
+    names = (path.name for path in directory.glob("[!.]*"))
+    existing = {name.rpartition("-")[2]: name for name in names}
+    for point in points:
+        point.folder = existing.get(point.identity, point.folder)

@@ -21,7 +21,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
 from otherview.passes.sessions import session_of
 from otherview.results.registration import registration_file
-from otherview.results.state import SWEEP, Kind, account, fruitless, newest_batch, state_of
+from otherview.results.state import SWEEP, Kind, account, fruitless, state_of
 from otherview.results.status import (
     file_system_time,
     read_status,
@@ -30,8 +30,9 @@ from otherview.results.status import (
 )
 from otherview.sweep.machine_failures import LostDeviceError, ends_task, is_machine_failure
 from otherview.sweep.points import Point
+from otherview.sweep.shares import GOT_FURTHER, trouble
 from otherview.sweep.submissions import REFERENCES, Submission
-from otherview.sweep.viewing import PointViews
+from otherview.sweep.viewing import point_views
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,9 +62,10 @@ def run_points(
     failure does not stop the others. Raises LostDeviceError once the GPU does not work any more.
     """
     with (
-        PointViews(submission.directory, submission.launcher, console, report) as views,
-        Runner(submission, report, say, views, job) as runner,
+        point_views(submission.directory, submission.launcher, console, report) as make_views,
+        ThreadPoolExecutor(1, "results") as thread,  # what was measured is written in any case
     ):
+        runner = Runner(submission, report, say, make_views, thread, job)
         runner.record_earlier_end(points)
         left = [point for point in points if not is_done(point, submission)]
         for group in runner.in_order(left):
@@ -83,28 +85,27 @@ class Runner:
         submission: Submission,
         report: Progress,
         say: Say,
-        views: PointViews,
+        make_views: Callable[[Point], None],
+        thread: ThreadPoolExecutor,
         job: str | None,
     ) -> None:
-        self._submission, self._report, self._say, self._views = submission, report, say, views
-        self._job = job
-        self._thread = ThreadPoolExecutor(1, "results")
+        self._submission, self._report, self._say = submission, report, say
+        self._make_views = make_views
+        self._origin: dict[str, Any] = {
+            "submission": submission.name,
+            **({} if job is None else {"job": job}),
+        }
+        self._thread = thread
         self._finishing: Future[None] | None = None
         self._lost: Exception | None = None
         self.failures: list[Failure] = []
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        """Write what was measured, however the block ends."""
-        self._thread.shutdown()
 
     def record_earlier_end(self, points: Sequence[Point]) -> None:
         """Say of points that an earlier start of this very job left as running that it ended."""
         for point in points:
             status, _ = read_status(self._folder(point))
-            earlier = self._job is not None and status.get("job") == self._job
+            job = self._origin.get("job")
+            earlier = job is not None and status.get("job") == job
             if earlier and status.get("state") == "running":
                 status["state"] = "interrupted"
                 write_status(self._folder(point), **status)
@@ -143,7 +144,11 @@ class Runner:
             except Exception as error:
                 self._fail(point, error)
             else:
-                self._finish_later(point, measured, start)
+                self._await()
+                report = self._report if measured.needs_model else silent
+                self._finishing = self._thread.submit(self._finish, point, measured, report, start)
+                if measured.needs_model:
+                    self._await()
             self._check_device()
         self._await()
         self._check_device()
@@ -158,19 +163,14 @@ class Runner:
         state = state_of(folder)
         its = status.get("submission") == self._submission.name
         if state.kind is Kind.FAILED and status.get("state") != "failed" and its:
-            self.failures.append((point, state.reason))
-            self._say(f"failed {point.folder}: {state.reason}")
+            self._say_failed(point, state.reason)
             return None
         asked_again = state.kind is Kind.FAILED and not state.machine_failed
         earlier = 0 if asked_again else fruitless(folder, status)
         folder.mkdir(parents=True, exist_ok=True)
-        more = {**self._origin(), **account(folder, earlier + 1)}
+        more = {**self._origin, **account(folder, earlier + 1)}
         write_status(folder, "running", **more)
         return more
-
-    def _origin(self) -> dict[str, Any]:
-        job = {} if self._job is None else {"job": self._job}
-        return {"submission": self._submission.name, **job}
 
     def _open(self, points: Sequence[Point]) -> Session | Exception:
         """Return the model of `points`, or why it cannot be loaded: that fails all of them."""
@@ -192,13 +192,6 @@ class Runner:
         files.result()  # not before the previous point is finished
         return measured
 
-    def _finish_later(self, point: Point, measured: Measured, start: float) -> None:
-        self._await()
-        report = self._report if measured.needs_model else silent
-        self._finishing = self._thread.submit(self._finish, point, measured, report, start)
-        if measured.needs_model:
-            self._await()
-
     def _finish(self, point: Point, measured: Measured, report: Progress, start: float) -> None:
         before = file_system_time(measured.folder)
         try:
@@ -209,7 +202,7 @@ class Runner:
         except Exception as error:
             self._fail(point, error)
             return
-        self._views.add(point)
+        self._make_views(point)
         self._say(f"done   {point.folder} ({time.time() - start:.1f} s)")
 
     def _await(self) -> None:
@@ -218,13 +211,28 @@ class Runner:
             self._finishing.result()
 
     def _fail(self, point: Point, error: Exception) -> None:
-        status, _ = read_status(self._folder(point))
-        kept: dict[str, Any] = {n: status[n] for n in ("attempt", "kept") if n in status}
-        reason = leave_traceback(point, self._submission, error, {**self._origin(), **kept})
-        self.failures.append((point, reason))
-        self._say(f"failed {point.folder}: {reason}")
+        """Write the traceback into the point's folder and the log, and say its last line."""
+        folder, text = self._folder(point), "".join(traceback.format_exception(error))
+        sys.stderr.write(f"{point.folder}\n{text}")
+        reason = " ".join(str(error).split()) or type(error).__name__
+        status, _ = read_status(folder)
+        more: dict[str, Any] = {n: status[n] for n in ("attempt", "kept") if n in status}
+        if is_machine_failure(error):
+            more["cause"] = "machine"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_status(folder, "failed", reason, **self._origin, **more)
+            with replacing(folder / "traceback.txt") as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as unwritable:
+            sys.stderr.write(f"the traceback could not be left in {folder}: {unwritable}\n")
+        self._say_failed(point, reason)
         if ends_task(error):
             self._lost = error
+
+    def _say_failed(self, point: Point, reason: str) -> None:
+        self.failures.append((point, reason))
+        self._say(f"failed {point.folder}: {reason}")
 
     def _check_device(self) -> None:
         if self._lost is not None:
@@ -233,19 +241,6 @@ class Runner:
 
     def _folder(self, point: Point) -> Path:
         return self._submission.directory / point.folder
-
-
-GOT_FURTHER = 1
-"""`trouble` of a point that was begun, and whose last start kept something."""
-
-
-def trouble(folder: Path) -> int:
-    """Return 0 for a point that was never tried, GOT_FURTHER, or more for each fruitless start."""
-    status, _ = read_status(folder)
-    starts = fruitless(folder, status)
-    if status.get("state") == "failed" and status.get("cause") == "machine":
-        starts += 1
-    return GOT_FURTHER + starts if starts else GOT_FURTHER * (newest_batch(folder) > 0)
 
 
 def is_done(point: Point, submission: Submission) -> bool:
@@ -262,25 +257,3 @@ def write_hydra_files(folder: Path, point: Point) -> None:
     for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
         with replacing(folder / ".hydra" / name) as temporary:
             temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
-
-
-def leave_traceback(
-    point: Point, submission: Submission, error: Exception, origin: dict[str, Any]
-) -> str:
-    """Write the traceback into the point's folder and the log; return its last line.
-
-    `origin` is what `status.json` says of the start that failed.
-    """
-    text = "".join(traceback.format_exception(error))
-    sys.stderr.write(f"{point.folder}\n{text}")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    folder = submission.directory / point.folder
-    cause = {"cause": "machine"} if is_machine_failure(error) else {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_status(folder, "failed", reason, **origin, **cause)
-        with replacing(folder / "traceback.txt") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as unwritable:
-        sys.stderr.write(f"the traceback could not be left in {folder}: {unwritable}\n")
-    return reason

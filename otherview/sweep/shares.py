@@ -1,10 +1,16 @@
-"""Deal points to tasks: nearly equal predicted cost, and few models per task."""
+"""Deal points to tasks: nearly equal predicted cost, few models per task, what died last."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
+from otherview.results.state import fruitless, newest_batch
+from otherview.results.status import read_status
 from otherview.sweep.points import Point
+
+GOT_FURTHER = 1
+"""`trouble` of a point that was begun, and whose last start kept something."""
 
 
 def deal(
@@ -46,3 +52,12 @@ def deal_sound(points: Sequence[Point], todo: Sequence[int], tasks: int) -> list
 def likeness(point: Point) -> tuple[str, str, int]:
     study = point.study
     return str(study.model.source), str([scene.name for scene in study.scenery]), study.seed
+
+
+def trouble(folder: Path) -> int:
+    """Return 0 for a point that was never tried, GOT_FURTHER, or more for each fruitless start."""
+    status, _ = read_status(folder)
+    starts = fruitless(folder, status)
+    if status.get("state") == "failed" and status.get("cause") == "machine":
+        starts += 1
+    return GOT_FURTHER + starts if starts else GOT_FURTHER * (newest_batch(folder) > 0)

@@ -53,6 +53,11 @@ class Submission:
         return [self.points[index] for index in self.shares[task]]
 
     @property
+    def planned(self) -> list[Point]:
+        """The points of all tasks."""
+        return [self.points[index] for share in self.shares for index in share]
+
+    @property
     def file(self) -> Path:
         """Where the submission is frozen."""
         return self.directory / SWEEP / f"{self.name}.json"
@@ -197,12 +202,12 @@ def read_jobs(submission: Submission) -> tuple[Jobs | None, str]:
     kind, file = submission.launcher["kind"], submission.jobs_file
     if kind == "sequential":
         return None, ""
-    warning = ""
     try:
         return Jobs(**json.loads(file.read_bytes())), ""
+    except FileNotFoundError:
+        warning = ""
     except (OSError, ValueError, TypeError) as error:
-        if not isinstance(error, FileNotFoundError):
-            warning = f"{file} is damaged: {' '.join(str(error).split())}; the logs name its jobs"
+        warning = f"{file} is damaged: {' '.join(str(error).split())}; the logs name its jobs"
     names = (path.name.split("_")[0] for path in submission.logs.glob("*") if path.is_dir())
     ids = sorted({name for name in names if name.isdigit()}, key=int)
     jobs = Jobs(kind, ids, len(submission.shares), submission.host) if ids else None

@@ -65,25 +65,16 @@ def is_any_of(state: str, kinds: Collection[str]) -> bool:
     return state.split(" ")[0] in kinds
 
 
-def live_tasks(submission: Submission, jobs: Jobs, states: States | None) -> set[int]:
+def live_tasks(submission: Submission, jobs: Jobs | None, states: States | None) -> set[int]:
     """Return the tasks that are known to run or to wait for their turn."""
+    if jobs is None:
+        return set()
     if jobs.kind == "local":
         controllers = set(processes_of(submission))
         return {task for task, controller in enumerate(jobs.ids) if controller in controllers}
     tasks = {n: s for n, s in (states or {}).items() if n.split("_")[0] in jobs.ids}
     return {
         int(name.partition("_")[2] or 0) for name, state in tasks.items() if is_any_of(state, ALIVE)
-    }
-
-
-def unanswered_tasks(submission: Submission, jobs: Jobs, states: States | None) -> set[int]:
-    """Return the tasks of which Slurm gives no answer, and that did not end by themselves."""
-    if jobs.kind != "slurm" or states is not None:
-        return set()
-    return {
-        task
-        for task in range(jobs.tasks)
-        if not any(jobs.log(submission, task).parent.glob("*_result.pkl"))
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,38 +26,30 @@ MIN_PAGES = 3
 """Pages that take about as long to make as another process takes to start."""
 
 
-class PointViews:
-    """Make views one point after the other, in a thread of its own, while points are measured.
+@contextmanager
+def point_views(
+    directory: Path, launcher: Mapping[str, Any], console: Console, report: Progress
+) -> Iterator[Callable[[Point], None]]:
+    """Yield a function that has the views of a finished point made, after those of the one before.
 
-    All are made when the block ends well. When it is left otherwise, only the current one is: the
-    others can be made from the files at any time.
+    They are made in a thread of their own: all of them when the block ends well. When it is left
+    otherwise, only the current one is: the others can be made from the files at any time.
     """
+    views = (*PAGES, *TRACKING) if launcher.get("pages") else TRACKING
+    thread = ThreadPoolExecutor(1, "views")
+    made: list[Future[None]] = []
 
-    def __init__(
-        self, directory: Path, launcher: Mapping[str, Any], console: Console, report: Progress
-    ) -> None:
-        self._directory, self._console, self._report = directory, console, report
-        self._views = (*PAGES, *TRACKING) if launcher.get("pages") else TRACKING
-        self._thread = ThreadPoolExecutor(1, "views")
-        self._made: list[Future[None]] = []
+    def make(point: Point) -> None:
+        folder, settings = directory / point.folder, run_settings(point.config)
+        made.append(thread.submit(make_views, folder, settings, console, views))
 
-    def __enter__(self) -> PointViews:
-        return self
-
-    def __exit__(self, error: object, *_: object) -> None:
-        try:
-            left = [future for future in self._made if not future.done()] if error is None else []
-            for done, _future in enumerate(as_completed(left)):
-                self._report("views", done + 1, len(left))
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-
-    def add(self, point: Point) -> None:
-        """Have the views of a finished point made when those before are."""
-        folder, settings = self._directory / point.folder, run_settings(point.config)
-        self._made.append(
-            self._thread.submit(make_views, folder, settings, self._console, self._views)
-        )
+    try:
+        yield make
+        left = [future for future in made if not future.done()]
+        for done, _future in enumerate(as_completed(left), 1):
+            report("views", done, len(left))
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def make_pages(folders: Sequence[Path], report: Progress) -> list[str]:

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -61,7 +61,6 @@ class SweepWatch(ThreadingHTTPServer):
         super().__init__((LOOPBACK, port), Handler)
         self.secret = secrets.token_urlsafe(16)
         self._directory = directory
-        self._figures: dict[str, tuple[int, list[Cell]]] = {}
         self._page, self._again_at = "", float("-inf")
         self._known: set[str] = set()
         self._lock = threading.Lock()
@@ -86,10 +85,10 @@ class SweepWatch(ThreadingHTTPServer):
         if name == "":
             return HTTPStatus.OK, "text/html", self._own_page()
         self._own_page()
-        place = self._directory / folder if folder in {"", *self._known} else None
-        if place is not None and file == PAGE:
+        place = self._directory / folder
+        if folder in {"", *self._known} and file == PAGE:
             return HTTPStatus.OK, "text/html", result_page(place)
-        if folder in self._known and place is not None and file == TRACEBACK:
+        if folder in self._known and file == TRACEBACK:
             return HTTPStatus.OK, "text/plain", (place / file).read_text("utf-8", errors="replace")
         return HTTPStatus.NOT_FOUND, "text/plain", "not found"
 
@@ -101,7 +100,7 @@ class SweepWatch(ThreadingHTTPServer):
         start = time.monotonic()
         if start > self._again_at:
             standing = look(self._directory)
-            self._page = watch_page(standing, self._directory, self._figures)
+            self._page = watch_page(standing, self._directory)
             self._known = {point.folder for point in standing.points}
             took = time.monotonic() - start
             self._again_at = start + took + max(LOOK_INTERVAL_S, 5 * took)
@@ -142,13 +141,11 @@ def result_page(folder: Path) -> str:
     return report_html(read_result(folder))
 
 
-def watch_page(
-    standing: Standing, directory: Path, figures: dict[str, tuple[int, list[Cell]]]
-) -> str:
-    """Return the page of a sweep as it stands. `figures` keeps what was read of whole points."""
+def watch_page(standing: Standing, directory: Path) -> str:
+    """Return the page of a sweep as it stands."""
     from otherview.views.report.page import fill
 
-    rows = standing_rows(standing, directory, figures)
+    rows = standing_rows(standing, directory)
     points = point_list(rows)
     counts = Counter(row.state for row in rows)
     study = standing.points[0].config
@@ -178,9 +175,7 @@ def key_figures(counts: Mapping[str, int], total: int) -> list[tuple[str, str]]:
     ]
 
 
-def standing_rows(
-    standing: Standing, directory: Path, figures: dict[str, tuple[int, list[Cell]]]
-) -> list[PointRow]:
+def standing_rows(standing: Standing, directory: Path) -> list[PointRow]:
     """Return a row per planned point; of very many, figures for those that a page lists."""
     rows = []
     listed = MAX_ROWS - len(standing.points) + len(standing.of("done"))
@@ -197,27 +192,21 @@ def standing_rows(
                 "" if detail == "there is no such folder" else detail,
                 study_settings(point.config),
                 point.overrides,
-                whole_figures(directory / point.folder, state, figures) if listed >= 0 else [],
+                whole_figures(directory / point.folder, state) if listed >= 0 else [],
                 link_of(directory / point.folder, state),
             )
         )
     return rows
 
 
-def whole_figures(
-    folder: Path, state: ResultState, known: dict[str, tuple[int, list[Cell]]]
-) -> Sequence[Cell]:
-    """Return the figures of a whole point; its summary is read once, or again if it is replaced."""
+def whole_figures(folder: Path, state: ResultState) -> list[Cell]:
+    """Return the figures of a whole point."""
     if state.kind is not Kind.WHOLE:
         return []
     try:
-        written = (folder / SUMMARY).stat().st_mtime_ns
-        if known.get(folder.name, (0, []))[0] != written:
-            summary = json.loads((folder / SUMMARY).read_bytes())
-            known[folder.name] = (written, point_figures(summary))
+        return point_figures(json.loads((folder / SUMMARY).read_bytes()))
     except (OSError, ValueError):  # it is being replaced right now
         return []
-    return known[folder.name][1]
 
 
 def link_of(folder: Path, state: ResultState) -> str:

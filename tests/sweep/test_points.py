@@ -14,7 +14,7 @@ from otherview.study import Study
 from otherview.study.compose import compose_study, plain_config, study_from
 from otherview.study.errors import StudyError
 from otherview.sweep.point_checks import check_points
-from otherview.sweep.points import Point, compose_points, with_existing_folders
+from otherview.sweep.points import Point, compose_points, find_existing_folders
 from otherview.sweep.shares import deal
 from otherview.sweep.submissions import freeze, planned_points, read_submission, read_submissions
 from tests.sweep.conftest import Compose
@@ -52,7 +52,8 @@ def test_a_name_says_what_was_varied_and_keeps_the_folder_that_is_there(
     points = compose(groups)
     assert points[0].folder == f"pocket-viewpoint-seed0-tokens=target-{points[0].identity}"
     (tmp_path / points[0].folder).mkdir()
-    (alone,) = with_existing_folders(compose(groups[:1]), tmp_path)
+    (alone,) = compose(groups[:1])
+    find_existing_folders([alone], tmp_path)
     assert alone.folder == points[0].folder
     (long,) = compose([[*KITCHEN, "templates.name=" + "very" * 60]])
     assert len(long.folder) <= 120
@@ -84,12 +85,14 @@ def test_what_cannot_run_is_refused_before_anything_starts(
 
 
 def test_cost_grows_with_the_prompts(compose: Compose) -> None:
-    one, eight = check_points(compose([KITCHEN, [*KITCHEN, "templates=nouns"]]))
+    one, eight = compose([KITCHEN, [*KITCHEN, "templates=nouns"]])
+    check_points([one, eight])
     assert eight.cost == pytest.approx(8 * one.cost)
 
 
 def test_a_frozen_submission_reads_as_it_was_written(compose: Compose, tmp_path: Path) -> None:
-    points = check_points(compose([KITCHEN, [*KITCHEN, "seed=1"], ["+experiment=kitchen"]]))
+    points = compose([KITCHEN, [*KITCHEN, "seed=1"], ["+experiment=kitchen"]])
+    check_points(points)
     frozen = freeze(tmp_path, points, [[0, 2], [1]], {"kind": "slurm", "workers": 2})
     assert read_submission(frozen.file) == frozen
     freeze(tmp_path, points[:1], [[0]], {"kind": "sequential"})
