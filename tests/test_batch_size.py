@@ -50,12 +50,13 @@ def test_it_is_found_once_and_a_damaged_note_is_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path))
-    assert remembered("key", lambda: 8) == 8
-    assert remembered("key", lambda: pytest.fail("tried again")) == 8
-    assert remembered("other", lambda: 2) == 2
-    (tmp_path / "batch_sizes" / "key.json").write_text('{"batch_size": ')
-    assert remembered("key", lambda: 4) == 4
-    assert remembered("key", lambda: pytest.fail("tried again")) == 4
+    assert remembered(lambda: 8, sizes="some") == 8
+    assert remembered(lambda: pytest.fail("tried again"), sizes="some") == 8
+    (note,) = (tmp_path / "tensors").iterdir()
+    assert remembered(lambda: 2, sizes="other") == 2
+    note.write_bytes(note.read_bytes()[:-1])
+    assert remembered(lambda: 4, sizes="some") == 4
+    assert remembered(lambda: pytest.fail("tried again"), sizes="some") == 4
 
 
 def test_a_call_is_timed_with_the_shapes_of_a_pass(pocket_pipeline: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ from otherview.bench.reading_file import ReadingSource
 from otherview.bench.scores import NOT_READ, Scores
 from otherview.bench.subject import ATTRIBUTION
 from otherview.disk.atomic import write_json
+from otherview.disk.file_content import content_of
 from otherview.disk.fingerprint import code_version
 from otherview.disk.tensor_files import content_key
 from otherview.passes.pass_counts import Passes
@@ -48,7 +47,7 @@ def case_key(case: Case) -> str:
         studies=studies,
         attribution=asdict(ATTRIBUTION),
         code=code_version(),
-        bench=bench_code(),
+        bench=[content_of(Path(__file__).with_name(f"{name}.py")) for name in DECIDING],
     )
 
 
@@ -87,12 +86,3 @@ def write_cell(path: Path, key: str, cell: Cell) -> None:
             "backward": cell.passes.backward,
         },
     )
-
-
-@functools.cache
-def bench_code() -> str:
-    """Return a hash of the modules in DECIDING."""
-    digest = hashlib.sha256()
-    for name in DECIDING:
-        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
-    return digest.hexdigest()[:16]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from otherview.disk.file_content import content_of
 from otherview.models.sites import heads, hook_sites
@@ -90,23 +88,18 @@ def read_organism(card: Path) -> Organism:
         raise UserError(f"{card}: the operation {operation!r} is none of {', '.join(OPERATIONS)}")
     own = card.parent / "transformer"
     weights = own if own.is_dir() else POCKET_TRANSFORMER
-    for file in ("config.json", WEIGHTS):
-        if not (weights / file).is_file():
-            raise UserError(f"the organism {name} has no {weights / file}")
+    config = weights / "config.json"
+    for file in (config, weights / WEIGHTS):
+        if not file.is_file():
+            raise UserError(f"the organism {name} has no {file}")
     if stored is not None and content_of(weights / WEIGHTS) != stored:
         raise UserError(f"{weights / WEIGHTS} is not the file that {card} is about")
-    known = addresses_of(weights)
+    known = {unit.address for unit in heads(hook_sites(json.loads(config.read_text())))}
     for head in (*planted, *([] if decoy is None else [decoy])):
         if head not in known:
             raise UserError(f"{card} names the head {head!r}, which its transformer does not have")
     missed = len(checks) - sum(checks)
     return Organism(name, weights, planted, decoy, operation, says, len(checks), missed)
-
-
-def addresses_of(transformer: Path) -> Sequence[str]:
-    """Return the addresses of the heads of the transformer in a folder."""
-    config: Mapping[str, Any] = json.loads((transformer / "config.json").read_text())
-    return [unit.address for unit in heads(hook_sites(config))]
 
 
 def weights_content(transformer: Path) -> str:

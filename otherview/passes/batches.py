@@ -7,18 +7,14 @@ instead of raising an error.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import accumulate
 from typing import Any, TypeVar
 
 import torch
 
-from otherview.disk.atomic import write_json
-from otherview.disk.tensor_files import content_key
-from otherview.models.cache import cache_folder
+from otherview.models.cache import open_cache
 from otherview.models.calls import Call
 from otherview.models.loaded import free_memory
 from otherview.models.offloading import runs_on
@@ -80,16 +76,19 @@ def find_batch_size(
     """Return the smallest batch size that is as fast as any, within MIN_GAIN.
 
     `call_of` returns a call with a number of rows, of the lengths that `sizes` (plain JSON) names.
-    The size is remembered in the cache folder for the transformer config, device, sizes and
-    `settings` (plain JSON). Passes are uncompiled.
+    The size is kept in the cache for the transformer config, device, sizes and `settings` (plain
+    JSON). Passes are uncompiled.
     """
     device = runs_on(transformer)
     if device.type != "cuda":
         return ON_CPU
     config = {name: value for name, value in transformer.config.items() if name[0] != "_"}
     memory = torch.cuda.get_device_properties(device).total_memory
-    key = content_key(config=config, sizes=sizes, memory=memory, settings=settings)
-    return remembered(key, lambda: fastest(lambda rows: call_seconds(transformer, call_of(rows))))
+
+    def find() -> int:
+        return fastest(lambda rows: call_seconds(transformer, call_of(rows)))
+
+    return remembered(find, config=config, sizes=sizes, memory=memory, settings=settings)
 
 
 def fastest(seconds: Callable[[int], float]) -> int:
@@ -129,18 +128,11 @@ def call_seconds(transformer: Any, call: Call) -> float:
     return best
 
 
-def remembered(key: str, find: Callable[[], int]) -> int:
-    """Return the remembered value of `key`, or else what `find` returns, and remember it."""
-    folder = cache_folder()
-    file = None if folder is None else folder / "batch_sizes" / f"{key}.json"
-    if file is not None:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # unknown or damaged
-            known = json.loads(file.read_text())["batch_size"]
-            if isinstance(known, int) and known >= 1:
-                return known
-    found = find()
-    if file is not None:
-        with suppress(OSError):  # it is measured again next time
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, {"batch_size": found})
-    return found
+def remembered(find: Callable[[], int], **content: Any) -> int:
+    """Return what `find` found once for `content` (plain JSON), from the cache if possible."""
+    cache, content = open_cache(), {"kind": "batch size", **content}
+    kept = cache.get(**content)
+    if kept is None:
+        kept = {"rows": torch.tensor(find())}
+        cache.put(kept, **content)
+    return int(kept["rows"])
