@@ -89,10 +89,9 @@ def null_of(differences: np.ndarray, flips: str | int, threads: int = 1) -> Call
     from otherview.stats.paired import block_means
 
     def work() -> object:
-        points = fixed_point(block_means(differences, None).values)
+        points = fixed_point(block_means(differences, None).values, (3.0, 5.0))
         order = np.argsort(points.observed, kind="stable")
-        passing = points.passing((3.0, 5.0))
-        return sign_flip_null(points.take(order), passing, flips, 0.05, 0, Running(threads))
+        return sign_flip_null(points.take(order), flips, 0.05, 0, Running(threads))
 
     return work
 

@@ -34,9 +34,7 @@ ROW_SECONDS = 9e-9
 Measured on one core of a 2024 server; what `auto` predicts with, no promise."""
 
 
-def enumeration_seconds(
-    units: FixedPoint, passing: Int[np.ndarray, " thresholds"], floor: int
-) -> float:
+def enumeration_seconds(units: FixedPoint, floor: int) -> float:
     """Predicted time of `enumerate_tail` on one core, from how much a sample of codes prunes.
 
     The same for the same data on any machine, so that the choice of method is too.
@@ -52,7 +50,7 @@ def enumeration_seconds(
     for code in signs:
         sums = code @ layout.high
         seconds += CODE_SECONDS + UNIT_SECONDS * number
-        for cutoff in [floor, *passing]:
+        for cutoff in [floor, *units.passing]:
             active = np.flatnonzero(np.abs(sums) + layout.reach_all > cutoff)
             farthest = np.abs(sums[active] + layout.middle[:, active])
             rows = np.count_nonzero(farthest + layout.reach_low[active] > cutoff)
@@ -80,12 +78,7 @@ class Tail:
     patterns: int
 
 
-def enumerate_tail(
-    units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
-    floor: int,
-    running: Running,
-) -> Tail:
+def enumerate_tail(units: FixedPoint, floor: int, running: Running) -> Tail:
     """Visit all 2^(N-1) sign patterns of N ≥ 12 blocks; units ascend by |t|.
 
     `floor` is the fine sum from which largest sums are told apart. All sums are exact integers.
@@ -100,7 +93,7 @@ def enumerate_tail(
 
     def zeros() -> Tallies:
         return Tallies(
-            np.zeros((len(passing), number + 1), np.int64),
+            np.zeros((len(units.passing), number + 1), np.int64),
             np.zeros(len(cuts.values) + 1, np.int64),
             np.zeros(len(cuts.values) + 1, np.int64),
             np.zeros(number - first_strong + 1, np.int64),
@@ -109,7 +102,9 @@ def enumerate_tail(
     def work(chunk: int) -> Tallies:
         part = zeros()
         end = min(codes, starts[chunk] + per_chunk)
-        enumerate_range(layout, starts[chunk], end, passing, units.reach, first_strong, cuts, part)
+        enumerate_range(
+            layout, starts[chunk], end, units.passing, units.reach, first_strong, cuts, part
+        )
         return part
 
     total = zeros()

@@ -92,22 +92,22 @@ def sorted_subset_sums(
     limit: Integer,
     first: Int[np.ndarray, " capacity"],
     second: Int[np.ndarray, " capacity"],
-) -> tuple[Integer, bool]:
+) -> tuple[Integer, Int[np.ndarray, " capacity"]]:
     """All subset sums of `weights` up to `limit`, sorted, by merging one weight at a time.
 
-    Returns how many, and whether they lie in `first`; -1 when they outgrow the buffers. While
+    Returns how many, and the buffer that holds them; -1 when they outgrow the buffers. While
     no sum is cut off the list is symmetric, so only its lower half is merged.
     """
     length = 1
     total = np.int64(0)
-    source, target, in_first = first, second, True
+    source, target = first, second
     source[0] = 0
     for weight in weights:
         whole = source[length - 1] == total
         total += weight
         kept = length + np.searchsorted(source[:length], limit - weight, side="right")
         if kept > len(target) - TILE:
-            return -1, in_first
+            return -1, source
         if whole:
             merge(source, length, weight, target, length)
             for place in range(length, kept):
@@ -115,9 +115,9 @@ def sorted_subset_sums(
         else:
             merge(source, length, weight, target, kept)
         length = kept
-        source, target, in_first = target, source, not in_first
+        source, target = target, source
     source[length : length + TILE] = BEYOND
-    return length, in_first
+    return length, source
 
 
 @compiled
@@ -185,16 +185,11 @@ def count_one_sided(
     weights.sort()
     limit = min(positive, negative)
     # Every second weight in either half: lists of alike range are cut most.
-    low_length, low_first = sorted_subset_sums(
-        weights[0::2], limit + TOLERANCE, buffers[0], buffers[1]
-    )
-    high_length, high_first = sorted_subset_sums(
-        weights[1::2], limit + TOLERANCE, buffers[2], buffers[3]
-    )
+    most = limit + TOLERANCE
+    low_length, low = sorted_subset_sums(weights[0::2], most, buffers[0], buffers[1])
+    high_length, high = sorted_subset_sums(weights[1::2], most, buffers[2], buffers[3])
     if low_length < 0 or high_length < 0:
         return -1, -1
-    low = buffers[0] if low_first else buffers[1]
-    high = buffers[2] if high_first else buffers[3]
     tiled_low = (low_length + TILE - 1) // TILE * TILE
     tiled_high = (high_length + TILE - 1) // TILE * TILE
     return count_pairs(low[:tiled_low], high[:tiled_high], limit)

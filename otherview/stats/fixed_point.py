@@ -22,6 +22,11 @@ class FixedPoint(NamedTuple):
     """|Σ fine|: z of the data."""
     tolerance: int
     """Sums closer than this tie (2^-45 of the largest possible)."""
+    passing: Int[np.ndarray, " thresholds"]
+    """|t| > threshold when the fine sum is greater than this (near-ties do not pass).
+
+    A sum that ties with √N, the largest possible, has an infinite t and passes them all.
+    """
 
     @property
     def blocks(self) -> int:
@@ -32,16 +37,6 @@ class FixedPoint(NamedTuple):
         """A flip reaches a unit's |t| when its fine sum is at least this (near-ties reach)."""
         return np.asarray(self.observed - self.tolerance)
 
-    def passing(self, thresholds: tuple[float, ...]) -> Int[np.ndarray, " thresholds"]:
-        """|t| > threshold when the fine sum is greater than this (near-ties do not pass).
-
-        A sum that ties with √N, the largest possible, has an infinite t and passes them all.
-        """
-        cutoffs = z_from_t(np.array(thresholds, dtype=np.float64), self.blocks)
-        whole = np.rint(cutoffs * 2.0**self.bits).astype(np.int64) + self.tolerance
-        infinite = np.int64(np.floor(np.sqrt(self.blocks) * 2.0**self.bits)) - self.tolerance
-        return np.asarray(np.minimum(whole, infinite - 1))
-
     def take(self, units: Int[np.ndarray, " k"]) -> "FixedPoint":
         """The given units alone, in the given order."""
         return self._replace(
@@ -49,7 +44,9 @@ class FixedPoint(NamedTuple):
         )
 
 
-def fixed_point(values: Float[np.ndarray, "blocks units"]) -> FixedPoint:
+def fixed_point(
+    values: Float[np.ndarray, "blocks units"], thresholds: tuple[float, ...] = ()
+) -> FixedPoint:
     """Block means as integers. A unit of zeros stays zero and never passes a threshold."""
     blocks = len(values)
     norm = np.sqrt(column_sum(values**2))
@@ -57,4 +54,8 @@ def fixed_point(values: Float[np.ndarray, "blocks units"]) -> FixedPoint:
     unit_vectors = np.divide(values, norm, out=np.zeros_like(values), where=norm > 0)
     fine = np.ascontiguousarray(np.rint(unit_vectors * 2.0**bits).astype(np.int64).T)
     tolerance = max(blocks, int(np.ceil(NEAR_TIE * np.sqrt(blocks) * 2.0**bits)))
-    return FixedPoint(fine, bits, np.abs(fine.sum(axis=1)), tolerance)
+    cutoffs = z_from_t(np.array(thresholds, dtype=np.float64), blocks)
+    whole = np.rint(cutoffs * 2.0**bits).astype(np.int64) + tolerance
+    infinite = np.int64(np.floor(np.sqrt(blocks) * 2.0**bits)) - tolerance
+    passing = np.minimum(whole, infinite - 1)
+    return FixedPoint(fine, bits, np.abs(fine.sum(axis=1)), tolerance, passing)

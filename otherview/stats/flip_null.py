@@ -41,13 +41,14 @@ class FlipNull:
         return self
 
 
-def empty_null(thresholds: int, units: int) -> FlipNull:
+def empty_null(units: FixedPoint) -> FlipNull:
     """A tally of no patterns."""
+    number = len(units.fine)
     return FlipNull(
-        counts=np.zeros((thresholds, units + 1), np.int64),
+        counts=np.zeros((len(units.passing), number + 1), np.int64),
         largest=np.zeros(BINS, np.int64),
-        reached=np.zeros(units, np.int64),
-        stepped=np.zeros(units, np.int64),
+        reached=np.zeros(number, np.int64),
+        stepped=np.zeros(number, np.int64),
         patterns=0,
     )
 

@@ -71,7 +71,6 @@ class Stepdown:
 
 def sign_flip_null(
     units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
     flips: str | int,
     alpha: float,
     seed: int,
@@ -82,32 +81,30 @@ def sign_flip_null(
     patterns = 1 << (blocks - 1)
     if not isinstance(flips, str):
         if flips < patterns:
-            null = drawn_flips(units, passing, 0, int(flips), seed, running)
+            null = drawn_flips(units, 0, int(flips), seed, running)
             return from_tables(null, units, alpha, exact=False)
         flips = "exact"
     by_table = table_seconds(patterns, number, blocks)
     if by_table <= TABLE_SECONDS:
-        return from_tables(all_flips(units, passing, running), units, alpha, exact=True)
+        return from_tables(all_flips(units, running), units, alpha, exact=True)
     affordable = blocks <= MAX_BLOCKS
     if affordable:
-        pilot = drawn_flips(units, passing, 0, PILOT, seed, running)
-        floor, seconds = tail_floor(pilot, units, passing, alpha)
+        pilot = drawn_flips(units, 0, PILOT, seed, running)
+        floor, seconds = tail_floor(pilot, units, alpha)
         predicted = min(by_table, seconds)
         affordable = flips == "exact" or predicted <= AUTO_SECONDS
     if affordable and by_table <= predicted:
-        return from_tables(all_flips(units, passing, running), units, alpha, exact=True)
+        return from_tables(all_flips(units, running), units, alpha, exact=True)
     if affordable:
-        tail = settled_tail(units, passing, floor, alpha, running)
+        tail = settled_tail(units, floor, alpha, running)
         stepdown = settled_stepdown(tail, pilot, units, alpha, seed, running)
         return from_tail(tail, stepdown, pilot, units, alpha)
-    null, imprecision = precise_flips(units, passing, seed, alpha, running)
+    null, imprecision = precise_flips(units, seed, alpha, running)
     precision = f", standard errors of p99 and critical t up to {imprecision:.1%}"
     return from_tables(null, units, alpha, exact=False, precision=precision)
 
 
-def tail_floor(
-    pilot: FlipNull, units: FixedPoint, passing: Int[np.ndarray, " thresholds"], alpha: float
-) -> tuple[int, float]:
+def tail_floor(pilot: FlipNull, units: FixedPoint, alpha: float) -> tuple[int, float]:
     """The fine sum from which the largest |t| is told apart, and the seconds predicted for it.
 
     It is the highest bin edge that 10% of the pilot's patterns reach (or 2 alpha, if more): the
@@ -118,13 +115,13 @@ def tail_floor(
     beyond = np.cumsum(pilot.largest[::-1])[::-1]
     edges = edges_fine(units)
     edge = max(1, int(np.flatnonzero(beyond >= level * pilot.patterns)[-1]))
-    seconds = enumeration_seconds(units, passing, int(edges[edge]))
+    seconds = enumeration_seconds(units, int(edges[edge]))
     stepped = stepped_down(share_p(pilot.stepped, pilot.patterns, False))
     weak = np.flatnonzero(stepped > alpha + SURE * np.sqrt(alpha * (1 - alpha) / pilot.patterns))
     if len(weak):
         lower = max(1, int(np.searchsorted(edges, units.reach[weak[-1]], side="right")))
         if lower < edge:
-            longer = enumeration_seconds(units, passing, int(edges[lower]))
+            longer = enumeration_seconds(units, int(edges[lower]))
             if longer <= LOWER_FLOOR * seconds:
                 return int(edges[lower]), longer
     return int(edges[edge]), seconds
@@ -132,7 +129,6 @@ def tail_floor(
 
 def settled_tail(
     units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
     floor: int,
     alpha: float,
     running: Running,
@@ -144,7 +140,7 @@ def settled_tail(
     edges = edges_fine(units)
     edge = int(np.searchsorted(edges, floor))
     while True:
-        tail = enumerate_tail(units, passing, int(edges[edge]), running)
+        tail = enumerate_tail(units, int(edges[edge]), running)
         if tail.beyond_floor > alpha * tail.patterns or edge == 1:
             return tail
         edge = max(1, edge * 3 // 4)
@@ -175,16 +171,15 @@ def settled_stepdown(
         exact[:first] = False
         p[:first] = np.maximum(share_p(pilot.stepped, pilot.patterns, False)[:first], above)
         return Stepdown(p, exact, above)
-    weak = units.take(np.arange(first))
-    none = np.empty(0, np.int64)
+    weak = units.take(np.arange(first))._replace(passing=np.empty(0, np.int64))
     by_table = table_seconds(tail.patterns, first, units.blocks)
-    pilot = drawn_flips(weak, none, 0, PILOT, seed, running)
-    floor, seconds = tail_floor(pilot, weak, none, alpha)
+    pilot = drawn_flips(weak, 0, PILOT, seed, running)
+    floor, seconds = tail_floor(pilot, weak, alpha)
     if by_table <= max(TABLE_SECONDS, seconds):
-        null = all_flips(weak, none, running)
+        null = all_flips(weak, running)
         p[:first] = share_p(null.stepped, null.patterns, True)
         return Stepdown(p, exact, 1.0)
-    again = settled_tail(weak, none, floor, alpha, running)
+    again = settled_tail(weak, floor, alpha, running)
     below = settled_stepdown(again, pilot, weak, alpha, seed, running)
     p[:first], exact[:first] = below.p, below.exact
     return Stepdown(p, exact, below.above)

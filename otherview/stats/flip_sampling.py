@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 
 from otherview.stats.chunks import Running, run_chunks
 from otherview.stats.fixed_point import FixedPoint
@@ -48,17 +48,14 @@ def table_seconds(patterns: int, units: int, blocks: int) -> float:
     return min(patterns, 1 << 62) * units * table_count(blocks) * NANOSECONDS * 1e-9
 
 
-def all_flips(
-    units: FixedPoint, passing: Int[np.ndarray, " thresholds"], running: Running
-) -> FlipNull:
+def all_flips(units: FixedPoint, running: Running) -> FlipNull:
     """All 2^(N-1) patterns, the last block unflipped (each stands for its mirror image too)."""
     codes = partial(pattern_codes, blocks=units.blocks)
-    return tally_range(units, passing, 0, 1 << (units.blocks - 1), codes, running)
+    return tally_range(units, 0, 1 << (units.blocks - 1), codes, running)
 
 
 def drawn_flips(
     units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
     first: int,
     last: int,
     seed: int,
@@ -70,12 +67,11 @@ def drawn_flips(
     next 1,000 gives what drawing 2,000 at once gives.
     """
     codes = partial(drawn_codes, seed, blocks=units.blocks)
-    return tally_range(units, passing, first, last, codes, running)
+    return tally_range(units, first, last, codes, running)
 
 
 def tally_range(
     units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
     first: int,
     last: int,
     codes: Callable[[int, int], UInt8[np.ndarray, "patterns tables"]],
@@ -86,9 +82,9 @@ def tally_range(
     starts = range(first, last, batch)
 
     def work(chunk: int) -> FlipNull:
-        return tally_codes(units, codes(starts[chunk], min(starts[chunk] + batch, last)), passing)
+        return tally_codes(units, codes(starts[chunk], min(starts[chunk] + batch, last)))
 
-    null = empty_null(len(passing), len(units.fine))
+    null = empty_null(units)
     for part in run_chunks(work, len(starts), running):
         null += part
     return null
@@ -135,7 +131,6 @@ def imprecision(null: FlipNull, blocks: int, alpha: float) -> float:
 
 def precise_flips(
     units: FixedPoint,
-    passing: Int[np.ndarray, " thresholds"],
     seed: int,
     alpha: float,
     running: Running,
@@ -146,13 +141,13 @@ def precise_flips(
     off the data's own place in it.
     """
     drawn = PILOT
-    null = drawn_flips(units, passing, 0, drawn, seed, running)
+    null = drawn_flips(units, 0, drawn, seed, running)
     reached = imprecision(null, units.blocks, alpha)
     second = drawn / table_seconds(drawn, len(units.fine), units.blocks)
     while (reached > PRECISION or drawn < LEAST_SECONDS * second) and (
         2 * drawn <= MOST_SECONDS * second
     ):
-        null += drawn_flips(units, passing, drawn, 2 * drawn, seed, running)
+        null += drawn_flips(units, drawn, 2 * drawn, seed, running)
         drawn *= 2
         reached = imprecision(null, units.blocks, alpha)
     return null, reached

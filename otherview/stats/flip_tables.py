@@ -241,13 +241,11 @@ def tally(
             hits[first + lane] += every_lane_hit
 
 
-def tally_codes(
-    units: FixedPoint, codes: UInt8[np.ndarray, "patterns tables"], passing: np.ndarray
-) -> FlipNull:
+def tally_codes(units: FixedPoint, codes: UInt8[np.ndarray, "patterns tables"]) -> FlipNull:
     """Tally of the given patterns; `units.observed` must ascend."""
-    counts = np.zeros((len(passing), len(codes)), np.int32)
+    counts = np.zeros((len(units.passing), len(codes)), np.int32)
     largest = np.zeros(len(codes), np.int64)
-    null = empty_null(len(passing), len(units.fine))
+    null = empty_null(units)
     null.patterns = len(codes)
     missing = -codes.shape[1] % GROUP
     if missing:
@@ -259,8 +257,8 @@ def tally_codes(
     limit = int(np.sqrt(units.blocks) * 2.0**units.bits)
     shift = (limit // (np.iinfo(integer).max - 2 * number)).bit_length()
     tally(
-        tables, units.fine, shift, codes, passing, units.reach, counts, largest, null.stepped
-    )  # fmt: skip
+        tables, units.fine, shift, codes, units.passing, units.reach, counts, largest, null.stepped
+    )
     for histogram, of_pattern in zip(null.counts, counts, strict=True):
         histogram += np.bincount(of_pattern, minlength=len(histogram))
     edges = edges_fine(units)

@@ -81,7 +81,8 @@ def role_test(
 
     how: dict[str, Any] = {"alpha": alpha, "flips": flips, "seed": seed, "running": running}
     units, plan, found = randomise(means, design, **how)
-    wordings, _, over_wordings = randomise(means.of_wordings_alone, design, **how)
+    alone = means._replace(items=means.items[:0], scenes=means.scenes[:0])
+    wordings, _, over_wordings = randomise(alone, design, **how)
     items = sign_flip_test(
         np.ldexp(means.items, exponent),
         thresholds=thresholds,

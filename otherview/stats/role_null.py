@@ -67,10 +67,6 @@ class RoleMeans(NamedTuple):
     scenes: Float[np.ndarray, "scenes units"]
     """Each scene's difference of roles; no rows: scenes are no sample, or there is one."""
 
-    @property
-    def of_wordings_alone(self) -> "RoleMeans":
-        return RoleMeans(self.items[:0], self.wordings, self.scenes[:0])
-
 
 @dataclass(frozen=True)
 class RoleUnits:

@@ -199,12 +199,11 @@ def sign_flip_test(
     unit_p = sign_flip_p(values, running)
     g, g_interval = hedges_g(found.dz, n_blocks, 1 - alpha)
 
-    points = fixed_point(values)
+    points = fixed_point(values, levels)
     order = np.argsort(points.observed, kind="stable")
-    passing = points.passing(levels)
-    null = sign_flip_null(points.take(order), passing, flips, alpha, seed, running)
+    null = sign_flip_null(points.take(order), flips, alpha, seed, running)
     place = np.argsort(order)
-    passes = points.observed > passing[:, None]
+    passes = points.observed > points.passing[:, None]
     counts = {
         level: count_null(level, histogram, passed, found.degenerate, exact=null.exact, alpha=alpha)
         for level, histogram, passed in zip(levels, null.counts, passes, strict=True)

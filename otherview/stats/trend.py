@@ -105,7 +105,7 @@ def trend(
     axis = unit_columns(steps[:, None])
     correlation = column_sum(vectors * axis)
     degenerate = np.asarray(~vectors.any(axis=0))
-    orders, number, exact = dose_orders(axis[:, 0], flips, seed)
+    orders, exact = dose_orders(axis[:, 0], flips, seed)
     null = permutation_null(
         orders,
         lambda rows: np.abs(rows @ vectors),
@@ -124,9 +124,9 @@ def trend(
         p_maxt=null.p_max,
         degenerate=degenerate,
         exact=exact,
-        n_permutations=number,
+        n_permutations=null.number,
         n_blocks=n_blocks,
-        smallest_p=1 / number if exact else 1 / (number + 1),
+        smallest_p=1 / (null.number + (not exact)),
         alpha=alpha,
         seed=seed,
     )
@@ -134,8 +134,8 @@ def trend(
 
 def dose_orders(
     doses: Float[np.ndarray, " n"], flips: str | int, seed: int
-) -> tuple[Iterator[Float[np.ndarray, "rows n"]], int, bool]:
-    """Batches of orders of the doses, their number, and whether they are all n! of them.
+) -> tuple[Iterator[Float[np.ndarray, "rows n"]], bool]:
+    """Batches of orders of the doses, and whether they are all n! of them.
 
     Raises ValueError where all are asked for and are too many.
     """
@@ -143,9 +143,9 @@ def dose_orders(
     if flips == "exact" and number > 10 * MAX_ORDERS:
         raise ValueError(f'flips is "exact" with {number:,} orders; give "auto" or a number')
     if flips == "exact" or number <= MAX_ORDERS:
-        return batches(map(np.array, itertools.permutations(doses))), number, True
+        return batches(map(np.array, itertools.permutations(doses))), True
     wanted = DRAWN if isinstance(flips, str) else int(flips)
-    return drawn_permutations(doses, wanted, seed), wanted, False
+    return drawn_permutations(doses, wanted, seed), False
 
 
 def steps_of(

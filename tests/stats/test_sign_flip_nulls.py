@@ -21,19 +21,18 @@ def related_units(blocks: int, units: int, *, tied: bool, seed: int = 0) -> np.n
     return np.round(2 * differences) if tied else differences
 
 
-def ascending(differences: np.ndarray) -> FixedPoint:
-    units = fixed_point(block_means(differences, None).values)
+def ascending(differences: np.ndarray, *thresholds: float) -> FixedPoint:
+    units = fixed_point(block_means(differences, None).values, thresholds)
     return units.take(np.argsort(units.observed, kind="stable"))
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("bin_of_floor", [1, 4000, 5500])
 def test_pruned_enumeration_gives_what_every_pattern_gives(tied: bool, bin_of_floor: int) -> None:
-    units = ascending(related_units(14, 70, tied=tied))
-    passing = units.passing((2.0, 3.0, 5.0))
+    units = ascending(related_units(14, 70, tied=tied), 2.0, 3.0, 5.0)
     floor = int(edges_fine(units)[bin_of_floor])
-    every = all_flips(units, passing, Running())
-    pruned = enumerate_tail(units, passing, floor, Running())
+    every = all_flips(units, Running())
+    pruned = enumerate_tail(units, floor, Running())
     assert_array_equal(pruned.counts, every.counts)
     assert_array_equal(pruned.reached, every.reached[pruned.first_strong :])
     assert_array_equal(pruned.stepped, every.stepped[pruned.first_strong :])
@@ -51,11 +50,11 @@ def test_sums_too_near_to_a_threshold_are_settled_exactly() -> None:
     values = units.observed / 2.0**units.bits
     middle = float(np.median(values))
     threshold = middle * np.sqrt(12 / (13 - middle**2))
-    passing = units.passing((threshold,))
-    every = all_flips(units, passing, Running())
-    pruned = enumerate_tail(units, passing, int(edges_fine(units)[3000]), Running())
+    units = ascending(base + nudge, threshold)
+    every = all_flips(units, Running())
+    pruned = enumerate_tail(units, int(edges_fine(units)[3000]), Running())
     patterns = 1 - 2 * ((np.arange(1 << 12)[:, None] >> np.arange(13)) & 1)
-    counts = (np.abs(patterns @ units.fine.T) > passing[0]).sum(axis=1)
+    counts = (np.abs(patterns @ units.fine.T) > units.passing[0]).sum(axis=1)
     assert 0 < counts[0] < 40
     assert_array_equal(every.counts[0], np.bincount(counts, minlength=41))
     assert_array_equal(pruned.counts[0], every.counts[0])
@@ -83,11 +82,10 @@ def test_a_unit_alone_has_the_t_and_p_that_it_has_among_others() -> None:
 
 
 def test_drawing_in_pieces_gives_what_drawing_at_once_gives() -> None:
-    units = ascending(related_units(20, 40, tied=False))
-    passing = units.passing((3.0,))
-    whole = drawn_flips(units, passing, 0, 9000, 5, Running())
-    pieces = drawn_flips(units, passing, 0, 2500, 5, Running(1))
-    pieces += drawn_flips(units, passing, 2500, 9000, 5, Running(2))
+    units = ascending(related_units(20, 40, tied=False), 3.0)
+    whole = drawn_flips(units, 0, 9000, 5, Running())
+    pieces = drawn_flips(units, 0, 2500, 5, Running(1))
+    pieces += drawn_flips(units, 2500, 9000, 5, Running(2))
     assert_array_equal(whole.counts, pieces.counts)
     assert_array_equal(whole.largest, pieces.largest)
     assert_array_equal(whole.stepped, pieces.stepped)
@@ -97,8 +95,8 @@ def test_drawn_flips_agree_with_all_of_them_within_their_error() -> None:
     differences = related_units(14, 60, tied=False)
     drawn = 200_000
     exact = sign_flip_test(differences, thresholds=(2.0,), flips="exact")
-    units = ascending(differences)
-    null = drawn_flips(units, units.passing((2.0,)), 0, drawn, 1, Running())
+    units = ascending(differences, 2.0)
+    null = drawn_flips(units, 0, drawn, 1, Running())
     count = exact.counts[2.0]
     k = np.arange(61)
     mean = float(k @ null.counts[0]) / drawn
