@@ -41,8 +41,11 @@ from tests.families import NAMES, Tiny, make
 TEXTS = ("a kitchen as seen by a dog", "a kitchen as seen by a cat", "a big kitchen with a horse")
 ITEMS = ("a dog", "a cat", "a horse")
 PROMPTS = tuple(Prompt(0, 0, text, text.index(i)) for text, i in zip(TEXTS, ITEMS, strict=True))
-TOLERANCE = 1e-5
-"""Largest difference to one-by-one calls, of the largest activation."""
+TOLERANCE = 1e-4
+"""Largest difference to one-by-one calls, of the largest activation.
+
+Rounding alone is mostly below 3e-6; Kandinsky divides tokens by small norms and reaches 2.4e-5.
+"""
 OWN = ("prompt", "generator", "height", "width", "output_type", "num_inference_steps")
 
 

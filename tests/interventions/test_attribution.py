@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import xarray
 
 import otherview
 from otherview.causes.single_heads import heads_to_edit
+from otherview.models.arguments import replaced
 from otherview.models.attention import check_backward
-from otherview.models.calls import Calls
+from otherview.models.calls import Call, Calls
 from otherview.models.cost import attribution_passes
 from otherview.models.sites import heads, sites_of
 from otherview.passes.editing import patch, record, scale
-from otherview.passes.gradients import differentiable, taps
+from otherview.passes.gradients import taps
 from otherview.passes.head_attribution import attribute
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.passes.session import Session
@@ -34,8 +36,10 @@ from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
 from otherview.study.prompts import PromptSet, study_prompts
 
-SHIFT = 0.02
+SHIFT = 0.005
 """Share of an edit that is made, on both sides, for a finite difference."""
+SMALL = 0.02
+"""Share of an edit whose effect is nearly in proportion to it."""
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +47,21 @@ def calls(short_study: Study, short_session: Session) -> Calls:
     return short_session.calls(short_study)
 
 
+def in_double(call: Call) -> Call:
+    """Return `call` with numbers in double precision: small steps are lost in single precision."""
+
+    def change(_: str, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.double() if tensor.is_floating_point() else tensor.clone()
+
+    return Call(replaced(call.arguments, change), call.layout)
+
+
 @pytest.mark.parametrize("address", ["single.1.2", "joint.1.image.3", "joint.0.text.4"])
 def test_products_equal_finite_differences_for_every_edit_and_token_group(
     calls: Calls, address: str
 ) -> None:
-    transformer, rows = calls.transformer, [0, 1]
-    call, noise = differentiable(calls.first(rows)), calls.noise(rows)
+    transformer, rows = deepcopy(calls.transformer).double(), [0, 1]
+    call, noise = in_double(calls.first(rows)), calls.noise(rows)
     every = [unit.address for unit in heads(calls.sites)]
     with torch.no_grad(), record(transformer, every) as kept:
         run(transformer, call)
@@ -78,7 +91,7 @@ def test_products_equal_finite_differences_for_every_edit_and_token_group(
             moved.append((output.double() * cotangent).sum((1, 2)).numpy())
         expected = (moved[0] - moved[1]) / (2 * SHIFT)
         np.testing.assert_allclose(
-            found, expected, rtol=0.02, atol=0.02 * np.nanmax(np.abs(products))
+            found, expected, rtol=0.01, atol=0.01 * np.nanmax(np.abs(products))
         )
 
 
@@ -91,10 +104,10 @@ def test_cotangents_predict_the_size_of_a_small_edit(
     with torch.no_grad():
         intact = calls.velocity(run(calls.transformer, calls.first(prompts)), calls.noise(prompts))
         for address in ("single.1.2", "joint.1.image.1"):
-            with scale(calls.transformer, [address], 1 - SHIFT):
+            with scale(calls.transformer, [address], 1 - SMALL):
                 output = run(calls.transformer, calls.first(prompts))
             moved = calls.velocity(output, calls.noise(prompts)) - intact
-            change = moved.flatten(1).norm(dim=1) / intact.flatten(1).norm(dim=1) / SHIFT
+            change = moved.flatten(1).norm(dim=1) / intact.flatten(1).norm(dim=1) / SMALL
             predicted = found.zeroed()[..., every.index(address)].ravel()
             assert np.median(np.abs(np.log(predicted / change.numpy()))) < 0.2
     assert found.passes == len(short_prompts.prompts) * (1 + 1 + 2 * 40)
