@@ -1,8 +1,9 @@
 """What heads do, where the truth is known: part of benchmarks/ground_truth.py.
 
-Heads are chosen by the role test over eight nouns a role on half of the creatures; they are zeroed,
-one by one and together, and measured on the other half under the first noun of each role. Beside
-them stand those heads that cost views most by themselves: what no choice can be expected to beat.
+Heads are chosen by the role test over eight nouns per role on half of the creatures. They are
+zeroed, one by one and together, and measured on the other half under the first noun of each role.
+The heads that cost views most by themselves are measured, too: no choice can be expected to beat
+them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python benchmarks/ground_truth.py
 
-Runs the kitchen study with the published pair of wordings and with eight nouns a role on `pocket`
+Runs the kitchen study with the published pair of wordings and with eight nouns per role on `pocket`
 (whose card names a planted gate and a decoy), and on two null models that hold no viewpoint
 operation: random weights, and a model trained with the same words but without the role. Then heads
 of `pocket` are zeroed, to see which of them do anything, and predictions of what they do are held
@@ -60,7 +60,7 @@ class Called:
     published: int
     """Heads with |t| > 3 for the published pair of wordings."""
     familywise: int
-    """Heads that differ over items, family-wise, for the eight nouns a role."""
+    """Heads that differ over items, family-wise, for the eight nouns per role."""
     role: tuple[str, ...]
     """Heads that the role test calls."""
     gate: dict[str, int]
@@ -200,7 +200,7 @@ def print_tables(rows: list[Called], console: Console) -> None:
                 )
     console.print(
         "|t| > 3: heads selective for the published pair of wordings. items: heads that differ "
-        "over items, family-wise, with eight nouns a role. role test: over items and over "
+        "over items, family-wise, with eight nouns per role. role test: over items and over "
         "wordings. Gate and decoy: by |t|, then by the role test."
     )
 

@@ -24,7 +24,7 @@ OUTPUTS = ("to_out.0", "to_out", "out_layer", "o_proj", "out_proj", "proj", "to_
 TEXT_OUTPUTS = ("to_add_out", "to_out_t", "txt_out_proj")
 """Names of the out-projection of the text stream of a joint attention."""
 OUTSIDE = "proj_out"
-"""The out-projection of a single block of the FLUX.1 kind, beside its attention."""
+"""The out-projection of a single block of the FLUX.1 kind, next to its attention."""
 UNET_ORDER = ("down_blocks", "mid_block", "up_blocks")
 SEES: dict[BlockKind, dict[Stream, tuple[str, ...]]] = {
     "joint": {"image": ("target", "reference"), "text": ("text", "pad")},
@@ -112,8 +112,8 @@ def outputs(name: str, modules: Mapping[str, nn.Module]) -> tuple[str | None, st
 
     first, text = named(OUTPUTS), named(TEXT_OUTPUTS)
     if first is None:
-        beside = f"{name.rpartition('.')[0]}.{OUTSIDE}".lstrip(".")
-        first = beside if is_linear(modules.get(beside)) else None
+        sibling = f"{name.rpartition('.')[0]}.{OUTSIDE}".lstrip(".")
+        first = sibling if is_linear(modules.get(sibling)) else None
     return first, text
 
 

@@ -1,7 +1,7 @@
 """Asking a checkpoint for pictures, many prompts and references at once, one step each.
 
 The calls are those of `Flux2KleinPipeline` with one step and guidance 1; only the batching is
-ours, because the pipeline takes one reference a call.
+ours, because the pipeline takes one reference per call.
 """
 
 import json

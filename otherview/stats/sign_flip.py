@@ -22,7 +22,7 @@ Flips = Literal["auto", "exact"] | int
 
 @dataclass(frozen=True)
 class SignFlipResult(UnitResult):
-    """What `sign_flip_test` found. Arrays have one entry a unit, in the order given.
+    """What `sign_flip_test` found. Arrays have one entry per unit, in the order given.
 
     All of it is computed on block means: `t` has `n_blocks` - 1 degrees of freedom.
     """

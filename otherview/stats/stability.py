@@ -18,7 +18,7 @@ from otherview.stats.sign_flip import Flips, SignFlipResult, sign_flip_test
 
 @dataclass(frozen=True)
 class SplitHalfResult:
-    """What `split_half` found; one entry a split, then one a direction (A to B, B to A)."""
+    """What `split_half` found; one entry per split, then one per direction (A to B, B to A)."""
 
     correlation: Float[np.ndarray, " splits"]
     """Pearson's r over units of the t of one half with that of the other; NaN where fewer than
@@ -122,7 +122,7 @@ def map_correlation(one: Float[np.ndarray, " units"], other: Float[np.ndarray, "
 
 @dataclass(frozen=True)
 class DiscoverConfirmResult(UnitResult):
-    """What `discover_confirm` found; arrays have one entry a unit, in the order given."""
+    """What `discover_confirm` found; arrays have one entry per unit, in the order given."""
 
     selected: Bool[np.ndarray, " units"]
     """Benjamini-Hochberg q ≤ alpha on the discovery blocks."""

@@ -31,7 +31,7 @@ NEAR_CORRELATION = 2.0**-40
 
 @dataclass(frozen=True)
 class TrendResult(UnitResult):
-    """What `trend` found; arrays have one entry a unit."""
+    """What `trend` found; arrays have one entry per unit."""
 
     slope: Float[np.ndarray, " units"]
     """Least-squares change of the block's mean difference for one step of the dose."""
@@ -87,7 +87,7 @@ def trend(
 ) -> TrendResult:
     """Test each unit for a linear trend of the block means along `dose`, by permuting the dose.
 
-    `differences` is `[pairs, units]`; `dose` `[pairs]` holds a number a pair (the place of its
+    `differences` is `[pairs, units]`; `dose` `[pairs]` holds one number per pair (the place of its
     block on the graded axis), the same within a block; `blocks` `[pairs]` as in
     `sign_flip_test`. Up to 200,000 permutations (8 blocks) all are taken; above, 10,000 are
     drawn, or as many as `flips` says. Assumes that with no trend the block means are
@@ -171,7 +171,7 @@ def t_of_correlation(
 
 
 def block_doses(dose: np.ndarray, block_of_pair: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One dose a block. Raises ValueError where there is none to use."""
+    """One dose per block. Raises ValueError where there is none to use."""
     if dose.shape != block_of_pair.shape:
         raise ValueError(
             f"dose has shape {dose.shape}; give one number for each of the "

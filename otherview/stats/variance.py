@@ -16,7 +16,7 @@ METHOD = "analysis of variance, expected mean squares (Henderson's method I), al
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """What `variance_components` found; arrays have one entry a unit.
+    """What `variance_components` found; arrays have one entry per unit.
 
     Effects are named by their factors ("item", "item:seed"); the last, "residual", is the
     interaction of all factors together with what is left.

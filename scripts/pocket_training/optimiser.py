@@ -32,7 +32,7 @@ def orthogonalise(
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, scaled to the size of an Adam step (Liu et al. 2025).
 
-    Kernels of convolutions count as matrices of one row an output channel.
+    Kernels of convolutions count as matrices with one row per output channel.
     """
 
     def __init__(

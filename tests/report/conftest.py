@@ -26,7 +26,7 @@ HOSTILE = ("<script>alert(1)</script>", 'a cat" onload="alert(2)', "$x_1$ & <b>b
 
 
 def small_study(items: tuple[str, ...], question: str, templates: str = "nouns") -> Study:
-    """A kitchen study on pocket with few items, and four wordings a role."""
+    """A kitchen study on pocket with few items, and four wordings per role."""
     study = compose_study(
         ["+experiment=kitchen", "model=pocket", LONG_NAMES, f"templates={templates}"]
     )

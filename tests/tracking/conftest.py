@@ -18,7 +18,7 @@ ROWS = 16_320
 
 @pytest.fixture(scope="session")
 def result(program: Program, once: Once) -> Path:
-    """A run of four creatures with four wordings a role; its slices are as many as on Klein 4B."""
+    """A run of four creatures with four wordings per role, and as many slices as Klein 4B has."""
     wordings = [f"Render this kitchen in the {noun} of {{creature}}" for noun in "abcdefgh"]
 
     def make(folder: Path) -> None:

@@ -108,7 +108,7 @@ def pooled_columns(tested: Tested) -> dict[str, object]:
 
 
 def lists(values: Float[np.ndarray, "items units"]) -> pl.Series:
-    """A list a unit, of the items' values."""
+    """One list per unit, of the items' values."""
     return pl.Series(values.T.tolist(), dtype=pl.List(pl.Float64))
 
 
