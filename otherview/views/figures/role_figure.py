@@ -22,6 +22,8 @@ MAX_MARKS = 400
 """Of a row of units that are all drawn."""
 APART = 0.008
 """Distance of marks of longer rows, in ln |t|."""
+BELOW = 0.3
+"""Share of the height of the null that a label below a point needs."""
 LOWEST = 0.3
 """Of the axis of |t|: units below are drawn at its left end."""
 
@@ -89,8 +91,8 @@ def draw_claim(
     null.set_ylabel(f"share of {words[0]}\nthat reach it")
     highest = float(np.max([*t, *rows["value"], critical or 1.0]))
     null.set_title(f"Largest |t| over {count(found['units'])} {noun}, by chance")
-    draw_critical(null, units, critical, test["alpha"], right=critical is not None and not narrow
-                  and critical > highest / 3)  # fmt: skip
+    draw_critical(null, units, critical, test["alpha"],
+                  right=critical is not None and critical > highest / 3)  # fmt: skip
     draw_units(units, t, called, table["unit"].to_list(), narrow=narrow)
     units.set_xscale("log")
     units.set_xlim(LOWEST * 0.93, highest * (1.9 if narrow else 1.5))
@@ -115,10 +117,13 @@ def draw_critical(
     for axes in (null, units):
         axes.axvline(critical, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
     null.plot([critical], [alpha], "o", color=BLUE, markersize=3.5)
+    height = null.transLimits.transform(null.transScale.transform((critical, alpha)))[1]
+    below = right and height > BELOW  # to the left of the line the curve is above alpha
     null.annotate(
         f"called from {decimal(critical)},\nwhich {percent(alpha)} reach by chance",
-        (critical, alpha), xytext=(-6 if right else 6, 4), textcoords="offset points",
-        fontsize=7, va="bottom", ha="right" if right else "left", color=INK,
+        (critical, alpha), xytext=(-6 if right else 6, -4 if below else 4),
+        textcoords="offset points", fontsize=7, va="top" if below else "bottom",
+        ha="right" if right else "left", color=INK,
     )  # fmt: skip
 
 
@@ -145,7 +150,8 @@ def draw_units(
     for place in np.argsort(-t)[: 1 if narrow else MAX_LABELS]:
         if called[place] and shown[place] < edge / (2.0 if narrow else 1.55):
             axes.annotate(addresses[place], (shown[place], 1), xytext=(0, 5), ha="center",
-                          textcoords="offset points", fontsize=6.5, color=INK)  # fmt: skip
+                          textcoords="offset points", fontsize=6.5, color=INK,
+                          bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5})  # fmt: skip
             edge = shown[place]
 
 
