@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from otherview.views.numbers import plural, significant
 from otherview.views.run_tables import measure_title, primary_measure
 
 MAX_NAMED = 3
+AT_THE_EDGE = 0.15
+"""Share of the range, left of which a centred label would cover the names of rows."""
+LETTERS = 44
+"""Of a line of a label."""
 ROLES = {"test": ("wanted", ORANGE), "control": ("collateral", BLUE)}
 STEERED = {"test": "axis taken away", "control": "axis added"}
 """What steering does to each role."""
@@ -59,6 +64,8 @@ def draw_sets(
     meanings: Mapping[str, str],
 ) -> None:
     names = []
+    drawn = [0.0, *(value for row in rows for value in (row["value"], *row.get("null", [])))]
+    edge = min(drawn) + AT_THE_EDGE * (max(drawn) - min(drawn))
     for place, row in enumerate(rows):
         meaning, colour = ROLES[row["role"]]
         null = np.asarray(row.get("null", []), dtype=float)
@@ -69,14 +76,16 @@ def draw_sets(
             [row["value"]], [place], s=34, marker="D", color=colour, linewidths=0, zorder=3
         )
         words = significant(row["value"]) + (f"  p = {significant(row['p'])}" if "p" in row else "")
-        axes.annotate(words, (row["value"], place - 0.31), xytext=(0, 0),
-                      textcoords="offset points", fontsize=6.5, ha="center", color=INK)  # fmt: skip
+        near = row["value"] < edge
+        axes.annotate(words, (row["value"], place - 0.31), xytext=(-5 if near else 0, 0),
+                      textcoords="offset points", fontsize=6.5, ha="left" if near else "center",
+                      color=INK)  # fmt: skip
         meaning = meanings.get(row["role"], meaning)
         names.append(f"{row['role']} ({meaning})\n{clipped(str(row['variant']), 16)}")
     rows_axis(axes, names, linespacing=1.2)
     axes.margins(x=0.15)
     axes.axvline(0, color=RULE, linewidth=0.8, zorder=0)
-    axes.set_xlabel(clipped(measure_title(measure), 60))
+    axes.set_xlabel(fill(measure_title(measure), LETTERS, max_lines=2, placeholder="…"))
 
 
 def draw_singles(axes: Axes, heads: pl.DataFrame) -> None:
@@ -90,9 +99,10 @@ def draw_singles(axes: Axes, heads: pl.DataFrame) -> None:
         axes.scatter(x[which], y[which], s=15, facecolors=face, edgecolors=colour, linewidths=0.9,
                      label=f"{name}: {int(which.sum())}", zorder=2)  # fmt: skip
     for index in np.argsort(-np.nan_to_num(x - y))[:MAX_NAMED]:
-        axes.annotate(str(heads["unit"][int(index)]), (x[index], y[index]), xytext=(4, 3),
-                      textcoords="offset points", fontsize=6.5,
-                      ha="left" if x[index] < 0.7 * largest else "right")  # fmt: skip
+        left = x[index] < 0.7 * largest
+        axes.annotate(str(heads["unit"][int(index)]), (x[index], y[index]),
+                      xytext=(5 if left else -5, 0), textcoords="offset points", fontsize=6.5,
+                      ha="left" if left else "right", va="center_baseline")  # fmt: skip
     axes.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest))
     axes.set_xlabel("change of the prediction, test role")
     axes.set_ylabel("change, control role")
