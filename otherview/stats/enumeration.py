@@ -20,9 +20,8 @@ from otherview.stats.flip_null import BINS, edges_fine
 MAX_UNITS = 32_767
 """The sums of more units outgrow the caches; no time is predicted for them."""
 
-CHUNK_WORK = 1 << 24
-"""Units x Gray codes a chunk; some tenths of a second."""
-
+CHUNK_WORK = 1 << 22
+"""Units x Gray codes per chunk: a tenth of a second or two, so that threads end together."""
 
 SAMPLED = 1 << 18
 """Units x Gray codes from which the time is predicted."""
