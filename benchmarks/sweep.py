@@ -55,7 +55,7 @@ READING = (
     "import re, sys\n"
     "from pathlib import Path\n"
     "from otherview.sweep.command import main\n"
-    "code = main(sys.argv[1:])\n"
+    "code = main()\n"
     "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
     "sys.stderr.write(peak)\n"
     "sys.exit(code)\n"
