@@ -10,7 +10,7 @@ from typing import Any
 from otherview.disk.file_content import content_of
 from otherview.models.pipeline_folder import INDEX, check_token_pixels, denoiser_of, parts_of
 from otherview.study import Model
-from otherview.study.errors import StudyError
+from otherview.study.errors import MissingDeviceError, StudyError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -74,16 +74,15 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def choose_device(model: Model) -> str:
-    """Return the device to run on. Raises StudyError if the requested one does not exist."""
+    """Return the device to run on. Raises MissingDeviceError if the requested one is not there."""
     wanted = model.device
     if wanted == "cpu":
         return wanted
     import torch
 
+    seen = torch.accelerator.current_accelerator(check_available=True)
     if wanted == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        return "cpu" if seen is None else seen.type
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
@@ -91,17 +90,14 @@ def choose_device(model: Model) -> str:
             f"model.device={wanted} is not a device: use auto, cuda, cuda:1, mps or cpu",
             "model.device",
         ) from error
-    there = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }.get(device.type, 0)
-    if (device.index or 0) >= there:
-        raise StudyError(
+    there = {"cpu": 1}
+    if seen is not None:
+        there[seen.type] = torch.accelerator.device_count()
+    if (device.index or 0) >= there.get(device.type, 0):
+        names = [f"{kind}:{number}" for kind, count in there.items() for number in range(count)]
+        raise MissingDeviceError(
             f"model.device={wanted} does not exist: torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} CUDA devices and "
-            f"{'an' if torch.backends.mps.is_available() else 'no'} MPS device; "
-            "use model.device=auto",
+            f"{', '.join(names)}; use one of these, or model.device=auto",
             "model.device",
         )
     return str(device)

@@ -28,6 +28,10 @@ class StudyError(UserError):
         self.setting = setting
 
 
+class MissingDeviceError(StudyError):
+    """The device that `model.device` names is not there."""
+
+
 def near_name(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
     """Return a hint that names the one of `known` that is nearest to `name`, or all of them."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)

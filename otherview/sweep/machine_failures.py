@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from otherview.models.out_of_memory import is_out_of_memory
-from otherview.study.errors import causes, no_space
+from otherview.study.errors import MissingDeviceError, causes, no_space
 from otherview.sweep.points import Point
 
 GONE = (errno.EIO, errno.ESTALE, errno.ENODEV)
 LOST_DEVICE = re.compile(
     r"No CUDA GPUs are available"
-    r"|model\.device=\S+ is not there: torch"
     r"|CUDA driver (initialization failed|version is insufficient)|Found no NVIDIA driver"
     r"|CUDA-capable device\(s\) is/are busy or unavailable|no CUDA-capable device is detected"
     r"|[Uu]ncorrectable (ECC|NVLink) error|ECC error"
@@ -23,7 +22,7 @@ LOST_DEVICE = re.compile(
     r"|an illegal instruction|all CUDA-capable devices|system (not yet initialized|driver mismatch)"
     r"|initialization error|invalid device ordinal))"
 )
-"""What torch, CUDA and this package say of a GPU that is missing, taken, broken or gone."""
+"""What torch and CUDA say of a GPU that is missing, taken, broken or gone."""
 
 
 BROKEN_CONTEXT = re.compile(
@@ -39,7 +38,7 @@ class LostDeviceError(RuntimeError):
 def is_machine_failure(error: BaseException) -> bool:
     """Return whether an error is the machine's: no memory, disk or device."""
     return no_space(error) is not None or any(
-        isinstance(cause, MemoryError)
+        isinstance(cause, MemoryError | MissingDeviceError)
         or is_out_of_memory(cause)
         or (isinstance(cause, OSError) and cause.errno in GONE)
         or "Cannot allocate memory" in str(cause)
@@ -51,7 +50,9 @@ def is_machine_failure(error: BaseException) -> bool:
 def ends_task(error: BaseException) -> bool:
     """Return whether no other point can run in this process after an error."""
     return any(
-        LOST_DEVICE.search(str(cause)) or BROKEN_CONTEXT.search(str(cause))
+        isinstance(cause, MissingDeviceError)
+        or LOST_DEVICE.search(str(cause))
+        or BROKEN_CONTEXT.search(str(cause))
         for cause in causes(error)
     )
 
@@ -82,7 +83,7 @@ def missing_gpu(launcher: Mapping[str, Any], points: Sequence[Point], visible: s
 
     asked = asked_gpus(launcher, visible)
     on_cpu = all(point.study.model.device.startswith("cpu") for point in points)
-    if not asked or on_cpu or torch.cuda.is_available():
+    if not asked or on_cpu or torch.accelerator.is_available():
         return ""
     return (
         f"this task asked for a GPU ({asked}) and torch sees none here; model.device=cpu runs "

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import otherview
 from otherview.models.input_files import changed_input
 from otherview.results import run_study
 from otherview.results.state import account, fruitless
@@ -208,7 +209,6 @@ def test_a_worker_whose_controller_was_killed_is_found_and_cancelled(sweep: Swee
         ("No CUDA GPUs are available", True, True),
         ("CUDA error: uncorrectable ECC error encountered", True, True),
         ("CUDA error: CUDA-capable device(s) is/are busy or unavailable", True, True),
-        ("model.device=cuda is not there: torch 2.9 sees 0 CUDA devices", True, True),
         ("Found no NVIDIA driver on your system", True, True),
         ("CUDA error: unspecified launch failure", True, True),
         ("CUDA error: device-side assert triggered", False, True),
@@ -223,6 +223,14 @@ def test_failures_of_the_machine_are_told_by_their_messages(
     wrapped = StudyError("the point failed")
     wrapped.__cause__ = RuntimeError(message)
     assert (is_machine_failure(wrapped), ends_task(wrapped)) == (machine, ends)
+
+
+def test_a_point_whose_device_is_missing_fails_by_the_machine_and_ends_the_task() -> None:
+    study = otherview.compose_study(["+experiment=kitchen", "model=pocket", "model.device=cuda:99"])
+    with pytest.raises(StudyError, match=r"device=cuda:99 does not exist") as missing:
+        otherview.measure(study)
+    assert is_machine_failure(missing.value)
+    assert ends_task(missing.value)
 
 
 def test_a_lost_gpu_ends_the_task_before_it_fails_the_other_points(
