@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -196,9 +197,14 @@ class Flux2Calls(Calls):
         """Return the prompts in groups whose references have one size; texts are padded to one."""
         shapes: dict[bytes | None, list[int]] = {}
         for prompt, reference in enumerate(self._references):
-            ids = None if reference is None else reference.ids.cpu().numpy().tobytes()
-            shapes.setdefault(ids, []).append(prompt)
+            shapes.setdefault(self._positions.get(id(reference)), []).append(prompt)
         return list(shapes.values())
+
+    @cached_property
+    def _positions(self) -> dict[int, bytes]:
+        """Position ids of every reference, by its `id`: the host waits once per picture."""
+        distinct = {id(each): each for each in self._references if each is not None}
+        return {key: each.ids.cpu().numpy().tobytes() for key, each in distinct.items()}
 
     def at_level(self, prompts: Sequence[int], level: float) -> Call:
         """Return the call of `prompts` with their reference noised to `level`."""
