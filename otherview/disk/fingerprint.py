@@ -86,18 +86,25 @@ def commit() -> str | None:
     return described.stdout.strip()
 
 
+def device_name(device: str) -> str:
+    """Return the name of an accelerator's model, or the machine's architecture."""
+    import torch
+
+    named = getattr(torch.get_device_module(device), "get_device_name", None)
+    return platform.machine() if named is None else str(named(device))
+
+
 def provenance(device: str, model_revision: str) -> dict[str, Any]:
     """Return code version, library versions, model revision, machine and time of this process."""
     import torch
 
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {
         **code_version(),
         "commit": commit(),
         "python": platform.python_version(),
         "model_revision": model_revision,
         "device": device,
-        "device_name": name,
+        "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

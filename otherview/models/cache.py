@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otherview.disk.atomic import remove_partial
-from otherview.disk.fingerprint import code_hash, code_version
+from otherview.disk.fingerprint import code_hash, code_version, device_name
 from otherview.disk.tensor_files import content_key, read_tensors, write_tensors
 from otherview.study.errors import StudyError
 
@@ -135,11 +135,10 @@ def arithmetic(device: str) -> list[Any]:
     """Return what decides the last digits apart from weights and inputs, as plain JSON."""
     import torch
 
-    cuda = device.startswith("cuda")
     machine = (
-        [torch.cuda.get_device_name(device), torch.version.cuda]
-        if cuda
-        else [platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+        [platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+        if device.startswith("cpu")
+        else [device_name(device), torch.version.cuda]
     )
     return [
         device.split(":")[0],

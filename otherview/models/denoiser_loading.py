@@ -88,7 +88,8 @@ def load_whole(folder: Path, model: Model, device: str) -> Any:
     """Return the whole pipeline, to draw with; on a GPU one part at a time is on the device."""
     offload, denoiser = model.loading.offload, denoiser_of(folder).name
     pipeline = assembled(folder, model, {denoiser: read_denoiser(folder, model)})
-    if offload in ("none", "model") and device.startswith("cuda"):
+    shared = device.startswith(("cpu", "mps"))  # memory of host and device is the same
+    if offload in ("none", "model") and not shared:
         pipeline.enable_model_cpu_offload(device=device)
         return pipeline
     for module in pipeline.components.values():

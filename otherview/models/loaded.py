@@ -222,5 +222,5 @@ class GivenModel(LoadedModel):
 def free_memory() -> None:
     """Return unused memory to the device."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch.accelerator.is_available():
+        torch.get_device_module().empty_cache()

@@ -121,8 +121,8 @@ def call_seconds(transformer: Any, call: Call) -> float:
     for round_ in range(ROUNDS + 1):
         start = time.perf_counter()
         run(transformer, call)
-        if runs_on(transformer).type == "cuda":
-            torch.cuda.synchronize(runs_on(transformer))
+        if (device := runs_on(transformer)).type != "cpu":
+            torch.accelerator.synchronize(device)
         if round_:
             best = min(best, time.perf_counter() - start)
     return best

@@ -37,7 +37,7 @@ class Model:
     """Precision of weights and activations: bfloat16, float16 or float32."""
 
     device: str = "auto"
-    """cuda, cuda:1, mps or cpu; auto takes the first available, in this order."""
+    """cuda, cuda:1, mps, xpu or cpu; auto takes the accelerator that torch sees, else the CPU."""
 
     height: int | None = None
     """Height of the rendered image in pixels; null is the pipeline's own default."""
