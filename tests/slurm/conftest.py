@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -128,6 +130,16 @@ class Sweep:
         """The point that runs, as soon as one does."""
         until(lambda: self.look().of("running"), "a running point")
         return self.look().of("running")[0]
+
+    def stopped(self) -> tuple[Point, int]:
+        """A point in the midst of its work, and its process, which is stopped."""
+        while True:
+            point = self.running()
+            process = self.status(point)["process"]
+            os.kill(process, signal.SIGSTOP)
+            if self.status(point)["state"] == "running":
+                return point, process
+            os.kill(process, signal.SIGCONT)  # the point was done before the signal came
 
     def logs(self) -> str:
         """What all tasks printed."""

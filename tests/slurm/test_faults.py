@@ -61,19 +61,21 @@ def test_a_killed_worker_loses_the_point_in_hand_only(
     sweep: Sweep, cluster: Cluster, exit_codes: Codes
 ) -> None:
     sweep.start(seeds=2)
-    os.kill(sweep.status(sweep.running())["process"], signal.SIGKILL)
+    point, process = sweep.stopped()
+    done = len(sweep.look().of("done"))  # none, unless the first was done before the signal
+    os.kill(process, signal.SIGKILL)
     cluster.wait_for_jobs()
     assert "COMPLETED" not in exit_codes()[0]
     _, told = sweep.call("status")
-    assert "0 running, 0 failed, 2 missing" in told
+    assert point in sweep.look().of("missing")
+    assert f"{done} done, 0 running, 0 failed, {2 - done} missing" in told
     assert "its worker is gone" in told
     sweep.resume()
 
 
 def test_a_dead_node_has_its_task_started_again_elsewhere(sweep: Sweep, cluster: Cluster) -> None:
     sweep.start(seeds=2, nodelist=None)
-    point = sweep.running()
-    os.kill(sweep.status(point)["process"], signal.SIGSTOP)  # still at work when the node dies
+    point, _ = sweep.stopped()  # still at work when the node dies
     node = cluster.command("squeue", "--noheader", "--format=%N").strip()
     cluster.kill_node(node)
     until(lambda: "0 running" in sweep.call("status")[1], "the loss to be seen")
@@ -86,7 +88,7 @@ def test_a_dead_node_has_its_task_started_again_elsewhere(sweep: Sweep, cluster:
 def test_a_preempted_task_goes_on_where_it_stopped(sweep: Sweep, cluster: Cluster) -> None:
     sweep.start(seeds=3, partition="gpu")
     until(lambda: len(sweep.look().of("done")) == 1, "the first point")
-    os.kill(sweep.status(sweep.running())["process"], signal.SIGSTOP)  # at work when preempted
+    sweep.stopped()  # at work when preempted
     before = sweep.times()
     urgent = ("sbatch", "--partition=urgent", "--exclusive", "--nodes=2", "--output=/dev/null")
     cluster.command(*urgent, "--wrap", "true")
@@ -100,8 +102,7 @@ def test_before_the_time_limit_a_task_stops_after_its_batch_and_is_requeued(
     sweep: Sweep,
 ) -> None:
     sweep.start(seeds=2, time=1, signal_delay_s=15)
-    process = sweep.status(sweep.running())["process"]
-    os.kill(process, signal.SIGSTOP)  # a batch that takes long; Slurm's signal ends it
+    sweep.stopped()  # a batch that takes long; Slurm's signal ends it
     until(lambda: "SIGUSR2: stops after the current batch" in sweep.logs(), "Slurm's signal")
     until(lambda: len(sweep.look().of("done")) == 2, "the requeued task's points")
     sweep.resume()

@@ -185,8 +185,7 @@ def test_a_worker_whose_controller_was_killed_is_found_and_cancelled(sweep: Swee
         stdout=subprocess.DEVNULL,  # a pipe would be open until the last worker ends
         check=True,
     )
-    worker = sweep.status(sweep.running())["process"]
-    os.kill(worker, signal.SIGSTOP)
+    _, worker = sweep.stopped()
     (submission,) = sweep.look().submissions
     ((controller, processes),) = processes_of(submission).items()
     assert {process.pid for process in processes} == {int(controller), worker}
