@@ -87,7 +87,7 @@ def choose_device(model: Model) -> str:
         device = torch.device(wanted)
     except RuntimeError as error:
         raise StudyError(
-            f"model.device={wanted} is not a device: use auto, cuda, cuda:1, mps or cpu",
+            f"model.device={wanted} is not a device: use auto, cuda, cuda:1, mps, xpu or cpu",
             "model.device",
         ) from error
     there = {"cpu": 1}
