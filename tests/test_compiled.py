@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import numpy as np
@@ -126,6 +126,20 @@ def test_a_study_measured_with_compiled_blocks(
     (tmp_path / "0000004.safetensors").unlink()
     again = measure(study, unfinished=tmp_path).responses
     np.testing.assert_array_equal(again.energy, measured.energy)
+
+
+@pytest.mark.usefixtures("traced")
+def test_blocks_that_torch_cannot_compile_are_named_in_one_line(transformer: Any) -> None:
+    norm, compiler = transformer.single_transformer_blocks[0].norm, cast(Any, torch.compiler)
+    norm.forward = compiler.disable(norm.forward)
+    with pytest.raises(StudyError, match=r"cannot compile the blocks .*use model\.compile=false"):
+        energies(transformer, compiled_capture(transformer, sites_of(transformer)))
+
+
+@pytest.mark.parametrize("method", ["offload=group", "quantisation.transformer=fp8_layerwise"])
+def test_layers_whose_weights_change_as_they_run_are_not_compiled(method: str) -> None:
+    with pytest.raises(StudyError, match=rf"compile=True cannot be with model\.loading\.{method}"):
+        compose_study(["+experiment=kitchen", "model.compile=true", f"model.loading.{method}"])
 
 
 def test_another_attention_gives_the_same_responses(

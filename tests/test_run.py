@@ -161,6 +161,10 @@ BAD_SETTINGS: list[tuple[list[str], str]] = [
     (["seed=99999999999999999999"], "seed=99999999999999999999 is not between"),
     (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
     (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
+    (
+        ["model.compile=true", "model.loading.offload=group"],
+        "model.compile=True cannot be with model.loading.offload=group",
+    ),
     (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
 ]
 """What is added to the kitchen study on pocket, and how the answer begins."""

@@ -9,6 +9,8 @@ from torch import nn
 
 RUNS_ON = "otherview_runs_on"
 """Attribute of an offloaded module: its parameters do not tell where it runs."""
+WHOLE = ("HunyuanDiTAttentionPool", "MultiheadAttention")
+"""Classes that read the weights of layers without calling them, so that no hook fetches these."""
 
 
 def placed(module: Any, device: str, offload: str) -> Any:
@@ -23,13 +25,18 @@ def placed(module: Any, device: str, offload: str) -> Any:
         from diffusers.hooks import apply_group_offloading
 
         host = torch.device("cpu")
+        whole = [(name, m) for name, m in module.named_modules() if type(m).__name__ in WHOLE]
+        for name, _ in whole:  # small, so they stay on the device
+            module.set_submodule(name, nn.Identity())
         apply_group_offloading(
             module, onload_device=target, offload_device=host, offload_type="leaf_level"
         )
+        for name, child in whole:
+            module.set_submodule(name, child.to(target))
     else:
         from accelerate import cpu_offload
 
-        cpu_offload(module, execution_device=target)
+        cpu_offload(module, execution_device=target, preload_module_classes=list(WHOLE))
     setattr(module, RUNS_ON, target)
     return module
 

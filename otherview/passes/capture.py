@@ -31,6 +31,7 @@ from otherview.models.calls import TokenLayout
 from otherview.models.sites import Site
 from otherview.passes.transformer import Reader, hooked
 from otherview.study import TOKEN_GROUPS
+from otherview.study.errors import StudyError
 
 BUFFERS = ("otherview_sums", "otherview_calls", "otherview_masks")
 WIDTH = "otherview_width"
@@ -156,13 +157,23 @@ def compiled_capture(
     """As `capture`, with the repeated blocks of `transformer` compiled while the context lasts.
 
     `settings` go to torch.compile, with `fullgraph=True`. A pass may have any number of rows, but
-    each new number needs another compilation. Raises StudyError as `capture` does.
+    each new number needs another compilation. Raises StudyError as `capture` does, and for blocks
+    that torch cannot compile.
     """
+    from torch._dynamo.exc import TorchDynamoException
+
     with hooked(transformer, sites, {site.module: add_sums for site in sites}):
         linears = [transformer.get_submodule(site.module) for site in sites]
         try:
             transformer.compile_repeated_blocks(fullgraph=True, **settings)
             yield CompiledRecorder(sites, linears)
+        except TorchDynamoException as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise StudyError(
+                f"torch cannot compile the blocks of this transformer ({reason}): use "
+                "model.compile=false",
+                "model.compile",
+            ) from error
         finally:
             for module in transformer.modules():
                 module._compiled_call_impl = None

@@ -65,10 +65,15 @@ class Loading:
 
     offload: str = "none"
     """What stays in host memory until it is needed, for small cards: none; model (one part at a
-    time on the card); group (blocks of the transformer); cpu (single layers, slowest)."""
+    time on the card); group (one layer at a time, by diffusers); cpu (the same, by accelerate)."""
 
     def __post_init__(self) -> None:
         check_choices("model.loading", self, offload=OFFLOADS)
+
+    @property
+    def by_layer(self) -> bool:
+        """Whether weights are on the device only while their layer runs."""
+        return self.offload in ("group", "cpu")
 
 
 @dataclass

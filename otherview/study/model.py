@@ -94,6 +94,15 @@ class Model:
             check_choices("model", self, batch_size=("auto", "1, 2, 3, ..."))
         else:
             check_least("model", self, batch_size=1)
+        loading, fp8 = self.loading, "quantisation.transformer=fp8_layerwise"
+        casts = loading.quantisation.transformer == "fp8_layerwise"
+        setting = f"offload={loading.offload}" if loading.by_layer else fp8
+        check(
+            "compile",
+            not (self.compile and (loading.by_layer or casts)),
+            f" cannot be with model.loading.{setting}, which changes the weights of layers as they "
+            "run: use model.compile=false",
+        )
         pixels = self.token_pixels
         for name in ("height", "width"):
             whole = (getattr(self, name) or 0) % pixels == 0

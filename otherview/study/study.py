@@ -130,11 +130,11 @@ class Study:
                 "attribution is about one pass from pure noise: use sampling.levels=[1.0]",
                 "sampling.levels",
             )
-        offload = self.model.loading.offload
-        if offload in ("group", "cpu"):
+        if self.model.loading.by_layer:
             raise StudyError(
-                f"attribution needs the weights again in the backward pass, when "
-                f"model.loading.offload={offload} has moved them away: use none or model",
+                "attribution needs the weights again in the backward pass, when "
+                f"model.loading.offload={self.model.loading.offload} has moved them away: use none "
+                "or model",
                 "model.loading.offload",
             )
 

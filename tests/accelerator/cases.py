@@ -35,24 +35,32 @@ EDITS = ("intervention.draws=2", "intervention.curve_draws=2", "intervention.tex
 TRACED = ("capture=heads", "attribution=change", "attribution.cotangents=1",
           "attribution.check_items=0")  # fmt: skip
 STUDIES = {
-    "levels, shuffled labels and ablations": (
+    "levels, shuffled labels and ablations; layers that take turns": (
         "+experiment=kitchen", "capture=heads", "sampling.levels=[1.0,0.5]",
         "nulls.label_shuffle=2", "intervention=ablate", "intervention.pictures=1", *EDITS,
+        "model.loading.offload=group",
     ),
     "attribution and edges": (
         "+experiment=kitchen", *TRACED, "attribution.edges=true", "attribution.toward_items=2",
         "attribution.floor=0.0",
     ),
     "steering": ("+experiment=kitchen_steer", *EDITS),
-    "patches": ("+experiment=kitchen", "capture=heads", "intervention=patch", *EDITS),
+    "patches; weights that are fetched for each call": (
+        "+experiment=kitchen", "capture=heads", "intervention=patch", *EDITS,
+        "model.loading.offload=cpu",
+    ),
     "a drawn scene, two steps": (
         "+experiment=kitchen", "scene.image=null", "scene.prompt=a kitchen", "scene.steps=1",
         "sampling.trajectory=2",
     ),
     "parts that take turns": ("+experiment=kitchen", "model.loading.offload=model"),
 }  # fmt: skip
-MEASURED = ("sd3", "z_image", "sdxl", "wan22")
-"""Two streams, prompts of their own lengths, a U-Net, a video."""
+MEASURED = (
+    ("sd3", "none"), ("z_image", "none"), ("sdxl", "group"), ("wan22", "cpu"),
+    ("hunyuan_dit", "group"), ("hunyuan_dit", "cpu"),
+)  # fmt: skip
+"""Two streams, prompts of their own lengths, a U-Net, a video, a module that reads weights of
+layers without calling them; and where the weights stay."""
 TRACED_AND_EDITED = ("pixart_sigma", "qwen_image_edit")
 """Cross-attention; a reference, with prompts of their own lengths."""
 
@@ -77,9 +85,9 @@ def test_klein_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
     same_files(otherview.compose_study([*words, *STUDIES[name]]), tmp_path)
 
 
-@pytest.mark.parametrize("family", MEASURED)
-def test_heads_of_other_families_respond_alike(family: str, tmp_path: Path) -> None:
-    study = tiny_study(family, tmp_path)
+@pytest.mark.parametrize(("family", "offload"), MEASURED)
+def test_heads_of_other_families_respond_alike(family: str, offload: str, tmp_path: Path) -> None:
+    study = tiny_study(family, tmp_path, f"model.loading.offload={offload}")
     host, device = (otherview.measure(on(study, name)).responses for name in ("cpu", SECOND))
     np.testing.assert_array_equal(host.energy, device.energy)
     assert np.nanmax(host.energy) > 0
@@ -126,6 +134,10 @@ def test_the_simulated_device_refuses_what_a_real_one_refuses() -> None:
     moved += there * torch.tensor(2.0)  # a number may come from the host
     assert moved.cpu().tolist() == [3, 3, 3]
     assert here.tolist() == [1, 1, 1]
+    weight = torch.nn.Parameter(here)
+    weight.data = moved
+    assert (weight.device, weight.dtype) == (moved.device, here.dtype)
+    assert isinstance(weight, torch.nn.Parameter)
 
 
 def tiny_study(family: str, folder: Path, *overrides: str) -> Study:
@@ -146,7 +158,10 @@ def tiny_study(family: str, folder: Path, *overrides: str) -> Study:
 
 
 def on(study: Study, device: str) -> Study:
-    return replace(study, model=replace(study.model, device=device))
+    """Return a study on a device; on the host its weights stay where they are."""
+    offload = "none" if device == "cpu" else study.model.loading.offload
+    loading = replace(study.model.loading, offload=offload)
+    return replace(study, model=replace(study.model, device=device, loading=loading))
 
 
 def same_files(study: Study, folder: Path) -> None:

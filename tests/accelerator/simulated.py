@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "simulated"
 SECOND = "simulated:1"
 """The device that is not the current one: what asks for none would be on another."""
 HOST = torch.device("cpu")
+DATA: Any = Tensor.data
 aten = torch.ops.aten
 INDEXED = (
     aten.index.Tensor, aten._unsafe_index.Tensor, aten.index_put.default, aten.index_put_.default,
@@ -36,7 +38,11 @@ class Held(Tensor):
     host: Tensor
 
     @staticmethod
-    def __new__(cls, values: Tensor, device: torch.device) -> Held:
+    def __new__(
+        cls, values: Tensor, device: torch.device | None = None, *, requires_grad: bool = False
+    ) -> Held:
+        if device is None:  # accelerate makes a parameter by the type of the one before
+            return cast(Held, Parameter(values, requires_grad))
         values = values.detach().resolve_conj().resolve_neg()  # what wraps has no such views
         made: Held = torch.Tensor._make_wrapper_subclass(
             cls,
@@ -73,6 +79,8 @@ def register() -> None:
     module.get_device_name = lambda *_: NAME
     module.get_rng_state = lambda *_: torch.get_rng_state()
     module.set_rng_state = lambda *_: None
+    tensor: Any = Tensor
+    tensor.data = property(DATA.__get__, assign_data)
     library: Any = torch.library.Library
     every, named = library("_", "IMPL"), library("aten", "IMPL")
     every.fallback(compute, "PrivateUse1")
@@ -105,6 +113,17 @@ def compute(operation: Any, *arguments: Any, **named: Any) -> Any:
     if given and asked and given[0].device != device:
         made = made.clone()  # what is on the host already would come back as it is
     return wrapped(made, held, operation.is_view, device) if device.type == NAME else made
+
+
+def assign_data(tensor: Tensor, values: Tensor) -> None:
+    """Set the data of a tensor; with those of another memory it moves there, as with CUDA."""
+    if isinstance(tensor, Held) == isinstance(values, Held):
+        DATA.__set__(tensor, values)
+        return
+    if isinstance(tensor, Parameter):
+        values = Parameter(values, tensor.requires_grad)
+    swap: Any = torch.utils.swap_tensors
+    swap(tensor, values)
 
 
 def copied(goal: Tensor, source: Tensor) -> Tensor:
