@@ -72,7 +72,9 @@ class PipelineCalls(Calls):
         if not self._text:
             raise StudyError(
                 "the first transformer call of this pipeline does not depend on the prompt: it is "
-                "the pass of guidance without a prompt; turn guidance off in model.call",
+                "the pass of guidance without a prompt (turn guidance off in model.call), or the "
+                "text is cut off before the prompt begins (use a larger model.text_length or "
+                "intervention.text_length)",
                 "model.call",
             )
 

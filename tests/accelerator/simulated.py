@@ -117,7 +117,7 @@ def compute(operation: Any, *arguments: Any, **named: Any) -> Any:
 
 def assign_data(tensor: Tensor, values: Tensor) -> None:
     """Set the data of a tensor; with those of another memory it moves there, as with CUDA."""
-    if isinstance(tensor, Held) == isinstance(values, Held):
+    if not (isinstance(tensor, Held) or isinstance(values, Held)):
         DATA.__set__(tensor, values)
         return
     if isinstance(tensor, Parameter):

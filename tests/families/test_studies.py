@@ -156,6 +156,12 @@ def test_what_only_klein_can_is_refused(
     assert "\n" not in str(raised.value)
 
 
+def test_a_text_that_is_cut_off_before_the_prompt_begins_is_refused(compose: Compose) -> None:
+    """HunyuanVideo puts a template before it."""
+    with pytest.raises(StudyError, match=r"is cut off before the prompt begins \(use a larger"):
+        otherview.measure(compose("hunyuan_video", "model.text_length=16"))
+
+
 def test_a_prompt_that_the_tokenizer_does_not_give_back(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
