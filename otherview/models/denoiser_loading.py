@@ -26,7 +26,7 @@ from otherview.models.interception import without_weights
 from otherview.models.library_messages import quieter
 from otherview.models.named_sites import on_meta
 from otherview.models.offloading import pin_device, place_in_turn, placed
-from otherview.models.own_files import TRANSFORMER, is_gguf, own_files
+from otherview.models.own_files import TRANSFORMER, own_files
 from otherview.models.pipeline_folder import (
     SKIPPED,
     denoiser_of,
@@ -179,7 +179,7 @@ def read_weights(folder: Path, model: Model, own: Path | None) -> Any:
     part, dtype = denoiser_of(folder), getattr(torch, model.dtype)
     kind = getattr(diffusers, part.class_name)
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
-    if is_gguf(model.loading):
+    if model.loading.is_gguf:
         options["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
     else:
         method = model.loading.quantisation.transformer

@@ -43,10 +43,10 @@ class LoadedModel:
 
     def __init__(self, model: Model) -> None:
         self.device = weights.choose_device(model)
-        check_loading(model)
+        check_loading(model, self.device)
         self.folder = hub.settings_folder(model)
         self.revision = weights.weights_identity(self.folder)
-        check_stored(self.folder)
+        check_stored(self.folder, model.loading)
         check_adapters(self.folder, model)
         named = {"model.path": model.path} if model.path is not None else {}
         named |= {name: str(file) for name, file in own_files(model).items()}

@@ -29,18 +29,16 @@ def packages_for(loading: Loading) -> dict[str, str]:
             needed[package] = f"model.loading.quantisation.{part}={method}"
     if loading.loras:
         needed["peft"] = "model.loading.loras"
-    if is_gguf(loading):
+    if loading.is_gguf:
         needed["gguf"] = f"{TRANSFORMER}={loading.transformer}"
     return needed
 
 
-def is_gguf(loading: Loading) -> bool:
-    """Return whether the transformer comes from a GGUF file."""
-    return str(loading.transformer).endswith(".gguf")
+def check_loading(model: Model, device: str | None = None) -> None:
+    """Raise StudyError for settings that cannot work here, on `device` if it is known.
 
-
-def check_loading(model: Model) -> None:
-    """Raise StudyError for settings that cannot work here; downloads nothing, loads nothing."""
+    Downloads nothing, loads nothing.
+    """
     loading = model.loading
     for package, setting in packages_for(loading).items():
         if installed(package) is None:
@@ -48,10 +46,11 @@ def check_loading(model: Model) -> None:
                 f"{setting} needs {package}, which is not installed: `pip install {package}`",
                 setting.split("=")[0],
             )
-    if is_gguf(loading) and loading.quantisation.transformer != "none":
+    method = loading.quantisation.transformer
+    if device is not None and device.startswith("cpu") and method.startswith("bitsandbytes"):
         raise StudyError(
-            f"{TRANSFORMER}={loading.transformer} brings its own quantisation: set "
-            "model.loading.quantisation.transformer=none",
+            f"model.loading.quantisation.transformer={method} needs a GPU, and the study runs on "
+            f"{device}: use torchao_int8",
             "model.loading.quantisation.transformer",
         )
     path = loading.transformer
@@ -64,8 +63,11 @@ def check_loading(model: Model) -> None:
         )
 
 
-def check_stored(folder: Path) -> None:
-    """Raise StudyError if weights of a pipeline are stored quantised by what is not installed."""
+def check_stored(folder: Path, loading: Loading) -> None:
+    """Raise StudyError for weights that are stored quantised by what is not installed.
+
+    Also with `offload=cpu`, which cannot move them.
+    """
     for part in parts_of(folder).values():
         config = folder / part.name / "config.json"
         if part.kind != "model" or not config.is_file():
@@ -77,6 +79,12 @@ def check_stored(folder: Path) -> None:
                 f"the {part.name} in {folder} is quantised by {package}, which is not installed: "
                 f"`pip install {package}`",
                 "model.repo",
+            )
+        if package and loading.offload == "cpu":
+            raise StudyError(
+                f"model.loading.offload=cpu cannot move the {part.name} in {folder}, which is "
+                f"quantised by {package}: use offload=group",
+                "model.loading.offload",
             )
 
 

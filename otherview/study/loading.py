@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-from otherview.study.checks import check_choices
+from otherview.study.checks import check_choices, check_value
+from otherview.study.errors import StudyError
 
 OFFLOADS = ("none", "model", "group", "cpu")
 QUANTISATIONS = (
@@ -69,6 +70,32 @@ class Loading:
 
     def __post_init__(self) -> None:
         check_choices("model.loading", self, offload=OFFLOADS)
+        if self.is_gguf and self.quantisation.transformer != "none":
+            raise StudyError(
+                f"model.loading.transformer={self.transformer} brings its own quantisation: set "
+                "model.loading.quantisation.transformer=none",
+                "model.loading.quantisation.transformer",
+            )
+        check_value(
+            "model.loading",
+            self,
+            "offload",
+            self.offload != "cpu" or not self.packed,
+            f" cannot move the weights of {', '.join(self.packed)}: use offload=group",
+        )
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the transformer comes from a GGUF file."""
+        return str(self.transformer).endswith(".gguf")
+
+    @property
+    def packed(self) -> list[str]:
+        """Settings with which a library has a type of its own for weights."""
+        methods = asdict(self.quantisation).items()
+        plain = ("none", "fp8_layerwise")
+        file = [f"transformer={self.transformer}"] if self.is_gguf else []
+        return [f"quantisation.{part}={each}" for part, each in methods if each not in plain] + file
 
     @property
     def by_layer(self) -> bool:

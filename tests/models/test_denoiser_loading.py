@@ -251,6 +251,37 @@ def test_what_is_not_installed_is_named_before_anything_is_loaded(
             check_loading(Model(repo="some/model", loading=loading))
 
 
+def test_bitsandbytes_on_a_cpu_is_refused_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(own_files, "installed", lambda _: "1")
+    eight_bits = Model(repo="some/model", loading=Loading(**quantised("bitsandbytes_8bit")))
+    check_loading(eight_bits, "cuda:0")
+    with pytest.raises(StudyError, match=r"bitsandbytes_8bit needs a GPU, and .* on cpu: use torc"):
+        check_loading(eight_bits, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("loading", "said"),
+    [
+        ({"transformer": "a.gguf", **quantised("quanto_int8")}, "a.gguf brings its own quant"),
+        (
+            {"transformer": "a.gguf", "offload": "cpu"},
+            "cpu cannot move the weights of transformer=a",
+        ),
+        (
+            {**quantised("torchao_int8"), "offload": "cpu"},
+            "of quantisation.transformer=torchao_int8",
+        ),
+    ],
+)
+def test_ways_of_loading_that_exclude_each_other_are_refused(
+    loading: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(StudyError, match=said):
+        Loading(**loading)
+
+
 def test_loading_is_part_of_the_identity_of_what_it_changes(
     pocket_folder: Path, tmp_path: Path
 ) -> None:

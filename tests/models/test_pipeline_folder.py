@@ -115,6 +115,9 @@ def test_weights_that_are_stored_quantised_need_their_package(
     monkeypatch.setattr(own_files, "installed", lambda _: None)
     with pytest.raises(StudyError, match=r"transformer in .* is quantised by torchao, which is"):
         LoadedModel(Model(path=str(folder), dtype="float32"))
+    monkeypatch.setattr(own_files, "installed", lambda _: "1")
+    with pytest.raises(StudyError, match=r"cpu cannot move the transformer in .* by torchao: use"):
+        LoadedModel(Model(path=str(folder), dtype="float32", loading=Loading(offload="cpu")))
 
 
 def test_identity_and_class_are_those_of_the_pipeline(pocket_folder: Path, tmp_path: Path) -> None:
