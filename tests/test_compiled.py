@@ -27,6 +27,9 @@ from otherview.study.compose import (
 )
 from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError
+from tests.conftest import THREE_CREATURES
+from tests.families import make
+from tests.families.pictures import small_pictures
 
 # torch's compiler still imports its own deprecated torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -160,6 +163,37 @@ def test_an_attention_that_cannot_be_used_is_refused_before_weights_are_loaded(
 ) -> None:
     with pytest.raises(StudyError, match=rf"model\.attention={name} does not run on this machine"):
         Session(replace(small_study.model, attention=name))
+
+
+def test_an_attention_without_a_kernel_for_this_device_is_refused_before_weights_are_loaded(
+    small_study: Study,
+) -> None:
+    said = r"model\.attention=_native_efficient does not run in float32 on cpu: No viable backend"
+    with pytest.raises(StudyError, match=said):
+        Session(replace(small_study.model, attention="_native_efficient"))
+
+
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [
+        ("sd3", r"would change nothing: diffusers gives SD3Transformer2DModel torch's own"),
+        ("chroma", r"does not run in this model: `attn_mask` is not supported"),
+    ],
+)
+def test_an_attention_that_a_model_cannot_use_is_refused(
+    family: str, said: str, tmp_path: Path
+) -> None:
+    tiny = make(family)
+    tiny.pipeline.save_pretrained(tmp_path)
+    words = (
+        "+experiment=kitchen_words", "templates=scene_viewpoint", THREE_CREATURES,
+        f"model.path={tmp_path}", "model.dtype=float32", "model.attention=_native_flash",
+    )  # fmt: skip
+    with (
+        small_pictures(),
+        pytest.raises(StudyError, match=rf"model\.attention=_native_flash {said}"),
+    ):
+        measure(compose_study(words))
 
 
 def test_both_are_settings_and_part_of_the_identity() -> None:

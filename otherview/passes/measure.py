@@ -82,7 +82,7 @@ def measure(
     `check_calls` is called with the calls before the first pass, and may raise StudyError.
     Raises StudyError, also if the device runs out of memory.
     """
-    from otherview.models.attention import check_backward
+    from otherview.models.attention import attention_errors, check_kernel
     from otherview.models.out_of_memory import memory_errors
     from otherview.passes.head_attribution import attribution_of
     from otherview.passes.probe import probe
@@ -92,10 +92,10 @@ def measure(
     session, progress = session or open_session(study, pipeline), progress or silent
     prompts, places = session.check(study)
     if study.attribution.kind != "none":
-        check_backward(study.model.attention, session.model.device)
+        check_kernel(study.model.attention, session.model.device, study.model.dtype, backward=True)
     inputs = session.inputs(study)  # before the image is read, so that no later change is missed
 
-    with memory_errors("passes"):
+    with memory_errors("passes"), attention_errors(study.model.attention):
         calls = session.calls(study, progress)
         if check_calls is not None:
             check_calls(calls)

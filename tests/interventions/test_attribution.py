@@ -18,7 +18,7 @@ import xarray
 import otherview
 from otherview.causes.single_heads import heads_to_edit
 from otherview.models.arguments import replaced
-from otherview.models.attention import check_backward
+from otherview.models.attention import check_kernel
 from otherview.models.calls import Call, Calls
 from otherview.models.cost import attribution_passes
 from otherview.models.sites import heads, sites_of
@@ -240,10 +240,10 @@ def test_what_has_no_gradient_is_refused(
         return query.detach()
 
     dispatch = "diffusers.models.attention_dispatch.dispatch_attention_fn"
-    check_backward("_native_math", "cpu")
+    check_kernel("_native_math", "cpu", "float32", backward=True)
     monkeypatch.setattr(dispatch, without_backward)
     with pytest.raises(StudyError, match="attention=sage has no backward pass"):
-        check_backward("sage", "cpu")
+        check_kernel("sage", "cpu", "bfloat16", backward=True)
     pocket_pipeline.transformer.compile_repeated_blocks()
     with pytest.raises(StudyError, match="the transformer is compiled"):
         otherview.measure(short_study, pipeline=pocket_pipeline)
