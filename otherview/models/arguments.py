@@ -7,7 +7,7 @@ read from tensors and JSON, so that they can be kept on disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -82,22 +82,23 @@ def rows_of(arguments: Mapping[str, Any]) -> int:
     raise ValueError(f"no latents among {', '.join(arguments)}")
 
 
-def collated(calls: Sequence[Mapping[str, Any]]) -> Arguments:
+def collated(calls: Sequence[Mapping[str, Any]], text: Collection[str] = ()) -> Arguments:
     """Return one call with a row for each of `calls`, which have one row and one `signature`.
 
-    Tensors are joined along their dimension of length 1, a list with one entry per row by its
-    entries; what is equal in all calls and has no such dimension is shared by the rows. Raises
-    ValueError for what can be neither.
+    Tensors are joined along their first dimension where it has length 1, and a list with one entry
+    per row by its entries. Others are shared by the rows where they are equal in all calls, but for
+    `text`, the paths of tensors that follow the prompt: those, and what differs, are joined along
+    whichever dimension has length 1. Raises ValueError for what can be neither.
     """
-    return {name: join([call[name] for call in calls], name) for name in calls[0]}
+    return {name: join([call[name] for call in calls], name, text) for name in calls[0]}
 
 
-def join(values: Sequence[Any], name: str) -> Any:
+def join(values: Sequence[Any], name: str, text: Collection[str]) -> Any:
     first = values[0]
     if isinstance(first, Tensor):
-        return join_tensors(values, name)
+        return join_tensors(values, name, name in text)
     if isinstance(first, Mapping):
-        return {k: join([v[k] for v in values], joined(name, k)) for k in first}
+        return {k: join([v[k] for v in values], joined(name, k), text) for k in first}
     if isinstance(first, list) and len(first) == 1:
         entry = first[0]
         if not (isinstance(entry, Tensor) and entry.shape[:1] == (1,)):  # no rows of its own
@@ -106,18 +107,18 @@ def join(values: Sequence[Any], name: str) -> Any:
         of_axes = all(isinstance(each, Tensor) and each.ndim == 1 for each in first)
         if of_axes and all(all(map(torch.equal, first, value)) for value in values):
             return first  # positions along each axis, one of which may have a length of 1
-        each = (join([v[i] for v in values], joined(name, i)) for i in range(len(first)))
+        each = (join([v[i] for v in values], joined(name, i), text) for i in range(len(first)))
         return type(first)(list(each))
     if any(value != first for value in values):
         raise ValueError(f"{name} differs between prompts: {first!r}")
     return first
 
 
-def join_tensors(values: Sequence[Tensor], name: str) -> Tensor:
+def join_tensors(values: Sequence[Tensor], name: str, is_text: bool) -> Tensor:
     first = values[0]
     if first.ndim and first.shape[0] == 1:
         return torch.cat(list(values))
-    if all(torch.equal(first, value) for value in values):
+    if not (is_text and 1 in first.shape) and all(torch.equal(first, value) for value in values):
         return first  # position ids, a scalar timestep
     if 1 in first.shape:
         return torch.cat(list(values), dim=first.shape.index(1))  # stacked layers come first

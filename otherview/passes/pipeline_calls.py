@@ -190,7 +190,7 @@ class PipelineCalls(Calls):
                 "this model does not pad its prompts, and prompts of different lengths cannot "
                 "share a pass: use model.batch_size=1 or wordings of one length"
             )
-        return Call(on_device(collated(calls), self._device), self.layout(prompts))
+        return Call(on_device(collated(calls, self._text), self._device), self.layout(prompts))
 
     def call(
         self,

@@ -180,6 +180,8 @@ def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
             edited = run(transformer, call, editing)
         assert not torch.equal(intact, edited)
         assert torch.equal(run(transformer, call), intact)
+        twice = run(transformer, calls.first([0, 0]))  # as where a batch size is tried
+        assert (twice - intact).abs().max() <= TOLERANCE * intact.abs().max()
     assert hooks_in(transformer) == hooks
 
 
@@ -237,6 +239,8 @@ def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
     assert joined["layers"].shape == (2, 2, 3)
     assert [len(joined[name]) for name in ("rows", "axes", "shapes")] == [2, 2, 2]
     assert joined["axes"][0].shape == (1,)
+    same = collated([call(1.0), call(1.0)], {"layers"})
+    assert [same[name].shape for name in ("layers", "ids")] == [(2, 2, 3), (3, 2)]
     assert signature(call(1.0)) != signature(call(1.0, length=4))
     with pytest.raises(ValueError, match="ids differs between prompts"):
         collated([call(1.0), call(1.0) | {"ids": torch.ones(3, 2, dtype=torch.int64)}])
