@@ -133,10 +133,11 @@ class Denoiser:
         for batch in self._batches(prompts):
             with record(self._transformer, addresses) as outputs:
                 self._velocity(Trajectory(self._calls, batch, 1), 0)
-            if sum(output[0].nbytes for output in outputs.values()) * len(prompts) > MAX_KEPT_BYTES:
+            taken = sum(output.nbytes for output in outputs.values()) // len(batch)
+            if taken * len(prompts) > MAX_KEPT_BYTES:
                 return False
             for address, output in outputs.items():
-                kept = zip(batch, output.cpu(), strict=True)
+                kept = zip(batch, output.cpu().chunk(len(batch)), strict=True)
                 self._kept |= {(prompt, address): written for prompt, written in kept}
         return True
 
@@ -220,12 +221,15 @@ class Denoiser:
             added = edit.shift.rows(edit.addresses, of.prompts)
             return add(self._transformer, edit.addresses, added)
         if edit.mean is not None:
-            outputs = {a: self._means[step, a, edit.mean] for a in edit.addresses}
+            outputs = {
+                address: self._means[step, address, edit.mean].repeat(len(of.prompts), 1, 1)
+                for address in edit.addresses
+            }
         elif not outputs:
             assert edit.donors is not None
             sources = [edit.donors[prompt] for prompt in of.prompts]
             outputs = {
-                address: torch.stack([self._kept[source, address] for source in sources])
+                address: torch.cat([self._kept[source, address] for source in sources])
                 for address in edit.addresses
             }
         return patch(self._transformer, edit.addresses, outputs, edit.tokens)
@@ -244,7 +248,7 @@ class Denoiser:
                 with record(self._transformer, missing) as outputs:
                     of.advance(step, self._velocity(of, step))
                 for address, output in outputs.items():
-                    total = output.float().sum(0, keepdim=True)
+                    total = torch.stack(output.float().chunk(len(batch))).sum(0)
                     sums[step, address] = sums.get((step, address), 0) + total
         for (step, address), total in sums.items():
             self._means[step, address, prompts] = total / len(prompts)

@@ -30,7 +30,7 @@ from otherview.study import TOKEN_GROUPS
 from otherview.study.errors import StudyError
 
 Outputs = Mapping[str, Float[Tensor, "rows tokens width"]]
-"""Outputs of heads, by address."""
+"""Outputs of heads, by address; models that fold tokens into rows have more of these per prompt."""
 
 Change = Callable[[str, Float[Tensor, "rows tokens width"]], Float[Tensor, "rows tokens width"]]
 """Maps the address and the output of a head to its new output."""
@@ -43,29 +43,13 @@ class Editing(Reader):
         super().__init__()
         self._groups = tokens
 
-    def masks(
-        self, site: Site, activation: Float[Tensor, "rows positions channels"]
-    ) -> Float[Tensor, "rows groups positions"]:
-        """Return the masks of `site`.
-
-        Raises RuntimeError without a layout, or where `activation` has other rows or positions.
-        """
-        found = super().masks(site, activation)
-        if (len(found), found.shape[2]) != tuple(activation.shape[:2]):
-            raise RuntimeError(
-                f"{site.address} sees {tuple(activation.shape[:2])} rows and tokens, but "
-                f"{(len(found), found.shape[2])} were expected"
-            )
-        return found
-
-    def edited(
-        self, site: Site, inputs: Float[Tensor, "rows positions channels"]
-    ) -> Bool[Tensor, "rows positions 1"] | None:
-        """Return which positions of `site` are edited; None for all. Raises as `masks` does."""
+    def edited(self, site: Site, inputs: Tensor) -> Bool[Tensor, "rows positions 1"] | None:
+        """Return which positions of `inputs` are edited; None for all. Raises as `by_row` does."""
         if self._groups is None:
             return None
         groups = [TOKEN_GROUPS.index(group) for group in self._groups]
-        return self.masks(site, inputs)[:, groups].any(1)[..., None]
+        masks, _ = self.by_row(site, inputs)
+        return masks[:, groups].any(1).reshape(*inputs.shape[:-1], 1)
 
 
 def ablate(
@@ -133,11 +117,11 @@ def add(
     editing = Editing(None)
 
     def act(inputs: Tensor, units: Sequence[Unit]) -> Tensor:
-        changed, masks = inputs.clone(), editing.masks(units[0].site, inputs)
+        changed, (masks, _) = inputs.clone(), editing.by_row(units[0].site, inputs)
         for unit in units:
             given = vectors[unit.address].to(inputs.device, torch.float32)
-            moved = torch.bmm(masks.transpose(1, 2), given)
             written = inputs[..., unit.start : unit.stop]
+            moved = torch.bmm(masks.transpose(1, 2), given).reshape(written.shape)
             changed[..., unit.start : unit.stop] = (written.float() + moved).to(inputs)
         return changed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from otherview.models.pipeline_inputs import pass_inputs, picture_argument
 from otherview.models.sites import Site, heads
 from otherview.passes.call_tokens import Probes
 from otherview.passes.capture import capture
+from otherview.passes.denoising import Denoiser, Edit, Shift
 from otherview.passes.editing import ablate, add, patch, record, scale
 from otherview.passes.gradients import differentiable, taps
 from otherview.passes.head_edges import head_edges
@@ -292,6 +294,36 @@ def test_patches_are_predicted_on_other_families(name: str) -> None:
                 moved = predicted() - intact
             expected = (moved * way).sum(axes) / way.square().sum(axes)
             np.testing.assert_allclose(found[:, place], expected, atol=0.02, rtol=0.05)
+
+
+def test_heads_are_edited_where_a_model_folds_tokens_into_rows() -> None:
+    """Krea 2 first mixes the layers of its text encoder, token by token."""
+    calls = calls_of(tiny := make("krea2"), model_of(tiny))
+    unit = heads(calls.sites)[0]
+    assert unit.site.module.startswith("text_fusion.layerwise_blocks")
+    made, heard = Denoiser(calls, batch_size=2), ("text", "pad")
+    rows = next(group for group in calls.groups() if len(group) > 1)[:2]
+    intact, head = made.displace(rows), (unit.address,)
+    silent = made.displace(rows, Edit(head, factor=0.0))
+    assert not torch.equal(silent, intact)
+    assert torch.equal(made.displace(rows, Edit(head, factor=0.0, tokens=heard)), silent)
+    itself = Edit(head, donors=tuple(range(len(PROMPTS))))
+    swapped = {rows[0]: rows[1], rows[1]: rows[0]}
+    other = replace(itself, donors=tuple(swapped.get(n, n) for n in range(len(PROMPTS))))
+    beside = made.displace(rows, other)
+    assert torch.equal(made.displace(rows, itself), intact)
+    assert made.keep(rows, head)
+    assert torch.equal(made.displace(rows, itself), intact)
+    assert torch.equal(made.displace(rows, other), beside)
+    assert not torch.equal(beside, intact)
+    own_mean = made.displace(rows[:1], Edit(head, mean=tuple(rows[:1])))
+    torch.testing.assert_close(own_mean, intact[:1])
+    both = made.displace(rows, Edit(head, mean=tuple(rows)))
+    assert not torch.equal(both, intact)
+    vector = {unit.address: np.ones((len(TOKEN_GROUPS), unit.site.head_dim))}
+    none, one = (Shift(vector, dict.fromkeys(rows, dose)) for dose in (0.0, 1.0))
+    assert torch.equal(made.displace(rows, Edit(head, shift=none)), intact)
+    assert not torch.equal(made.displace(rows, Edit(head, shift=one)), intact)
 
 
 @pytest.mark.parametrize("name", ["flux1", "qwen_image", "sana", "sdxl", "hunyuan_dit"])
