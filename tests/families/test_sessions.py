@@ -107,9 +107,10 @@ def test_a_pipeline_that_is_loaded_already_is_probed(sd3_study: Study) -> None:
     assert all(torch.equal(tiny.transformer.state_dict()[k], v) for k, v in before.items())
 
 
-def test_sites_are_traced_under_another_attention_backend(sd3_study: Study) -> None:
-    other = replace(sd3_study, model=replace(sd3_study.model, attention="_native_math"))
-    session = session_of(other.model)
-    found = measure(other, session=session)
-    assert found.responses.sites == measure(sd3_study).responses.sites
+def test_sites_are_traced_under_another_attention_backend(tmp_path: Path) -> None:
+    make("flux1").pipeline.save_pretrained(tmp_path)
+    study = compose_study(["+experiment=kitchen", f"model.path={tmp_path}", TWO, *SMALL])
+    other = replace(study, model=replace(study.model, attention="_native_math"))
+    found = measure(other)
+    assert found.responses.sites == measure(study).responses.sites
     assert not any("by name alone" in remark for remark in found.remarks)
