@@ -9,8 +9,8 @@ from otherview.study.errors import StudyError
 
 QUANTISATION = "model.loading.quantisation"
 STAGES = {
-    "text encodings": "while the text encoder runs: set "
-    f"{QUANTISATION}.text_encoder=bitsandbytes_8bit, or model.loading.offload=group",
+    "text encodings": "while the text encoder runs: use a smaller model.batch_size, or set "
+    f"{QUANTISATION}.text_encoder=bitsandbytes_8bit or model.loading.offload=group",
     "transformer call": "while text encoders and VAE run: set "
     f"{QUANTISATION}.text_encoder=bitsandbytes_8bit, or model.loading.offload=model or group",
     "reference image": "while the scene is drawn: give a finished picture as scene.image=FILE, use "
