@@ -46,6 +46,11 @@ def cast_layerwise(module: Any, dtype: Any) -> None:
     storage = torch.float8_e4m3fn
     if hasattr(module, "enable_layerwise_casting"):
         module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=dtype)
-    else:
-        skipped = ("norm", "embed", "shared", "position")
-        apply_layerwise_casting(module, storage, dtype, skip_modules_pattern=skipped)
+        return
+    precise = [rf"\b{name}\b" for name in getattr(module, "_keep_in_fp32_modules", None) or ()]
+    # the head's weights can be those of the embedding
+    skipped = ("norm", "embed", "shared", "position", "lm_head", *precise)
+    apply_layerwise_casting(module, storage, dtype, skip_modules_pattern=skipped)
+    kind = type(module)  # pipelines cast inputs to its precision, which weights no longer tell
+    computes = {"dtype": property(lambda _: dtype), "__module__": kind.__module__}
+    module.__class__ = type(kind.__name__, (kind,), computes)

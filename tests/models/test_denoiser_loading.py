@@ -12,9 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from otherview.models import own_files
+from otherview.models.arguments import tensors
 from otherview.models.denoiser_loading import check_adapters, load_denoiser, load_whole
+from otherview.models.interception import intercept
 from otherview.models.loaded import LoadedModel
 from otherview.models.own_files import check_loading
+from otherview.models.quantising import cast_layerwise
 from otherview.passes.measure import Measurement, measure
 from otherview.study import Model, Study
 from otherview.study.compose import compose_study
@@ -249,6 +252,20 @@ def test_what_is_not_installed_is_named_before_anything_is_loaded(
     ]:
         with pytest.raises(StudyError, match=rf"not installed: `pip install {package}`"):
             check_loading(Model(repo="some/model", loading=loading))
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux2_dev"])
+def test_text_encoders_in_8_bit_floats_say_nearly_the_same(family: str) -> None:
+    """T5 casts to the precision of a layer's weights; Mistral's head has those of the embedding."""
+    tiny = make(family)
+    exact = tensors(intercept(tiny.pipeline, tiny.arguments("an owl"))[0])
+    encoders = [part for name, part in tiny.pipeline.components.items() if "text_encoder" in name]
+    for encoder in encoders:
+        cast_layerwise(encoder, torch.float32)
+    assert all(encoder.dtype == torch.float32 for encoder in encoders)
+    found = tensors(intercept(tiny.pipeline, tiny.arguments("an owl"))[0])
+    text = "encoder_hidden_states"
+    assert 0 < distance(found[text], exact[text]) < 0.1
 
 
 def test_bitsandbytes_on_a_cpu_is_refused_before_anything_is_loaded(
