@@ -221,9 +221,10 @@ class Denoiser:
             added = edit.shift.rows(edit.addresses, of.prompts)
             return add(self._transformer, edit.addresses, added)
         if edit.mean is not None:
-            outputs = {
-                address: self._means[step, address, edit.mean].repeat(len(of.prompts), 1, 1)
-                for address in edit.addresses
+            means = {a: self._means[step, a, edit.mean] for a in edit.addresses}
+            outputs = {  # one row serves all, but where tokens are folded into rows
+                address: mean if len(mean) == 1 else mean.repeat(len(of.prompts), 1, 1)
+                for address, mean in means.items()
             }
         elif not outputs:
             assert edit.donors is not None
