@@ -36,7 +36,7 @@ def full(error: Exception) -> Any:
         (
             denoiser_loading,
             "load_text_encoder",
-            r"text encoder runs: use a smaller model\.batch_size, or set model\.loading\.quant",
+            r"while the text encoder runs: use a smaller model\.batch_size, or set",
         ),
         (session, "draw_reference", "while the scene is drawn: give a finished picture as scene"),
         (session, "encode_references", "while the reference image is encoded"),
