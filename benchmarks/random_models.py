@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,11 @@ def write_random_pipeline(size: str, folder: Path, device: str, dtype: str, seed
     process = multiprocessing.get_context("spawn").Process(
         target=write_parts, args=(missing, size, folder, device, dtype, seed), daemon=True
     )
-    process.start()
+    handled = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process alone
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, handled)
     process.join()
     if process.exitcode != 0:
         raise SystemExit(f"{folder} was not written: exit code {process.exitcode}")

@@ -163,7 +163,7 @@ BAD_SETTINGS: list[tuple[list[str], str]] = [
     (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
     (
         ["model.compile=true", "model.loading.offload=group"],
-        "model.compile=True cannot be with model.loading.offload=group",
+        "model.compile=True does not go with model.loading.offload=group",
     ),
     (["model.dtype=float8"], "model.dtype=float8: choose one of bfloat16, float16, float32"),
 ]

@@ -100,8 +100,8 @@ class Model:
         check(
             "compile",
             not (self.compile and (loading.by_layer or casts)),
-            f" cannot be with model.loading.{setting}, which changes the weights of layers as they "
-            "run: use model.compile=false",
+            f" does not go with model.loading.{setting}, which changes the weights of layers as "
+            "they run: use model.compile=false",
         )
         pixels = self.token_pixels
         for name in ("height", "width"):
