@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import diffusers.hooks as hooks_of_diffusers
 import numpy as np
 import real_size
 import torch
@@ -31,6 +29,7 @@ from limits import (
 )
 from matrix_peak import peak_figures
 from random_models import random_transformer, study_of, study_words, write_random_pipeline
+from small_card import loading_figures
 from stage_seconds import StageSeconds
 
 from otherview.models.cost import image_tokens
@@ -42,7 +41,6 @@ from otherview.passes.session import Session
 from otherview.results.run_study import make_result
 from otherview.study import Study
 from otherview.study.compose import compose_study
-from otherview.study.loading import Loading, Quantisation
 from otherview.study.prompts import study_prompts
 
 GIB = 2**30
@@ -50,8 +48,6 @@ ITEMS = 6
 """Creatures of the timed studies."""
 TEXT = 512
 ROUNDS = 3
-SMALL_CARD = 12e9
-"""Bytes of device memory that a small card has."""
 FAMILIES: dict[str, tuple[str, list[str]]] = {
     "sd3": ("text to image", []),
     "pixart_sigma": ("cross-attention", ["+model.call.use_resolution_binning=false"]),
@@ -316,52 +312,9 @@ def peak(bench: Bench, place: int, blocks: Sequence[str]) -> list[Figure]:
 
 
 def small_card(bench: Bench) -> list[Figure]:
-    """Studies within the memory of a small card, by how the weights are loaded.
-
-    Changes are those of a response from what the first kind gives, of its largest one. Copies on
-    a stream of their own, beside the work of the layer before, are measured to see whether
-    `offload=group` should make them.
-    """
-    side, streams = sides(bench)[0], "offload=group, copies on a stream"
-    kinds = {
-        "offload=model": Loading(offload="model"),
-        "offload=group": Loading(offload="group"),
-        streams: Loading(offload="group"),
-        "offload=cpu": Loading(offload="cpu"),
-        "torchao_int8, offload=model": Loading(
-            quantisation=Quantisation("torchao_int8", "torchao_int8"), offload="model"
-        ),
-        "bitsandbytes_8bit": Loading(
-            quantisation=Quantisation("bitsandbytes_8bit", "bitsandbytes_8bit")
-        ),
-    }
-    label = f"{bench.label(side)}, {SMALL_CARD / 1e9:.0f} GB"
-    if bench.small:
-        return [Figure(f"{label}: {kind}", "not run", machine="no GPU") for kind in kinds]
-    study, found, first = bench.study(side), [], None
-    plain, on_stream = hooks_of_diffusers.apply_group_offloading, {"use_stream": True}
-    whole = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(SMALL_CARD / whole)
-    try:
-        for kind, loading in kinds.items():
-            torch.cuda.reset_peak_memory_stats()
-            start = time.perf_counter()
-            try:
-                offloading = partial(plain, **(on_stream if kind == streams else {}))
-                with patch.object(hooks_of_diffusers, "apply_group_offloading", offloading):
-                    made = measure(replace(study, model=replace(study.model, loading=loading)))
-                taken, energy = time.perf_counter() - start, made.responses.energy
-                first = energy if first is None else first
-                change = float(np.nanmax(np.abs(energy - first)) / np.nanmax(first))
-                peak = torch.cuda.max_memory_allocated() / 1e9
-                text = f"{taken:.3g} s, {peak:.3g} GB, largest change {change:.1g}"
-            except Exception as error:  # each is a finding of its own
-                text = f"failed: {str(error).partition(chr(10))[0]}"
-            found.append(reported(f"{label}: {kind}", text, bench.device))
-            free_memory()
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    return found
+    """Studies within the memory of a small card, by how the weights are loaded."""
+    side = sides(bench)[0]
+    return loading_figures(bench.label(side), None if bench.small else bench.study(side))
 
 
 def published_table(bench: Bench, seed: int) -> list[Figure]:

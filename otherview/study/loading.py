@@ -102,6 +102,14 @@ class Loading:
         """Whether weights are on the device only while their layer runs."""
         return self.offload in ("group", "cpu")
 
+    @property
+    def changing(self) -> str | None:
+        """The setting with which the weights of layers change as they run, if there is one."""
+        if self.by_layer:
+            return f"offload={self.offload}"
+        casts = self.quantisation.transformer == "fp8_layerwise"
+        return "quantisation.transformer=fp8_layerwise" if casts else None
+
 
 @dataclass
 class Card:

@@ -94,13 +94,11 @@ class Model:
             check_choices("model", self, batch_size=("auto", "1, 2, 3, ..."))
         else:
             check_least("model", self, batch_size=1)
-        loading, fp8 = self.loading, "quantisation.transformer=fp8_layerwise"
-        casts = loading.quantisation.transformer == "fp8_layerwise"
-        setting = f"offload={loading.offload}" if loading.by_layer else fp8
+        changing = self.loading.changing
         check(
             "compile",
-            not (self.compile and (loading.by_layer or casts)),
-            f" does not go with model.loading.{setting}, which changes the weights of layers as "
+            not (self.compile and changing),
+            f" does not go with model.loading.{changing}, which changes the weights of layers as "
             "they run: use model.compile=false",
         )
         pixels = self.token_pixels
