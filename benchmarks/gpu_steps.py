@@ -244,7 +244,7 @@ def seconds_until(command: list[str], mark: str | None) -> float:
 
 
 def hooks(bench: Bench) -> list[Figure]:
-    transformer, rounds = bench.drawn_transformer(), 2 if bench.small else 20
+    transformer, rounds = bench.drawn_transformer(), 2 if bench.small else 10
     return [
         figure
         for side in sides(bench)
@@ -341,22 +341,22 @@ def published_table(bench: Bench, seed: int) -> list[Figure]:
 
 
 STEPS = (
-    Step("weights", "random weights on disk", (90, 20), written),
-    Step("precision", "bfloat16 against float32", (60, 10), precision),
-    Step("capture", "capture against plain hooks", (20, 5), captured),
-    Step("families", "other families on the device", (30, 10), families),
-    Step("study", "a whole study at the smaller size", (90, 15), partial(whole_study, place=0)),
-    Step("study-large", "at the larger size", (120, 20), partial(whole_study, place=1)),
-    Step("start", "from a cold start to the first table", (90, 40), cold_start),
-    Step("hooks", "what capture costs", (40, 5), hooks),
-    Step("batches", "the largest and the fastest batch", (60, 5), batches),
-    Step("cotangent", "attribution", (40, 5), cotangent),
-    Step("peak", "share of the matrix peak", (60, 5), partial(peak, place=0, blocks=("eager",))),
-    Step("peak-large", "the same at the larger size", (90, 10),
+    Step("weights", "random weights on disk", (60, 20), written),
+    Step("precision", "bfloat16 against float32", (50, 10), precision),
+    Step("capture", "capture against plain hooks", (10, 5), captured),
+    Step("families", "other families on the device", (20, 10), families),
+    Step("study", "a whole study at the smaller size", (40, 15), partial(whole_study, place=0)),
+    Step("study-large", "at the larger size", (80, 20), partial(whole_study, place=1)),
+    Step("start", "from a cold start to the first table", (70, 40), cold_start),
+    Step("hooks", "what capture costs", (25, 5), hooks),
+    Step("batches", "the largest and the fastest batch", (70, 5), batches),
+    Step("cotangent", "attribution", (30, 5), cotangent),
+    Step("peak", "share of the matrix peak", (15, 5), partial(peak, place=0, blocks=("eager",))),
+    Step("peak-large", "the same at the larger size", (40, 10),
          partial(peak, place=1, blocks=("eager",))),
-    Step("compiled", "with compiled blocks", (240, 120),
+    Step("compiled", "with compiled blocks", (70, 120),
          partial(peak, place=1, blocks=("compiled",))),
-    Step("small-card", "loading within 12 GB", (160, 1), small_card),
+    Step("small-card", "loading within 12 GB", (130, 1), small_card),
     *(Step(f"real-size-{seed}", f"the published table from random weights, seed {seed}",
-           (180, 0 if seed else 40), partial(published_table, seed=seed)) for seed in range(3)),
+           (150, 0 if seed else 40), partial(published_table, seed=seed)) for seed in range(3)),
 )  # fmt: skip

@@ -37,7 +37,8 @@ def peak_figures(
     flops = forward_flops(transformer.config, text_length, image)
     found = [reported(f"{name}: matrix product of {side}", f"{peak / 1e12:.3g} TFLOP/s", device)]
     sites = hook_sites(transformer.config)
-    attentions = ("native", "_native_cudnn", "_native_flash") if cuda else ("native",)
+    every = cuda and "eager" in blocks  # compiling takes long
+    attentions = ("native", "_native_cudnn", "_native_flash") if every else ("native",)
     for attention in attentions:
         for kind in blocks:
             for rows in batches:
