@@ -181,7 +181,7 @@ def pocket_study(templates: str, every: int) -> Study:
     return replace(study, creatures=replace(study.creatures, items=study.creatures.items[::every]))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def brute_force(calls: Calls, prompts: PromptSet, report: Progress) -> Truth:
     """Zero every head by itself, and patch it, on every prompt."""
     transformer, every = calls.transformer, range(len(prompts.prompts))

@@ -104,12 +104,12 @@ def hook_figures(
     peaks: dict[str, int] = {}
     waits: dict[str, int] = {}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def bare() -> None:
         with counted_waits(device, waits, "bare"):
             peak_of(lambda: run(transformer, call), device, peaks, "bare")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def captured() -> None:
         with capture(transformer, sites) as recorder:
             recorder.expect(call.layout, call.device)
@@ -150,7 +150,7 @@ def capture_figures(
         return keep
 
     hooked = watched(transformer, {site.module: keeper(site) for site in sites})
-    with torch.inference_mode(), capture(transformer, sites) as recorder, hooked:
+    with torch.no_grad(), capture(transformer, sites) as recorder, hooked:
         run(transformer, call, recorder)
     expected = torch.cat([kept[site.module] for site in sites], dim=1).numpy()
     error = np.abs(np.nansum(recorder.take(), axis=2) / expected - 1).max()
@@ -201,7 +201,15 @@ def study_figures(
     pipeline = session.pipeline
     plain = whole_pipeline(folder, device, model.dtype)
 
+    parts: dict[str, float] = {}
+
+    def note(part: str, since: float) -> float:
+        wait_for(device)
+        parts[part] = time.perf_counter() - since
+        return time.perf_counter()
+
     def whole() -> None:
+        start = time.perf_counter()
         made = [
             encode_texts(encoder, tokenizer, texts[start : start + size], model.text_positions)
             for start in range(0, len(texts), size)
@@ -210,10 +218,13 @@ def study_figures(
             tuple(row for batch in made for row in batch.embeddings),
             tuple(count for batch in made for count in batch.tokens),
         )
+        start = note("text", start)
         latents = [encode_references(pipeline, [reference])] * len(items)
+        start = note("reference", start)
         high, wide = model.size
         calls = Flux2Calls(pipeline, encodings, items, latents, height=high, width=wide)
         probe(calls, prompts, batch_size=size)
+        note("passes", start)
 
     subjects: dict[str, Callable[[], object]] = {
         "whole": whole,
@@ -229,6 +240,8 @@ def study_figures(
         for batch in batches
         if f"forward {batch}" in best
     )
+    by_part = ", ".join(f"{part} {seconds:.3g} s" for part, seconds in parts.items())
+    by_part += f"; bare text {text:.3g} s, bare forwards {forward:.3g} s"
     return [
         at_most(f"{name}: whole study / limit", best["whole"] / (text + forward), at_goal, device),
         against_plain(name, best["plain"] / best["whole"], least_of_plain, device),
@@ -236,6 +249,7 @@ def study_figures(
             f"{name}: share of the limit that is text", f"{text / (text + forward):.0%}", device
         ),
         reported(f"{name}: bare forward of a prompt, by batch", per_batch, device),
+        reported(f"{name}: parts of the whole study, and its limit", by_part, device),
     ]
 
 
@@ -288,7 +302,7 @@ def bare_texts(
         for start in range(0, len(texts), batch)
     ]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run() -> None:
         for rows in inputs:
             encoder(**rows, use_cache=False)
@@ -302,7 +316,7 @@ def bare_forwards(
     """Transformer calls with random inputs for so many prompts, in batches."""
     batches = [min(batch, prompts - start) for start in range(0, prompts, batch)]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forwards() -> None:
         calls = {rows: a_call(transformer, rows, text_length, image) for rows in set(batches)}
         for rows in batches:

@@ -65,7 +65,7 @@ def transformer() -> Any:
     return made.eval()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def pass_through(transformer: Any, recorder: Any, seed: int = 0) -> None:
     torch.manual_seed(seed)
     run(transformer, random_call(transformer, (5, 9, 7), 20, 16, 8), recorder)
@@ -107,7 +107,7 @@ def test_two_passes_before_take_are_refused(transformer: Any, traced: Any) -> No
     sites = sites_of(transformer)
     with compiled_capture(transformer, sites, backend="aot_eager") as recorder:
         call = random_call(transformer, (5, 9, 7), 20, 16, 8)
-        with torch.inference_mode():
+        with torch.no_grad():
             run(transformer, call, recorder)
             run(transformer, call)
         with pytest.raises(RuntimeError, match=r"joint\.0\.image ran 2 times in one pass"):

@@ -65,7 +65,7 @@ def by_hand(transformer: Any, act: Callable[[Site, Tensor], Tensor | None]) -> I
         handle.remove()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def energy_of(transformer: Any, call: Call) -> np.ndarray:
     with capture(transformer, sites_of(transformer)) as recorder:
         run(transformer, call, recorder)
@@ -86,7 +86,7 @@ def test_energies_are_those_of_tokens_picked_by_hand(transformer: Any, order: st
         sites.append((site, sums))
 
     call = random_call_of(transformer, labels)
-    with torch.inference_mode(), by_hand(transformer, keep):
+    with torch.no_grad(), by_hand(transformer, keep):
         run(transformer, call)
     order_of_sites = sites_of(transformer)
     sites.sort(key=lambda kept: order_of_sites.index(kept[0]))
@@ -109,7 +109,7 @@ def test_an_edit_reaches_tokens_picked_by_hand(transformer: Any, order: str) -> 
         return inputs
 
     call = random_call_of(transformer, labels)
-    with torch.inference_mode():
+    with torch.no_grad():
         with by_hand(transformer, halve):
             expected = run(transformer, call)
         with scale(transformer, ["single.1.2"], 0.5, ["pad", "reference"]) as editing:
@@ -128,7 +128,7 @@ def test_weights_that_are_offloaded_change_no_bit(transformer: Any) -> None:
         with scale(transformer, ["single.1.2"], 0.5, ["pad", "target"]) as editing:
             return run(transformer, call, editing)
 
-    with torch.inference_mode():
+    with torch.no_grad():
         plain = energy_of(transformer, call), edited()
         cpu_offload(transformer, execution_device=torch.device("cpu"))
         assert next(transformer.parameters()).device.type == "meta"

@@ -48,7 +48,7 @@ def similarities(picture: Picture, intact: Picture, reference: Image.Image) -> d
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def lpips(network: Any, one: Picture, other: Picture) -> float:
     """Return the distance of two pictures in [0, 1] by a network of `lpips_network`."""
     pair = [

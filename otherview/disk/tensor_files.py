@@ -20,13 +20,13 @@ def content_key(**content: Any) -> str:
 
 
 def write_tensors(path: Path, key: str, tensors: Mapping[str, Tensor]) -> int:
-    """Write host `tensors` as safetensors with `key` and a checksum; return the bytes written.
+    """Write `tensors` as safetensors with `key` and a checksum; return the bytes written.
 
     Raises OSError, and then leaves no file.
     """
     from safetensors.torch import save
 
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     header = {"key": key, "sha256": hashlib.sha256(header_and_data(save(whole))[1]).hexdigest()}
     content = save(whole, metadata=header)
     path.parent.mkdir(parents=True, exist_ok=True)

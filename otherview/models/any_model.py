@@ -72,7 +72,7 @@ def draw(loaded: LoadedModel, model: Model, scene: Scene, seed: int) -> Image:
         height, width = model.size
         empty = Images.new("RGB", (width, height), CANVAS)
         inputs |= picture_inputs(kind, [empty])
-    with torch.inference_mode(), quieter():
+    with torch.no_grad(), quieter():
         drawn = loaded.side(denoiser_loading.load_whole)(**inputs)[0]
     return first_picture(drawn)
 

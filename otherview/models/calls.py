@@ -59,9 +59,16 @@ class TokenLayout:
         counts = [mask.sum(-1, dtype=np.int32) for mask in self.masks.values()]
         return np.asarray(np.max(counts, axis=0))
 
-    def share(self, site: Site) -> Float[np.ndarray, "rows groups"]:
-        """Return the tokens of a pass per token that a site sees, by group; 1 without any."""
-        own = self.masks[self.sequence(site)].sum(-1)
+    def runs(self, sequence: str) -> tuple[list[int], Bool[np.ndarray, "rows groups runs"]]:
+        """Return the lengths of runs of positions with the same groups, and these, in every row."""
+        mask = self.masks[sequence]
+        new = (mask[:, :, 1:] != mask[:, :, :-1]).any(axis=(0, 1))
+        starts = np.flatnonzero(np.concatenate([[True], new]))
+        return np.diff([*starts, mask.shape[2]]).tolist(), mask[:, :, starts]
+
+    def share(self, sequence: str) -> Float[np.ndarray, "rows groups"]:
+        """Return the tokens of a pass per token of a sequence, by group; 1 without any."""
+        own = self.masks[sequence].sum(-1)
         return np.asarray(np.where(own, self.counts() / np.maximum(own, 1), 1), dtype=np.float32)
 
 
@@ -225,7 +232,7 @@ class Flux2Calls(Calls):
     def text_means(self) -> Float[Tensor, "prompts channels"]:
         """Return the mean of every encoded prompt over its text tokens, float64."""
         texts = zip(self.encodings.embeddings, self.encodings.tokens, strict=True)
-        return torch.stack([embedded[:length].double().mean(0) for embedded, length in texts])
+        return torch.stack([row[:length].cpu().double().mean(0) for row, length in texts])
 
     def noise(self, prompts: Sequence[int]) -> Latents:
         """Return the starting noise of every prompt."""
@@ -258,7 +265,7 @@ class Flux2Calls(Calls):
         if unprompted:
             assert self.empty is not None
             texts = self.empty.take([0] * len(prompts))
-        embeddings = torch.stack(texts.embeddings).to(latents)
+        embeddings = torch.stack([row.to(latents) for row in texts.embeddings])
         image, level = ImageLatents(latents, self._ids), self.noise_level(timestep)
         return flux2_call(image, self._reference(prompts), embeddings, texts.tokens, level)
 

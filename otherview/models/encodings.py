@@ -21,6 +21,8 @@ from otherview.study.prompts import PromptSet, chat_text, check_lengths
 
 MAX_BYTES = 8 << 30
 """Maximal size of the text encodings in memory. Thirty prompts of FLUX.2 Klein 4B take 0.24 GB."""
+ON_DEVICE_BYTES = 1 << 30
+"""Size up to which they are kept on the device, where every pass needs them."""
 
 TextGroup = tuple[int, int, tuple[str, ...]]
 """Texts that are encoded together: text length, batch size, texts.
@@ -32,7 +34,7 @@ conditions are encoded: in low precision it depends on the batch.
 
 @dataclass(frozen=True)
 class TextEncodings:
-    """Encoded prompts in the order of their texts, kept on the host."""
+    """Encoded prompts in the order of their texts, each on the device or on the host."""
 
     embeddings: tuple[Float[Tensor, "tokens channels"], ...]
     tokens: tuple[int, ...]
@@ -85,9 +87,12 @@ class TextStore:
             length, batch_size, texts = group
             embeddings: list[Tensor] = []
             tokens: list[int] = []
+            size = self._bytes()
             for start in range(0, len(texts), batch_size):
                 batch = self._batch(texts[start : start + batch_size], length)
-                embeddings += batch["embeddings"].unbind()
+                size += batch["embeddings"].nbytes
+                where = self._model.device if size <= ON_DEVICE_BYTES else "cpu"
+                embeddings += batch["embeddings"].to(where).unbind()
                 tokens += batch["tokens"].tolist()
                 progress("encoding prompts", done + len(tokens), total)
             self._encodings[group] = TextEncodings(tuple(embeddings), tuple(tokens))
@@ -116,14 +121,14 @@ class TextStore:
         return sum(t.nbytes for group in self._encodings.values() for t in group.embeddings)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_texts(
     encoder: Any, tokenizer: Any, texts: Sequence[str], text_length: int
 ) -> TextEncodings:
     """Return three hidden states of the text encoder for every position of a batch of texts.
 
     `encoder` is what `load_text_encoder` returns. Texts are padded to `text_length`.
-    Raises StudyError for a text that is longer.
+    They are on the encoder's device. Raises StudyError for a text that is longer.
     """
     lengths = check_lengths(tokenizer, texts, text_length)
     inputs = tokenizer(
@@ -143,7 +148,7 @@ def encode_texts(
         text_keys=max(lengths),
     )
     encoded = torch.cat([output.hidden_states[layer] for layer in TEXT_LAYERS], dim=-1)
-    return TextEncodings(encoded.cpu().unbind(), tuple(lengths))
+    return TextEncodings(encoded.unbind(), tuple(lengths))
 
 
 def text_distances(

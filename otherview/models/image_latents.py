@@ -27,7 +27,7 @@ class ImageLatents:
     ids: Int[Tensor, "1 tokens 4"]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_references(
     pipeline: Any, references: Sequence[Image], size: tuple[int, int] | None = None
 ) -> ImageLatents:
@@ -79,7 +79,7 @@ def draw_noise(pipeline: Any, height: int, width: int, seed: int) -> ImageLatent
     return ImageLatents(latents, ids)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode(
     pipeline: Any, latents: Latents, ids: Int[Tensor, "1 tokens 4"], height: int, width: int
 ) -> Float[np.ndarray, "rows height width 3"]:

@@ -51,7 +51,7 @@ def denoiser_name(pipeline: Any) -> str:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def intercept(pipeline: Any, inputs: Mapping[str, Any]) -> tuple[Arguments, list[EncoderInput]]:
     """Return what `pipeline(**inputs)` gives its transformer first, without running it.
 

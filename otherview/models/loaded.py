@@ -45,6 +45,8 @@ class LoadedModel:
     def __init__(self, model: Model) -> None:
         self.device = weights.choose_device(model)
         check_loading(model, self.device)
+        if self.device.startswith("cuda") and model.dtype == "float32":
+            torch.backends.cudnn.allow_tf32 = False  # else convolutions have ten bits of precision
         self.folder = hub.settings_folder(model)
         self.revision = weights.weights_identity(self.folder)
         check_stored(self.folder, model.loading)
@@ -146,7 +148,7 @@ class LoadedModel:
         make: Callable[[], dict[str, Tensor]],
         **content: Any,
     ) -> dict[str, Tensor]:
-        """Return the cached tensors of `content`, or what `make` returns, on the host.
+        """Return the tensors of `content` from the cache, on the host, or what `make` returns.
 
         `parts` are the parts of the pipeline whose weights decide them.
         """

@@ -114,7 +114,7 @@ def fastest(seconds: Callable[[int], float]) -> int:
     return min(rows for rows, time in by_size.items() if time * (1 - MIN_GAIN) <= best)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def call_seconds(transformer: Any, call: Call) -> float:
     """Return the best time of a bare transformer call, after one to warm up."""
     best = float("inf")

@@ -89,7 +89,7 @@ class Denoiser:
         self._kept: dict[tuple[int, str], Tensor] = {}
         self._means: dict[tuple[int, str, tuple[int, ...]], Tensor] = {}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def displace(self, prompts: Sequence[int], edit: Edit | None = None) -> Latents:
         """Return the displacement of every prompt in float32, on the host.
 
@@ -109,7 +109,7 @@ class Denoiser:
             found.append(moved)
         return torch.cat(found)[torch.tensor(order).argsort()]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def pictures(
         self, displacements: Latents, prompts: Sequence[int]
     ) -> Float[np.ndarray, "rows height width 3"]:
@@ -122,7 +122,7 @@ class Denoiser:
             decoded.append(self._calls.pictures(noise - moved))
         return np.concatenate(decoded)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def keep(self, prompts: Sequence[int], addresses: Sequence[str]) -> bool:
         """Run `prompts` once and keep the outputs of the heads, as donors.
 

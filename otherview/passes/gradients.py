@@ -25,8 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from otherview.models.arguments import replaced
-from otherview.models.calls import Call, Calls, TokenLayout
+from otherview.models.calls import Calls, TokenLayout
 from otherview.models.sites import Site
 from otherview.passes.batches import Argument, Done, within_memory
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
@@ -175,19 +174,7 @@ def taps(
                 parameter.requires_grad_(True)
 
 
-def differentiable(call: Call) -> Call:
-    """Return `call` with copies of tensors that were made under inference mode.
-
-    Autograd cannot save those for a backward pass.
-    """
-
-    def change(_: str, tensor: Tensor) -> Tensor:
-        return tensor.clone() if tensor.is_inference() else tensor
-
-    return Call(replaced(call.arguments, change), call.layout)
-
-
-@torch.inference_mode()
+@torch.no_grad()
 def mean_outputs(
     calls: Calls, prompts: Sequence[int], size: int
 ) -> dict[str, Float[Tensor, "positions channels"]]:

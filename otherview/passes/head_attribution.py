@@ -23,7 +23,7 @@ from otherview.models.calls import Calls
 from otherview.models.sites import Site, heads
 from otherview.passes.batches import halving_by_group, within_memory
 from otherview.passes.editing import scale
-from otherview.passes.gradients import BackwardMemory, differentiable, mean_outputs, taps
+from otherview.passes.gradients import BackwardMemory, mean_outputs, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
 from otherview.passes.toward_points import pairs_of_items, predicted_toward
 from otherview.passes.transformer import run
@@ -113,7 +113,7 @@ class BeyondFirstOrder:
         first = (contrast.test[0], contrast.control[0])
         return [int(item) * every + condition for item in spread for condition in first]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _zeroed(
         self, prompts: Sequence[int], sets: Sequence[Sequence[str]], stage: str
     ) -> Float[np.ndarray, "prompts sets"]:
@@ -239,7 +239,7 @@ class Attributing:
         """Return by prompt the squared changes: of heads, groups and edits, then of whole sites."""
         means = self._mean_outputs()
         prompts = [prompt for block in blocks for prompt in block]
-        call = differentiable(self._calls.first(prompts))
+        call = self._calls.first(prompts)
         noise, zero = self._calls.noise(prompts), EDITS.index("zero")
         squares: Any = 0.0
         site_squares: Any = 0.0

@@ -21,7 +21,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.models.sites import Unit, heads
 from otherview.passes.editing import edit, record
-from otherview.passes.gradients import differentiable, taps
+from otherview.passes.gradients import taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.toward_points import Pair, along_the_way, mixed, over_pairs
 from otherview.passes.transformer import run
@@ -70,7 +70,7 @@ def edges_of_batch(
     """Return ways and edges of prompts, each next to its partner."""
     transformer, sites = calls.transformer, calls.sites
     every, noise = heads(sites), calls.noise(prompts)
-    call, donors = differentiable(calls.first(prompts)), np.arange(len(prompts)) ^ 1
+    call, donors = calls.first(prompts), np.arange(len(prompts)) ^ 1
     with torch.no_grad():
         with record(transformer, [unit.address for unit in every]) as outputs:
             intact = calls.velocity(run(transformer, call), noise).float()

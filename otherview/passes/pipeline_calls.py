@@ -80,9 +80,8 @@ class PipelineCalls(Calls):
 
     @cached_property
     def transformer(self) -> Any:
-        """The transformer, whose weights a backward pass can save, wherever it is first used."""
-        with torch.inference_mode(mode=False):
-            return self._load()
+        """The transformer, loaded where it is first used."""
+        return self._load()
 
     @cached_property
     def sites(self) -> list[Site]:

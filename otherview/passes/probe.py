@@ -28,7 +28,7 @@ ROUNDING = 0.01
 """Share of an energy that rounding may change, in bfloat16."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def probe(
     calls: Calls,
     prompts: PromptSet,

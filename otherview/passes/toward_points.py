@@ -21,7 +21,7 @@ from otherview.models.calls import Calls
 from otherview.models.sites import heads
 from otherview.passes.batches import Done, halving_by_group
 from otherview.passes.editing import edit
-from otherview.passes.gradients import BackwardMemory, differentiable, taps
+from otherview.passes.gradients import BackwardMemory, taps
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS
 from otherview.passes.transformer import run
 from otherview.study.attribution import TOWARD_POINTS
@@ -92,7 +92,7 @@ def over_pairs(
 def toward_of_batch(calls: Calls, prompts: Sequence[int]) -> Float[np.ndarray, "rows heads"]:
     """Return the predicted ways of prompts, each next to its partner."""
     transformer, noise = calls.transformer, calls.noise(prompts)
-    call, donors = differentiable(calls.first(prompts)), np.arange(len(prompts)) ^ 1
+    call, donors = calls.first(prompts), np.arange(len(prompts)) ^ 1
     with torch.no_grad():
         intact = calls.velocity(run(transformer, call), noise).float()
     cotangent, found = along_the_way(intact, donors), []

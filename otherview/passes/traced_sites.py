@@ -75,7 +75,7 @@ class AttentionMode(TorchFunctionMode):
         return output
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def trace(transformer: nn.Module, call: Call, known: Sequence[Site]) -> dict[str, Traced]:
     """Return the out-projections that a pass of `call` reaches, by module.
 
@@ -162,7 +162,7 @@ def check_traced(sites: Sequence[Site], traced: Mapping[str, Traced]) -> None:
             )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def token_groups(
     transformer: nn.Module,
     sites: Sequence[Site],
@@ -184,7 +184,7 @@ def token_groups(
     return groups
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def equal_sites(
     transformer: nn.Module, sites: Sequence[Site], one: Arguments, other: Arguments
 ) -> list[Site]:

@@ -112,7 +112,7 @@ def compute(operation: Any, *arguments: Any, **named: Any) -> Any:
         waits.append(str(operation))
     if given and asked and given[0].device != device:
         made = made.clone()  # what is on the host already would come back as it is
-    return wrapped(made, held, operation.is_view, device) if device.type == NAME else made
+    return wrapped(made, held, device) if device.type == NAME else made
 
 
 def assign_data(tensor: Tensor, values: Tensor) -> None:
@@ -166,18 +166,13 @@ def of_host(value: Any) -> Any:
     return type(value)(map(of_host, value)) if isinstance(value, list | tuple) else value
 
 
-def wrapped(made: Any, held: list[Held], is_view: bool, device: torch.device) -> Any:
-    """Return what an operation of `held` made, on `device`; what was written stays what it was.
-
-    A view of a tensor that keeps a history keeps one, too, also in inference mode.
-    """
+def wrapped(made: Any, held: list[Held], device: torch.device) -> Any:
+    """Return what an operation of `held` made, on `device`; what was written stays what it was."""
     if isinstance(made, list | tuple):
-        return [wrapped(each, held, is_view, device) for each in made]
+        return [wrapped(each, held, device) for each in made]
     if not isinstance(made, Tensor):
         return made
     for each in held:
         if each.host is made:
             return each
-    keeps = is_view and bool(held) and not held[0].is_inference()
-    with torch.inference_mode(torch.is_inference_mode_enabled() and not keeps):
-        return Held(made, device)
+    return Held(made, device)

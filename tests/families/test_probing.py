@@ -30,7 +30,7 @@ from otherview.passes.call_tokens import Probes
 from otherview.passes.capture import capture
 from otherview.passes.denoising import Denoiser, Edit, Shift
 from otherview.passes.editing import ablate, add, patch, record, scale
-from otherview.passes.gradients import differentiable, taps
+from otherview.passes.gradients import taps
 from otherview.passes.head_edges import head_edges
 from otherview.passes.pipeline_calls import PipelineCalls
 from otherview.passes.pipeline_session import another_picture
@@ -81,7 +81,7 @@ def calls_of(tiny: Tiny, model: Model) -> PipelineCalls:
     return calls
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def by_the_pipeline(tiny: Tiny, model: Model, text: str, modules: list[str]) -> dict[str, Tensor]:
     """Return what hooks read while the pipeline itself runs its transformer the first time."""
     read: dict[str, Tensor] = {}
@@ -158,7 +158,7 @@ def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
     for group in calls.groups():
         read: dict[str, Tensor] = {}
         with (
-            torch.inference_mode(),
+            torch.no_grad(),
             capture(transformer, sites, means=True) as recorder,
             watched(transformer, keeping(read, modules)),
         ):
@@ -176,7 +176,7 @@ def test_a_family_is_probed_as_its_pipeline_runs_it(name: str) -> None:
 
     # an edited head changes the output, and nothing is left behind
     call = calls.first([0])
-    with torch.inference_mode():
+    with torch.no_grad():
         intact = run(transformer, call)
         with ablate(transformer, [heads(sites)[0].address]) as editing:
             edited = run(transformer, call, editing)
@@ -254,9 +254,9 @@ def test_gradients_predict_edits_on_every_kind_of_block(name: str) -> None:
     tiny = make(name)
     calls = calls_of(tiny, model_of(tiny))
     transformer, every = calls.transformer, heads(calls.sites)
-    with torch.inference_mode():
+    with torch.no_grad():
         run(transformer, calls.first([0]))
-    call, shift = differentiable(calls.first([0])), 0.02
+    call, shift = calls.first([0]), 0.02
     with taps(transformer, calls.sites) as reader:
         output = calls.velocity(run(transformer, call, reader), torch.empty(0))
         cotangent = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
@@ -340,7 +340,7 @@ def test_edges_and_added_vectors_on_every_kind_of_block(name: str) -> None:
     first = [place for place, unit in enumerate(every) if unit.site == every[0].site]
     assert np.abs(found.edges[:, 0, first]).max() == 0
     vector = torch.ones(1, len(TOKEN_GROUPS), middle.site.head_dim)
-    with torch.inference_mode():
+    with torch.no_grad():
         intact = run(transformer, calls.first([rows[0]]))
         with add(transformer, [middle.address], {middle.address: vector}) as editing:
             assert not torch.equal(run(transformer, calls.first([rows[0]]), editing), intact)

@@ -39,7 +39,7 @@ def tensors(value: Any, name: str = "") -> dict[str, torch.Tensor]:
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def first_arguments(transformer: Any, pipeline: Any, arguments: dict[str, Any]) -> Any:
     """Return the tensors that `pipeline` gives its transformer first, which then does not run."""
     seen: list[Any] = []
@@ -57,7 +57,7 @@ def first_arguments(transformer: Any, pipeline: Any, arguments: dict[str, Any]) 
     return tensors(seen[0])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def run(tiny: Tiny, prompt: str) -> tuple[torch.Tensor, int]:
     """Return the latents that a call makes, and how often it called the transformer."""
     calls: list[None] = []

@@ -45,7 +45,7 @@ def test_means_are_those_of_what_heads_write(short_study: Study, short_session: 
     transformer, units = calls.transformer, heads(calls.sites)
     call = calls.first([0, 3])
     with (
-        torch.inference_mode(),
+        torch.no_grad(),
         capture(transformer, calls.sites, means=True) as recorder,
         record(transformer, [unit.address for unit in units]) as written,
     ):

@@ -120,7 +120,7 @@ def test_vectors_are_added_at_the_tokens_of_their_group(
     calls: Calls = short_session.calls(short_study)
     transformer, call = calls.transformer, calls.first([0, 1])
     given = torch.randn(2, len(TOKEN_GROUPS), 16, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
+    with torch.no_grad():
         with record(transformer, [GATE]) as kept:
             intact = run(transformer, call)
         before = kept[GATE].clone()

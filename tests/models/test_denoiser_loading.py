@@ -55,7 +55,7 @@ def output(pocket_folder: Path) -> Callable[[Any], torch.Tensor]:
         "return_dict": False,
     }
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(transformer: Any) -> torch.Tensor:
         found: torch.Tensor = transformer(**arguments)[0]
         return found
