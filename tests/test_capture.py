@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from otherview.models.calls import flux2_layout
+from otherview.models.calls import TokenLayout, flux2_layout
 from otherview.models.cost import ImageTokens, forward_flops
 from otherview.models.sites import heads, hook_sites, slices
-from otherview.passes.capture import capture
+from otherview.passes.capture import CHUNK, capture, chunked, over_chunks
 from otherview.passes.transformer import check_sites
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
@@ -127,3 +128,19 @@ def test_a_second_call_before_take_is_refused() -> None:
             text_output(torch.ones(1, 2, 16))
         with pytest.raises(RuntimeError, match=r"did not reach joint\.0\.image"):
             recorder.take()
+
+
+def test_sums_over_chunks_of_positions_are_those_of_the_token_groups() -> None:
+    """As a GPU takes them; runs of positions may be longer than a chunk, and of one position."""
+    lengths = (1, 3, 2 * CHUNK, CHUNK + 1, 2)
+    masks = np.zeros((2, 4, sum(lengths)), dtype=bool)
+    for row, groups in enumerate(((0, 1, 2, 3, 0), (0, 0, 1, 2, 2))):
+        masks[row, np.repeat(groups, lengths), np.arange(sum(lengths))] = True
+    runs, of_runs = TokenLayout({"image": masks}).runs("image")
+    assert runs == [*lengths]
+    chunks, counts = chunked(runs)
+    activation = torch.randn(2, sum(lengths), 6, generator=torch.Generator().manual_seed(0))
+    found = over_chunks(torch.sum, activation, chunks)
+    by_group = torch.from_numpy(of_runs.repeat(counts, axis=2)).float() @ found
+    expected = torch.from_numpy(masks).double() @ activation.double()
+    torch.testing.assert_close(by_group.double(), expected, rtol=1e-5, atol=1e-4)

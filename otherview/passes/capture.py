@@ -18,7 +18,7 @@ its weights. One graph serves all blocks of a kind, without a graph break.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -36,6 +36,10 @@ from otherview.study.errors import StudyError
 
 BUFFERS = ("otherview_sums", "otherview_calls", "otherview_masks")
 WIDTH = "otherview_width"
+Chunks = tuple[int, int]
+"""How many chunks of how many positions."""
+CHUNK = 256
+"""Positions that are summed at once: over more than 512, torch's kernels take memory on a GPU."""
 RAN_TWICE = (
     "guidance above 1 or more than one step mixes responses; take() after every transformer call"
 )
@@ -59,7 +63,7 @@ class Recorder(Reader):
         self._sites, self._keeps_means = list(sites), means
         self._vectors: dict[int, Float[Tensor, "rows groups channels"]] = {}
         self._energies: dict[int, Float[Tensor, "rows groups slices"]] = {}
-        self._runs: dict[str, tuple[list[int], Float[Tensor, "rows groups runs"]]] = {}
+        self._chunks: dict[str, tuple[list[Chunks], Float[Tensor, "rows groups chunks"]]] = {}
 
     def expect(self, layout: TokenLayout, device: torch.device) -> None:
         """Take the layout of the next call, and forget the last one."""
@@ -67,8 +71,10 @@ class Recorder(Reader):
         self._energies.clear()
         self._vectors.clear()
         for sequence in layout.masks:
-            lengths, groups = layout.runs(sequence)
-            self._runs[sequence] = lengths, torch.from_numpy(groups).to(device, torch.float32)
+            runs, groups = layout.runs(sequence)
+            chunks, counts = chunked(runs)
+            of_chunks = torch.from_numpy(groups.repeat(counts, axis=2))
+            self._chunks[sequence] = chunks, of_chunks.to(device, torch.float32)
 
     def take(self) -> Float[np.ndarray, "rows slices groups"]:
         """Return the sums of squares of the last call in float32.
@@ -129,18 +135,41 @@ class Recorder(Reader):
         if index in self._energies:
             raise RuntimeError(f"{site.address} ran twice in one pass: {RAN_TWICE}")
         masks, activation = self.by_row(site, inputs[0])
-        lengths, groups = self._runs[self._layout.sequence(site)]
+        chunks, groups = self._chunks[self._layout.sequence(site)]
         groups = groups.to(activation.device)
         if activation.device.type == "cpu":
             self._energies[index] = sums_of_squares(activation, site.slice_width, masks)
         else:
-            squares = squares_of_runs(activation, site.slice_width, lengths)
-            self._energies[index] = torch.bmm(groups, squares)
+            norms = over_chunks(torch.linalg.vector_norm, activation, chunks)
+            by_slice = norms.square_().view(*norms.shape[:2], -1, site.slice_width).sum(3)
+            self._energies[index] = torch.bmm(groups, by_slice)
         if self._keeps_means:
             written = activation[..., : site.heads * site.head_dim]
-            runs = torch.split(written, lengths, dim=1)
-            sums = torch.stack([run.sum(1, dtype=torch.float32) for run in runs], dim=1)
-            self._vectors[index] = torch.bmm(groups, sums)
+            self._vectors[index] = torch.bmm(groups, over_chunks(torch.sum, written, chunks))
+
+
+def chunked(runs: Sequence[int]) -> tuple[list[Chunks], list[int]]:
+    """Return runs of positions in chunks of CHUNK and what is left, and the chunks of every run."""
+    chunks, counts = [], []
+    for length in runs:
+        whole, rest = divmod(length, CHUNK)
+        chunks += [(count, size) for count, size in ((whole, CHUNK), (1, rest)) if count * size]
+        counts.append(whole + (rest > 0))
+    return chunks, counts
+
+
+def over_chunks(
+    reduce: Callable[..., Tensor],
+    activation: Float[Tensor, "rows positions channels"],
+    chunks: Sequence[Chunks],
+) -> Float[Tensor, "rows chunks channels"]:
+    """Return `reduce` over the positions of every chunk, in float32."""
+    parts = torch.split(activation, [count * size for count, size in chunks], dim=1)
+    reduced = [
+        reduce(part.view(len(part), count, size, -1), dim=2, dtype=torch.float32)
+        for part, (count, size) in zip(parts, chunks, strict=True)
+    ]
+    return torch.cat(reduced, dim=1)
 
 
 def sums_of_squares(
@@ -152,17 +181,6 @@ def sums_of_squares(
     by_slice = activation.view(*activation.shape[:2], -1, width)
     norms = torch.linalg.vector_norm(by_slice, dim=3, dtype=torch.float32)
     return torch.bmm(masks, norms.square_())
-
-
-def squares_of_runs(
-    activation: Float[Tensor, "rows positions channels"], width: int, lengths: list[int]
-) -> Float[Tensor, "rows runs slices"]:
-    """Return the sum of squares of every slice over each run of positions, in float32."""
-    runs = torch.split(activation, lengths, dim=1)
-    norms = torch.stack(
-        [torch.linalg.vector_norm(run, dim=1, dtype=torch.float32) for run in runs], dim=1
-    )
-    return norms.square_().view(*norms.shape[:2], -1, width).sum(3)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ DEVICE_UNDER_TEST = os.environ.get(DEVICE, SECOND)
 IS_SIMULATED = DEVICE_UNDER_TEST == SECOND
 if IS_SIMULATED:
     register()
+pytestmark = pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS, but there was no current")
 only_simulated = pytest.mark.skipif(not IS_SIMULATED, reason="of the simulated device")
 
 EDITS = ("intervention.draws=2", "intervention.curve_draws=2", "intervention.text_length=128",
@@ -191,6 +192,7 @@ def same_files(study: Study, folder: Path) -> None:
             for name, expected in numbers(file).items():
                 near = 0.1 * rtol * np.nanmax(np.abs(expected), initial=0)
                 near += 1e-5 * name.startswith("psnr")  # of pictures that are nearly alike
+                near += 1e-7 * (name == "specificity")  # a difference of much larger values
                 near += 3 * (name == "patterns")  # counts of a histogram
                 np.testing.assert_allclose(found[name], expected, rtol, near, err_msg=name)
                 compared += expected.size

@@ -250,7 +250,7 @@ def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
 
 @pytest.mark.parametrize("name", ["flux1", "sd3", "qwen_image", "sana", "hunyuan_dit", "sdxl"])
 def test_gradients_predict_edits_on_every_kind_of_block(name: str) -> None:
-    """The probing passes before may leave tensors of inference mode in the transformer."""
+    """What the transformer keeps from the passes before serves the backward pass."""
     tiny = make(name)
     calls = calls_of(tiny, model_of(tiny))
     transformer, every = calls.transformer, heads(calls.sites)
