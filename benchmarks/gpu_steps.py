@@ -21,6 +21,7 @@ from klein_memory import need
 from limits import (
     a_call,
     bare_seconds,
+    best_seconds,
     capture_figures,
     hook_figures,
     precision_figures,
@@ -34,10 +35,10 @@ from stage_seconds import StageSeconds
 
 from otherview.models.cost import image_tokens
 from otherview.models.loaded import free_memory
-from otherview.passes.batches import MAX_ROWS, call_seconds, fastest, within_memory
 from otherview.passes.head_attribution import attribute
 from otherview.passes.measure import measure
 from otherview.passes.session import Session
+from otherview.passes.transformer import run
 from otherview.results.run_study import make_result
 from otherview.study import Study
 from otherview.study.compose import compose_study
@@ -47,6 +48,7 @@ GIB = 2**30
 ITEMS = 6
 """Creatures of the timed studies."""
 TEXT = 512
+MOST_ROWS = 64
 ROUNDS = 2
 FAMILIES: dict[str, tuple[str, list[str]]] = {
     "sd3": ("text to image", []),
@@ -255,26 +257,25 @@ def hooks(bench: Bench) -> list[Figure]:
 
 
 def batches(bench: Bench) -> list[Figure]:
-    """The largest batch that fits, and the one that `model.batch_size=auto` takes."""
+    """Seconds of a prompt by the size of its batch, up to the largest that fits."""
     transformer, found = bench.drawn_transformer(), []
     for side in sides(bench):
-        image, most = bench.image(side), 4 if bench.small else MAX_ROWS
-
-        def seconds(rows: int, image: Any = image) -> float:
-            return call_seconds(transformer, a_call(transformer, rows, TEXT, image))
-
-        label, rows = bench.label(side), 1
-        largest: dict[int, float] = {}
-        while rows <= most and (taken := within_memory(seconds, rows)) is not None:
-            largest[rows] = taken / rows
+        by_rows: dict[int, float] = {}
+        rows, most = 1, 4 if bench.small else MOST_ROWS
+        while rows <= most and (taken := batch_seconds(transformer, rows, bench.image(side))):
+            by_rows[rows] = taken / rows
             rows *= 2
-        per_row = ", ".join(f"{rows}: {each:.3g} s" for rows, each in largest.items())
-        found.append(reported(f"{label}: a prompt by batch, as far as fits", per_row, bench.device))
-        if not bench.small:  # on a CPU it is fixed
-            start = time.perf_counter()
-            text = f"{fastest(seconds)}, found in {time.perf_counter() - start:.3g} s"
-            found.append(reported(f"{label}: batch_size=auto", text, bench.device))
+        each = ", ".join(f"{rows}: {seconds:.3g} s" for rows, seconds in by_rows.items())
+        label = f"{bench.label(side)}: a prompt by batch, as far as fits"
+        found.append(reported(label, each, bench.device))
     return found
+
+
+def batch_seconds(transformer: Any, rows: int, image: Any) -> float | None:
+    """Return the seconds of a forward of so many prompts, None where it does not fit."""
+    device, call = str(transformer.device), a_call(transformer, rows, TEXT, image)
+    with torch.no_grad():
+        return best_seconds({"forward": lambda: run(transformer, call)}, device, 1).get("forward")
 
 
 def cotangent(bench: Bench) -> list[Figure]:
@@ -349,7 +350,7 @@ STEPS = (
     Step("study-large", "at the larger size", (50, 20), partial(whole_study, place=1)),
     Step("start", "from a cold start to the first table", (70, 40), cold_start),
     Step("hooks", "what capture costs", (25, 5), hooks),
-    Step("batches", "the largest and the fastest batch", (90, 5), batches),
+    Step("batches", "how many prompts at once", (60, 5), batches),
     Step("cotangent", "attribution", (30, 5), cotangent),
     Step("peak", "share of the matrix peak", (15, 5), partial(peak, place=0, blocks=("eager",))),
     Step("peak-large", "the same at the larger size", (20, 10),

@@ -196,7 +196,7 @@ def study_figures(
     items = [prompt.item for prompt in prompts.prompts]
     (reference,) = session.references(study).values()
     image = image_tokens(model, [(reference.height, reference.width)])
-    size = model.text_batch_size
+    size = model.batch_size
     encoder = denoiser_loading.load_text_encoder(folder, model, device)
     pipeline = session.pipeline
     plain = whole_pipeline(folder, device, model.dtype)

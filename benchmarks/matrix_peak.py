@@ -11,12 +11,12 @@ import torch
 from figures import Figure, reported
 from limits import a_call, best_seconds, wait_for
 
-from otherview.models.attention import set_attention
 from otherview.models.cost import ImageTokens, forward_flops
+from otherview.models.denoiser_loading import use_torch_attention
+from otherview.models.library_messages import quieter
 from otherview.models.sites import hook_sites
 from otherview.passes.capture import capture, compiled_capture
 from otherview.passes.transformer import run
-from otherview.study.errors import StudyError
 
 
 def peak_figures(
@@ -26,9 +26,8 @@ def peak_figures(
     """Share of the device's matrix peak that forwards reach, by attention, batch and `blocks`.
 
     `blocks` are eager, captured (eager with capture) or compiled (with capture, which is part of
-    the graph).
-
-    The peak is that of a product of large square matrices in the same precision, in the same run.
+    the graph). The peak is that of a product of large square matrices in the same precision, in the
+    same run.
     """
     device, dtype = str(transformer.device), transformer.dtype
     cuda = device.startswith("cuda")
@@ -48,7 +47,7 @@ def peak_figures(
                                      image, flops, peak, rounds)  # fmt: skip
                 label = f"{name}: share of peak, {attention} attention, {kind}, batch {rows}"
                 found.append(reported(label, text, device))
-    set_attention(transformer, "native")
+    use_torch_attention(transformer)
     return found
 
 
@@ -58,9 +57,10 @@ def share_of_peak(
 ) -> str:  # fmt: skip
     device = str(transformer.device)
     try:
-        set_attention(transformer, attention)
-    except StudyError as error:
-        return f"cannot be used here: {error}"
+        with quieter():
+            transformer.set_attention_backend(attention)
+    except (ValueError, RuntimeError) as error:
+        return f"cannot be used here: {str(error).partition(chr(10))[0]}"
     call = a_call(transformer, rows, text_length, image)
     hooked: Any = nullcontext()
     if blocks != "eager":

@@ -152,7 +152,7 @@ def loading_and_forwards(study: Study) -> tuple[float, float]:
     del encoder
     size = open_reference(study.scenery[0]).size
     image = image_tokens(model, [(size[1], size[0])])
-    prompts, batch = len(study.creatures.items) * 2, model.text_batch_size
+    prompts, batch = len(study.creatures.items) * 2, model.batch_size
     forwards = bare_forwards(pipeline.transformer, prompts, batch, model.text_positions, image)
     times = []
     for _ in range(ROUNDS_OF_FORWARDS):

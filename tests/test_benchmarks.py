@@ -44,7 +44,7 @@ def test_it_continues_where_it_stopped_and_starts_nothing_that_would_not_end(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "call_seconds", interrupted)
+        patch.setattr(steps, "batch_seconds", interrupted)
         stopped = gpu("--only", "capture,hooks,batches,peak", "--minutes", "9")
     assert "interrupted; the same command continues" in stopped["said"]
     assert list(stopped["steps"]) == ["capture", "hooks"]
@@ -71,7 +71,7 @@ def test_it_continues_where_it_stopped_and_starts_nothing_that_would_not_end(
         raise SystemExit("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "call_seconds", full)
+        patch.setattr(steps, "batch_seconds", full)
         failed = gpu("--only", "batches", "--minutes", "9")
     assert failed["failed"] == {"batches": "failed: SystemExit: no space left"}
     assert "not run: batches; the same command continues" in failed["said"]

@@ -1,4 +1,4 @@
-"""Compiled blocks and other attentions: the same responses, one graph a kind of block, no break."""
+"""Compiled blocks: the same responses, one graph a kind of block, no break."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from otherview.models.calls import random_call
 from otherview.models.sites import sites_of
 from otherview.passes.capture import capture, compiled_capture
 from otherview.passes.measure import Measurement, measure
-from otherview.passes.session import Session
 from otherview.passes.transformer import run
 from otherview.study import Study
 from otherview.study.compose import (
@@ -27,9 +26,6 @@ from otherview.study.compose import (
 )
 from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError
-from tests.conftest import THREE_CREATURES
-from tests.families import make
-from tests.families.pictures import small_pictures
 
 # torch's compiler still imports its own deprecated torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -147,65 +143,12 @@ def test_layers_whose_weights_change_as_they_run_are_not_compiled(method: str) -
         compose_study(["+experiment=kitchen", "model.compile=true", f"model.loading.{method}"])
 
 
-def test_another_attention_gives_the_same_responses(
-    small_study: Study, small_measurement: Measurement
-) -> None:
-    model = replace(small_study.model, attention="_native_math")
-    session = Session(model)
-    measured = measure(replace(small_study, model=model), session=session).responses
-    processor = session.pipeline.transformer.single_transformer_blocks[0].attn.processor
-    assert processor._attention_backend.value == "_native_math"
-    np.testing.assert_allclose(measured.energy, small_measurement.responses.energy, rtol=1e-4)
-    assert not session.serves(small_study.model)
-
-
-@pytest.mark.parametrize("name", ["flsh", "xformers"])
-def test_an_attention_that_cannot_be_used_is_refused_before_weights_are_loaded(
-    small_study: Study, name: str
-) -> None:
-    with pytest.raises(StudyError, match=rf"model\.attention={name} does not run on this machine"):
-        Session(replace(small_study.model, attention=name))
-
-
-def test_an_attention_without_a_kernel_for_this_device_is_refused_before_weights_are_loaded(
-    small_study: Study,
-) -> None:
-    said = r"model\.attention=_native_efficient does not run in float32 on cpu: No viable backend"
-    with pytest.raises(StudyError, match=said):
-        Session(replace(small_study.model, attention="_native_efficient"))
-
-
-@pytest.mark.parametrize(
-    ("family", "said"),
-    [
-        ("sd3", r"would change nothing: diffusers gives SD3Transformer2DModel torch's own"),
-        ("chroma", r"does not run in this model: `attn_mask` is not supported"),
-    ],
-)
-def test_an_attention_that_a_model_cannot_use_is_refused(
-    family: str, said: str, tmp_path: Path
-) -> None:
-    tiny = make(family)
-    tiny.pipeline.save_pretrained(tmp_path)
-    words = (
-        "+experiment=kitchen_words", "templates=scene_viewpoint", THREE_CREATURES,
-        f"model.path={tmp_path}", "model.dtype=float32", "model.attention=_native_flash",
-    )  # fmt: skip
-    with (
-        small_pictures(),
-        pytest.raises(StudyError, match=rf"model\.attention=_native_flash {said}"),
-    ):
-        measure(compose_study(words))
-
-
-def test_both_are_settings_and_part_of_the_identity() -> None:
-    study = compose_study(["+experiment=kitchen", "model.compile=true", "model.attention=flash"])
-    assert (study.model.compile, study.model.attention) == (True, "flash")
-    settings: list[list[str]] = [[], ["model.compile=true"], ["model.attention=flash"]]
+def test_compilation_is_part_of_the_identity() -> None:
+    settings: list[list[str]] = [[], ["model.compile=true"]]
     register_resolvers()
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         digits = {
             identity(hydra.compose("study", ["+experiment=kitchen", *overrides]))
             for overrides in settings
         }
-    assert len(digits) == 3
+    assert len(digits) == 2

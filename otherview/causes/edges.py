@@ -68,7 +68,7 @@ def trace_edges(
         with memory_errors("edges"):
             calls = session.calls(study, progress, dict(measurement.references))
             pairs = pairs_of_items(prompts, calls.groups(), study.attribution.toward_items)
-            batch_size = session.batch_size(study, calls)
+            batch_size = study.model.batch_size
             traced = head_edges(calls, pairs, sources, batch_size, progress)
         addresses = [unit.address for unit in heads(calls.sites)]
         # rows alternate: the test prompt of a pair, then the control prompt

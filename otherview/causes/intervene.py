@@ -157,7 +157,7 @@ class HeadEdits:
             self.axes = steering_axes(responses, self.pool, first, self.settings)
         measured, guidance = measured_study(study), self.settings.guidance_scale
         calls = session.calls(measured, progress, references, guided=guidance > 1)
-        batch_size = session.batch_size(measured, calls)
+        batch_size = measured.model.batch_size
         self.denoiser = Denoiser(calls, batch_size, self.settings.steps, guidance)
         self.effects, self.variants = self._effects(self.choice.measured)
 

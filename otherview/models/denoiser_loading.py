@@ -21,7 +21,6 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from otherview.models.adapters import add_adapters, check_adapter, first_keys, read_adapter
-from otherview.models.attention import set_attention
 from otherview.models.interception import without_weights
 from otherview.models.library_messages import quieter
 from otherview.models.named_sites import on_meta
@@ -52,11 +51,20 @@ def load_denoiser(folder: Path, model: Model, device: str) -> Any:
     """Return the transformer (or U-Net) that is probed, alone, as `model` asks.
 
     With offload its weights stay in host memory and it runs on `device` all the same. Raises
-    StudyError for weights that do not fit it, and as `set_attention` does.
+    StudyError for weights that do not fit it.
     """
     denoiser = placed(read_denoiser(folder, model), device, model.loading.offload)
-    set_attention(denoiser, model.attention)
+    use_torch_attention(denoiser)
     return denoiser
+
+
+def use_torch_attention(denoiser: Any) -> None:
+    """Have a transformer use torch's own attention, whatever its caller or environment chose.
+
+    It takes masks, has a backward pass and can be traced; not all of the others do.
+    """
+    with quieter():  # diffusers warns that its interface is experimental
+        denoiser.set_attention_backend("native")
 
 
 def load_conditioning(folder: Path, model: Model, device: str) -> Any:

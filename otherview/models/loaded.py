@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from otherview.models import denoiser_loading, hub, weights
-from otherview.models.attention import check_attention, check_kernel, set_attention
 from otherview.models.cache import Cache, arithmetic, open_cache
-from otherview.models.denoiser_loading import check_adapters, denoiser_config
+from otherview.models.denoiser_loading import check_adapters
 from otherview.models.input_files import as_input
 from otherview.models.interception import denoiser_name
-from otherview.models.named_sites import on_meta
 from otherview.models.out_of_memory import memory_errors
 from otherview.models.own_files import (
     check_loading,
@@ -26,7 +24,7 @@ from otherview.models.own_files import (
     loading_identity,
     own_files,
 )
-from otherview.models.pipeline_folder import DENOISERS, denoiser_of, parts_of
+from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
 
@@ -56,11 +54,6 @@ class LoadedModel:
         self.inputs = {name: as_input(path) for name, path in named.items()}
         self._loading = loading_identity(model, self.inputs)
         self._model = model
-        if model.attention != "native":
-            part = denoiser_of(self.folder).name
-            check_attention(model.attention, on_meta(denoiser_config(self.folder, part)))
-            check_kernel(model.attention, self.device, model.dtype)
-        self.attention = model.attention
         self._dtype = model.dtype
         self._cache = open_cache()
         self._side: Any = None
@@ -179,12 +172,9 @@ class GivenModel(LoadedModel):
                 "model.dtype",
             )
         self.device = str(pipeline._execution_device)
-        check_attention(model.attention)
-        check_kernel(model.attention, self.device, dtype)
-        set_attention(self._denoiser, model.attention)
+        denoiser_loading.use_torch_attention(self._denoiser)
         self.revision = f"unknown: a {type(pipeline).__name__} that was passed in"
         self.inputs = {}
-        self.attention = model.attention
         self._dtype = dtype
         self._cache = Cache(None, 0)
         self._identity = f"passed in {uuid4()}"

@@ -82,7 +82,6 @@ def measure(
     `check_calls` is called with the calls before the first pass, and may raise StudyError.
     Raises StudyError, also if the device runs out of memory.
     """
-    from otherview.models.attention import attention_errors, check_kernel
     from otherview.models.out_of_memory import memory_errors
     from otherview.passes.head_attribution import attribution_of
     from otherview.passes.probe import probe
@@ -91,16 +90,14 @@ def measure(
 
     session, progress = session or open_session(study, pipeline), progress or silent
     prompts, places = session.check(study)
-    if study.attribution.kind != "none":
-        check_kernel(study.model.attention, session.model.device, study.model.dtype, backward=True)
     inputs = session.inputs(study)  # before the image is read, so that no later change is missed
 
-    with memory_errors("passes"), attention_errors(study.model.attention):
+    with memory_errors("passes"):
         calls = session.calls(study, progress)
         if check_calls is not None:
             check_calls(calls)
         references = session.references(study, progress)
-        batch_size = session.batch_size(study, calls)
+        batch_size = study.model.batch_size
         key = measurement_key(study, session, references, batch_size)
         responses = probe(
             calls,

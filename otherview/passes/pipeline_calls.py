@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +23,6 @@ from otherview.models.arguments import (
     tensors,
     text_paths,
 )
-from otherview.models.attention import set_attention
 from otherview.models.calls import Call, Calls, TokenLayout
 from otherview.models.image_latents import Latents
 from otherview.models.named_sites import named_sites
@@ -41,10 +39,9 @@ from otherview.study.errors import StudyError
 class PipelineCalls(Calls):
     """The calls of a study's prompts, as their pipeline makes them at its first step.
 
-    `load` returns the transformer, on the device, with the attention that diffusers calls
-    `attention`; it is called when the first pass needs it. Calls of any other step, and pictures,
-    are not made. Raises StudyError for prompts whose first transformer call has other rows than
-    one, which is guidance.
+    `load` returns the transformer, on the device; it is called when the first pass needs it. Calls
+    of any other step, and pictures, are not made. Raises StudyError for prompts whose first
+    transformer call has other rows than one, which is guidance.
     """
 
     def __init__(
@@ -53,10 +50,8 @@ class PipelineCalls(Calls):
         passes: Sequence[PassInput],
         probes: Probes,
         device: torch.device | str,
-        attention: str = "native",
     ) -> None:
         self._load, self._passes, self._probes, self._device = load, passes, probes, device
-        self._attention = attention
         self._text = text_paths(passes[0].arguments, probes.other_text)
         self.remarks: list[str] = []
         """What a reader should know, complete once `sites` were found."""
@@ -89,9 +84,8 @@ class PipelineCalls(Calls):
 
         Raises StudyError for the first difference.
         """
-        with plain_attention(self.transformer, self._attention):  # before anybody hooks it
-            for group in self.groups():
-                self._tokens.positions(group[0])
+        for group in self.groups():  # before anybody hooks it
+            self._tokens.positions(group[0])
         self._remark_on_tokens()
         return self._sites
 
@@ -240,19 +234,6 @@ class PipelineCalls(Calls):
             is_text = text_positions(len(rows), each.arguments, each.real)
             means.append((rows if is_text is None else rows[torch.from_numpy(is_text)]).mean(0))
         return torch.stack(means)
-
-
-@contextmanager
-def plain_attention(transformer: Any, name: str) -> Iterator[None]:
-    """Have a transformer whose attention is `name` use torch's own, which can be traced."""
-    if name == "native":
-        yield
-        return
-    set_attention(transformer, "native")
-    try:
-        yield
-    finally:
-        set_attention(transformer, name)
 
 
 def ranges(addresses: Sequence[str]) -> str:

@@ -143,7 +143,6 @@ class PipelineSession(Session):
             passes,
             probes,
             model.device,
-            model.attention,
         )
         calls.check_levels(study.sampling)
         known = [each.place for each in passes if each.place is not None]

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from otherview.disk.atomic import replacing
 from otherview.disk.progress import Progress, silent
-from otherview.models.arguments import signature
 from otherview.models.calls import Calls, Flux2Calls
 from otherview.models.encodings import TextEncodings, TextGroup, TextStore
 from otherview.models.image_latents import ImageLatents, Latents, encode_references
@@ -36,7 +35,6 @@ from otherview.models.scene import (
     scene_texts,
 )
 from otherview.models.sites import hook_sites
-from otherview.passes.batches import find_batch_size
 from otherview.passes.steps import remarks_on
 from otherview.study import Model, Scene, Study
 from otherview.study.prompts import (
@@ -176,18 +174,6 @@ class Session:
             clean=clean,
         )
 
-    def batch_size(self, study: Study, calls: Calls) -> int:
-        """Return the batch size of `study`; for `auto`, the best one on this device."""
-        if isinstance(study.model.batch_size, int):
-            return study.model.batch_size
-        firsts = [group[0] for group in calls.groups()]
-        longest = max(firsts, key=lambda prompt: int(calls.layout([prompt]).counts().sum()))
-        sizes = repr(signature(calls.first([longest]).arguments))
-        settings = [self.model.precision, self.model.attention]
-        return find_batch_size(
-            calls.transformer, lambda rows: calls.first([longest] * rows), sizes, settings
-        )
-
     def references(self, study: Study, progress: Progress = silent) -> References:
         """Return the reference image of every scene of `study`, by name: its file, or drawn once.
 
@@ -270,7 +256,7 @@ class Session:
 
 def text_group(study: Study, texts: Iterable[str]) -> TextGroup:
     """Return texts that are encoded together, with the settings of `study`."""
-    return study.model.text_positions, study.model.text_batch_size, tuple(texts)
+    return study.model.text_positions, study.model.batch_size, tuple(texts)
 
 
 def text_groups(study: Study) -> list[TextGroup]:
@@ -285,8 +271,8 @@ def text_groups(study: Study) -> list[TextGroup]:
 
 def reference_name(study: Study, scene: Scene, revision: str) -> str:
     """Return the name of a drawn reference image: a hash of everything that decides it."""
-    settings = asdict(study.model) | {"text_batch_size": study.model.text_batch_size}
-    decide = ("dtype", "height", "width", "text_length", "text_batch_size", "attention", "call")
-    model = {name: settings[name] for name in (*decide, "loading")}
+    settings = asdict(study.model)
+    decide = ("dtype", "height", "width", "text_length", "batch_size", "call", "loading")
+    model = {name: settings[name] for name in decide}
     content = [asdict(scene), model, study.seed, revision]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

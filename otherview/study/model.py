@@ -12,7 +12,6 @@ from otherview.study.errors import StudyError
 from otherview.study.loading import Card, Loading
 
 DTYPES = ("bfloat16", "float16", "float32")
-TEXT_BATCH = 4
 DEFAULT_SIDE, DEFAULT_TEXT_LENGTH = 1024, 512
 """Pixels per side and text positions of the FLUX pipelines."""
 
@@ -56,15 +55,12 @@ class Model:
     """Further arguments of the pipeline's own call for the measured passes, by name:
     `guidance_scale: 0.0`, `system_prompt: ...`."""
 
-    batch_size: int | str = 4
-    """Prompts per transformer call, or auto: measured once per device. It can change the last
-    digits, especially in low precision."""
+    batch_size: int = 4
+    """Prompts per transformer call, and encoded together. It can change the last digits, especially
+    in low precision."""
 
     compile: bool = False
     """Whether to compile the blocks of the transformer for the measured passes."""
-
-    attention: str = "native"
-    """Attention of the transformer, by its name in diffusers: native, flash, _native_cudnn, ..."""
 
     architecture: dict[str, Any] = field(default_factory=dict)
     """The part of the config of the transformer that plans need; checked against the weights."""
@@ -89,11 +85,9 @@ class Model:
         itself = " is the model itself: name the model of which it is a null model"
         check("null_of", self.null_of != self.name, itself)
         check_choices("model", self, dtype=DTYPES)
-        check_least("model", self, token_pixels=1, height=64, width=64, text_length=16)
-        if isinstance(self.batch_size, str):
-            check_choices("model", self, batch_size=("auto", "1, 2, 3, ..."))
-        else:
-            check_least("model", self, batch_size=1)
+        check_least(
+            "model", self, token_pixels=1, height=64, width=64, text_length=16, batch_size=1
+        )
         changing = self.loading.changing
         check(
             "compile",
@@ -117,15 +111,10 @@ class Model:
         return self.text_length or DEFAULT_TEXT_LENGTH
 
     @property
-    def text_batch_size(self) -> int:
-        """Prompts that are encoded together: the same on every machine, even with auto."""
-        return TEXT_BATCH if isinstance(self.batch_size, str) else self.batch_size
-
-    @property
     def source(self) -> tuple[str | None, ...]:
         """Everything that decides the loaded weights; models with equal sources share a session."""
         where = (self.path, None, None) if self.path else (None, self.repo, self.revision)
-        return (*where, self.dtype, self.device, self.attention, repr(asdict(self.loading)))
+        return (*where, self.dtype, self.device, repr(asdict(self.loading)))
 
 
 def source_name(path: str | None, repo: str | None) -> str:

@@ -43,7 +43,7 @@ def write_examples(folder: Path) -> Path:
     items = len(study.creatures.items)
     order = [2 * item + role for role in (0, 1) for item in range(items)]
     calls = open_session(study).calls(study)
-    denoiser = Denoiser(calls, batch_size=study.model.text_batch_size)
+    denoiser = Denoiser(calls, batch_size=study.model.batch_size)
     pictures = (denoiser.pictures(denoiser.displace(order), order) * 255).round().astype(np.uint8)
     rows = [np.concatenate(list(row), axis=1) for row in np.split(pictures, 2)]
     texts = [study_prompts(study).prompts[place].text for place in order]

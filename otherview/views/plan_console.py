@@ -11,7 +11,6 @@ from typing import cast
 
 from rich.console import Console
 
-from otherview.models.attention import check_attention
 from otherview.models.cost import (
     attribution_passes,
     drawing_calls,
@@ -126,9 +125,7 @@ def print_plan(study: Study) -> str:
         f"{tokens.target:,} target + {tokens.reference:,} reference"
     )
     size = study.model.batch_size
-    batches = "batches of the size that is best on the device"
-    if not isinstance(size, str):
-        batches = f"{-(-calls // size)} batches of {size}"
+    batches = f"{-(-calls // size)} batches of {size}"
     more = attribution_passes(study, sites)
     total = calls * each + more.expected
     at = ""
@@ -170,7 +167,6 @@ def print_plan(study: Study) -> str:
 def lacking_here(model: Model) -> Iterator[str]:
     """Yield what a run on this machine would stop at. A plan may be for another one."""
     for check in (
-        lambda: check_attention(model.attention),
         lambda: check_loading(model),
         # auto needs no check, and torch for none
         lambda: model.device == "auto" or choose_device(model),
