@@ -133,7 +133,7 @@ class Step:
     name: str
     purpose: str
     seconds: tuple[float, float]
-    """That it takes on a large GPU, and with `--small`; generous, as nothing was run on a GPU."""
+    """That it takes on an H200 (small-card and real-size: guessed), and with `--small`."""
     figures: Callable[[Bench], list[Figure]]
 
 
@@ -343,19 +343,19 @@ def published_table(bench: Bench, seed: int) -> list[Figure]:
 
 STEPS = (
     Step("weights", "random weights on disk", (60, 20), written),
-    Step("precision", "bfloat16 against float32", (50, 10), precision),
-    Step("capture", "capture against plain hooks", (10, 5), captured),
-    Step("families", "other families on the device", (20, 10), families),
-    Step("study", "a whole study at the smaller size", (30, 15), partial(whole_study, place=0)),
-    Step("study-large", "at the larger size", (50, 20), partial(whole_study, place=1)),
+    Step("precision", "bfloat16 against float32", (45, 10), precision),
+    Step("capture", "capture against plain hooks", (5, 5), captured),
+    Step("families", "other families on the device", (15, 10), families),
+    Step("study", "a whole study at the smaller size", (40, 15), partial(whole_study, place=0)),
+    Step("study-large", "at the larger size", (60, 20), partial(whole_study, place=1)),
     Step("start", "from a cold start to the first table", (70, 40), cold_start),
-    Step("hooks", "what capture costs", (25, 5), hooks),
+    Step("hooks", "what capture costs", (30, 5), hooks),
     Step("batches", "how many prompts at once", (60, 5), batches),
-    Step("cotangent", "attribution", (30, 5), cotangent),
-    Step("peak", "share of the matrix peak", (15, 5), partial(peak, place=0, blocks=("eager",))),
-    Step("peak-large", "the same at the larger size", (20, 10),
+    Step("cotangent", "attribution", (15, 5), cotangent),
+    Step("peak", "share of the matrix peak", (12, 5), partial(peak, place=0, blocks=("eager",))),
+    Step("peak-large", "the same at the larger size", (15, 10),
          partial(peak, place=1, blocks=("eager",))),
-    Step("compiled", "with compiled blocks", (60, 120),
+    Step("compiled", "with compiled blocks", (40, 120),
          partial(peak, place=1, blocks=("captured", "compiled"))),
     Step("small-card", "loading within 12 GB", (130, 1), small_card),
     *(Step(f"real-size-{seed}", f"the published table from random weights, seed {seed}",
