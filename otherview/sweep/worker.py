@@ -23,6 +23,8 @@ MAX_GRACE_S = 600.0
 """Seconds that a stopped task waits for Slurm to end it."""
 MAX_NODES = 3
 """Nodes on which a task is tried whose GPU is missing or breaks."""
+MAX_TRIES = 6
+"""Tries of such a task, where Slurm ends it before it learns which node to avoid."""
 LOCAL_REQUEUE = 144
 """Exit code at which submitit's local executor starts a task again."""
 
@@ -160,7 +162,7 @@ def start_elsewhere(submission: Submission, task: int, reason: str) -> None:
         return
     node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
     tried = [line.split(":")[0] for line in lost_devices(submission, task)]
-    if len(tried) >= MAX_NODES - 1:
+    if len({*tried}) >= MAX_NODES - 1 or len(tried) >= MAX_TRIES - 1:
         return
     with (submission.logs / f"lost-{task}.txt").open("a", encoding="utf-8") as stream:
         stream.write(f"{node}: {reason}\n")

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from otherview.cli import main
 from otherview.disk.progress import silent
+from otherview.sweep import worker
 from otherview.sweep.following import look
 from otherview.sweep.tasks import processes_of
 from otherview.sweep.viewing import make_pages
@@ -133,3 +136,25 @@ def test_a_killed_maker_of_pages_is_said_and_ends_nothing(
     assert make_pages([tmp_path / "one", tmp_path / "two"], silent) == [
         "a process that made pages was killed, perhaps for its memory"
     ]
+
+
+def test_a_node_that_slurm_could_not_be_told_to_avoid_is_no_other_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm may end a task between its requeue and the change of its nodes."""
+    asked: list[str] = []
+
+    def scontrol(*words: str) -> Any:
+        asked.append(words[-1])
+        return SimpleNamespace(returncode=int(len(asked) == 1), stderr="")
+
+    submission = SimpleNamespace(launcher={"kind": "slurm"}, logs=tmp_path)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(worker, "scontrol", scontrol)
+    for without_slurm in ("requeue", "await_the_end"):
+        monkeypatch.setattr(worker, without_slurm, lambda _: None)
+    for node in ("n1", "n1", "n2", "n3"):
+        monkeypatch.setenv("SLURMD_NODENAME", node)
+        worker.start_elsewhere(cast(Any, submission), 0, "no GPU")
+    excluded = [words.removeprefix("ExcNodeList=") for words in asked]
+    assert excluded == ["n1", "n1", "n1,n2"]
