@@ -39,7 +39,7 @@ WIDTH = "otherview_width"
 Chunks = tuple[int, int]
 """How many chunks of how many positions."""
 CHUNK = 256
-"""Positions that are summed at once: over more than 512, torch's kernels take memory on a GPU."""
+"""Positions that are summed at once. From 1,024 on, torch splits sums on a GPU and takes memory."""
 RAN_TWICE = (
     "guidance above 1 or more than one step mixes responses; take() after every transformer call"
 )
