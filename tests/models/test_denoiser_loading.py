@@ -332,3 +332,14 @@ def test_a_whole_pipeline_of_another_family_draws_as_its_own_does(
     for offload in ("none", "group"):
         whole = load_whole(tmp_path, model(tmp_path, offload=offload), "cpu")
         torch.testing.assert_close(whole(**tiny.arguments("an owl"))[0], expected)
+
+
+@pytest.mark.parametrize(("dtype", "rounds"), [("float32", False), ("bfloat16", True)])
+def test_convolutions_of_float32_on_a_gpu_are_not_rounded(
+    pocket_folder: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, rounds: bool
+) -> None:
+    monkeypatch.setattr("otherview.models.weights.choose_device", lambda _: "cuda:0")
+    monkeypatch.setattr("otherview.models.loaded.check_loading", lambda *_: None)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    LoadedModel(Model("pocket", path=str(pocket_folder), dtype=dtype))
+    assert torch.backends.cudnn.allow_tf32 is rounds
