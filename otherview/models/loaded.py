@@ -158,8 +158,8 @@ class GivenModel(LoadedModel):
     """The parts of a loaded pipeline, on the device and in the precision that they have.
 
     Its weights may have been changed since they were loaded, so it has no revision, and nothing
-    that it computes is cached on disk. Raises StudyError if the pipeline
-    has another precision than `model` says.
+    that it computes is cached on disk. Its transformer uses torch's own attention from now on.
+    Raises StudyError if the pipeline has another precision than `model` says.
     """
 
     def __init__(self, model: Model, pipeline: Any) -> None:
