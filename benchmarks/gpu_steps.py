@@ -48,7 +48,9 @@ GIB = 2**30
 ITEMS = 6
 """Creatures of the timed studies."""
 TEXT = 512
+"""Text positions."""
 MOST_ROWS = 64
+"""Prompts of the largest batch that is tried."""
 ROUNDS = 2
 FAMILIES: dict[str, tuple[str, list[str]]] = {
     "sd3": ("text to image", []),

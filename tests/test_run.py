@@ -161,6 +161,8 @@ BAD_SETTINGS: list[tuple[list[str], str]] = [
     (["seed=99999999999999999999"], "seed=99999999999999999999 is not between"),
     (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
     (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
+    (["model.batch_size=0"], "model.batch_size=0 is too small: use at least 1"),
+    (["model.batch_size=auto"], "model.batch_size: Value 'auto'"),
     (
         ["model.compile=true", "model.loading.offload=group"],
         "model.compile=True does not go with model.loading.offload=group",
