@@ -52,11 +52,8 @@ TEXT = 512
 MOST_ROWS = 64
 """Prompts of the largest batch that is tried."""
 ROUNDS = 2
-FAMILIES: dict[str, tuple[str, list[str]]] = {
-    "sd3": ("text to image", []),
-    "pixart_sigma": ("cross-attention", ["+model.call.use_resolution_binning=false"]),
-}
-"""Tiny pipelines of tests/families, what they represent, and settings that they need."""
+FAMILIES = {"sd3": "text to image", "pixart_sigma": "cross-attention"}
+"""Tiny pipelines of tests/families, and what they represent."""
 LOADING = """
 import torch
 from diffusers import Flux2KleinPipeline
@@ -165,19 +162,15 @@ def families(bench: Bench) -> list[Figure]:
     """Responses of tiny pipelines on the device in bfloat16, against the CPU in float32."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from tests.families import make
+    from tests.families.studies import tiny_study
 
     found = []
     with tempfile.TemporaryDirectory() as name:
-        for family, (kind, settings) in FAMILIES.items():
-            folder = Path(name) / f"tiny_{family}"
-            make(family).pipeline.save_pretrained(folder)
-            words = (
-                "+experiment=kitchen_words", "templates=scene_viewpoint", f"model.path={folder}",
-                "creatures.items=[a cat,an owl,an ant]", "model.height=64", "model.width=64",
-                *settings,
-            )  # fmt: skip
+        for family, kind in FAMILIES.items():
+            tiny, folder = make(family), Path(name) / f"tiny_{family}"
+            tiny.pipeline.save_pretrained(folder)
             exact, low = (
-                measure(compose_study([*words, f"model.device={device}", f"model.dtype={dtype}"]))
+                measure(tiny_study(tiny, folder, f"model.device={device}", f"model.dtype={dtype}"))
                 for device, dtype in (("cpu", "float32"), (bench.device, "bfloat16"))
             )
             with np.errstate(invalid="ignore"):  # groups of no tokens

@@ -1,4 +1,4 @@
-"""The GPU's benchmark on a CPU with a small config: it measures, keeps and continues."""
+"""The benchmarks that are programs of their own: of a GPU, on a CPU; of all families, on one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -93,3 +94,25 @@ def test_processes_of_a_benchmark_find_the_libraries_of_their_parent(
     monkeypatch.setenv("PYTHONPATH", "/unpacked")
     paths = importlib.import_module("figures").environment()["PYTHONPATH"].split(os.pathsep)
     assert paths == [str(BENCHMARKS.parent), "/unpacked"]
+
+
+def test_a_family_is_compared_with_itself_and_a_failure_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    families = importlib.import_module("families")
+    alone, refused = families.run_family("sd3", ["measured", "levels"], ["alone"], device="cpu")
+    assert 0 < alone.change < 1e-5
+    assert not alone.is_wrong
+    assert refused.said.startswith("refused: ")
+    assert (refused.is_wrong, refused.change) == (False, None)
+    wrong = {"one": np.array([1.0, np.nan]), "other": np.array([10.0, 0.0])}
+    assert families.largest_change(wrong, {**wrong, "other": np.array([9.0, 0.5])}) == 0.1
+    assert families.Outcome("measured", "group", 0.1).is_wrong
+    assert not families.Outcome("measured", "bfloat16", 0.1).is_wrong
+    assert families.largest_change(wrong, {**wrong, "one": np.array([1.0, 1.0])}) == np.inf
+
+    monkeypatch.setattr(families, "make_result", lambda *_: [][1])
+    (failed,) = families.run_family("sd3", ["measured"], ["alone"], device="cpu")
+    assert (failed.is_wrong, failed.change) == (True, None)
+    assert failed.said == "failed: IndexError: list index out of range"

@@ -32,7 +32,7 @@ from tests.accelerator.simulated import NAME, SECOND, register, waits
 from tests.conftest import SHORT, THREE_CREATURES
 from tests.families import make
 from tests.families.pictures import small_pictures
-from tests.families.test_probing import model_of
+from tests.families.studies import tiny_study
 
 DEVICE_UNDER_TEST = os.environ.get(DEVICE, SECOND)
 IS_SIMULATED = DEVICE_UNDER_TEST == SECOND
@@ -98,7 +98,7 @@ def test_klein_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("family", "offload"), MEASURED)
 def test_heads_of_other_families_respond_alike(family: str, offload: str, tmp_path: Path) -> None:
-    study = tiny_study(family, tmp_path, f"model.loading.offload={offload}")
+    study = saved_study(family, tmp_path, f"model.loading.offload={offload}")
     devices = ("cpu", DEVICE_UNDER_TEST)
     host, device = (otherview.measure(on(study, name)).responses.energy for name in devices)
     np.testing.assert_allclose(device, host, rtol=1e-6 if IS_SIMULATED else 1e-4)
@@ -107,7 +107,7 @@ def test_heads_of_other_families_respond_alike(family: str, offload: str, tmp_pa
 
 @pytest.mark.parametrize("family", TRACED_AND_EDITED)
 def test_causes_in_other_families_are_the_same(family: str, tmp_path: Path) -> None:
-    same_files(tiny_study(family, tmp_path, *TRACED, "intervention=ablate", *EDITS), tmp_path)
+    same_files(saved_study(family, tmp_path, *TRACED, "intervention=ablate", *EDITS), tmp_path)
 
 
 @only_simulated
@@ -155,21 +155,10 @@ def test_the_simulated_device_refuses_what_a_real_one_refuses() -> None:
     assert isinstance(weight, torch.nn.Parameter)
 
 
-def tiny_study(family: str, folder: Path, *overrides: str) -> Study:
+def saved_study(family: str, folder: Path, *overrides: str) -> Study:
     tiny = make(family)
     tiny.pipeline.save_pretrained(folder / "tiny")
-    study = otherview.compose_study(
-        [
-            "+experiment=kitchen_words", "templates=scene_viewpoint", THREE_CREATURES,
-            "templates.test=['a kitchen as seen by {creature}']",
-            "templates.control=['a kitchen with {creature}']",
-            f"model.path={folder / 'tiny'}", "model.dtype=float32", *overrides,
-            *(["scene=pocket_kitchen"] if tiny.needs_image else []),
-        ]
-    )  # fmt: skip
-    own = model_of(tiny)
-    model = replace(study.model, call=own.call, height=own.height, width=own.width)
-    return replace(study, model=model)
+    return tiny_study(tiny, folder / "tiny", *overrides)
 
 
 def on(study: Study, device: str) -> Study:

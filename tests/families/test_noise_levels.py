@@ -13,7 +13,8 @@ from otherview.study import Sampling
 from otherview.study.errors import StudyError
 from tests.families import make
 from tests.families.family import HEIGHT, WIDTH
-from tests.families.test_probing import TEXTS, calls_of, model_of
+from tests.families.studies import model_of
+from tests.families.test_probing import TEXTS, calls_of
 
 WITH_LEVELS = (
     "flux1_kontext", "flux2_dev", "flux2_klein", "flux2_klein_kv", "qwen_image_edit",

@@ -39,6 +39,7 @@ from otherview.passes.transformer import run, watched
 from otherview.study import TOKEN_GROUPS, Model
 from otherview.study.prompts import Prompt
 from tests.families import NAMES, Tiny, make
+from tests.families.studies import model_of
 
 TEXTS = ("a kitchen as seen by a dog", "a kitchen as seen by a cat", "a big kitchen with a horse")
 ITEMS = ("a dog", "a cat", "a horse")
@@ -48,21 +49,10 @@ TOLERANCE = 1e-4
 
 Rounding alone is mostly below 3e-6; Kandinsky divides tokens by small norms and reaches 2.4e-5.
 """
-OWN = ("prompt", "generator", "height", "width", "output_type", "num_inference_steps")
 
 
 class Stop(BaseException):
     """Not an Exception, so that no pipeline swallows it."""
-
-
-def model_of(tiny: Tiny) -> Model:
-    given = tiny.arguments(TEXTS[0])
-    own = (*OWN, tiny.picture, "mask_image")
-    call = {name: value for name, value in given.items() if name not in own}
-    height, width = given.get("height"), given.get("width")
-    return Model(
-        "tiny", path="tiny", dtype="float32", height=height, width=width, token_pixels=1, call=call
-    )
 
 
 def calls_of(tiny: Tiny, model: Model) -> PipelineCalls:
