@@ -113,6 +113,7 @@ def main() -> None:
     families = chosen(given.only or "all", NAMES, "family")
     kinds, ways = chosen(given.kinds, KINDS, "kind"), chosen(given.ways, WAYS, "way")
     kept = kept_outcomes(given.json, given.device, kinds, ways)
+    told: set[str] = set()
     for name, outcomes in outcomes_of(
         [name for name in families if name not in kept["families"]],
         partial(run_family, kinds=kinds, ways=ways, device=given.device),
@@ -121,7 +122,7 @@ def main() -> None:
     ):
         kept["families"][name] = [asdict(outcome) for outcome in outcomes]
         write_json(given.json, kept)
-        print_family(name, outcomes)
+        print_family(name, outcomes, told)
     found = {name: [Outcome(**each) for each in kept["families"][name]] for name in families}
     device = given.device or simulated.NAME
     print_figures(f"{len(found)} families", figures_of(found, kinds, ways, device))
@@ -241,7 +242,8 @@ def largest_change(plain: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
     return float(max(changes))
 
 
-def print_family(name: str, outcomes: Sequence[Outcome]) -> None:
+def print_family(name: str, outcomes: Sequence[Outcome], told: set[str]) -> None:
+    """Print what became of a family; the reasons that are in `told` were printed before."""
     said = ""
     for words, low in (("largest change", False), ("in low precision", True)):
         changes = [
@@ -253,8 +255,9 @@ def print_family(name: str, outcomes: Sequence[Outcome]) -> None:
     compared = sum(each.change is not None for each in outcomes)
     print(f"{name}: {compared} of {len(outcomes)} studies compared{said}", flush=True)
     for outcome in outcomes:
-        if outcome.said or outcome.is_wrong:
+        if outcome.is_wrong or outcome.said and outcome.said not in told:
             print(f"  {outcome}", flush=True)
+            told.add(outcome.said)
 
 
 def figures_of(
