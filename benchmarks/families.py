@@ -255,7 +255,7 @@ def print_family(name: str, outcomes: Sequence[Outcome], told: set[str]) -> None
     compared = sum(each.change is not None for each in outcomes)
     print(f"{name}: {compared} of {len(outcomes)} studies compared{said}", flush=True)
     for outcome in outcomes:
-        if outcome.is_wrong or outcome.said and outcome.said not in told:
+        if outcome.is_wrong or (outcome.said and outcome.said not in told):
             print(f"  {outcome}", flush=True)
             told.add(outcome.said)
 
