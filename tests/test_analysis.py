@@ -191,6 +191,26 @@ def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
     assert "1 of 48 heads have no variance and no t: joint.0.image.3" in printed(content)
 
 
+@pytest.mark.parametrize("numbers", [(3, 3), (3, 5), (1, 6)])
+def test_heads_that_do_not_see_the_prompt_do_not_differ_by_rounding(
+    numbers: tuple[int, int],
+) -> None:
+    written = [
+        f"templates.{role}={[f'{role} {letter} {{creature}}' for letter in 'abcdef'[:number]]}"
+        for role, number in zip(("test", "control"), numbers, strict=True)
+    ]
+    study = kitchen("capture=heads", f"creatures.items={list('abcdefghijkl')}", *written)
+    responses = made_up(study).responses
+    responses.energy[..., :24, :] = responses.energy[:, :1, :, :24, :]
+    responses.energy[..., :12, :] = responses.energy[:1, :1, :, :12, :]
+    table = unit_table(analyse(responses, study)["heads"])[:24]
+    assert set(table["mean_difference"]) == {0.0}
+    assert table["degenerate"].all()
+    assert set(table["p"]) == {1.0}
+    assert not table["familywise"].any()
+    assert not responses.differences(heads(responses.sites)[:24]).any()
+
+
 def test_the_documentation_names_every_column_with_its_meaning_and_unit() -> None:
     text = (Path(__file__).parent.parent / "docs" / "result.md").read_text(encoding="utf-8")
     rows = [f"| `{column.name}` | {column.meaning} | {column.unit} |" for column in COLUMNS]

@@ -44,6 +44,8 @@ LATENTS = {
     "own": "the model's own under each prompt: confounded, because trajectories differ by wording",
 }
 """What the latents of the target are at a step."""
+ROUNDING = 2.0**-45
+"""Share of a unit's largest response that sums in another order may differ by."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,13 @@ class Responses:
         """Return the mean of `values` over the test conditions, and over the control conditions.
 
         With frames, the means of frames are weighted alike for both roles, so that their
-        difference is that within frames. Raises ValueError if there are conditions of other
-        contrasts; see `of`.
+        difference is that within frames; see `means_by_role`. Raises ValueError if there are
+        conditions of other contrasts; see `of`.
         """
         is_test = np.array([role == "test" for role in self.prompts.roles])
         contrast = self.prompts.contrasts[0]
-        weights = np.abs(contrast.weights)[np.argsort(contrast.conditions)]
-        test, control = (
-            np.average(values[:, side], axis=1, weights=weights[side])
-            for side in (is_test, ~is_test)
-        )
-        return test, control
+        weights = np.array(contrast.weights)[np.argsort(contrast.conditions)]
+        return means_by_role(values, is_test, weights)
 
     def labelled(self) -> LabelledArrays:
         """Return the responses as labelled arrays with descriptions."""
@@ -222,6 +220,25 @@ class Responses:
             },
             DESCRIPTIONS,
         )
+
+
+def means_by_role(
+    values: Float[np.ndarray, "items conditions units"],
+    is_test: Bool[np.ndarray, " conditions"],
+    weights: Float[np.ndarray, " conditions"],
+) -> tuple[Float[np.ndarray, "items units"], Float[np.ndarray, "items units"]]:
+    """Return the weighted means of `values` over the test conditions, and over the others.
+
+    Of `weights` the size alone counts. Means that differ by less than 2^-45 of a unit's largest
+    value are the same.
+    """
+    test, control = (
+        np.average(values[:, side], axis=1, weights=np.abs(weights)[side])
+        for side in (is_test, ~is_test)
+    )
+    # A head that does not see the prompt differs by rounding alone, which a test would find.
+    negligible = ROUNDING * np.abs(values).max(axis=(0, 1))
+    return np.where(np.abs(test - control) <= negligible, control, test), control
 
 
 def token_columns(tokens: str) -> list[int]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from otherview.stats.chunks import ONE_THREAD, Progress, Running
 from otherview.stats.inputs import check_settings, real_array
-from otherview.stats.paired import effects
+from otherview.stats.paired import NEAR_TIE, effects
 from otherview.stats.role_draws import Randomisations, randomisations
 from otherview.stats.role_null import (
     LEAST_PILOT,
@@ -145,11 +145,17 @@ def scaled(
 def role_means(
     array: Float[np.ndarray, "items wordings scenes units"], design: WordingDesign
 ) -> RoleMeans:
-    """Each item's and each scene's difference of roles, and each wording's mean, over the rest."""
+    """Each item's and each scene's difference of roles, and each wording's mean, over the rest.
+
+    `array` is at most about 1. A difference of less than 2^-45 is none: that is what rounding
+    leaves of a unit that responds alike to all wordings.
+    """
     contrast = design.contrast / design.information
     over_scenes, over_items = array.mean(axis=2), array.mean(axis=0)
     items = np.stack([contrast @ item for item in over_scenes])
     scenes = np.tensordot(contrast, over_items, axes=1)
+    for differences in (items, scenes):
+        differences[np.abs(differences) <= NEAR_TIE] = 0.0
     return RoleMeans(items, over_scenes.mean(axis=0), scenes if len(scenes) > 1 else scenes[:0])
 
 

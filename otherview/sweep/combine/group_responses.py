@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from otherview.analysis.comparison import Selectivity, selectivity
+from otherview.passes.responses import means_by_role
 from otherview.stats import VarianceComponents, variance_components
 from otherview.study import ROLES
 from otherview.sweep.combine.groups import Contrast, Group
@@ -125,16 +126,14 @@ def read_units(
     wordings = [np.zeros((items, len(weights), layout.units.height)) for layout in layouts]
     reasons: dict[str, str] = {}
     for place, point in enumerate(points):
-        tests, weights_of = point.is_test, np.abs(point.templates.weights)
         found: list[np.ndarray] = []
         try:
             found = read(point, layouts)
         except (OSError, KeyError, ValueError) as error:
             reasons[point.name] = unusable(error)
         for layout, values in enumerate(found):
-            test, control = (
-                np.average(values[:, own], axis=1, weights=weights_of[own])
-                for own in (tests, ~tests)
+            test, control = means_by_role(
+                values, point.is_test, np.array(point.templates.weights)
             )
             cells[layout][place] = test - control
             means[layout][:, place] = test.mean(axis=0), control.mean(axis=0)
