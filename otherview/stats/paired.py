@@ -84,6 +84,7 @@ def block_means(
         for block, row in zip(block_of_pair, scaled, strict=True):
             sums[block] += row
         scaled = sums / np.bincount(block_of_pair)[:, None]
+        scaled[np.abs(scaled) <= NEAR_TIE] = 0.0  # pairs that cancel on paper
     elif blocks is not None:
         scaled = scaled[np.argsort(block_of_pair)]
     return BlockMeans(scaled, exponent, block_of_pair, labels)

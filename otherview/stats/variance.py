@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from otherview.stats.inputs import real_array
+from otherview.stats.paired import NEAR_TIE
 
 RESIDUAL = "residual"
 METHOD = "analysis of variance, expected mean squares (Henderson's method I), all factors random"
@@ -106,13 +107,14 @@ def effect_name(effect: Effect, names: Sequence[str]) -> str:
 def find_mean_squares(
     values: Float[np.ndarray, "*levels units"],
 ) -> tuple[dict[Effect, np.ndarray], dict[Effect, int]]:
-    """Mean square and degrees of freedom of every effect; consumes `values`.
+    """Mean square and degrees of freedom of every effect; consumes `values`, at most about 1.
 
     Effects are taken away as they are found, lower ones first, so that what a mean over the other
     axes then shows is the effect alone, and no difference of large sums is ever formed.
     """
     factors = values.ndim - 1
     values -= values.mean(axis=tuple(range(factors)), keepdims=True)
+    values[np.abs(values) <= NEAR_TIE] = 0.0  # the mean of equal cells may be a rounding apart
     mean_squares, degrees = {}, {}
     for effect in effects(factors):
         others = tuple(axis for axis in range(factors) if axis not in effect)

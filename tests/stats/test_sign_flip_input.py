@@ -60,6 +60,12 @@ def test_replicates_within_a_block_add_no_evidence(differences: np.ndarray) -> N
     assert_array_equal(sign_flip_test(replicated, blocks=blocks).p, sign_flip_test(differences).p)
 
 
+def test_pairs_that_cancel_on_paper_are_no_difference() -> None:
+    result = sign_flip_test(np.tile([[0.1], [0.2], [-0.3]], (8, 1)), blocks=np.repeat(range(8), 3))
+    assert np.isnan(result.t[0])
+    assert result.p[0] == 1.0
+
+
 def test_two_blocks_and_one_unit() -> None:
     result = sign_flip_test(np.array([[1.0], [2.0]]))
     assert result.t[0] == pytest.approx(3.0)

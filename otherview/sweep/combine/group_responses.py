@@ -132,9 +132,7 @@ def read_units(
         except (OSError, KeyError, ValueError) as error:
             reasons[point.name] = unusable(error)
         for layout, values in enumerate(found):
-            test, control = means_by_role(
-                values, point.is_test, np.array(point.templates.weights)
-            )
+            test, control = means_by_role(values, point.is_test, np.array(point.templates.weights))
             cells[layout][place] = test - control
             means[layout][:, place] = test.mean(axis=0), control.mean(axis=0)
             for wording, column in enumerate(columns.get(point.name, ())):
