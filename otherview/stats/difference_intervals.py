@@ -117,6 +117,7 @@ def difference_intervals(
     n_blocks = len(reduced.labels)
     found = effects(reduced.values)
     errors = np.where(found.degenerate, 0.0, reduced.values - found.mean)
+    errors[np.abs(errors) <= NEAR_TIE] = 0.0  # rounding: a draw of these alone has no infinite t
     running = Running(threads, progress)
     critical, number, exact = drawn_critical_t(errors, draws, alpha, seed, running)
     spread = np.sqrt(column_sum(errors**2) / (n_blocks - 1) / n_blocks)

@@ -81,8 +81,8 @@ def role_variance(
     residual[residual <= NEAR_TIE**2] = 0.0
     between = np.square(of_means).sum(axis=0) / design.degrees
     by_role = variance_of(differences)
-    wordings = between - residual / items
-    items_by_role = by_role - residual / design.information
+    wordings = less(between, residual / items)
+    items_by_role = less(by_role, residual / design.information)
     scenes_by_role = scene_variance(responses, design)
     from_items = np.maximum(items_by_role, 0) / items
     from_scenes = np.maximum(scenes_by_role, 0) / responses.shape[2]
@@ -126,8 +126,17 @@ def scene_variance(
     free = scenes - 1
     by_wordings = np.square(of_wordings).sum(axis=(0, 1)) / (design.degrees * free)
     residual = of_residual / ((items - 1) * design.degrees * free)
-    by_items = of_roles / ((items - 1) * free) - residual / design.information
-    return np.asarray(of_scenes - by_wordings / design.information - by_items / items)
+    by_items = less(of_roles / ((items - 1) * free), residual / design.information)
+    return less(less(of_scenes, by_wordings / design.information), by_items / items)
+
+
+def less(
+    one: Float[np.ndarray, " units"], other: Float[np.ndarray, " units"]
+) -> Float[np.ndarray, " units"]:
+    """One less the other; 0 where that is only rounding."""
+    difference = one - other
+    negligible = NEAR_TIE * (np.abs(one) + np.abs(other))
+    return np.where(np.abs(difference) <= negligible, 0.0, difference)
 
 
 def variance_of(differences: Float[np.ndarray, "sample units"]) -> Float[np.ndarray, " units"]:

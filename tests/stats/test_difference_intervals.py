@@ -71,6 +71,17 @@ def test_threads_and_replicates_do_not_matter() -> None:
     assert one.critical_t == other.critical_t
 
 
+@pytest.mark.parametrize("blocks", [7, 14])
+def test_blocks_that_equal_the_mean_on_paper_make_no_draw_without_variance(blocks: int) -> None:
+    differences = np.zeros((blocks, 1))
+    differences[:2] = [[1.0], [-1.0]]
+    plain = difference_intervals(differences).critical_t
+    assert plain < 3
+    for shift in (0.1, 0.3, 1 / 3, 2.7):
+        moved = difference_intervals(differences * 3.7 + shift).critical_t
+        assert moved == pytest.approx(plain, rel=1e-6)
+
+
 @pytest.mark.parametrize("draws", [0, True])
 def test_draws_that_are_no_number_are_named(draws: int) -> None:
     with pytest.raises(ValueError, match=r"^draws is (0|True); give a whole number of 1 or more"):

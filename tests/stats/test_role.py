@@ -316,6 +316,18 @@ def test_variance_is_split_between_wordings_and_items() -> None:
     assert unequal == pytest.approx(3, abs=0.1)
 
 
+def test_components_that_are_equal_on_paper_leave_no_ratio_of_roundings() -> None:
+    responses = np.zeros((6, 6, 3)) + [0.1, 0.7, np.pi]  # one item responds: no wording varies
+    responses[0] *= 1 + np.random.default_rng(0).random((6, 3))
+    responses[1, 5, 2] = 3.0
+    roles = np.array(["test"] * 3 + ["control"] * 3)
+    orders = np.arange(6), np.array([5, 2, 0, 4, 1, 3])
+    one, other = (role_test(responses[:, each], roles[each]).variance for each in orders)
+    assert_array_equal(one.wordings[:2], 0.0)
+    for name in ("wordings", "items_by_role", "ratio"):
+        assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("shape", "names", "strata", "message"),
     [
