@@ -317,7 +317,7 @@ def test_variance_is_split_between_wordings_and_items() -> None:
 
 
 def test_components_that_are_equal_on_paper_leave_no_ratio_of_roundings() -> None:
-    responses = np.zeros((6, 6, 3)) + [0.1, 0.7, np.pi]  # one item responds: no wording varies
+    responses = np.ones((6, 6, 3)) * [0.1, 0.7, np.pi]  # one item responds: no wording varies
     responses[0] *= 1 + np.random.default_rng(0).random((6, 3))
     responses[1, 5, 2] = 3.0
     roles = np.array(["test"] * 3 + ["control"] * 3)
