@@ -26,6 +26,8 @@ class DiscoveryBounds(UnitResult):
 
     position: Int[np.ndarray, " units"]
     """Size of each unit's |t|: its bin among 8,192 that are equal in |z| = |Σd| / √Σd²."""
+    rank: Int[np.ndarray, " units"]
+    """How many units have at least this unit's |t|, itself among them; near-ties count."""
     needed: Int[np.ndarray, " units"]
     """The critical vector: u units at or above `needed[u - 1]` are one true discovery, each
     further one is one more. Descending; 8,192 where nothing is enough."""
@@ -64,13 +66,12 @@ class DiscoveryBounds(UnitResult):
     def true_at_least(self) -> Int[np.ndarray, " units"]:
         """`true_discoveries` of each unit together with all that have at least its |t|."""
         ascending = np.sort(self.position)
-        number = len(ascending) - np.searchsorted(ascending, self.position, side="left")
         enough = len(ascending) - np.searchsorted(ascending, self.needed, side="left")
         # Of the k strongest units min(k, enough) are at or above a bound, and `enough` ascends.
         gains = np.maximum.accumulate(enough - np.arange(len(enough)))
-        first = np.searchsorted(enough, number, side="left")
+        first = np.searchsorted(enough, self.rank, side="left")
         before = np.where(first > 0, gains[np.maximum(first - 1, 0)], 0)
-        return np.asarray(np.maximum(0, np.maximum(before, number - first)))
+        return np.asarray(np.maximum(0, np.maximum(before, self.rank - first)))
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column(

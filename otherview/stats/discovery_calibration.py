@@ -36,6 +36,7 @@ class Calibration(NamedTuple):
     """The fields of `DiscoveryBounds` that are read off the flips."""
 
     position: Int[np.ndarray, " units"]
+    rank: Int[np.ndarray, " units"]
     needed: Int[np.ndarray, " units"]
     critical_t: Float[np.ndarray, " units"]
     scale: float
@@ -81,6 +82,7 @@ def calibrate(
     codes = partial(pattern_codes if exact else partial(drawn_codes, seed), blocks=blocks)
     seen = np.searchsorted(edges_fine(units), units.observed, side="right") - 1
     position = np.minimum(seen, BINS - 1)
+    rank = number - np.searchsorted(np.sort(units.observed), units.reach, side="left")
     left = np.ones(number, dtype=bool)
     steps = 0
     while True:
@@ -105,7 +107,7 @@ def calibrate(
         if alone.sum() < max(1, WORTHWHILE * left.sum()) or not left.any():
             break
     lower_edges = np.append(t_from_z(edges_z(blocks)[:-1], blocks), np.inf)
-    return Calibration(position, needed, lower_edges[needed], scale, steps, exact, patterns)
+    return Calibration(position, rank, needed, lower_edges[needed], scale, steps, exact, patterns)
 
 
 def bin_p(blocks: int) -> Float[np.ndarray, " bins"]:

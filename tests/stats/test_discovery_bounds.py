@@ -44,6 +44,18 @@ def test_the_column_is_the_bound_of_the_strongest_units(bounds: DiscoveryBounds)
     assert bounds.summary()["true_discoveries"] == max(expected)
 
 
+def test_the_column_counts_no_unit_with_a_smaller_t() -> None:
+    generator = np.random.default_rng(0)
+    differences = generator.normal(size=(30, 400)) + generator.normal(size=400)
+    differences[:, 1] = -differences[:, 0]
+    bounds = discovery_bounds(differences)
+    strength = np.abs(sign_flip_test(differences, flips=100).t)
+    assert len(np.unique(bounds.position)) < 395  # units whose |t| differ share bins
+    expected = [bounds.true_discoveries(strength >= one * (1 - 1e-12)) for one in strength]
+    assert_array_equal(bounds.true_at_least, expected)
+    assert (bounds.true_at_least <= bounds.rank).all()
+
+
 def test_neither_threads_nor_order_nor_scale_nor_replicates_matter() -> None:
     differences = related_units(1)
     order = np.random.default_rng(2).permutation(60)
