@@ -16,6 +16,7 @@ from rich.console import Console
 from otherview.analysis.analyse import analyse
 from otherview.analysis.summary import summary_of
 from otherview.analysis.tables import COLUMNS, LEVEL_COLUMN, by_strength, null_table, unit_table
+from otherview.causes.choice import choose_heads
 from otherview.models.sites import heads, hook_sites
 from otherview.passes.measure import Measurement
 from otherview.passes.predicted_changes import EDITS, READ_GROUPS, PredictedChanges
@@ -165,6 +166,19 @@ def test_roles_are_compared_within_frames() -> None:
     weights = measurement.responses.labelled().to_dataset()["contrast_weight"].to_numpy()[0]
     values = measurement.responses.read(analysis.units, response="log_rms")
     np.testing.assert_allclose(weights @ values.mean(axis=0), table["role_difference"], rtol=1e-9)
+
+
+def test_a_frame_of_one_role_does_not_choose_the_heads_that_are_edited() -> None:
+    words = [
+        f"templates.test=[{framed('t', 'one', 'in')},{framed('t', 'two', 'by')}]",
+        f"templates.control=[{framed('c', 'one', 'in')}]",
+        f"creatures.items={list('abcdef')}",
+    ]
+    study = kitchen("capture=heads", "intervention=ablate", "intervention.heads=strongest", *words)
+    responses = made_up(study).responses
+    table = by_strength(unit_table(analyse(responses, study)["heads"]))
+    chosen = [unit.address for unit in choose_heads(responses, study).heads]
+    assert chosen == table["unit"][: len(chosen)].to_list()
 
 
 def test_what_three_items_cannot_give_is_absent() -> None:

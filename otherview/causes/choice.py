@@ -79,7 +79,7 @@ def choose_heads(responses: Responses, study: Study) -> Choice:
             "effects are biased upward."
         )
     values = responses.read(pool, study.capture.tokens, study.capture.response)
-    strength, passes, rule = strength_of_heads(values[list(discovery)], responses.prompts, study)
+    strength, passes, rule = strength_of_heads(values[list(discovery)], responses, study)
     if settings.heads == "strongest":
         rule, passes = "strongest", np.isfinite(strength)
     if settings.direction != "either":
@@ -104,7 +104,7 @@ def alternate_halves(items: int, seed: int) -> tuple[tuple[int, ...], tuple[int,
 
 
 def strength_of_heads(
-    values: Float[np.ndarray, "items conditions heads"], prompts: PromptSet, study: Study
+    values: Float[np.ndarray, "items conditions heads"], responses: Responses, study: Study
 ) -> tuple[Float[np.ndarray, " heads"], Bool[np.ndarray, " heads"], str]:
     """Return what ranks heads, which of them pass, and by which test.
 
@@ -112,18 +112,17 @@ def strength_of_heads(
     positive where a head writes more under the test role.
     """
     nulls, flips = study.nulls, cast(Flips, study.nulls.sign_flips)
+    prompts = responses.prompts
     roles, strata = prompts.wording_roles, prompts.wording_strata
-    by_scene = prompts.by_scene(values)
-    values = by_scene.mean(axis=2)
     if enough_for_role_test(roles, strata=strata):
-        of_scenes = by_scene if study.scenes_are == "sample" else values
+        by_scene = prompts.by_scene(values)
+        of_scenes = by_scene if study.scenes_are == "sample" else by_scene.mean(axis=2)
         by_role = role_test(
             of_scenes, roles, strata=strata, alpha=nulls.alpha, flips=flips, seed=study.seed
         )
         return by_role.t, by_role.called, "role test"
-    is_test = np.array([role == "test" for role in roles])
-    differences = values[:, is_test].mean(1) - values[:, ~is_test].mean(1)
-    tested = sign_flip_test(differences, flips=flips, alpha=nulls.alpha, seed=study.seed)
+    test, control = responses.role_means(values)
+    tested = sign_flip_test(test - control, flips=flips, alpha=nulls.alpha, seed=study.seed)
     return tested.t, tested.familywise, "family-wise"
 
 

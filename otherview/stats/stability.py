@@ -178,7 +178,7 @@ def discover_confirm(
 
     Raises ValueError as `sign_flip_test` does, and with fewer than four blocks.
     """
-    check_settings(alpha, seed)
+    check_settings(alpha, seed, flips)
     reduced = block_means(differences, blocks)
     n_blocks = check_halves(reduced)
     discovery, confirmation = discovery_halves(n_blocks, seed)

@@ -110,3 +110,8 @@ def test_too_few_blocks_to_halve() -> None:
         split_half(np.ones((3, 2)))
     with pytest.raises(ValueError, match="holds 2 blocks; two halves need four"):
         discover_confirm(np.ones((4, 2)), [0, 0, 1, 1])
+
+
+def test_flips_are_checked_though_nothing_is_selected() -> None:
+    with pytest.raises(ValueError, match=r'^flips is "all"'):
+        discover_confirm(np.zeros((8, 2)), flips="all")  # type: ignore[arg-type]
