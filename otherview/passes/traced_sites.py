@@ -97,7 +97,11 @@ def trace(transformer: nn.Module, call: Call, known: Sequence[Site]) -> dict[str
             found.setdefault(name, match)
             mode.consumed |= not match.gated
 
-    linears = [name for name, module in transformer.named_modules() if is_linear(module)]
+    linears: list[str] = []
+    for name, module in transformer.named_modules():
+        inside = bool(linears) and name.startswith(f"{linears[-1]}.")  # of one with an adapter
+        if is_linear(module) and not inside:
+            linears.append(name)
     with watched(transformer, {name: partial(look, name) for name in linears}), mode:
         run(transformer, call)
     missing = [site for site in known if site.module not in reached]

@@ -212,6 +212,17 @@ def groups(tokens: str) -> list[str]:
     return [each for place, each in enumerate(names) if place == 0 or names[place - 1] != each]
 
 
+@pytest.mark.parametrize("name", ["sd3", "sdxl"])
+def test_out_projections_may_have_adapters(name: str) -> None:
+    """They hold Linears, of which one has the projection's input, and are sites as before."""
+    peft = pytest.importorskip("peft")
+    tiny = make(name)
+    plain = calls_of(tiny, model_of(tiny)).sites
+    adapter = peft.LoraConfig(r=2, target_modules=[site.module for site in plain])
+    tiny.transformer.add_adapter(adapter)
+    assert calls_of(tiny, model_of(tiny)).sites == plain
+
+
 def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
     def call(value: float, length: int = 3) -> dict[str, Any]:
         return {
