@@ -273,6 +273,12 @@ def check_adapters(folder: Path, model: Model) -> None:
     if not files:
         return
     empty = on_meta(denoiser_config(folder, part.name))
+    if not hasattr(empty, "load_lora_adapter"):
+        raise StudyError(
+            f"diffusers has no adapters for a {type(empty).__name__}: merge them into its weights, "
+            "and name these in model.loading.transformer",
+            "model.loading.loras",
+        )
     for file in files.values():
         state, _ = read_adapter(file, pipeline_class(folder), part.name)
         check_adapter(file, state, empty)

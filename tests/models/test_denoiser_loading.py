@@ -240,6 +240,15 @@ def test_an_adapter_that_is_also_of_a_text_encoder_is_refused(
         check_adapters(pocket_folder, model(pocket_folder, loras=[Lora(str(tmp_path))]))
 
 
+def test_adapters_of_a_model_that_takes_none_are_refused_before_weights_are_read(
+    tmp_path: Path,
+) -> None:
+    make("pixart_sigma").pipeline.save_pretrained(tmp_path / "tiny")
+    file = adapter(tmp_path, {"transformer_blocks.0.attn1.to_out.0": (16, 16)})
+    with pytest.raises(StudyError, match="no adapters for a PixArtTransformer2DModel: merge them"):
+        check_adapters(tmp_path / "tiny", model(tmp_path / "tiny", loras=[Lora(str(file))]))
+
+
 def test_what_is_not_installed_is_named_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
