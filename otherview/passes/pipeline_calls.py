@@ -154,9 +154,9 @@ class PipelineCalls(Calls):
 
     def _remark_on_tokens(self) -> None:
         """Say how many tokens belong to no group."""
-        masks = self.layout([0]).masks
-        free = {name: int((~mask[0].any(0)).sum()) for name, mask in masks.items()}
-        if most := max(free.values()):
+        layouts = (self.layout(group[:1]) for group in self.groups())
+        free = (~mask[0].any(0) for layout in layouts for mask in layout.masks.values())
+        if most := max(int(tokens.sum()) for tokens in free):
             self.remarks.append(
                 f"Up to {most} tokens of a pass belong to no group: registers, or pads that the "
                 "transformer makes itself. They are not counted."

@@ -223,6 +223,16 @@ def test_out_projections_may_have_adapters(name: str) -> None:
     assert calls_of(tiny, model_of(tiny)).sites == plain
 
 
+def test_tokens_of_no_group_are_counted_over_all_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Z-Image pads a prompt to a multiple of 32, the last of these, which is longer, by fewer."""
+    for prompts in (PROMPTS, PROMPTS[::-1]):
+        monkeypatch.setattr("tests.families.test_probing.PROMPTS", prompts)
+        tiny = make("z_image")
+        calls = calls_of(tiny, model_of(tiny))
+        assert calls.sites
+        assert any(remark.startswith("Up to 14 tokens") for remark in calls.remarks)
+
+
 def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
     def call(value: float, length: int = 3) -> dict[str, Any]:
         return {
