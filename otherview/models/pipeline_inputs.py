@@ -26,6 +26,8 @@ TIMES = ("timestep", "timesteps", "t")
 """Arguments of a transformer that hold the timestep."""
 MIN_NOISE = 0.5
 """Below this share of noise, the latents of a first step do not count as noise."""
+TEXT_LENGTH = "max_sequence_length"
+"""Argument of a pipeline that sets its number of text positions."""
 CANVAS = (127, 127, 127)
 """Grey of the empty picture from which models that only edit draw a scene."""
 
@@ -64,7 +66,7 @@ def pass_inputs(
         "enable_prompt_rewrite": False,
         "height": model.height,
         "width": model.width,
-        "max_sequence_length": model.text_length,
+        TEXT_LENGTH: model.text_length,
     }
     inputs = {k: v for k, v in offered.items() if k in names and v is not None}
     for name, value in model.call.items():

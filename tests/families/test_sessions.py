@@ -81,8 +81,15 @@ def test_a_truncated_prompt_is_refused(sd3_study: Study) -> None:
     templates = replace(sd3_study.templates, test=long)
     model = replace(sd3_study.model, text_length=16)
     study = replace(sd3_study, model=model, templates=templates)
-    with pytest.raises(StudyError, match=r"does not fit into \d+ tokens and would be truncated"):
+    truncated = r"does not fit into \d+ tokens and would be truncated: .*; use "
+    with pytest.raises(StudyError, match=f"{truncated}a larger model.text_length or"):
         measure(study)
+    called = replace(model, text_length=128, call={"max_sequence_length": 16})
+    with pytest.raises(StudyError, match=f"{truncated}a larger model.call.max_sequence_length or"):
+        measure(replace(study, model=called))
+    fixed = Model("tiny", path="tiny", dtype="float32", height=64, width=96)
+    with pytest.raises(StudyError, match=f"{truncated}shorter wordings"):
+        prepare(make("sdxl").pipeline, fixed, replace(PROMPT, text="a kitchen " * 40), 0, [])
 
 
 def test_guidance_and_a_clean_first_step_are_refused(sd3_study: Study) -> None:
