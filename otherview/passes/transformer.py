@@ -138,5 +138,5 @@ def check_uncompiled(transformer: nn.Module) -> None:
     ):
         raise StudyError(
             "the transformer is compiled, and hooks registered after torch.compile are ignored: "
-            "probe it before compiling, or let model.compile=true compile it"
+            "probe it before compiling (model.compile=true compiles FLUX.2 Klein afterwards)"
         )
