@@ -89,6 +89,18 @@ def comparison(combined: Content, group: Content, unit_set: str) -> str:
     return f"{'; '.join(clauses)}." if clauses else ""
 
 
+def other_groups(combined: Content, group: Content) -> str:
+    """Return which groups of points are not the one that a page shows; empty if there are none."""
+    others = [each["title"] for each in combined["groups"] if each["id"] != group["id"]]
+    if not others:
+        return ""
+    return (
+        f"This page is about {group['title']}. Of {plural(len(others), 'other group')} of points "
+        f"({named(others, MAX_NAMED)}), it has the figures that compare groups; combined.json has "
+        "everything."
+    )
+
+
 def largest_count(result: Content, *, placebo: bool) -> int | None:
     """Return the largest number of units over the lowest threshold, over contrasts or placebos."""
     counts = [

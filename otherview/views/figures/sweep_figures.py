@@ -61,7 +61,8 @@ MODELS_CAPTION = (
 )
 VARIANCE_CAPTION = (
     "Variance components of the difference, test minus control, of each head; negative estimates "
-    "count as 0. A large share of the template or of item × template says that the wording matters."
+    "count as 0. Medians need not add up to 100%; here they are scaled to do so. A large share of "
+    "the template or of item × template says that the wording matters."
 )
 SELECTIVITY_CAPTION = (
     "Each point is a head: how much larger its difference is under the template than under the "
@@ -205,7 +206,8 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
     share_axis(axes, "share of the heads that are called")
     legend_above(figure, 1 if width < NARROW else 3 if len(rows) == 1 else 2)
     alt = f"Share of the heads that are called. {'; '.join(said)}."
-    return Drawing(figure, alt, MODELS_CAPTION)
+    more = f" The first {MAX_GROUPS} of {len(groups)} groups." if len(groups) > MAX_GROUPS else ""
+    return Drawing(figure, alt, MODELS_CAPTION + more)
 
 
 def called_shares(group: dict[str, Any]) -> dict[str, tuple[float | None, float]]:
