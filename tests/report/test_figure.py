@@ -8,6 +8,7 @@ import zlib
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from otherview.results.reader import NotInResultError, Result, ResultError, read_result
+from otherview.results.reader import NotInResultError, Result, ResultError, RunResult, read_result
 from otherview.views.figures import FIGURES, Figure, draw, save_figure
 from otherview.views.figures.colours import COLOURS, DIVERGING, LEVELS
 from otherview.views.figures.head_map import map_of, mark_colour
@@ -86,6 +87,26 @@ def test_every_figure_is_drawn_from_a_run_or_a_sweep(
             with Image.open(out) as image:
                 assert np.asarray(image.convert("L")).min() < 100
     assert drawn
+
+
+@pytest.mark.parametrize(
+    ("figure", "kept", "answer"),
+    [
+        ("edges", {"edges": {"called": 0, "sources": []}}, "no head is called"),
+        ("interventions", {"interventions": {"sets": []}, "single_heads": 1}, "no head was sel"),
+    ],
+)
+def test_a_figure_of_what_was_run_and_found_nothing_is_not_asked_to_be_run(
+    traced_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: str,
+    kept: dict[str, Any],
+    answer: str,
+) -> None:
+    for name, content in kept.items():
+        monkeypatch.setattr(RunResult, name, content)
+    with pytest.raises(NotInResultError, match=answer):
+        draw(read_result(traced_run), figure, WIDTHS["column"])
 
 
 @pytest.mark.parametrize("width", WIDTHS.values())

@@ -31,8 +31,10 @@ ROLES = ("test", "control")
 def draw_edges(result: RunResult, width: float) -> Drawing:
     """Draw the edges of every traced head. Raises NotInResultError where there are none."""
     found = result.edges
-    if found is None or not found["sources"]:
+    if found is None:
         raise NotInResultError("no edges were traced: run with attribution.edges=true")
+    if not found["sources"]:
+        raise NotInResultError("no head is called by its predicted change: no edges were traced")
     sources, narrow = found["sources"], width < NARROW
     heights = [max(2, *(len(shown_edges(source, role)) for role in ROLES)) for source in sources]
     figure = canvas(width, 5.2 * sum(heights) + 4.0 * len(sources) + 6)

@@ -38,8 +38,10 @@ def draw_interventions(result: RunResult, width: float) -> Drawing:
     Raises NotInResultError if no head was edited or selected.
     """
     found, heads = result.interventions, result.single_heads
-    if found is None or heads is None or not found["sets"]:
+    if found is None or heads is None:
         raise NotInResultError("no head was edited: run the study with intervention=ablate")
+    if not found["sets"]:
+        raise NotInResultError("no head was selected, so that none were edited together")
     measure = primary_measure(found)
     rows = [row for row in found["sets"]
             if row["set"] == "selected" and row["measure"] == measure["name"]]  # fmt: skip
