@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -82,27 +81,17 @@ def run_study(study: Study, folder: Path, settings: Settings) -> None:
 
     `settings` are those of the views.
     """
-    from rich.console import Console
-
     with importing():
         from otherview.results.registration import registration_file
         from otherview.results.run_study import make_result
         from otherview.views.console import PlainConsole, print_places, print_result
-        from otherview.views.making import make_views
+        from otherview.views.making import shown_and_viewed
         from otherview.views.progress_bars import progress_bars
 
-    console: Console = PlainConsole()
+    console = PlainConsole()
     with progress_bars(console) as report:
         make_result(study, folder, report, registration=registration_file(settings))
-    closed: BrokenPipeError | None = None
-    try:
-        print_result(folder, console)
-        console.file.flush()
-    except BrokenPipeError as error:  # as in `otherview run ... | head`
-        closed, console = error, Console(file=StringIO())
-    make_views(folder, settings, console)
-    if closed:
-        raise closed
+    shown_and_viewed(partial(print_result, folder, console), folder, settings, console)
     print_places(folder, console)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import socket
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def resume(directory: Path, given: argparse.Namespace) -> None:
 
 def collect(directory: Path, _given: argparse.Namespace) -> None:
     from otherview.sweep.combine import combine
-    from otherview.views.making import make_views
+    from otherview.views.making import shown_and_viewed
     from otherview.views.sweep_tables import print_combined
 
     console, standing = PlainConsole(), look(directory)
@@ -93,8 +94,8 @@ def collect(directory: Path, _given: argparse.Namespace) -> None:
     points = standing.points
     with progress_bars(console) as report:
         combined = combine(directory, [directory / point.folder for point in points], report)
-    print_combined(combined, directory, console)
-    make_views(directory, run_settings(points[-1].config), console)
+    show = partial(print_combined, combined, directory, console)
+    shown_and_viewed(show, directory, run_settings(points[-1].config), console)
 
 
 def pages(directory: Path, _given: argparse.Namespace) -> None:

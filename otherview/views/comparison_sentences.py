@@ -146,8 +146,7 @@ def contrast_sentences(comparison: Content) -> list[str]:
             said.append(
                 f"Under {contrast['name']}, two sets of wordings of the same role, the effects of "
                 f"{count(number)} of {count(found['units'])} {rows_noun(unit_set, found)} "
-                f"{verb(number, 'differs', 'differ')} between the models, too: so many differ "
-                "without any role."
+                "differ between the models, too: so many differ without any role."
             )
     return said
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,3 +97,23 @@ def attempt_views(folder: Path, settings: Settings, views: Sequence[View]) -> li
                 f"no {view.name}: {reason}; later: {view.command} {shlex.quote(str(folder))}"
             )
     return warnings
+
+
+def shown_and_viewed(
+    show: Callable[[], object], folder: Path, settings: Settings, console: Console
+) -> None:
+    """Print a result with `show` and make its views, also where the console is closed (`| head`).
+
+    Raises BrokenPipeError afterwards if it is.
+    """
+    from rich.console import Console
+
+    closed: BrokenPipeError | None = None
+    try:
+        show()
+        console.file.flush()
+    except BrokenPipeError as error:
+        closed, console = error, Console(file=StringIO())
+    make_views(folder, settings, console)
+    if closed:
+        raise closed

@@ -109,8 +109,9 @@ def compare() -> None:
     comparing.write_comparison(comparison, folder)
     result = read_result(folder)
     assert isinstance(result, ComparisonResult)
+    page = write_report(folder)  # before anything is printed into a pipe that may be closed
     print_comparison(result, console)
-    console.print(f"page in {write_report(folder)}", soft_wrap=True)
+    console.print(f"page in {page}", soft_wrap=True)
 
 
 def publish() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
 from html import unescape
 from io import StringIO
@@ -14,6 +16,7 @@ from rich.console import Console
 
 import otherview
 from otherview.analysis.shared_design import NotComparableError
+from otherview.cli import main
 from otherview.results.compare import Comparison, compare, write_comparison
 from otherview.results.reader import ComparisonResult, ResultError, RunResult, read_result
 from otherview.views.comparison_tables import print_comparison
@@ -89,6 +92,19 @@ def test_the_console_says_the_finding_and_the_mismatches(
     assert "kitchen  A: tuned, B: pocket; 6 items, RMS over all tokens" in text.getvalue()
     assert "Nothing but the model differs between the results." in text.getvalue()
     assert PLANTED in text.getvalue()
+
+
+def test_a_closed_pipe_costs_no_page_of_a_comparison(
+    tuned: RunResult, base: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["compare", str(tuned.folder), str(base.folder), "--out", str(tmp_path / "here")]
+    monkeypatch.setattr(sys, "argv", [*sys.argv])
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(words) == 1
+    assert (tmp_path / "here" / "report.html").is_file()
 
 
 def test_the_command_writes_a_page_and_refuses_in_one_line(
