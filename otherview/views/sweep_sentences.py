@@ -90,14 +90,12 @@ def comparison(combined: Content, group: Content, unit_set: str) -> str:
 
 
 def other_groups(combined: Content, group: Content) -> str:
-    """Return which groups of points are not the one that a page shows; empty if there are none."""
+    """Return which groups of points are not the one that a page shows."""
     others = [each["title"] for each in combined["groups"] if each["id"] != group["id"]]
-    if not others:
-        return ""
     return (
-        f"This page is about {group['title']}. Of {plural(len(others), 'other group')} of points "
-        f"({named(others, MAX_NAMED)}), it has the figures that compare groups; combined.json has "
-        "everything."
+        f"This page is about {group['title']}. For {plural(len(others), 'other group')} of points "
+        f"({named(others, MAX_NAMED)}) it has only the figures that compare groups; combined.json "
+        "has everything."
     )
 
 

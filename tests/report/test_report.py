@@ -219,7 +219,7 @@ def test_a_sweep_is_shown_beside_its_null_model(sweep_folder: Path) -> None:
     assert Page(html).open == []
     assert "21 of 48 heads of pocket follow the role" in html
     assert "pocket_random, a null model" in html
-    assert "This page is about pocket. Of 1 other group of points (pocket_random)" in html
+    assert "This page is about pocket. For 1 other group of points (pocket_random)" in html
     assert "3 alone, as in the published reading, would call up to 35 (73%)" in html
     for name in ("head-map", "models", "agreement", "variance", "selectivity"):
         assert f'id="figure-{name}"' in html
