@@ -53,10 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return CLOSED_PIPE
     except Exception as error:
-        from otherview.study.config_errors import USER_ERRORS, one_line  # and with it Hydra
+        from otherview.study.config_errors import one_line  # and with it Hydra
 
-        known = isinstance(error, USER_ERRORS) and not wants_tracebacks
-        line = one_line(error) if known else None
+        line = None if wants_tracebacks else one_line(error)
         if line is None:
             raise
         sys.stderr.write(f"error: {line}\n")

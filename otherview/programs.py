@@ -25,9 +25,8 @@ from otherview.study.compose import (
     study_from,
     with_all_settings,
 )
-from otherview.study.config_errors import one_line
+from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
-from otherview.study.errors import UserError
 from otherview.sweep.launcher_sources import check_sweeper
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> No
             task(config)
         except BrokenPipeError:
             raise SystemExit(1) from None  # else Hydra adds lines of its own
-        except (UserError, OSError) as error:
+        except USER_ERRORS as error:
             line = one_line(error)
             # the other points of a sweep run nevertheless
             in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
-from otherview.study.configuration import configuration_folder
+from otherview.study import Study
+from otherview.study.configuration import RUN_SETTINGS, configuration_folder
 from otherview.study.errors import StudyError
 
 GROUPS = (
@@ -52,13 +54,16 @@ def completed(words: Sequence[str]) -> list[str]:
 def options_and_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the options of Hydra with their values, and the settings, each in their order.
 
-    Raises StudyError for options that exclude each other.
+    Raises StudyError for options that exclude each other, and for settings with dashes.
     """
     options: list[str] = []
     settings: list[str] = []
+    names = {"experiment", *RUN_SETTINGS, *(each.name for each in fields(Study))}
     left = deque(words)
     while left:
         word = left.popleft()
+        if word.startswith("--") and re.split(r"[=.@]", word[2:])[0] in names:
+            raise StudyError(f"{word} is no option: write settings without dashes, NAME=VALUE")
         (options if word.startswith("-") else settings).append(word)
         if word in INFO:  # else Hydra reads the first setting as its value
             has_value = bool(left) and re.fullmatch("[a-z][a-z-]*", left[0]) is not None
@@ -94,6 +99,8 @@ def understood(word: str, folders: Sequence[Path]) -> list[str]:
     if re.fullmatch(r"~/[^'\"\s]*", value):  # shells leave it as it is, and Hydra cannot read it
         return [f"{name}={Path(value).expanduser()}"]
     listed = re.fullmatch(r"\[(.*)\]", value)
+    if name in GROUPS and value == "null":
+        return [f"{name}='null'"]  # an option that does not exist, as Hydra then says
     if listed is None or name not in GROUPS:
         return [word]
     options = [each.strip() for each in listed[1].split(",")]
@@ -120,9 +127,15 @@ def chosen_study(value: str, folders: Sequence[Path]) -> str:
     """Return the override that chooses a study, or the studies of a sweep.
 
     Hydra puts the settings of a file without a package line below `experiment`; so the package is
-    named here. Raises StudyError for a file without settings.
+    named here. Raises StudyError for a file without settings, and for several in brackets.
     """
     package = ""
+    if value.startswith("["):
+        raise StudyError(
+            f"experiment={value}: a run has one study; a sweep takes "
+            f"+experiment={value.strip('[]')} with -m"
+        )
+    value = re.sub(r"\.yaml(?=,|$)", "", value)
     for option in value.split(","):
         for file in (folder / "experiment" / f"{option}.yaml" for folder in folders):
             if file.is_file() and lacks_package(file):

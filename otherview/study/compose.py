@@ -56,18 +56,26 @@ def checked(schema: DictConfig, part: Mapping[str, Any]) -> Any:
     except MissingMandatoryValue as error:
         raise missing_setting(str(error.full_key)) from error
     except OmegaConfBaseException as error:
-        reason = value_reason(str(error.msg or error).splitlines()[0])
+        reason = value_reason(str(error.full_key), str(error.msg or error).splitlines()[0])
         raise StudyError(f"{error.full_key}: {reason}", str(error.full_key)) from error
 
 
-def value_reason(said: str) -> str:
-    """Return what OmegaConf says of a value in the words of a study."""
+def value_reason(key: str, said: str) -> str:
+    """Return what OmegaConf says of the value of `key` in the words of a study."""
     if "is not a ListConfig" in said:
         return "write a list: [a, b]"
     scalar = re.match(r"Cannot convert '(List|Dict)Config' to (\w+): (.*)", said)
     if scalar:
         kind = "a list" if scalar[1] == "List" else "a mapping"
         return f"{scalar[3]} is {kind}: write one value"
+    option = re.match(r"Invalid type assigned: \w+ is not a subclass of \w+. value: (.*)", said)
+    if option:
+        return (
+            f"{option[1]} is no group of settings; to choose an option, write it under defaults, "
+            f"- override /{key}: {option[1]}, or on the command line, {key}={option[1]}"
+        )
+    if "is not Optional" in said or "Incompatible value 'None'" in said:
+        return "it is empty: write a value"
     return said
 
 

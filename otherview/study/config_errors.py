@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, get_type_hints
 
+import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
@@ -38,6 +40,8 @@ USER_ERRORS = (
 
 def one_line(error: BaseException) -> str | None:
     """Return a message for the user, or None if the error is a defect of the program."""
+    if not isinstance(error, USER_ERRORS) and not refused_by_hydra(error):
+        return None
     for cause in causes(error):
         if isinstance(cause, StudyError):
             return f"{cause}{origin(cause.setting)}"
@@ -54,7 +58,8 @@ def one_line(error: BaseException) -> str | None:
         listed = re.match(r"In '([^']+)'.*Cannot merge DictConfig with ListConfig", plain(cause))
         if listed:
             return (
-                f"{listed[1]}.yaml has a list where a group of settings belongs: a study has one "
+                f"{listed[1]}.yaml has a list where a group of settings belongs, or a group where "
+                "a list belongs: creatures.items and templates.test are lists; a study has one "
                 "scene, one list of creatures, ...; several scenes go into scenes: {NAME: {...}}"
             )
         twice = re.match(r"(\S+) appears more than once in the final defaults list", str(cause))
@@ -67,6 +72,10 @@ def one_line(error: BaseException) -> str | None:
             return str(unknown_setting(refused))
     if isinstance(error, BrokenPipeError):
         return None
+    if isinstance(error, MissingConfigException):  # in a defaults list; it is an OSError, too
+        return str(error).partition("\n")[0]
+    if isinstance(error, RecursionError):
+        return "the defaults of a file name the file itself: take that line out"
     if no_space(error):
         return f"the disk is full: {plain(error)}"
     if isinstance(error, OSError):
@@ -82,6 +91,14 @@ def one_line(error: BaseException) -> str | None:
             "a.b='\"x {y}\"'"
         )
     return line
+
+
+def refused_by_hydra(error: BaseException) -> bool:
+    """Return whether Hydra refused words or a defaults list by an error that is not its own."""
+    files = [Path(frame.f_code.co_filename) for frame, _ in walk_tb(error.__traceback__)]
+    by = files if isinstance(error, RecursionError) else files[-1:]
+    known = isinstance(error, ValueError | RecursionError)
+    return known and any(Path(hydra.__file__).parent in file.parents for file in by)
 
 
 def refused_setting(error: BaseException) -> str | None:
@@ -111,6 +128,8 @@ def origin(setting: str | None) -> str:
     group = setting.split(".")[0]
     for argument in reversed(sys.argv[1:]):  # of two, the last one counts
         name = argument.lstrip("+~").split("=")[0]
+        if setting in GROUPS and "=" in argument:
+            continue  # chooses the file that gives the value
         if name.startswith(f"{group}.") and setting.startswith(name):
             return f" (from the command line: {argument})"
         if name == setting:
@@ -167,6 +186,9 @@ def missing_setting(name: str) -> StudyError:
     """Return an error that says how to set a setting without a default."""
     if name != "name":
         return StudyError(f"{name} is missing: give it in the YAML or as {name}=...", name)
+    for word in sys.argv[1:]:
+        if chosen := re.match(r"\+*experiment(@_global_)?=(.+)", word):
+            return StudyError(f"{chosen[2]} has no name: write name: NAME at the top of its YAML")
     known = studies(config_folders(sys.argv[1:]))
     return StudyError(
         f"no study was chosen: add +experiment=NAME (there are: {', '.join(known)}), "

@@ -71,6 +71,12 @@ class Creatures:
         if self.rank is not None and self.axis is None:
             self.axis = self.rank
         check_title(self.name, "creatures.name")
+        if not self.placeholder.isidentifier():
+            raise StudyError(
+                f"creatures.placeholder={self.placeholder!r}: write a word of letters, digits and "
+                "_, without braces",
+                "creatures.placeholder",
+            )
         if not self.items:
             raise StudyError("creatures.items is empty: name at least two", SETTING)
         if len(self.items) < 2:

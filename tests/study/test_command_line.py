@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from otherview.cli import main
 from otherview.study.command_line import completed
 from otherview.study.compose import compose_study
 from otherview.study.errors import StudyError
@@ -57,6 +58,18 @@ def test_a_study_is_a_study_with_or_without_its_package_line(
         (HATS.replace("name: hats\nc", "name: ../../hats\nc").encode(), "name: '../../hats' names"),
         (HATS.replace("name: hats\nc", "name: my hats\nc").encode(), "name: 'my hats' names"),
         (HATS.replace("name: hats\nc", "name: nul\nc").encode(), "name: nul is a device"),
+        (HATS.replace("name: hats\nc", "c").encode(), "mine has no name: write name: NAME"),
+        (HATS.encode() + b"model: pocket\n", "- override /model: pocket"),
+        (HATS.replace("[a fez, a beret, a flat cap, a straw hat]", "").encode(),
+         "creatures.items: it is empty"),
+        (HATS.replace("placeholder: hat", "placeholder: '{hat}'").encode(),
+         "creatures.placeholder='{hat}': write a word"),
+        (HATS.replace("[a fez, a beret, a flat cap, a straw hat]", "{a: fez, b: cap}").encode(),
+         "a group where a list belongs"),
+        (HATS.replace("a fez", "'${x}'").encode(), "Interpolation key 'x' not found"),
+        (b"defaults: [nothing]\n" + HATS.encode(), "Could not load 'experiment/nothing'"),
+        (b"defaults: pocket\n" + HATS.encode(), "defaults must be a list"),
+        (b"defaults: [mine]\n" + HATS.encode(), "name the file itself"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_study_is_said_for_what_it_is(
@@ -77,6 +90,7 @@ def test_own_studies_are_among_those_that_can_be_chosen(program: Program, own: P
     assert completed(["--config-dir", str(own.parent), "experiment=mine"])[-1] == (
         "+experiment@_global_=mine"
     )
+    assert completed(["+experiment=kitchen.yaml"]) == ["+experiment=kitchen"]
 
 
 def test_settings_that_no_chosen_file_has_can_be_set() -> None:
@@ -94,11 +108,23 @@ def test_settings_that_no_chosen_file_has_can_be_set() -> None:
         (["+experiment"], r"\+experiment is not a setting: write NAME=VALUE"),
         (["-m", "--cfg", "job"], "--multirun and --cfg exclude each other"),
         (["creatures=[a,b]"], "a study has one option of creatures"),
+        (["+experiment=[a,b]"], "a run has one study"),
+        (["--experiment=kitchen"], "--experiment=kitchen is no option: write settings without"),
+        (["--seed", "3"], "--seed is no option"),
     ],
 )
 def test_words_that_are_no_settings_are_answered(words: list[str], answer: str) -> None:
     with pytest.raises(StudyError, match=answer):
         completed(words)
+
+
+def test_no_option_of_a_group_is_answered_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plan", "+experiment=kitchen", "scene=null"]) == 1
+    assert capsys.readouterr().err == (
+        "error: no scene is called null; there are: kitchen, none, pocket_kitchen\n"
+    )
 
 
 def test_what_hydra_is_asked_about_is_no_setting() -> None:
