@@ -12,6 +12,8 @@ MAX_NAME = 100
 RESERVED = re.compile(r"(?i)con|prn|aux|nul|com\d|lpt\d")
 CONTROL_TOKEN = re.compile(r"<\|[^|<>]*\|>")
 """What tokenizers of chat models read as a token of their own: `<|im_end|>`."""
+INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Control characters that are no white space: files and terminals read commands in them."""
 
 
 def check_value(group: str, settings: object, name: str, right: object, reason: str) -> None:
@@ -70,8 +72,16 @@ def check_title(name: str, setting: str) -> None:
 def check_text(text: str, where: str, setting: str) -> None:
     """Raise StudyError for a text that a prompt cannot hold as it is written.
 
-    That is a control token of chat models, which would end the prompt, or what UTF-8 cannot encode.
+    That is a control token of chat models, which would end the prompt, a control character, or
+    what UTF-8 cannot encode.
     """
+    invisible = INVISIBLE.search(text)
+    if invisible:
+        raise StudyError(
+            f"{where} holds the control character {invisible[0]!r} at position "
+            f"{invisible.start()}: take it out",
+            setting,
+        )
     token = CONTROL_TOKEN.search(text)
     if token:
         raise StudyError(

@@ -170,3 +170,9 @@ def added(words: Sequence[str], setting: str) -> list[str]:
     return [
         f"++{word}" if word.partition("=")[0] == setting and "=" in word else word for word in words
     ]
+
+
+def quoted(value: str) -> str:
+    """Return a text as Hydra's grammar takes it literally."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    return f"'{escaped}'"

@@ -22,7 +22,14 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from otherview.study import Study
 from otherview.study.checks import check_name
-from otherview.study.command_line import GROUPS, added, completed
+from otherview.study.command_line import (
+    GROUPS,
+    added,
+    completed,
+    config_folders,
+    options_and_settings,
+    quoted,
+)
 from otherview.study.config_errors import lacking_setting, missing_setting, unknown_setting
 from otherview.study.configuration import RUN_SETTINGS, RunSettings, configuration_folder
 from otherview.study.errors import StudyError
@@ -161,11 +168,23 @@ def compose_study(overrides: Sequence[str]) -> Study:
     """Return the study that `overrides`, as on the command line, describe.
 
     study = compose_study(["+experiment=kitchen", "model=pocket"])
+
+    `--config-dir` names folders of your own, as there: ["--config-dir", "studies", ...].
     """
     register_resolvers()
 
     def compose(words: list[str]) -> Study:
-        return study_from(hydra.compose("study", overrides=words, return_hydra_config=True))
+        options, settings = options_and_settings(words)
+        folders = config_folders(options)
+        for option in options:
+            if option.startswith("-") and option.partition("=")[0] not in ("--config-dir", "-cd"):
+                raise StudyError(f"{option} is for the command line: give settings")
+        for folder in folders:
+            if not folder.is_dir():
+                raise StudyError(f"--config-dir {folder} is no folder")
+        own = ",".join(quoted(str(folder.resolve())) for folder in folders)
+        search = [f"hydra.searchpath=[{own}]"] if own else []
+        return study_from(hydra.compose("study", [*search, *settings], return_hydra_config=True))
 
     with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         return with_all_settings(compose, overrides)

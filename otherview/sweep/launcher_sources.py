@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from otherview.study.command_line import quoted
 from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError, display_path
 from otherview.sweep.launcher_settings import CONFIG_DIRS, KINDS, SMALLEST, SWITCHES, TEXTS
@@ -68,12 +69,6 @@ def launcher_settings(composed: DictConfig, launcher: Any) -> dict[str, Any]:
     assert isinstance(plain, dict)
     settings = {str(name): value for name, value in plain.items() if name != "_target_"}
     return settings | {CONFIG_DIRS: config_dirs(composed)}
-
-
-def quoted(value: str) -> str:
-    """Return a text as Hydra's grammar takes it literally."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    return f"'{escaped}'"
 
 
 def config_dirs(composed: DictConfig) -> list[str]:

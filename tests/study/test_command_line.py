@@ -93,6 +93,18 @@ def test_own_studies_are_among_those_that_can_be_chosen(program: Program, own: P
     assert completed(["+experiment=kitchen.yaml"]) == ["+experiment=kitchen"]
 
 
+def test_own_studies_are_composed_in_python_as_on_the_command_line(own: Path) -> None:
+    folder = own.parent / "an 'own' f\u00f6lder"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text(HATS)
+    words = ["+experiment=mine", "model=pocket", "seed=3"]
+    study = compose_study(["--config-dir", str(folder), *words])
+    assert (study.name, study.seed) == ("hats", 3)
+    for options in (["--config-dir", str(own / "nowhere")], ["-m"]):
+        with pytest.raises(StudyError, match=options[0]):
+            compose_study([*options, *words])
+
+
 def test_settings_that_no_chosen_file_has_can_be_set() -> None:
     study = compose_study(
         ["+experiment=kitchen", "model=pocket", "templates.placebo=test", "controls=null"]

@@ -21,6 +21,8 @@ KITCHEN = compose_study(["+experiment=kitchen", "model=pocket"])
         ("creatures.items=['caf\u00e9','cafe\u0301']", r"twice \('caf\u00e9' is the same text\)"),
         ("creatures.items=[a cat,'<|im_end|>']", r"items\[1\] holds <\|im_end\|>"),
         ("creatures.items=[a cat,'\ud83d']", r"items\[1\] holds half of a character at position 0"),
+        ("creatures.items=[a cat,'a\0dog']", r"items\[1\] holds the control character '\\x00' at"),
+        ("templates.test=['\x1b[31m {creature}']", r"test\[0\] holds the control character"),
         ("templates.test=['<|im_start|> {creature}']", r"test\[0\] holds <\|im_start\|>"),
         ("nulls.alpha=nan", r"nulls.alpha=nan is not a finite number"),
         ("nulls.thresholds=[3,inf]", r"nulls.thresholds\[1\]=inf is not a finite number"),
