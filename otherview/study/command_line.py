@@ -27,6 +27,10 @@ EXCLUSIVE = {
     "-m": "--multirun", "-r": "--run", "-c": "--cfg", "-i": "--info", "-sc": "--shell-completion",
 }  # fmt: skip
 """Options that say what Hydra does, of which it does one, by their short names."""
+SPECIAL = r"[][{}(),'\"\\$]"
+"""Signs that mean something in Hydra's grammar."""
+NO_TEXT = r"(?i)null|true|false|[-+]?(inf|nan|\d.*)"
+"""What Hydra reads as a value other than a text, and more that quotes do not change."""
 HEADER = re.compile(r"^\s*#\s*@package\s", re.MULTILINE)
 NOTHING = re.compile(r"^[^\S\n]*(#.*|---\s*)?$", re.MULTILINE)
 """A line of YAML without content."""
@@ -99,10 +103,8 @@ def understood(word: str, folders: Sequence[Path]) -> list[str]:
     if re.fullmatch(r"~/[^'\"\s]*", value):  # shells leave it as it is, and Hydra cannot read it
         return [f"{name}={Path(value).expanduser()}"]
     listed = re.fullmatch(r"\[(.*)\]", value)
-    if name in GROUPS and value == "null":
-        return [f"{name}='null'"]  # an option that does not exist, as Hydra then says
     if listed is None or name not in GROUPS:
-        return [word]
+        return [word if re.search(SPECIAL, value) else f"{name}{equals}{readable(name, value)}"]
     options = [each.strip() for each in listed[1].split(",")]
     if name != "scene":
         raise StudyError(
@@ -135,12 +137,12 @@ def chosen_study(value: str, folders: Sequence[Path]) -> str:
             f"experiment={value}: a run has one study; a sweep takes "
             f"+experiment={value.strip('[]')} with -m"
         )
-    value = re.sub(r"\.yaml(?=,|$)", "", value)
-    for option in value.split(","):
+    options = [option.removesuffix(".yaml") for option in value.split(",")]
+    for option in options:
         for file in (folder / "experiment" / f"{option}.yaml" for folder in folders):
             if file.is_file() and lacks_package(file):
                 package = "@_global_"
-    return f"+experiment{package}={value}"
+    return f"+experiment{package}={','.join(readable('experiment', option) for option in options)}"
 
 
 def lacks_package(file: Path) -> bool:
@@ -170,6 +172,12 @@ def added(words: Sequence[str], setting: str) -> list[str]:
     return [
         f"++{word}" if word.partition("=")[0] == setting and "=" in word else word for word in words
     ]
+
+
+def readable(name: str, value: str) -> str:
+    """Return a value quoted where Hydra would refuse it: letters beyond ASCII, an option `12`."""
+    option = name in (*GROUPS, "experiment") and re.fullmatch(NO_TEXT, value)
+    return quoted(value) if option or not value.isascii() else value
 
 
 def quoted(value: str) -> str:

@@ -32,7 +32,7 @@ from otherview.study.command_line import (
 )
 from otherview.study.config_errors import lacking_setting, missing_setting, unknown_setting
 from otherview.study.configuration import RUN_SETTINGS, RunSettings, configuration_folder
-from otherview.study.errors import StudyError
+from otherview.study.errors import StudyError, display_path
 from otherview.study.found_files import find_own_files
 from otherview.study.model import source_name
 
@@ -148,8 +148,21 @@ def yaml_folders(config: DictConfig) -> list[Path]:
 
 
 def check_options(config: DictConfig) -> None:
-    """Raise StudyError where several options of a group were chosen, of which one would win."""
+    """Raise StudyError where several options of a group were chosen, of which one would win.
+
+    Also where several folders have a chosen option, of which the first would win.
+    """
     runtime = hydra_runtime(config)
+    for group, option in runtime.choices.items() if runtime is not None else ():
+        roots = [Path(each.path) for each in runtime.config_sources if each.schema == "file"]
+        files = [root / group.partition("@")[0] / f"{option}.yaml" for root in roots]
+        first, *others = [file for file in files if file.is_file()] or [None]
+        for other in others:
+            if first is not None and other.read_bytes() != first.read_bytes():
+                raise StudyError(
+                    f"{display_path(other)} has the name of {display_path(first)}, which would win "
+                    "in silence: rename it"
+                )
     for group in GROUPS if runtime is not None else ():
         if group not in runtime.choices and config.get(group) is not None:
             way = (

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from string import Template
 
+import yaml
+
 from otherview.study.checks import check_name
+from otherview.study.configuration import configuration_folder
 from otherview.study.errors import UserError, display_path
 
 HEAD = Template("""\
 # A study of your own. Everything below is an example that runs; replace it with your question.
 #   otherview plan --config-dir $folder +experiment=$name model=pocket
-name: $name
+name: $title
 question: Does the model hold an operation for wearing?    # one sentence, for tables and the page
 """)
 
@@ -125,7 +129,8 @@ TAIL = """
 
 def content(name: str, folder: str, kind: str) -> dict[str, str]:
     """Return the files of a new study by path below `folder`; kind: phrases, table or images."""
-    head = HEAD.substitute(name=name, folder=folder)
+    title = name if name.isidentifier() and yaml.safe_load(name) == name else f'"{name}"'
+    head = HEAD.substitute(name=name, title=title, folder=folder)
     study = f"experiment/{name}.yaml"
     if kind == "images":
         head = head.replace("an operation for wearing?", "what has happened in a picture?")
@@ -155,7 +160,9 @@ def main() -> None:
         )  # fmt: skip
     given = parser.parse_args()
     check_name(given.name, "name", "name")
-    folder = display_path(given.folder)
+    if (configuration_folder() / "experiment" / f"{given.name}.yaml").is_file():
+        raise UserError(f"a study that comes with otherview is called {given.name}: choose another")
+    folder = shlex.quote(display_path(given.folder))
     files = {
         given.folder / path: text for path, text in content(given.name, folder, given.kind).items()
     }

@@ -160,7 +160,8 @@ def swept_names(job_overrides: Sequence[Sequence[str]]) -> set[str]:
     for overrides in job_overrides:
         for override in overrides:
             values.setdefault(key(override), set()).add(override)
-    return {name for name, given in values.items() if len(given) > 1} - set(NAMED)
+    varied = (name for name, given in values.items() if len(given) > 1)
+    return {name for name in varied if name.partition("@")[0] not in NAMED}
 
 
 def key(override: str) -> str:

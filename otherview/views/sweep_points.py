@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import textwrap
 from collections import Counter
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import yaml
 
 from otherview.results.state import Kind, ResultState, examine
+from otherview.study.command_line import quoted
 from otherview.study.compose import study_from
 from otherview.study.config_errors import USER_ERRORS
 from otherview.study.configuration import RUN_SETTINGS
@@ -239,11 +241,29 @@ def read_yaml(path: Path) -> Any:
     return {}
 
 
-def sweep_commands(rows: Sequence[PointRow], settings: Sequence[str] = ()) -> list[str]:
+def own_folders(sweep: Path) -> list[str]:
+    """Return the words that name the folders of the user's own studies, as a sweep was started.
+
+    They are relative to the folder above `multirun`, where the commands of a page are called.
+    """
+    for file in sorted((sweep / ".sweep").glob("*T*-??????.json"), reverse=True):
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            launcher = json.loads(file.read_text(encoding="utf-8"))["launcher"]
+            above = sweep.resolve().parents[1]
+            folders = [os.path.relpath(folder, above) for folder in launcher["config_dirs"]]
+            if len(folders) > 1:
+                return [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"]
+            return [word for folder in folders for word in ("--config-dir", folder)]
+    return []
+
+
+def sweep_commands(
+    rows: Sequence[PointRow], options: Sequence[str] = (), settings: Sequence[str] = ()
+) -> list[str]:
     """Return the commands that run the points of `rows`, few if they combine few choices.
 
-    Each ends with `settings`. Empty if the overrides of a point are unknown, or if it would take
-    more than MAX_COMMANDS.
+    Each begins with `options` and ends with `settings`. Empty if the overrides of a point are
+    unknown, or if it would take more than MAX_COMMANDS.
     """
     asked = [{word.partition("=")[0]: word for word in row.overrides} for row in rows]
     if not asked or not all(asked):
@@ -251,7 +271,7 @@ def sweep_commands(rows: Sequence[PointRow], settings: Sequence[str] = ()) -> li
     found = products(asked)
     if len(found) > MAX_COMMANDS:
         return []
-    return [shlex.join(["otherview", "run", "-m", *words, *settings]) for words in found]
+    return [shlex.join(["otherview", "run", "-m", *options, *words, *settings]) for words in found]
 
 
 def products(points: Sequence[Mapping[str, str]]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shlex
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from otherview.results.status import write_status
-from otherview.views.sweep_points import PointRow, point_list, stored_row, sweep_commands
+from otherview.views.sweep_points import (
+    PointRow,
+    own_folders,
+    point_list,
+    stored_row,
+    sweep_commands,
+)
 
 KITCHEN = "+experiment=kitchen"
 
@@ -43,6 +50,24 @@ def test_the_commands_repeat_exactly_the_points(points: list[list[str]], command
     assert len(found) == commands
     repeated = set().union(*map(expanded, found))
     assert repeated == {tuple(sorted(row.overrides)) for row in rows}
+
+
+def test_a_sweep_of_own_studies_is_repeated_with_their_folder(tmp_path: Path) -> None:
+    sweep = tmp_path / "multirun" / "mine"
+    (sweep / ".sweep").mkdir(parents=True)
+    assert own_folders(sweep) == []
+    for name, folders in (
+        ("a", [tmp_path / "my studies"]),
+        ("b", [tmp_path / "x", tmp_path / "y"]),
+    ):
+        frozen = {"launcher": {"config_dirs": [str(folder) for folder in folders]}}
+        (sweep / ".sweep" / f"2026T{name}-123456.json").write_text(json.dumps(frozen))
+        found = own_folders(sweep)
+        if len(folders) == 1:
+            rows = [PointRow("p", "done", overrides=["+experiment=a"])]
+            said = sweep_commands(rows, found)
+            assert said == ["otherview run -m --config-dir 'my studies' +experiment=a"]
+    assert found == ["hydra.searchpath=['x','y']"]
 
 
 def test_a_point_without_overrides_cannot_be_repeated() -> None:

@@ -9,6 +9,7 @@ import pytest
 from otherview.cli import main
 from otherview.study.command_line import completed
 from otherview.study.compose import compose_study
+from otherview.study.configuration import configuration_folder
 from otherview.study.errors import StudyError
 from tests.conftest import Program
 
@@ -91,6 +92,31 @@ def test_own_studies_are_among_those_that_can_be_chosen(program: Program, own: P
         "+experiment@_global_=mine"
     )
     assert completed(["+experiment=kitchen.yaml"]) == ["+experiment=kitchen"]
+
+
+def test_an_own_file_does_not_lose_to_a_shipped_one_of_its_name(own: Path) -> None:
+    words = ["--config-dir", str(own.parent), "+experiment=mine", "model=pocket"]
+    (own / "mine.yaml").write_text(HATS)
+    (own.parent / "scene").mkdir()
+    copy = own.parent / "scene" / "pocket_kitchen.yaml"
+    copy.write_bytes((configuration_folder() / "scene" / copy.name).read_bytes())
+    assert compose_study(words).name == "hats"  # an equal file is no loss
+    copy.write_text("name: mine\nprompt: A kitchen\nimage: null\n")
+    with pytest.raises(StudyError, match=r"pocket_kitchen\.yaml has the name of"):
+        compose_study(words)
+    copy.unlink()
+    (own / "kitchen.yaml").write_text(HATS)
+    with pytest.raises(StudyError, match=r"kitchen\.yaml has the name of"):
+        compose_study([*words[:2], "+experiment=kitchen", "model=pocket"])
+
+
+def test_letters_beyond_ascii_need_no_quotes(own: Path) -> None:
+    (own / "h\u00fcte.yaml").write_text(HATS)
+    words = ["--config-dir", str(own.parent), "+experiment=h\u00fcte", "model=pocket"]
+    study = compose_study([*words, "question=Gr\u00f6\u00dfe?", "templates.name=a\u0308\u5e3d = 1"])
+    assert (study.question, study.templates.name) == ("Gr\u00f6\u00dfe?", "a\u0308\u5e3d = 1")
+    listed = ["creatures.items=['h\u00fct',b]", "+a={\u00e4: 1}"]
+    assert completed(listed) == listed
 
 
 def test_own_studies_are_composed_in_python_as_on_the_command_line(own: Path) -> None:

@@ -62,6 +62,10 @@ def test_a_name_says_what_was_varied_and_keeps_the_folder_that_is_there(
 def test_of_several_studies_each_point_names_its_own(compose: Compose) -> None:
     alone, *_ = compose([KITCHEN, [*KITCHEN, "seed=1"]])
     assert alone.folder == f"pocket-viewpoint-seed0-{alone.identity}"
+    packaged = [["+experiment@_global_=kitchen", "model=pocket"], KITCHEN[:]]  # as an own study is
+    assert compose([*packaged, ["+experiment=kitchen_words", "model=pocket"]])[0].folder == (
+        f"kitchen-{alone.folder}"
+    )
     jobs = [[f"+experiment={name}", "model=pocket"] for name in ("kitchen", "kitchen_controlled")]
     assert [point.folder for point in compose(jobs)] == [
         f"kitchen-{alone.folder}",

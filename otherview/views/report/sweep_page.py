@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from otherview.results.reader import SweepResult
@@ -12,7 +13,13 @@ from otherview.views.figures.sweep_figures import main_group, pooled_heads
 from otherview.views.making import figure_command
 from otherview.views.numbers import count, decimal, plural
 from otherview.views.report.page_data import examples, image_data
-from otherview.views.sweep_points import PointRow, combined_rows, point_list, sweep_commands
+from otherview.views.sweep_points import (
+    PointRow,
+    combined_rows,
+    own_folders,
+    point_list,
+    sweep_commands,
+)
 from otherview.views.unit_columns import unit_rows
 from otherview.views.vocabulary import EVERYWHERE, FOLLOWS
 
@@ -36,18 +43,18 @@ def sweep_page(result: SweepResult) -> dict[str, Any]:
         "reference": image_data(pictured / "reference.png"),
         "examples": examples(pictured),
         "points": point_list(rows, total),
-        "command": repeat_command(result.folder.resolve().name, rows if len(rows) == total else []),
+        "command": repeat_command(result.folder, rows if len(rows) == total else []),
         "figure_command": figure_command(result.folder.resolve().name, "models"),
     }
 
 
-def repeat_command(sweep: str, rows: Sequence[PointRow]) -> str:
+def repeat_command(sweep: Path, rows: Sequence[PointRow]) -> str:
     """Return the commands that run the points and combine them, one per line.
 
     Where the overrides of a point are unknown, or there are no `rows`, only the combination.
     """
-    folder = f"multirun/{sweep}"
-    commands = sweep_commands(rows, [f"hydra.sweep.dir={folder}"])
+    folder = f"multirun/{sweep.resolve().name}"
+    commands = sweep_commands(rows, own_folders(sweep), [f"hydra.sweep.dir={folder}"])
     return "\n".join([*commands, shlex.join(["otherview", "sweep", "collect", folder])])
 
 
