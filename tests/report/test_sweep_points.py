@@ -56,18 +56,15 @@ def test_a_sweep_of_own_studies_is_repeated_with_their_folder(tmp_path: Path) ->
     sweep = tmp_path / "multirun" / "mine"
     (sweep / ".sweep").mkdir(parents=True)
     assert own_folders(sweep) == []
-    for name, folders in (
-        ("a", [tmp_path / "my studies"]),
-        ("b", [tmp_path / "x", tmp_path / "y"]),
-    ):
-        frozen = {"launcher": {"config_dirs": [str(folder) for folder in folders]}}
+    words = []
+    for name, own in (("a", ["my studies"]), ("b", ["x", "y"])):  # of two starts, the last counts
+        frozen = {"launcher": {"config_dirs": [str(tmp_path / folder) for folder in own]}}
         (sweep / ".sweep" / f"2026T{name}-123456.json").write_text(json.dumps(frozen))
-        found = own_folders(sweep)
-        if len(folders) == 1:
-            rows = [PointRow("p", "done", overrides=["+experiment=a"])]
-            said = sweep_commands(rows, found)
-            assert said == ["otherview run -m --config-dir 'my studies' +experiment=a"]
-    assert found == ["hydra.searchpath=['x','y']"]
+        words.append(own_folders(sweep))
+    assert words == [["--config-dir", "my studies"], ["hydra.searchpath=['x','y']"]]
+    rows = [PointRow("p", "done", overrides=["+experiment=a"])]
+    command = "otherview run -m --config-dir 'my studies' +experiment=a"
+    assert sweep_commands(rows, words[0]) == [command]
 
 
 def test_a_point_without_overrides_cannot_be_repeated() -> None:
