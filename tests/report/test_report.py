@@ -20,7 +20,7 @@ from rich.console import Console
 
 from otherview.analysis.analyse import analyse
 from otherview.programs import run_study
-from otherview.results.reader import ResultError, RunResult, read_result
+from otherview.results.reader import ResultError, RunResult, SweepResult, read_result
 from otherview.results.writing import write_analyses, write_measurement
 from otherview.views.console import print_result
 from otherview.views.report import report_html, write_report
@@ -230,6 +230,20 @@ def test_a_sweep_is_shown_beside_its_null_model(sweep_folder: Path) -> None:
         ["3", "32 (67%)"],
         ["5", "29 (60%)"],
     ]
+
+
+def test_a_sweep_of_one_template_and_seed_says_nothing_of_their_stability(
+    sweep_folder: Path,
+) -> None:
+    result = read_result(sweep_folder)
+    assert isinstance(result, SweepResult)
+    for group in result.combined["groups"]:
+        for found in group["results"].values():
+            found["agreement"] = {"between_templates": [], "between_seeds": []}
+            found.pop("variance")
+    html = report_html(result)
+    assert "Stability" not in html
+    assert "#stable" not in html
 
 
 @pytest.mark.parametrize(
