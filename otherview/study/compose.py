@@ -30,7 +30,12 @@ from otherview.study.command_line import (
     options_and_settings,
     quoted,
 )
-from otherview.study.config_errors import lacking_setting, missing_setting, unknown_setting
+from otherview.study.config_errors import (
+    lacking_setting,
+    missing_setting,
+    sets,
+    unknown_setting,
+)
 from otherview.study.configuration import RUN_SETTINGS, RunSettings, configuration_folder
 from otherview.study.errors import StudyError, display_path
 from otherview.study.found_files import find_own_files
@@ -115,6 +120,8 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(kept, resolve=True)
     assert isinstance(plain, dict)
     found = {str(name): value for name, value in plain.items()}
+    if items_lack_name(found, config):
+        found["creatures"]["name"] = found["name"]
     find_own_files(found, yaml_folders(config))
     return found | {"scene": None} if found.get("scenes") else found
 
@@ -145,6 +152,24 @@ def yaml_folders(config: DictConfig) -> list[Path]:
         is_study = group.partition("@")[0] == "experiment"
         found = [*folders, *found] if is_study else [*found, *folders]
     return list(dict.fromkeys(found))
+
+
+def items_lack_name(plain: Mapping[str, Any], config: DictConfig) -> bool:
+    """Return whether a study's own items have the name, and so the axis, of those of an option."""
+    runtime, creatures = hydra_runtime(config), plain.get("creatures")
+    if runtime is None or not isinstance(creatures, dict):
+        return False
+    choices = {name.partition("@")[0]: option for name, option in runtime.choices.items()}
+    if creatures.get("name") != choices.get("creatures") or plain.get("name") in (None, "???"):
+        return False
+    roots = [Path(each.path) for each in runtime.config_sources if each.schema == "file"]
+    files = (root / "experiment" / f"{choices.get('experiment')}.yaml" for root in roots)
+    return any(
+        (sets(file, "creatures.items") or sets(file, "creatures.table"))
+        and not sets(file, "creatures.name")
+        for file in files
+        if file.is_file() and configuration_folder() not in file.parents
+    )
 
 
 def check_options(config: DictConfig) -> None:

@@ -126,13 +126,14 @@ def origin(setting: str | None) -> str:
     if setting is None:
         return ""
     group = setting.split(".")[0]
+    given = (setting, "creatures.table") if setting == "creatures.items" else (setting,)
     for argument in reversed(sys.argv[1:]):  # of two, the last one counts
         name = argument.lstrip("+~").split("=")[0]
         if setting in GROUPS and "=" in argument:
             continue  # chooses the file that gives the value
         if name.startswith(f"{group}.") and setting.startswith(name):
             return f" (from the command line: {argument})"
-        if name == setting:
+        if name in given:
             return f" (from the command line: {argument})"
     if not HydraConfig.initialized():
         return ""
@@ -142,7 +143,7 @@ def origin(setting: str | None) -> str:
     for chosen in ("experiment", group):
         name = f"{choices.get(chosen)}.yaml"
         for file in (folder / chosen / name for folder in folders):
-            if file.is_file() and (chosen == group or sets(file, setting)):
+            if file.is_file() and (chosen == group or any(sets(file, each) for each in given)):
                 return f" (from {display_path(file)})"
     return ""
 

@@ -126,11 +126,12 @@ def rows_of_table(file: Path, written: str) -> list[dict[str, str]]:
             TABLE,
         )
     columns = [column.removeprefix("\ufeff").strip() for column in table.columns]
-    return [
+    rows = (
         {
             column: value.strip()
             for column, value in zip(columns, row, strict=True)
             if value is not None and value.strip()
         }
         for row in table.iter_rows()
-    ]
+    )
+    return [row for row in rows if row]  # spreadsheets leave blank lines

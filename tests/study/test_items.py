@@ -150,3 +150,22 @@ def test_a_list_where_settings_belong_is_said_in_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "experiment/mine.yaml has a list where a group" in line]
     assert len(lines) == 1
+
+
+def test_own_items_without_a_name_do_not_take_the_axis_of_others(tmp_path: Path) -> None:
+    study = written(tmp_path, "{placeholder: viewer, items: [a fez, a cap]}")
+    assert (study.creatures.name, study.creatures.axis) == ("mine", None)
+    named = written(tmp_path, "{name: hats, placeholder: viewer, items: [a fez, a cap]}")
+    assert named.creatures.name == "hats"
+    assert compose("creatures.items=[an adult human,a cat]").creatures.axis is not None
+
+
+def test_blank_lines_of_a_table_are_no_items(tmp_path: Path) -> None:
+    table = tmp_path / "items.csv"
+    table.write_text("name,viewer\nx,a cat\n\n,\ny,an owl\n")
+    study = written(tmp_path, "{name: mine, table: items.csv}")
+    assert study.creatures.names == ["x", "y"]
+    table.write_text("Name,viewer\nx,a cat\ny,an owl\n")
+    words = ["plan", "--config-dir", str(tmp_path), "+experiment=mine", "model=pocket"]
+    with pytest.raises(SystemExit, match=r"items\[0\] has no name.*experiment/mine\.yaml\)$"):
+        main(words)
