@@ -24,6 +24,7 @@ from otherview.study.compose import (
     run_settings,
     study_from,
     with_all_settings,
+    write_composition,
 )
 from otherview.study.config_errors import USER_ERRORS, one_line
 from otherview.study.configuration import configuration_folder
@@ -56,9 +57,13 @@ def run_task(config: DictConfig) -> None:
     if invocation.mode == RunMode.MULTIRUN:
         check_sweeper(invocation)
     folder = Path(invocation.runtime.output_dir)
-    settings = run_settings(config)
+    settings, study = run_settings(config), study_from(config)
     with terminated_as_interrupted():
-        run_study(study_from(config), folder, settings)
+        with importing():
+            from otherview.results.run_study import check_folder
+        check_folder(folder, study)
+        write_composition(folder, config, invocation.overrides.task)
+        run_study(study, folder, settings)
 
 
 def plan_task(config: DictConfig, register: Path | None = None) -> None:

@@ -162,6 +162,7 @@ BAD_SETTINGS: list[tuple[list[str], str]] = [
     (["nulls.thresholds=[3,3]"], "nulls.thresholds=[3.0, 3.0] repeats a value"),
     (["model.height=100"], "model.height=100 is not a multiple of the 8 pixels of a token"),
     (["model.batch_size=0"], "model.batch_size=0 is too small: use at least 1"),
+    (["+model.call.height=64"], "model.call.height: set model.height instead"),
     (["model.batch_size=auto"], "model.batch_size: Value 'auto'"),
     (
         ["model.compile=true", "model.loading.offload=group"],
@@ -366,18 +367,6 @@ def test_a_closed_pipe_costs_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(sys, "stdout", closed)
         assert main(["run", *words]) == 1
     assert (tmp_path / "here" / "report.html").is_file()
-
-
-@pytest.mark.parametrize("folder", [".", "notes"])
-def test_a_folder_of_other_files_is_left_alone(
-    program: Program, tmp_path: Path, folder: str
-) -> None:
-    (tmp_path / folder).mkdir(exist_ok=True)
-    file = tmp_path / folder / "summary.json"
-    file.write_text("mine")
-    done = program("run", *SMALL, f"hydra.run.dir={folder}", cwd=tmp_path)
-    assert "holds summary.json and no result: choose a new folder" in done.stderr
-    assert file.read_text() == "mine"
 
 
 def test_a_command_leaves_the_environment_as_it_was(

@@ -134,7 +134,7 @@ def prepare(
     real = {
         each.encoder: real_tokens(each, tokenizer_of(pipeline, each.encoder)) for each in encoders
     }
-    place = token_place(pipeline, model, prompt, encoders)
+    place = token_place(pipeline, prompt, encoders)
     return PassInput(arguments, real, (level, timestep), place)
 
 

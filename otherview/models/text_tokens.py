@@ -16,7 +16,6 @@ from jaxtyping import Bool
 from otherview.models.arguments import Arguments, tensors
 from otherview.models.interception import EncoderInput
 from otherview.models.pipeline_inputs import TEXT_LENGTH, accepted
-from otherview.study import Model
 from otherview.study.errors import StudyError
 from otherview.study.prompts import Prompt, TokenPlace
 
@@ -78,7 +77,7 @@ def text_positions(
 
 
 def token_place(
-    pipeline: Any, model: Model, prompt: Prompt, encoders: Sequence[EncoderInput]
+    pipeline: Any, prompt: Prompt, encoders: Sequence[EncoderInput]
 ) -> TokenPlace | None:
     """Return the prompt's number of tokens and the position of its item, in the longest input.
 
@@ -95,12 +94,12 @@ def token_place(
     readers = [each for each in readers if len(each[0].ids) != CLIP_LENGTH] or readers
     for given, _, whole in readers:
         if text not in whole:
-            setting = length_setting(type(pipeline), model)
-            longer = f"a larger {setting} or " if setting else ""
+            chosen = TEXT_LENGTH in accepted(type(pipeline))
+            longer = "a larger model.text_length or " if chosen else ""
             raise StudyError(
                 f"the prompt does not fit into {len(given.ids)} tokens and would be truncated: "
                 f"{prompt.text!r}; use {longer}shorter wordings",
-                setting or "templates",
+                "model.text_length" if chosen else "templates",
             )
     if not readers:
         return None
@@ -109,13 +108,6 @@ def token_place(
     start = prompt.item_start
     position = None if start is None else item_position(tokenizer, given.ids, prompt.text, start)
     return TokenPlace(count, position)
-
-
-def length_setting(pipeline_class: type[Any], model: Model) -> str | None:
-    """Return the setting by which a pipeline takes longer prompts; None if it has one length."""
-    if TEXT_LENGTH in model.call:
-        return f"model.call.{TEXT_LENGTH}"
-    return "model.text_length" if TEXT_LENGTH in accepted(pipeline_class) else None
 
 
 def item_position(tokenizer: Any, ids: Sequence[int], text: str, item_start: int) -> int:

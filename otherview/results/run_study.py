@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from otherview.passes.measure import Measurement, measure
 from otherview.passes.session import Session
 from otherview.passes.sessions import open_session
 from otherview.passes.unfinished import FOLDER, remove_unfinished
-from otherview.results.integrity import read_sealed
+from otherview.results.integrity import DamageError, read_sealed
 from otherview.results.reader import RunResult, read_result
 from otherview.results.registration import (
     first_measured,
@@ -27,8 +28,12 @@ from otherview.results.registration import (
 from otherview.results.state import SUMMARY
 from otherview.results.status import read_status, signs_of_life, write_status
 from otherview.results.writing import write_analyses, write_controls, write_measurement
-from otherview.study import Study
+from otherview.study import Study, settings_of
+from otherview.study.differing_settings import differing_settings, flat
 from otherview.study.errors import StudyError, UserError, no_space
+
+MAX_NAMED = 3
+"""Settings that an error names."""
 
 
 def run(
@@ -46,7 +51,8 @@ def run(
     `pipeline` is a loaded diffusers pipeline to use instead of the weights that the study names;
     the result then says so. `registration` is the file of `otherview plan ... --register FILE`; the
     result says whether the study is the registered one. An interrupted run continues where it
-    stopped. Raises StudyError if the study cannot be run; `status.json` then says why.
+    stopped. Raises StudyError if the study cannot be run, where `status.json` says why, or if
+    `folder` holds the result of another one.
     """
     session = None if pipeline is None else open_session(study, pipeline)
     folder = Path(folder)
@@ -71,16 +77,17 @@ def make_result(
     Batches of responses are kept until the result is complete, so that a killed run continues where
     it stopped. An error is written into `status.json` and raised.
     """
-    check_folder(folder)
+    check_folder(folder, study)
     with signs_of_life(folder):
         measured = measure_study(study, folder, report, session, registration=registration)
         return measured.finish(report)
 
 
-def check_folder(folder: Path) -> None:
-    """Raise StudyError for a folder with files that otherview did not write: they could be lost.
+def check_folder(folder: Path, study: Study) -> None:
+    """Raise StudyError for a folder in which `study` would overwrite what cannot be made again.
 
-    Hydra's own (`.hydra`, `run.log`) may be there already.
+    That is the result of another study, or files that otherview did not write. Hydra's own
+    (`.hydra`, `run.log`) may be there already.
     """
     own = read_status(folder)[0]
     foreign = sorted(
@@ -94,6 +101,16 @@ def check_folder(folder: Path) -> None:
             "it is overwritten",
             "hydra.run.dir",
         )
+    with suppress(DamageError):
+        there = flat(read_sealed(folder / SUMMARY, {})[0]["settings"])
+        changed = differing_settings([there, flat(json.loads(json.dumps(settings_of(study))))])
+        if changed:
+            more = " and more" if len(changed) > MAX_NAMED else ""
+            raise StudyError(
+                f"{folder} holds the result of another study (its {', '.join(changed[:MAX_NAMED])}"
+                f"{more} differ): choose a new folder, so that it is not overwritten, or remove it",
+                "hydra.run.dir",
+            )
 
 
 @dataclass(frozen=True)

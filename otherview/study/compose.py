@@ -20,6 +20,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from otherview.disk.atomic import replacing
 from otherview.study import Study
 from otherview.study.checks import check_name
 from otherview.study.command_line import (
@@ -243,6 +244,15 @@ def with_all_settings(compose: Callable[[list[str]], T], overrides: Sequence[str
             if more == words:
                 raise
             words = more
+
+
+def write_composition(folder: Path, config: Config, overrides: Sequence[str]) -> None:
+    """Write the composed config and its overrides into `folder`, where Hydra would."""
+    (folder / ".hydra").mkdir(exist_ok=True)
+    plain = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+    for name, content in (("config.yaml", plain), ("overrides.yaml", list(overrides))):
+        with replacing(folder / ".hydra" / name) as temporary:
+            temporary.write_text(OmegaConf.to_yaml(content), encoding="utf-8")
 
 
 def identity(config: Config) -> str:

@@ -14,6 +14,15 @@ from otherview.study.loading import Card, Loading
 DTYPES = ("bfloat16", "float16", "float32")
 DEFAULT_SIDE, DEFAULT_TEXT_LENGTH = 1024, 512
 """Pixels per side and text positions of the FLUX pipelines."""
+OWN_SETTINGS = {
+    "prompt": "templates",
+    "image": "scene.image",
+    "generator": "seed",
+    "height": "model.height",
+    "width": "model.width",
+    "max_sequence_length": "model.text_length",
+}
+"""By argument of a pipeline's call, the setting that gives it."""
 
 
 @dataclass
@@ -88,6 +97,9 @@ class Model:
         check_least(
             "model", self, token_pixels=1, height=64, width=64, text_length=16, batch_size=1
         )
+        for name, setting in OWN_SETTINGS.items():
+            if name in self.call:
+                raise StudyError(f"model.call.{name}: set {setting} instead", f"model.call.{name}")
         changing = self.loading.changing
         check(
             "compile",

@@ -14,8 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from otherview.disk.atomic import remove_partial, replacing
 from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
@@ -28,6 +26,7 @@ from otherview.results.status import (
     signs_of_life,
     write_status,
 )
+from otherview.study.compose import write_composition
 from otherview.sweep.machine_failures import LostDeviceError, ends_task, is_machine_failure
 from otherview.sweep.points import Point
 from otherview.sweep.shares import GOT_FURTHER, trouble
@@ -186,7 +185,7 @@ class Runner:
         from otherview.results.run_study import measure_study
 
         folder = self._folder(point)
-        files = self._thread.submit(write_hydra_files, folder, point)
+        files = self._thread.submit(write_composition, folder, point.config, point.overrides)
         registered = registration_file(point.config)
         measured = measure_study(point.study, folder, self._report, session, more, registered)
         files.result()  # not before the previous point is finished
@@ -249,11 +248,3 @@ def is_done(point: Point, submission: Submission) -> bool:
     since = submission.since.get(point.identity, "")
     rerun = submission.launcher.get("rerun", "missing")
     return state.kind is Kind.WHOLE and not state.owes(since, rerun)
-
-
-def write_hydra_files(folder: Path, point: Point) -> None:
-    """Write the composed config and the overrides where Hydra does for a single run."""
-    (folder / ".hydra").mkdir(exist_ok=True)
-    for name, content in (("config.yaml", point.config), ("overrides.yaml", point.overrides)):
-        with replacing(folder / ".hydra" / name) as temporary:
-            temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from otherview.study import Model, Study
 from otherview.study.compose import compose_study
+from otherview.study.model import OWN_SETTINGS
 from tests.families.making import Tiny
 
-OWN = ("prompt", "generator", "height", "width", "output_type", "num_inference_steps", "mask_image")
+OWN = (*OWN_SETTINGS, "output_type", "num_inference_steps", "mask_image")
 """Arguments of a call that a study gives by other settings, or never."""
 
 
@@ -17,10 +18,12 @@ def model_of(tiny: Tiny) -> Model:
     """Return the model of a pipeline, in float32; its path is of no use."""
     given = tiny.arguments("")
     call = {name: value for name, value in given.items() if name not in (*OWN, tiny.picture)}
-    height, width = given.get("height"), given.get("width")
+    names = ("height", "width", "max_sequence_length")
+    height, width, length = (given.get(name) for name in names)
     return Model(
-        "tiny", path="tiny", dtype="float32", height=height, width=width, token_pixels=1, call=call
-    )
+        "tiny", path="tiny", dtype="float32", height=height, width=width, text_length=length,
+        token_pixels=1, call=call,
+    )  # fmt: skip
 
 
 def tiny_study(tiny: Tiny, folder: Path, *overrides: str) -> Study:
@@ -37,5 +40,5 @@ def tiny_study(tiny: Tiny, folder: Path, *overrides: str) -> Study:
         ]
     )  # fmt: skip
     own = model_of(tiny)
-    model = replace(study.model, call=own.call, height=own.height, width=own.width)
-    return replace(study, model=model)
+    given = {name: getattr(own, name) for name in ("call", "height", "width", "text_length")}
+    return replace(study, model=replace(study.model, **given))

@@ -84,9 +84,6 @@ def test_a_truncated_prompt_is_refused(sd3_study: Study) -> None:
     truncated = r"does not fit into \d+ tokens and would be truncated: .*; use "
     with pytest.raises(StudyError, match=f"{truncated}a larger model.text_length or"):
         measure(study)
-    called = replace(model, text_length=128, call={"max_sequence_length": 16})
-    with pytest.raises(StudyError, match=f"{truncated}a larger model.call.max_sequence_length or"):
-        measure(replace(study, model=called))
     fixed = Model("tiny", path="tiny", dtype="float32", height=64, width=96)
     with pytest.raises(StudyError, match=f"{truncated}shorter wordings"):
         prepare(make("sdxl").pipeline, fixed, replace(PROMPT, text="a kitchen " * 40), 0, [])
@@ -114,6 +111,13 @@ def test_a_pipeline_that_is_loaded_already_is_probed(sd3_study: Study) -> None:
     np.testing.assert_allclose(given.responses.energy, own.responses.energy, rtol=1e-4)
     assert given.model_revision.startswith("unknown: a StableDiffusion3Pipeline")
     assert all(torch.equal(tiny.transformer.state_dict()[k], v) for k, v in before.items())
+
+
+def test_how_weights_are_loaded_is_no_setting_of_a_loaded_pipeline(sd3_study: Study) -> None:
+    loading = replace(sd3_study.model.loading, offload="group")
+    study = replace(sd3_study, model=replace(sd3_study.model, loading=loading))
+    with pytest.raises(StudyError, match=r"a loaded pipeline was passed in: load it as you wish"):
+        measure(study, pipeline=make("sd3").pipeline)
 
 
 def test_a_pipeline_with_another_attention_backend_is_probed_with_that_of_torch() -> None:

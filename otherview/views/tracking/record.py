@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from otherview.causes.verdicts import VERDICTS
@@ -212,11 +211,6 @@ def sweep_name(folder: Path) -> str | None:
     parent = folder.resolve().parent
     if (parent / ".sweep").is_dir() or (parent / "combined.json").is_file():
         return parent.name
-    hydra = folder / ".hydra" / "hydra.yaml"
-    if hydra.is_file():
-        own = yaml.safe_load(hydra.read_text(encoding="utf-8"))
-        if own["hydra"].get("mode") == "MULTIRUN":
-            return parent.name
     return None
 
 
