@@ -25,7 +25,7 @@ from otherview.models.arguments import (
 from otherview.models.calls import TokenLayout
 from otherview.models.sites import Site
 from otherview.models.text_tokens import text_positions
-from otherview.passes.traced_sites import token_groups
+from otherview.passes.traced_sites import site_hashes, token_groups
 from otherview.study import TOKEN_GROUPS
 
 DROPS_MASKED_TEXT = ("Lumina2Transformer2DModel", "HunyuanImageTransformer2DModel")
@@ -61,6 +61,7 @@ class CallTokens:
         self._transformer, self._sites, self._device = transformer, sites, device
         self._passes, self._probes, self._text = passes, probes, text
         self._found: dict[Any, dict[str, dict[str, Positions]]] = {}
+        self._follow: bool | None = None
 
     def layout(self, prompts: Sequence[int]) -> TokenLayout:
         """Return the token groups of the call of `prompts`."""
@@ -87,15 +88,32 @@ class CallTokens:
         """Return the positions of the token groups, by module of a site and by group.
 
         Found once per group of prompts; where only the length of one run of text differs from that
-        of the first prompt, they follow from its.
+        of the first prompt, they follow from its, if they do so for the second.
         """
         key = self._key(prompt)
         if key not in self._found:
             first = self._found.get(self._key(0))
             length = text_length(self._passes[prompt].arguments, self._text)
-            lengthened = first and self._with_length(first, length)
-            self._found[key] = lengthened or self._told_apart(prompt)
+            lengthened = None
+            if first is not None and self._follow is not False:
+                lengthened = self._with_length(first, length)
+            if lengthened is not None and self._follow is None:
+                self._follow = self._has_lengths(prompt, lengthened)
+            if lengthened is None or not self._follow:
+                lengthened = self._told_apart(prompt)
+            self._found[key] = lengthened
         return self._found[key]
+
+    @torch.no_grad()
+    def _has_lengths(self, prompt: int, groups: dict[str, dict[str, Positions]]) -> bool:
+        """Return whether sites see so many tokens of a prompt.
+
+        A transformer that fills texts up to a multiple of a length leaves no trace of that where
+        the first prompt needs no filling.
+        """
+        arguments = on_device(self._passes[prompt].arguments, self._device)
+        seen = site_hashes(self._transformer, self._sites, arguments)
+        return all(len(each["text"]) == len(seen[module]) for module, each in groups.items())
 
     def _key(self, prompt: int) -> Any:
         return batch_key(self._transformer, self._passes[prompt].arguments)

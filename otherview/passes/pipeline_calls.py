@@ -116,8 +116,8 @@ class PipelineCalls(Calls):
         if self.unreached:
             self.remarks.append(
                 f"{len(self.unreached)} of {len(sites)} sites come before any text "
-                f"({ranges([site.address for site in self.unreached])}): they cannot respond to "
-                "the prompt, and have no t."
+                f"({ranges([site.address for site in self.unreached])}): what a prompt says cannot "
+                "reach them. Heads that its length does not move either have no t."
             )
         return sites
 

@@ -55,17 +55,17 @@ class Stop(BaseException):
     """Not an Exception, so that no pipeline swallows it."""
 
 
-def calls_of(tiny: Tiny, model: Model) -> PipelineCalls:
+def calls_of(tiny: Tiny, model: Model, prompts: Sequence[Prompt] = PROMPTS) -> PipelineCalls:
     image = tiny.arguments(TEXTS[0]).get(tiny.picture) if tiny.picture else None
     images = [image] if image else []
 
     def made(prompt: Prompt, seed: int = 0, pictures: Sequence[Any] = images) -> Any:
         return prepare(tiny.pipeline, model, prompt, seed, pictures)
 
-    passes = [made(prompt) for prompt in PROMPTS]
+    passes = [made(prompt) for prompt in prompts]
     others = [another_picture(each) for each in images]
-    other = made(PROMPTS[0], pictures=others).arguments if images else None
-    probes = Probes(passes[1].arguments, made(PROMPTS[0], 1).arguments, other)
+    other = made(prompts[0], pictures=others).arguments if images else None
+    probes = Probes(passes[1].arguments, made(prompts[0], 1).arguments, other)
     calls = PipelineCalls(lambda: tiny.transformer, passes, probes, "cpu")
     calls.places = [each.place for each in passes if each.place is not None]
     return calls
@@ -223,14 +223,26 @@ def test_out_projections_may_have_adapters(name: str) -> None:
     assert calls_of(tiny, model_of(tiny)).sites == plain
 
 
-def test_tokens_of_no_group_are_counted_over_all_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_of_no_group_are_counted_over_all_prompts() -> None:
     """Z-Image pads a prompt to a multiple of 32, the last of these, which is longer, by fewer."""
     for prompts in (PROMPTS, PROMPTS[::-1]):
-        monkeypatch.setattr("tests.families.test_probing.PROMPTS", prompts)
         tiny = make("z_image")
-        calls = calls_of(tiny, model_of(tiny))
+        calls = calls_of(tiny, model_of(tiny), prompts)
         assert calls.sites
         assert any(remark.startswith("Up to 14 tokens") for remark in calls.remarks)
+
+
+def test_pads_of_other_prompts_are_found_where_the_first_needs_none() -> None:
+    """Z-Image pads both to multiples of 32: here neither the first prompt nor the target."""
+    tiny = make("z_image")
+    full = replace(PROMPTS[0], text=f"{'a kitchen ' * 14} as seen by a dog")
+    calls = calls_of(tiny, replace(model_of(tiny), width=128), (full, *PROMPTS))
+    assert calls.layout([0]).counts().tolist() == [[64, 0, 32, 0]]
+    for prompt in range(4):
+        with torch.no_grad(), capture(tiny.transformer, calls.sites) as recorder:
+            run(tiny.transformer, calls.first([prompt]), recorder)
+            assert np.nanmax(recorder.take()) > 0
+    assert any("tokens of a pass belong to no group" in remark for remark in calls.remarks)
 
 
 def test_arguments_are_joined_by_rows_and_shared_where_equal() -> None:
