@@ -27,7 +27,6 @@ from otherview.models.own_files import (
 from otherview.models.pipeline_folder import DENOISERS, parts_of
 from otherview.study import Model
 from otherview.study.errors import StudyError
-from otherview.study.loading import Loading
 
 Load = Callable[[Path, Model, str], Any]
 """Returns a part of the pipeline in a folder, on a device."""
@@ -160,8 +159,7 @@ class GivenModel(LoadedModel):
 
     Its weights may have been changed since they were loaded, so it has no revision, and nothing
     that it computes is cached on disk. Its transformer uses torch's own attention from now on.
-    Raises StudyError if the pipeline has another precision than `model` says, and for settings of
-    how weights are loaded.
+    Raises StudyError if the pipeline has another precision than `model` says.
     """
 
     def __init__(self, model: Model, pipeline: Any) -> None:
@@ -172,12 +170,6 @@ class GivenModel(LoadedModel):
                 f"model.dtype={model.dtype}, but the pipeline that was passed in has {dtype}: "
                 f"use model.dtype={dtype}",
                 "model.dtype",
-            )
-        if model.loading != Loading():
-            raise StudyError(
-                "model.loading is for weights that otherview loads, and a loaded pipeline was "
-                "passed in: load it as you wish, and leave model.loading out",
-                "model.loading",
             )
         self.device = str(pipeline._execution_device)
         denoiser_loading.use_torch_attention(self._denoiser)

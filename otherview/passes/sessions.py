@@ -13,14 +13,23 @@ from otherview.passes.pipeline_session import PipelineSession
 from otherview.passes.session import Session
 from otherview.passes.transformer import check_uncompiled
 from otherview.study import Model, Study
+from otherview.study.errors import StudyError
+from otherview.study.loading import Loading
 from otherview.study.prompts import study_prompts
 
 
 def open_session(study: Study, pipeline: Any = None) -> Session:
     """Return a session for `study`; its images are checked before any download.
 
-    `pipeline` is a loaded pipeline to use instead of the weights that the study names.
+    `pipeline` is a loaded pipeline to use instead of the weights that the study names. Raises
+    StudyError for settings of how to load these.
     """
+    if pipeline is not None and study.model.loading != Loading():
+        raise StudyError(
+            "model.loading is for weights that otherview loads, and a loaded pipeline was passed "
+            "in: load it as you wish, and leave model.loading out",
+            "model.loading",
+        )
     check_images(study, study_prompts(study))
     return session_of(study.model, pipeline=pipeline)
 
