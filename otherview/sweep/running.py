@@ -27,6 +27,7 @@ from otherview.results.status import (
     write_status,
 )
 from otherview.study.compose import write_composition
+from otherview.study.errors import StudyError
 from otherview.sweep.machine_failures import LostDeviceError, ends_task, is_machine_failure
 from otherview.sweep.points import Point
 from otherview.sweep.shares import GOT_FURTHER, trouble
@@ -210,9 +211,13 @@ class Runner:
             self._finishing.result()
 
     def _fail(self, point: Point, error: Exception) -> None:
-        """Write the traceback into the point's folder and the log, and say its last line."""
+        """Write the traceback into the point's folder, and say its last line.
+
+        The log has it, too, but where a study was refused: then the line says all.
+        """
         folder, text = self._folder(point), "".join(traceback.format_exception(error))
-        sys.stderr.write(f"{point.folder}\n{text}")
+        if not isinstance(error, StudyError) or is_machine_failure(error):
+            sys.stderr.write(f"{point.folder}\n{text}")
         reason = " ".join(str(error).split()) or type(error).__name__
         status, _ = read_status(folder)
         more: dict[str, Any] = {n: status[n] for n in ("attempt", "kept") if n in status}

@@ -35,6 +35,7 @@ def test_a_failing_point_does_not_stop_the_others(program: Program, tmp_path: Pa
     assert done.returncode == 1
     directory = tmp_path / "multirun" / "kitchen"
     assert "2 of 4 points failed" in done.stdout
+    assert "Traceback" not in done.stderr  # of what is refused in one line
     assert f"otherview sweep collect {directory}" in done.stdout
     standing = look(directory)
     assert len(standing.of("done")) == 2
