@@ -92,17 +92,19 @@ class CallTokens:
         """
         key = self._key(prompt)
         if key not in self._found:
-            first = self._found.get(self._key(0))
-            length = text_length(self._passes[prompt].arguments, self._text)
-            lengthened = None
-            if first is not None and self._follow is not False:
-                lengthened = self._with_length(first, length)
-            if lengthened is not None and self._follow is None:
-                self._follow = self._has_lengths(prompt, lengthened)
-            if lengthened is None or not self._follow:
-                lengthened = self._told_apart(prompt)
-            self._found[key] = lengthened
+            self._found[key] = self._following(prompt) or self._told_apart(prompt)
         return self._found[key]
+
+    def _following(self, prompt: int) -> dict[str, dict[str, Positions]] | None:
+        """Return the groups that follow from those of the first prompt; None if none do."""
+        first = self._found.get(self._key(0))
+        if first is None or self._follow is False:
+            return None
+        length = text_length(self._passes[prompt].arguments, self._text)
+        groups = self._with_length(first, length)
+        if groups is not None and self._follow is None:
+            self._follow = self._has_lengths(prompt, groups)
+        return groups if self._follow else None
 
     @torch.no_grad()
     def _has_lengths(self, prompt: int, groups: dict[str, dict[str, Positions]]) -> bool:

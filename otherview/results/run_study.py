@@ -89,7 +89,7 @@ def check_folder(folder: Path, study: Study) -> None:
     That is the result of another study, or files that otherview did not write. Hydra's own
     (`.hydra`, `run.log`) may be there already.
     """
-    own = read_status(folder)[0]
+    own, stamps = read_status(folder)
     foreign = sorted(
         entry.name
         for entry in (() if own else folder.iterdir())
@@ -102,7 +102,7 @@ def check_folder(folder: Path, study: Study) -> None:
             "hydra.run.dir",
         )
     with suppress(DamageError):
-        there = flat(read_sealed(folder / SUMMARY, {})[0]["settings"])
+        there = flat(read_sealed(folder / SUMMARY, stamps)[0]["settings"])
         changed = differing_settings([there, flat(json.loads(json.dumps(settings_of(study))))])
         if changed:
             more = " and more" if len(changed) > MAX_NAMED else ""
