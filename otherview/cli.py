@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import otherview
+from otherview.disk.interruption import interruptible
 
 COMMANDS = {
     "run": ("otherview.programs", "run", "run a study, or a sweep with -m"),
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         try:
-            return dispatch(words)
+            with interruptible():
+                return dispatch(words)
         finally:  # help ends in SystemExit; what is still buffered then would fail at exit
             sys.stdout.flush()
     except KeyboardInterrupt:

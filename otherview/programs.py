@@ -16,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from otherview.disk.imports import importing
-from otherview.results.status import terminated_as_interrupted
 from otherview.study import Study
 from otherview.study.compose import (
     identity,
@@ -58,12 +57,11 @@ def run_task(config: DictConfig) -> None:
         check_sweeper(invocation)
     folder = Path(invocation.runtime.output_dir)
     settings, study = run_settings(config), study_from(config)
-    with terminated_as_interrupted():
-        with importing():
-            from otherview.results.run_study import check_folder
-        check_folder(folder, study)
-        write_composition(folder, config, invocation.overrides.task)
-        run_study(study, folder, settings)
+    with importing():
+        from otherview.results.run_study import check_folder
+    check_folder(folder, study)
+    write_composition(folder, config, invocation.overrides.task)
+    run_study(study, folder, settings)
 
 
 def plan_task(config: DictConfig, register: Path | None = None) -> None:

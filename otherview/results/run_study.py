@@ -12,6 +12,7 @@ from typing import Any
 from otherview.analysis.controls import analyse_contrasts
 from otherview.causes.edges import check_edges, trace_edges
 from otherview.causes.intervene import check_donors, check_intervention, intervene
+from otherview.disk.interruption import raise_if_interrupted
 from otherview.disk.progress import Progress, silent
 from otherview.models.calls import Calls
 from otherview.passes.measure import Measurement, measure
@@ -198,7 +199,11 @@ def measure_study(
 def ends_recorded(folder: Path, more: Mapping[str, Any]) -> Iterator[None]:
     """Write into `status.json` that the block was interrupted or failed; raise the error."""
     try:
-        yield
+        try:
+            yield
+        except Exception as error:
+            raise_if_interrupted(error)
+            raise
     except KeyboardInterrupt as asked:
         write_status(folder, "interrupted", **more, signal=str(asked) or "SIGINT")
         raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import tempfile
 import threading
@@ -70,20 +69,6 @@ def signs_of_life(folder: Path) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-@contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM, as from `kill` or Slurm, do what Ctrl-C does: what was measured is kept."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def is_alive(folder: Path, status: Mapping[str, Any], working: Working) -> bool:

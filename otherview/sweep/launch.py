@@ -15,7 +15,6 @@ from rich.console import Console
 from otherview.disk.atomic import write_json
 from otherview.disk.imports import importing
 from otherview.results.state import Kind, ResultState, state_of
-from otherview.results.status import terminated_as_interrupted
 from otherview.sweep.following import Standing, follow, look_if_any, point_states
 from otherview.sweep.jobs import check_launcher, check_tasks, submit, tasks_wanted
 from otherview.sweep.launcher_settings import checked_settings
@@ -152,7 +151,7 @@ def run_here(submission: Submission, console: Console) -> None:
         from otherview.sweep.running import run_points
 
     points, done = submission.share(0), itertools.count(1)
-    with terminated_as_interrupted(), progress_bars(console) as report:
+    with progress_bars(console) as report:
         report("points", 0, len(points))
 
         def say(line: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otherview.disk.atomic import remove_partial, replacing
+from otherview.disk.interruption import raise_if_interrupted
 from otherview.disk.progress import Progress, silent
 from otherview.passes.session import Session
 from otherview.passes.sessions import session_of
@@ -128,6 +129,7 @@ class Runner:
 
         session: Session | Exception | None = None
         for index, point in enumerate(points):
+            raise_if_interrupted()
             if is_done(point, self._submission):  # another task did it meanwhile
                 continue
             start = time.time()

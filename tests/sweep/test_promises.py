@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 import otherview
+from otherview.disk.interruption import interruptible
 from otherview.models.input_files import changed_input
 from otherview.results import run_study
 from otherview.results.state import account, fruitless
@@ -110,6 +112,23 @@ def test_rerun_all_is_remembered_until_every_point_was_made_again(
     assert "nothing to start: 3 of 3" in sweep.call("resume", "launcher=sequential")[1]
     sweep.call("resume", "rerun=all")
     assert all(after[name] < written for name, written in sweep.times().items())
+
+
+def test_a_signal_that_a_library_loses_ends_the_sweep_after_the_point(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_study = run_study.measure_study
+
+    def measured(*given: Any) -> Any:
+        with suppress(KeyboardInterrupt):  # as Python does in a finaliser
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure_study(*given)
+
+    monkeypatch.setattr(run_study, "measure_study", measured)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), interruptible():
+        sweep.start(seeds=2, kind="sequential")
+    standing = sweep.look()
+    assert [standing.name(point.identity) for point in standing.points] == ["done", "missing"]
 
 
 def test_a_point_that_is_being_made_again_runs(sweep: Sweep) -> None:
