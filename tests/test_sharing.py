@@ -187,6 +187,8 @@ def test_nothing_is_uploaded_unless_asked_and_everything_if_asked(
     assert f"me/kitchen was not uploaded to {hub.url}" in done.stderr
     done = program(*words, "--push", "kitchen", cwd=own_run)
     assert "--push kitchen: write USER/NAME" in done.stderr
+    done = program(*words, "--public", cwd=own_run)
+    assert "--public is for what is uploaded: add --push" in done.stderr
 
 
 def test_a_notebook_shows_the_answer_and_figures(own_run: Path) -> None:

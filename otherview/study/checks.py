@@ -69,24 +69,13 @@ def check_title(name: str, setting: str) -> None:
         raise StudyError(f"{setting}={name!r} is no name: write one line of text", setting)
 
 
-def check_text(text: str, where: str, setting: str) -> None:
-    """Raise StudyError for a text that a prompt cannot hold as it is written.
-
-    That is a control token of chat models, which would end the prompt, a control character, or
-    what UTF-8 cannot encode.
-    """
+def check_characters(text: str, where: str, setting: str) -> None:
+    """Raise StudyError for a control character, and for what UTF-8 cannot encode."""
     invisible = INVISIBLE.search(text)
     if invisible:
         raise StudyError(
             f"{where} holds the control character {invisible[0]!r} at position "
             f"{invisible.start()}: take it out",
-            setting,
-        )
-    token = CONTROL_TOKEN.search(text)
-    if token:
-        raise StudyError(
-            f"{where} holds {token[0]}, which tokenizers of chat models read as a command: write "
-            "it without the bars",
             setting,
         )
     try:
@@ -95,3 +84,19 @@ def check_text(text: str, where: str, setting: str) -> None:
         raise StudyError(
             f"{where} holds half of a character at position {error.start}: {text!r}", setting
         ) from error
+
+
+def check_text(text: str, where: str, setting: str) -> None:
+    """Raise StudyError for a text that a prompt cannot hold as it is written.
+
+    That is a control token of chat models, which would end the prompt, or what check_characters
+    finds.
+    """
+    check_characters(text, where, setting)
+    token = CONTROL_TOKEN.search(text)
+    if token:
+        raise StudyError(
+            f"{where} holds {token[0]}, which tokenizers of chat models read as a command: write "
+            "it without the bars",
+            setting,
+        )

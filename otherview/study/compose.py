@@ -22,7 +22,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from otherview.disk.atomic import replacing
 from otherview.study import Study
-from otherview.study.checks import check_name
+from otherview.study.checks import check_characters, check_name
 from otherview.study.command_line import (
     GROUPS,
     added,
@@ -45,6 +45,8 @@ from otherview.study.model import source_name
 T = TypeVar("T")
 Config = DictConfig | Mapping[str, Any]
 """A composed config, or its `plain_config`."""
+OWN_TEXTS = {"creatures": ("items", "table"), "templates": ("test", "control")}
+"""Settings of a group that make it a study's own, so that it takes the study's name without one."""
 
 
 def study_from(config: Config) -> Study:
@@ -93,7 +95,8 @@ def value_reason(key: str, said: str) -> str:
 
 
 def check_values(part: Any, setting: str = "") -> None:
-    """Raise StudyError for a value that is missing (`???`), NaN or infinite, anywhere in a config.
+    """Raise StudyError for a value that is missing (`???`), NaN or infinite, and for a text that
+    no file can hold, anywhere in a config.
 
     OmegaConf would take the default of a missing value.
     """
@@ -105,6 +108,8 @@ def check_values(part: Any, setting: str = "") -> None:
             check_values(value, f"{setting}[{place}]")
     elif part == "???":
         raise missing_setting(setting)
+    elif isinstance(part, str):
+        check_characters(part, setting, setting.partition("[")[0])
     elif isinstance(part, float) and not math.isfinite(part):
         raise StudyError(f"{setting}={part} is not a finite number", setting.partition("[")[0])
 
@@ -121,8 +126,9 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(kept, resolve=True)
     assert isinstance(plain, dict)
     found = {str(name): value for name, value in plain.items()}
-    if items_lack_name(found, config):
-        found["creatures"]["name"] = found["name"]
+    for group in OWN_TEXTS:
+        if lacks_name(group, found, config):
+            found[group]["name"] = found["name"]
     find_own_files(found, yaml_folders(config))
     return found | {"scene": None} if found.get("scenes") else found
 
@@ -155,19 +161,19 @@ def yaml_folders(config: DictConfig) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def items_lack_name(plain: Mapping[str, Any], config: DictConfig) -> bool:
-    """Return whether a study's own items have the name, and so the axis, of those of an option."""
-    runtime, creatures = hydra_runtime(config), plain.get("creatures")
-    if runtime is None or not isinstance(creatures, dict):
+def lacks_name(group: str, plain: Mapping[str, Any], config: DictConfig) -> bool:
+    """Return whether a study's own items or wordings have the name of those of an option."""
+    runtime, settings = hydra_runtime(config), plain.get(group)
+    if runtime is None or not isinstance(settings, dict):
         return False
     choices = {name.partition("@")[0]: option for name, option in runtime.choices.items()}
-    if creatures.get("name") != choices.get("creatures") or plain.get("name") in (None, "???"):
+    if settings.get("name") != choices.get(group) or plain.get("name") in (None, "???"):
         return False
     roots = [Path(each.path) for each in runtime.config_sources if each.schema == "file"]
     files = (root / "experiment" / f"{choices.get('experiment')}.yaml" for root in roots)
     return any(
-        (sets(file, "creatures.items") or sets(file, "creatures.table"))
-        and not sets(file, "creatures.name")
+        any(sets(file, f"{group}.{text}") for text in OWN_TEXTS[group])
+        and not sets(file, f"{group}.name")
         for file in files
         if file.is_file() and configuration_folder() not in file.parents
     )
@@ -273,6 +279,7 @@ def run_settings(config: Config) -> dict[str, Any]:
     """
     plain = as_plain(config)
     given = {name: plain[name] for name in RUN_SETTINGS if name in plain}
+    check_values(given)
     schema = OmegaConf.masked_copy(OmegaConf.structured(RunSettings), list(given))
     return {str(name): value for name, value in checked(schema, given).items()}
 

@@ -130,10 +130,14 @@ def publish() -> None:
     parser.add_argument(
         "--push", metavar="USER/NAME", help="upload it to a dataset repository of this name"
     )
-    parser.add_argument("--public", action="store_true", help="a new repository is public")
+    parser.add_argument(
+        "--public", action="store_true", help="with --push: a new repository is public"
+    )
     given = parser.parse_args()
     if given.push is not None and REPOSITORY.fullmatch(given.push) is None:
         raise UserError(f"--push {given.push}: write USER/NAME, of letters, digits, -, _ and .")
+    if given.public and given.push is None:
+        raise UserError("--public is for what is uploaded: add --push USER/NAME, or leave it out")
     from otherview.results.reader import ComparisonResult, read_result
     from otherview.views import publishing
 
