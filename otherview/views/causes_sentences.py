@@ -90,10 +90,12 @@ def predicted_sentences(found: Summary) -> list[str]:
         f"{f' ({named(called, 5)})' if called else ''}."
     )
     if sites := predicted.get("first_order_fails_at"):
+        these = verb(len(sites), "this site changes", "these sites change")
         said += (
-            f" First order does not hold at {named(sites, 8)}: zeroed whole, these sites change "
+            f" First order does not hold at {named(sites, 8)}: zeroed whole, {these} "
             "the prediction by less than half or more than twice of what is predicted, so that a "
-            f"small prediction says nothing of their heads.{zeroed_alone(predicted)}"
+            f"small prediction says nothing of {verb(len(sites), 'its', 'their')} heads."
+            f"{zeroed_alone(predicted)}"
         )
     return [said, *toward_sentences(found)]
 
@@ -180,7 +182,7 @@ def edge_sentences(edges: Summary | None) -> list[str]:
             + (f", first of all through {through}." if through else ", through no later head.")
         )
     if (more := edges["called"] - len(edges["sources"])) > 0:
-        said.append(f"{count(more)} more called heads were not traced.")
+        said.append(f"{plural(more, 'more called head')} {verb(more, 'was', 'were')} not traced.")
     return said
 
 
@@ -239,7 +241,7 @@ def steering_sentence(found: Summary) -> str:
     return (
         f"{text} The axes were found on {plural(len(axes['items']), 'item')} and "
         f"{wordings['test']} + {wordings['control']} wordings, and measured on "
-        f"{len(found['selection']['measured_items'])} other items and {held} "
+        f"{plural(len(found['selection']['measured_items']), 'other item')} and {held} "
         f"{measured['test']} + {measured['control']} wordings."
     )
 

@@ -17,7 +17,7 @@ from otherview.views.causes_sentences import (
     verdict_rows,
 )
 from otherview.views.findings import findings_table
-from otherview.views.making import PAGE, figure_command
+from otherview.views.making import PAGE, figure_command, map_name
 from otherview.views.numbers import named, plural
 from otherview.views.run_sentences import (
     answer,
@@ -34,7 +34,7 @@ from otherview.views.run_tables import (
 )
 from otherview.views.table_model import print_table
 from otherview.views.unit_columns import strongest_table
-from otherview.views.vocabulary import RESPONSES, main_result, notes, rows_noun
+from otherview.views.vocabulary import RESPONSES, main_result, main_unit_set, notes, rows_noun
 
 Content = Mapping[str, Any]
 MAX_BLOCKS = 5
@@ -75,7 +75,8 @@ def print_places(folder: Path, console: Console) -> None:
     if (folder / PAGE).is_file():
         console.print(f"page       {display_path(folder / PAGE)}", style="bold", soft_wrap=True)
     console.print(f"result in  {shown}", soft_wrap=True)
-    console.print(f"figure     {figure_command(shown, 'head-map')}", soft_wrap=True)
+    name = map_name(main_unit_set(json.loads((folder / "summary.json").read_bytes())))
+    console.print(f"figure     {figure_command(shown, name)}", soft_wrap=True)
 
 
 def print_summary(

@@ -33,6 +33,11 @@ class View:
     """Reads the result in a folder and writes the view into it, or sends it."""
 
 
+def map_name(unit_set: str) -> str:
+    """Return the name of the map of a run whose answer is about a unit set."""
+    return "head-map" if unit_set == "heads" else "slice-map"
+
+
 def figure_command(folder: str, name: str) -> str:
     """Return the command that writes a figure of a result into a file."""
     return shlex.join(["otherview", "figure", folder, name, "--out", f"{name}.pdf"])

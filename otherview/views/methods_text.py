@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from otherview.views.numbers import count, decimal, percent, plural, significant
-from otherview.views.vocabulary import NOUNS, levels_of, main_result
+from otherview.views.vocabulary import NOUNS, levels_of, main_result, main_unit_set
 
 Summary = Mapping[str, Any]
 CITED = {
@@ -67,13 +67,18 @@ def measuring(summary: Summary) -> list[str]:
     contrast, reading = summary["contrast"], summary["reading"]
     tests, controls = len(contrast["test"]), len(contrast["control"])
     wordings = (
-        f"{plural(tests, 'wording')} of the test role and {count(controls)} of the control role"
+        f"two lists of {count(tests)} and {plural(controls, 'wording')} of the "
+        f"{contrast['placebo']} role, a placebo"
+        if "placebo" in contrast
+        else f"{plural(tests, 'wording')} of the test role and {count(controls)} of the control "
+        "role"
     )
     example = "" if "pictures" in summary else (
         f" (“{contrast['test'][0]}” and “{contrast['control'][0]}”{', ...' if tests > 1 else ''})"
     )  # fmt: skip
     scale = "" if reading["response"] == "rms" else "natural logarithm of the "
     tokens = "all tokens" if reading["tokens"] == "all" else f"the {reading['tokens']} tokens"
+    unit = "an attention head" if main_unit_set(summary) == "heads" else "a slice of 16 channels"
     levels = reading.get("noise_levels")
     at = (
         f" at each of {len(levels)} noise levels" if levels
@@ -85,7 +90,7 @@ def measuring(summary: Summary) -> list[str]:
         f"{reading['dtype']}) {plural(summary['items'], 'item')} under {wordings}{example}, with "
         f"{NOISES[reading['noise']]} (seed {summary['seed']}), "
         f"one transformer call per prompt{at}.",
-        f"The response of an attention head is the {scale}root mean square of its channels at the "
+        f"The response of {unit} is the {scale}root mean square of its channels at the "
         f"input of the attention output projection, over {tokens}.",
     ]
 
@@ -110,17 +115,18 @@ def testing(summary: Summary) -> list[str]:
             f"& Wu 1988), in {count(role['randomisations'])}{drawn} randomisations; the largest "
             f"statistic over the {units} gives the family-wise error of {alpha}{reached}."
         )
+    sides = "lists" if "placebo" in summary["contrast"] else "roles"
     patterns = f"{'all' if test['exact'] else 'random'} {count(test['patterns'])} sign patterns"
     counted = "Horowitz & Sahni 1974" if test["exact"] else "Phipson & Smyth 2010"
     said.append(
-        f"{'In addition, paired' if said else 'Paired'} differences of the items between the roles "
-        f"were tested by {patterns} (Fisher 1935; {counted}), with step-down correction by the "
-        f"largest |t| over the {units} (Westfall & Young 1993; family-wise error {alpha}, smallest "
-        f"possible p {significant(test['smallest_p'])})."
+        f"{'In addition, paired' if said else 'Paired'} differences of the items between the "
+        f"{sides} were tested by {patterns} (Fisher 1935; {counted}), with step-down correction by "
+        f"the largest |t| over the {units} (Westfall & Young 1993; family-wise error {alpha}, "
+        f"smallest possible p {significant(test['smallest_p'])})."
     )
     if "discovery_bounds" in found:
         said.append(
-            "Lower bounds on the number of differing heads hold for all sets at once "
+            f"Lower bounds on the number of differing {NOUNS[unit_set]} hold for all sets at once "
             "(Goeman et al. 2021)."
         )
     if "axes" in found:

@@ -155,7 +155,8 @@ def placebo_clause(controls: Summary | None, unit_set: str) -> str:
 
 def reasons(summary: Summary) -> list[tuple[str, str]]:
     """Return why the readings differ: the name of each reason, and the numbers of this run."""
-    results, (_, found, noun) = summary["results"], main_result(summary)
+    results, (unit_set, found, noun) = summary["results"], main_result(summary)
+    units = NOUNS[unit_set]
     drawn, test = found["published_reading"], found["sign_flip"]
     row, exact = drawn["counts"][0], test["counts"][0]
     given = []
@@ -177,7 +178,7 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
         "How well the null is known.",
         f"The published null has {plural(drawn['flips'], 'random flip')}, so its 99th percentile "
         f"({count(row['null_p99'])} for {above(row['threshold'])}) rests on {largest}. Over "
-        f"{patterns(test)} patterns it is {count(exact['null_p99'])}{spread}: heads are "
+        f"{patterns(test)} patterns it is {count(exact['null_p99'])}{spread}: {units} are "
         "correlated, and a pattern that raises one raises its relatives. The ratio of observed to "
         "percentile is not an effect size, because it grows with the number of items.",
     ))  # fmt: skip
@@ -203,8 +204,8 @@ def reasons(summary: Summary) -> list[tuple[str, str]]:
         text = (
             "Items are one sample, and wordings are another. One statistic whose standard error "
             f"holds both, over {count(role['items'])} items and {role['wordings']['test']} + "
-            f"{role['wordings']['control']} wordings, tests whether a head follows the role: "
-            f"{count(role['called'])} of {count(found['units'])} {noun} do."
+            f"{role['wordings']['control']} wordings, tests whether a {units[:-1]} follows the "
+            f"role: {count(role['called'])} of {count(found['units'])} {noun} do."
         )
         if role["note"]:
             text += f" It cannot call one here: {role['note']}."

@@ -35,14 +35,21 @@ class Table:
     def parts(self, width: int) -> Iterator[dict[int, int]]:
         """Split the table into parts of at most `width` characters; yield their column widths.
 
-        Every part begins with the key columns. Headings wrap at spaces, cells do not.
+        Every part begins with the key columns. Headings wrap at spaces; so do texts where those of
+        the key columns would take more than half of the width. Numbers do not.
         """
+        from rich.cells import cell_len
+
         cells = list(zip(*self.rows, strict=True)) or [()] * len(self.headings)
         least, most = (
-            [max(map(len, (*split(heading), *column, "")))
+            [max(map(cell_len, (*split(heading), *column, "")))
              for heading, column in zip(self.headings, cells, strict=True)]
             for split in (str.split, lambda text: [text])
         )  # fmt: skip
+        text = [place for place in range(len(least)) if self.is_words(place)]
+        widest = width // 2 // sum(place < self.keys for place in text)
+        for place in text:
+            least[place] = min(least[place], widest)
         parts: list[dict[int, int]] = []
         for place in range(self.keys, len(least)):
             if not parts or used(parts[-1]) + least[place] + BORDER > width:
@@ -81,7 +88,7 @@ def print_table(table: Table, console: Console) -> None:
             drawn.caption = table.caption or None
         for place, size in part.items():
             side: Side = "left" if table.is_words(place) else "right"
-            drawn.add_column(table.headings[place], justify=side, width=size)
+            drawn.add_column(table.headings[place], justify=side, width=size, overflow="fold")
         before = ""
         for row in table.rows:
             first, *rest = (row[place] for place in part)

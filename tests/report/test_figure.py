@@ -20,8 +20,9 @@ from PIL import Image
 
 from otherview.results.reader import NotInResultError, Result, ResultError, RunResult, read_result
 from otherview.views.figures import FIGURES, Figure, draw, save_figure
-from otherview.views.figures.colours import COLOURS, DIVERGING, LEVELS
+from otherview.views.figures.colours import BLUE, COLOURS, DIVERGING, LEVELS
 from otherview.views.figures.head_map import map_of, mark_colour
+from otherview.views.figures.null_figures import curve
 from otherview.views.figures.style import WIDTHS, canvas, figure_style
 from otherview.views.numbers import count, percent, significant
 from tests.conftest import Program
@@ -188,3 +189,19 @@ def test_numbers_are_written_for_readers() -> None:
     ]  # fmt: skip
     assert [count(value) for value in (16320, 0.1049, 61.25)] == ["16,320", "0.10", "61"]
     assert [percent(value) for value in (0.75, 0.999, 0.004, 0)] == ["75%", "<100%", "0.4%", "0%"]
+
+
+def test_a_map_of_two_items_does_not_say_that_heads_lack_variance() -> None:
+    rows = {"unit": ["single.0.0"], "block_kind": ["single"], "stream": ["all"], "block": [0],
+            "head": [0], "g": [None], "t": [8.0]}  # fmt: skip
+    with figure_style():
+        drawing = map_of(pl.DataFrame(rows, schema_overrides={"g": pl.Float64}), [], 85.0, "")
+    assert drawing.caption.endswith("Hatched heads have no effect size.")
+
+
+def test_a_null_ends_where_its_own_pattern_is() -> None:
+    rows = pl.DataFrame({"statistic": "max_abs_t", "value": [13.0, 64.0], "patterns": [1, 1]})
+    with figure_style():
+        axes = canvas(85.0, 60.0).subplots()
+        curve(axes, rows, BLUE, "", 494.2)
+    assert max(axes.lines[0].get_xdata()) == 494.2

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from html import unescape
@@ -16,13 +17,22 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from otherview.analysis.analyse import analyse
 from otherview.programs import run_study
-from otherview.results.reader import ResultError, RunResult, SweepResult, read_result
+from otherview.results.reader import (
+    NotInResultError,
+    ResultError,
+    RunResult,
+    SweepResult,
+    read_result,
+)
 from otherview.results.writing import write_analyses, write_measurement
 from otherview.views.console import print_result
+from otherview.views.figures import FIGURES, draw
+from otherview.views.figures.style import WIDTHS
 from otherview.views.report import report_html, write_report
 from otherview.views.report.run_page import run_command, units_table
 from otherview.views.run_sentences import answer, control_sentences
@@ -147,6 +157,35 @@ def test_a_table_too_wide_for_the_console_is_printed_in_parts() -> None:
     assert sum("u1" in line for line in lines) > 1
     assert all(sum(f"2.{n}" in line for line in lines) == 1 for n in range(9))
     assert lines[-1].strip() == "said last"
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_table_on_the_console_has_every_letter_of_long_and_wide_names(width: int) -> None:
+    names = ["从窗户外面看进来的猫头鹰", "a creature that nobody " * 6 + "saw", "Llanfair" * 15]
+    table = Table("named", ["item", "test: tokens", "control: tokens"],
+                  [[name, "98-111", "100-108"] for name in names])  # fmt: skip
+    printed = StringIO()
+    print_table(table, Console(file=printed, width=width))
+    lines = printed.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert "…" not in printed.getvalue()
+    firsts = "".join(line.split("│")[1].strip() for line in lines if line.count("│") > 2)
+    assert all(name.replace(" ", "") in firsts.replace(" ", "") for name in names)
+
+
+def test_a_run_of_slices_alone_speaks_of_slices(tmp_path: Path) -> None:
+    study = small_study(("a cat", "an owl", "a fly"), "", templates="viewpoint")
+    study = replace(study, capture=replace(study.capture, units=["slices16"]))
+    run_study(study, tmp_path, {})
+    html = unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert f"otherview figure {tmp_path.name} slice-map --out" in html
+    assert "The response of a slice of 16 channels is" in html
+    assert "differing slices" in html
+    assert "heads.parquet" not in html
+    result = read_result(tmp_path)
+    for figure in FIGURES:
+        with suppress(NotInResultError):
+            draw(result, figure.name, WIDTHS["column"])
 
 
 def test_few_items_and_one_wording_a_role_leave_out_what_was_not_computed(tmp_path: Path) -> None:

@@ -48,12 +48,12 @@ def draw_comparison_map(result: ComparisonResult, width: float) -> Drawing:
 
     Raises NotInResultError if only slices were compared.
     """
+    heads = lead_heads(result)
     found = result.comparison["contrasts"][0]["results"]["heads"]
     caption, marks = MAP_CAPTION.format(percent(found["alpha"])), [FAMILYWISE]
     if "role_test" in found:
         marks.append(CALLED)
         caption += " A diamond marks those whose difference follows the role over wordings, too."
-    heads = lead_heads(result)
     if "noise_level" in heads.columns:
         heads = at_strongest_level(heads)
         caption += " Each head is shown at the noise level at which it is strongest."

@@ -96,12 +96,12 @@ CAPTION = (
 
 def draw_head_map(result: RunResult, width: float) -> Drawing:
     """Draw all heads of a run. Raises NotInResultError if only slices were captured."""
+    heads = result.heads
     marks, found = [FAMILYWISE], result.summary["results"]["heads"]
     said = f"A dot marks heads that differ family-wise at {percent(found['sign_flip']['alpha'])}."
-    if "role_called" in result.heads.columns:
+    if "role_called" in heads.columns:
         marks.append(CALLED)
         said += " A diamond marks heads that follow the role over wordings and items."
-    heads = result.heads
     if "first_order_holds" in heads.columns:
         heads = heads.with_columns(first_order_fails=~pl.col("first_order_holds").cast(pl.Boolean))
         marks = [FAMILYWISE, FAILING, *marks[1:], PREDICTED]
@@ -176,13 +176,16 @@ def map_of(
         start = left + cell * across + 8
         scale(figure, norm, start, top + 6, 26, words, narrow=False)
         legend(figure, used, start, top + 41)
-    return Drawing(figure, alt(table, used, words, noun), f"{caption} {legend_of(table)}")
+    return Drawing(figure, alt(table, used, words, noun), f"{caption} {legend_of(table, noun)}")
 
 
-def legend_of(table: pl.DataFrame) -> str:
+def legend_of(table: pl.DataFrame, noun: str) -> str:
     """Return what the kinds of block are, and what hatching means, in sentences."""
     said = "; ".join(f"{kind}, {BLOCK_KINDS[kind]}" for kind in dict.fromkeys(table["block_kind"]))
-    hatched = " Hatched heads have no variance." if table["g"].null_count() else ""
+    lacking = table.filter(pl.col("g").is_null())
+    has_t = "t" in lacking.columns and lacking["t"].count() > 0  # two items give no effect size
+    what = "no effect size" if has_t else "no variance"
+    hatched = "" if lacking.is_empty() else f" Hatched {noun}s have {what}."
     return f"Kinds of block: {said}.{hatched}"
 
 

@@ -40,7 +40,8 @@ def draw_nulls(result: RunResult, width: float) -> Drawing:
     )
     for index, (axes, statistic) in enumerate(zip(panels, statistics, strict=True)):
         of_statistic = rows.filter(statistic=statistic)
-        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, all_patterns)
+        reached = reading.get("max_abs_t") if test["exact"] and statistic == "max_abs_t" else None
+        curve(axes, of_statistic.filter(null="sign_flip"), BLUE, all_patterns, reached)
         published = of_statistic.filter(null="published")
         curve(axes, published, ORANGE, plural(reading["flips"], "random flip"))
         share_of_patterns(axes, labelled=narrow or index == 0)
@@ -54,11 +55,14 @@ def draw_nulls(result: RunResult, width: float) -> Drawing:
     return Drawing(figure, alt(found, counts, noun), caption(found, noun))
 
 
-def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str) -> None:
+def curve(
+    axes: Axes, rows: pl.DataFrame, colour: str, label: str, reached: float | None = None
+) -> None:
     """Draw the share of the patterns that reach a value, as a falling staircase.
 
     Pruned enumeration counts all patterns below a floor as largest |t| 0: the curve starts at the
-    floor.
+    floor. The last bin of the largest |t| has no upper end: `reached` is a value that one of the
+    patterns has, to which the curve then goes.
     """
     ordered = rows.filter((pl.col("value") > 0) | (pl.col("statistic") != "max_abs_t")).sort(
         "value"
@@ -66,8 +70,9 @@ def curve(axes: Axes, rows: pl.DataFrame, colour: str, label: str) -> None:
     if ordered.is_empty():
         return
     values = ordered["value"].to_numpy()
-    reached = np.cumsum(ordered["patterns"].to_numpy()[::-1])[::-1]
-    shares = reached / rows["patterns"].sum()
+    shares = np.cumsum(ordered["patterns"].to_numpy()[::-1])[::-1] / rows["patterns"].sum()
+    if reached is not None and reached > values[-1]:
+        values = np.append(values[:-1], reached)
     if len(values) > MAX_POINTS:
         kept = np.unique(np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int))
         values, shares = values[kept], shares[kept]

@@ -86,7 +86,8 @@ def draw_claim(
     narrow = width < NARROW
     figure = canvas(width, 78.0 if narrow else 70.0)
     null, units = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.2, 1)})
-    curve(null, rows, BLUE, "")
+    is_one = statistic == "sign_flip" and test["exact"]  # the observed is one of the patterns
+    curve(null, rows, BLUE, "", float(t.max()) if is_one and len(t) else None)
     share_of_patterns(null, labelled=False)
     null.set_ylabel(f"share of {words[0]}\nthat reach it")
     highest = float(np.max([*t, *rows["value"], critical or 1.0]))

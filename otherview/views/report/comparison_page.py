@@ -50,7 +50,9 @@ def comparison_page(result: ComparisonResult) -> dict[str, Any]:
         if heads is None
         else unit_rows(heads.filter(pl.col("contrast") == lead["name"]), COLUMNS),
         "command": command(result),
-        "figure_command": figure_command(result.folder.resolve().name, "effects"),
+        "figure_command": None
+        if heads is None
+        else figure_command(result.folder.resolve().name, "effects"),
     }
 
 

@@ -16,7 +16,7 @@ from otherview.results.reader import RunResult
 from otherview.stats import Column, RoleTestResult
 from otherview.views import causes_sentences, run_sentences, run_tables
 from otherview.views.findings import finding, findings_table
-from otherview.views.making import figure_command
+from otherview.views.making import figure_command, map_name
 from otherview.views.methods_text import bibtex, methods_paragraph
 from otherview.views.numbers import percent
 from otherview.views.report.page_data import csv_of, examples, head_data, image_data
@@ -66,7 +66,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "command": run_command(result) or run_in_python(result),
         "methods": methods,
         "bibtex": bibtex(methods, summary),
-        "figure_command": figure_command(result.folder.resolve().name, "head-map"),
+        "figure_command": figure_command(result.folder.resolve().name, map_name(unit_set)),
         "findings": findings_table(summary),
         "examples": examples(result.folder),
         "units": units,
