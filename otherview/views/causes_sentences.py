@@ -190,7 +190,7 @@ def headline(found: Summary) -> str:
     """Return the effect of editing the selected heads, from `interventions.json`."""
     heads, main = found["selection"]["heads"], found["variants"][0]
     if not heads:
-        return f"No head was selected ({found['selection']['rule']}), so no set was edited."
+        return f"No head was selected ({selecting(found['selection'])}), so no set was edited."
     if found["kind"] == "steer":
         return steering_sentence(found)
     wanted = ("selected", main, "change")
@@ -204,6 +204,13 @@ def headline(found: Summary) -> str:
         f"{DONE[found['kind']].format(main)} {counted} changes the prediction of the {roles}; "
         f"difference {with_null(more)}."
     )
+
+
+def selecting(selection: Summary) -> str:
+    """Return the rule that selected heads, and on how many of the items where not on all."""
+    chose, measured = len(selection["discovery_items"]), len(selection["measured_items"])
+    on = f" on {chose} of {chose + measured} items" if selection.get("disjoint") else ""
+    return f"{selection['rule']}{on}"
 
 
 def steering_sentence(found: Summary) -> str:

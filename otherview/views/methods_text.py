@@ -76,6 +76,7 @@ def measuring(summary: Summary) -> list[str]:
     example = "" if "pictures" in summary else (
         f" (“{contrast['test'][0]}” and “{contrast['control'][0]}”{', ...' if tests > 1 else ''})"
     )  # fmt: skip
+    scenes = f", on each of {len(summary['scenes']['names'])} scenes" if "scenes" in summary else ""
     scale = "" if reading["response"] == "rms" else "natural logarithm of the "
     tokens = "all tokens" if reading["tokens"] == "all" else f"the {reading['tokens']} tokens"
     unit = "an attention head" if main_unit_set(summary) == "heads" else "a slice of 16 channels"
@@ -87,7 +88,8 @@ def measuring(summary: Summary) -> list[str]:
     )  # fmt: skip
     return [
         f"We gave {summary['model']} (revision {summary['provenance']['model_revision']}, "
-        f"{reading['dtype']}) {plural(summary['items'], 'item')} under {wordings}{example}, with "
+        f"{reading['dtype']}) {plural(summary['items'], 'item')} under {wordings}{example}"
+        f"{scenes}, with "
         f"{NOISES[reading['noise']]} (seed {summary['seed']}), "
         f"one transformer call per prompt{at}.",
         f"The response of {unit} is the {scale}root mean square of its channels at the "
@@ -107,13 +109,14 @@ def testing(summary: Summary) -> list[str]:
         role = found["role_test"]
         drawn = "" if role["exact"] else " drawn"
         samples = "items, wordings and scenes" if "scenes" in role else "items and wordings"
+        drawn_again = "items and scenes" if "scenes" in role else "items"
         critical = role.get("critical_t")
         reached = "" if critical is None else f", critical value {decimal(critical)}"
         said.append(
             f"The role test takes {samples} as samples: its statistic is the root of min F′ (Clark "
-            f"1973). Its null deals the roles to the wordings again and draws the items again (Rao "
-            f"& Wu 1988), in {count(role['randomisations'])}{drawn} randomisations; the largest "
-            f"statistic over the {units} gives the family-wise error of {alpha}{reached}."
+            f"1973). Its null deals the roles to the wordings again and draws the {drawn_again} "
+            f"again (Rao & Wu 1988), in {count(role['randomisations'])}{drawn} randomisations; the "
+            f"largest statistic over the {units} gives the family-wise error of {alpha}{reached}."
         )
     sides = "lists" if "placebo" in summary["contrast"] else "roles"
     patterns = f"{'all' if test['exact'] else 'random'} {count(test['patterns'])} sign patterns"

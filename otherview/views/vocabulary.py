@@ -17,6 +17,11 @@ def noun_of(unit_set: str, levels: int) -> str:
     return NOUNS[unit_set] if levels == 1 else f"{NOUNS[unit_set]} × levels"
 
 
+def one_of(noun: str) -> str:
+    """Return one row of a table of units by the noun of all: head, slice, head × level."""
+    return noun.removesuffix("s").replace("s ×", " ×")
+
+
 def main_unit_set(content: Mapping[str, Any]) -> str:
     """Return the unit set that an answer is about, of `results`: heads, or the only one."""
     return "heads" if "heads" in content["results"] else next(iter(content["results"]))

@@ -15,7 +15,7 @@ from otherview.views.figures.colours import BLUE, INK, MUTED
 from otherview.views.figures.null_figures import TICKS, curve, share_of_patterns
 from otherview.views.figures.style import NARROW, Drawing, canvas, rules
 from otherview.views.numbers import count, decimal, percent, plural
-from otherview.views.vocabulary import main_result, patterns
+from otherview.views.vocabulary import main_result, one_of, patterns
 
 MAX_LABELS = 3
 MAX_MARKS = 400
@@ -59,8 +59,8 @@ def draw_item_null(result: RunResult, width: float) -> Drawing:
         figure,
         said + largest_words(test, t, "By sign flips", "patterns"),
         f"Blue curve: the largest |t| over all {noun} under {patterns(test)} sign patterns, in "
-        f"which the roles of items are swapped. Below: |t| of every {noun[:-1]}; diamonds differ "
-        "family-wise. The test is step-down, so that some may be called left of the line.",
+        f"which the roles of items are swapped. Below: |t| of every {one_of(noun)}; diamonds "
+        "differ family-wise. The test is step-down, so that some may be called left of the line.",
     )
 
 
@@ -182,11 +182,11 @@ def caption(role: dict[str, Any], noun: str) -> str:
     drawn = "all " if role["exact"] else ""
     wordings = role["wordings"]
     frames = f" within {plural(role['frames'], 'frame')}" if role["frames"] > 1 else ""
+    scenes = f" and {plural(role['scenes'], 'scene')}" if "scenes" in role else ""
     return (
         f"Blue curve, to its 99.9th percentile: the largest |t| over all {noun} in {drawn}"
         f"{count(role['randomisations'])} randomisations, in which the roles are reassigned to "
         f"the {wordings['test']} + {wordings['control']} wordings{frames} and the {role['items']} "
-        "items are resampled. "
-        f"Below: |t| of every {noun[:-1]}; diamonds are called. Where the null of a {noun[:-1]} "
-        "is wider than that of the typical one, its |t| is scaled down as in the test."
+        f"items{scenes} are resampled. Below: |t| of every {one_of(noun)}; diamonds are called. "
+        f"Where the null of a {one_of(noun)} is wider than that of the typical one, its |t| is scaled down as in the test."
     )
