@@ -188,5 +188,6 @@ def caption(role: dict[str, Any], noun: str) -> str:
         f"{count(role['randomisations'])} randomisations, in which the roles are reassigned to "
         f"the {wordings['test']} + {wordings['control']} wordings{frames} and the {role['items']} "
         f"items{scenes} are resampled. Below: |t| of every {one_of(noun)}; diamonds are called. "
-        f"Where the null of a {one_of(noun)} is wider than that of the typical one, its |t| is scaled down as in the test."
+        f"Where the null of a {one_of(noun)} is wider than that of the typical one, its |t| is "
+        "scaled down as in the test."
     )
