@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -30,6 +32,12 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it: 128 + SIGINT."""
 CLOSED_PIPE = 1
 """Exit code if nobody reads the output any more, as in `otherview ... | head`; that of rich."""
+LACKING = "otherview.written_plainly"
+"""Name of `written_plainly` among the error handlers of streams."""
+EXPONENT = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+EXPONENT_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+SIGNS = str.maketrans({"−": "-", "–": "-", "×": "x", "±": "+-", "…": "...", "’": "'", "“": '"',
+                       "”": '"', "\u00a0": " ", "\u202f": " "})  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal may lack letters: they become ?
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=LACKING)
     wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         try:
@@ -62,6 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: {line}\n")
         return 1
+
+
+def written_plainly(error: UnicodeError) -> tuple[str, int]:
+    """Return what a terminal shows in place of letters that it lacks: signs of numbers, or ?."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    text = EXPONENT.sub(lambda found: f"^{found[0].translate(EXPONENT_DIGITS)}", text)
+    return text.translate(SIGNS).encode("ascii", "replace").decode("ascii"), error.end
+
+
+codecs.register_error(LACKING, written_plainly)
 
 
 def dispatch(words: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import otherview
-from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, main
+from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, LACKING, main
 from otherview.disk.imports import importing
 
 PACKAGE = Path(otherview.__file__).parent
@@ -103,3 +103,12 @@ def test_imports_of_a_cold_start_are_not_walked_through(monkeypatch: pytest.Monk
     assert gc.get_freeze_count() > before
     with importing():  # a process that is no longer cold
         assert gc.isenabled()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_numbers_keep_their_sign_and_exponent_in_a_terminal_that_lacks_letters(
+    encoding: str,
+) -> None:
+    text = "t −1.47, p 1.9\u202f×\u202f10⁻⁹, 10⁵, 視"
+    shown = text.encode(encoding, errors=LACKING).decode(encoding)
+    assert shown.replace("×", "x") == "t -1.47, p 1.9 x 10^-9, 10^5, ?"
