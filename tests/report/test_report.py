@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
+from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 
@@ -30,14 +31,17 @@ from otherview.results.reader import (
     read_result,
 )
 from otherview.results.writing import write_analyses, write_measurement
+from otherview.views.causes_sentences import edge_sentences, predicted_sentences
 from otherview.views.console import print_result
 from otherview.views.figures import FIGURES, draw
 from otherview.views.figures.style import WIDTHS
+from otherview.views.methods_text import methods_paragraph
 from otherview.views.report import report_html, write_report
 from otherview.views.report.run_page import run_command, units_table
 from otherview.views.run_sentences import answer, control_sentences
 from otherview.views.run_tables import controls_table
 from otherview.views.table_model import Table, print_table
+from otherview.views.vocabulary import one_of
 from tests.conftest import Program
 from tests.report.conftest import small_study
 from tests.test_analysis import made_up
@@ -171,6 +175,58 @@ def test_a_table_on_the_console_has_every_letter_of_long_and_wide_names(width: i
     assert "…" not in printed.getvalue()
     firsts = "".join(line.split("│")[1].strip() for line in lines if line.count("│") > 2)
     assert all(name.replace(" ", "") in firsts.replace(" ", "") for name in names)
+
+
+def test_a_page_without_edited_heads_shows_no_edits(steered_folder: Path) -> None:
+    result = read_result(steered_folder)
+    assert isinstance(result, RunResult)
+    edits = deepcopy(result.interventions)
+    assert edits is not None
+    kept = [row for row in edits["pictures"] if row["set"] == "intact"]
+    selection = {**edits["selection"], "heads": [], "rule": "role test", "disjoint": True,
+                 "discovery_items": ["a", "b"], "measured_items": ["c", "d"]}  # fmt: skip
+    none = {"selection": selection, "pictures": kept, "sets": [], "specificity": [],
+            "verdicts": {}, "correlation": {}, "agreement": {}}  # fmt: skip
+    result.__dict__["interventions"] = {**edits, **none}
+    html = report_html(result)
+    assert "No head was selected (role test on 2 of 4 items)" in html
+    assert "of the control role: intact. There is" in html
+    assert "heads edited" not in html
+    assert "Each head edited alone" not in html
+
+
+def test_every_sheet_of_pictures_scrolls_on_a_phone() -> None:
+    folder = files("otherview.views.report") / "templates"
+    pages = [each.read_text() for each in folder.iterdir() if each.name.endswith(".html.jinja")]
+    sheets = [before for page in pages for before in page.split('<img class="sheet"')[:-1]]
+    assert len(sheets) >= 4
+    assert all('class="scroll' in before.splitlines()[-1] + before.splitlines()[-2]
+               for before in sheets)  # fmt: skip
+
+
+def test_halves_too_small_to_select_are_not_a_failure_to_confirm(hostile_run: Path) -> None:
+    html = (hostile_run / "report.html").read_text(encoding="utf-8")
+    assert "none was selected, and none could be: 3 items give at best p = 0.25." in html
+
+
+def test_sentences_count_what_they_speak_of(hostile_run: Path) -> None:
+    assert [one_of(noun) for noun in ("heads", "slices", "heads × levels")] == [
+        "head", "slice", "head × level"
+    ]  # fmt: skip
+    edges = {"called": 2, "sources": [{"head": "single.1.2", "edges": [],
+                                       "toward": {"test": 0.5, "control": 0.1}}]}  # fmt: skip
+    assert edge_sentences(edges)[-1] == "1 more called head was not traced."
+    predicted = {"called_units": [], "floor": 0.05, "first_order_fails_at": ["joint.0.image"]}
+    said = predicted_sentences({"units": 48, "predicted_change": predicted})[0]
+    assert "zeroed whole, this site changes" in said
+    assert said.endswith("nothing of its heads.")
+    result = read_result(hostile_run)
+    assert isinstance(result, RunResult)
+    summary = deepcopy(result.summary)
+    summary["contrast"]["placebo"] = "control"
+    methods = methods_paragraph(summary)
+    assert "lists of 4 and 4 wordings of the control role, a placebo" in methods
+    assert "differences of the items between the lists" in methods
 
 
 def test_a_run_of_slices_alone_speaks_of_slices(tmp_path: Path) -> None:
