@@ -18,6 +18,8 @@ from otherview.views.vocabulary import LARGEST, main_result, patterns
 MAX_POINTS = 240
 """Maximal number of points of a curve."""
 MAX_THRESHOLDS = 3
+NEAR = 2.5
+"""Ratio to the critical |t| below which the observed one leaves no room for a label between."""
 TICKS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
@@ -129,9 +131,11 @@ def draw_largest(axes: Axes, found: dict[str, Any], noun: str) -> None:
     test = found["sign_flip"]
     if (critical := test.get("critical_t")) is not None:
         axes.plot([critical], [test["alpha"]], "o", color=BLUE, markersize=3.5)
+        before = observed is not None and critical < observed < NEAR * critical
         axes.annotate(
-            f"critical {decimal(critical)}", (critical, test["alpha"]), xytext=(5, 1),
-            textcoords="offset points", fontsize=7, va="bottom", color=INK,
+            f"critical {decimal(critical)}", (critical, test["alpha"]),
+            xytext=(-5, -1) if before else (5, 1), textcoords="offset points", fontsize=7,
+            ha="right" if before else "left", va="top" if before else "bottom", color=INK,
         )  # fmt: skip
     if observed is not None:
         mark_observed(axes, observed, decimal(observed, 1))
@@ -165,7 +169,7 @@ def caption(found: dict[str, Any], noun: str) -> str:
         else ""
     )
     ends = (
-        " The observed pattern is one of the patterns, so no curve ends before it."
+        " The observed pattern is one of the patterns, so the blue curve does not end before it."
         if test["exact"]
         else ""
     )
