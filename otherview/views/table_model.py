@@ -47,7 +47,7 @@ class Table:
             for split in (str.split, lambda text: [text])
         )  # fmt: skip
         text = [place for place in range(len(least)) if self.is_words(place)]
-        widest = width // 2 // sum(place < self.keys for place in text)
+        widest = width // 2 // max(1, sum(place < self.keys for place in text))
         for place in text:
             least[place] = min(least[place], widest)
         parts: list[dict[int, int]] = []
