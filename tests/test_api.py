@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import otherview
 from otherview.passes.measure import Measurement
@@ -58,6 +59,18 @@ def test_a_pipeline_of_another_precision_is_refused(
     other = replace(small_study, model=replace(small_study.model, dtype="bfloat16"))
     with pytest.raises(StudyError, match="passed in has float32: use"):
         otherview.measure(other, pipeline=loaded)
+
+
+def test_autocast_is_refused_and_caches_nothing_of_its_precision(
+    small_study: otherview.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTHERVIEW_CACHE", str(tmp_path))
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(StudyError, match=r"torch\.autocast changes .* outside of its block"),
+    ):
+        otherview.measure(small_study)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_of_a_loaded_pipeline_is_taken_for_that_of_another(

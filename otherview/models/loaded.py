@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from otherview.models import denoiser_loading, hub, weights
 from otherview.models.cache import Cache, arithmetic, open_cache
@@ -159,7 +160,7 @@ class GivenModel(LoadedModel):
 
     Its weights may have been changed since they were loaded, so it has no revision, and nothing
     that it computes is cached on disk. Its transformer uses torch's own attention from now on.
-    Raises StudyError if the pipeline has another precision than `model` says.
+    Raises StudyError if the pipeline has another precision than `model` says, or is in training.
     """
 
     def __init__(self, model: Model, pipeline: Any) -> None:
@@ -170,6 +171,14 @@ class GivenModel(LoadedModel):
                 f"model.dtype={model.dtype}, but the pipeline that was passed in has {dtype}: "
                 f"use model.dtype={dtype}",
                 "model.dtype",
+            )
+        parts = pipeline.components.items()
+        trained = [name for name, part in parts if isinstance(part, Module) and in_training(part)]
+        if trained:
+            calls = ", ".join(f".{name}.eval()" for name in trained)
+            raise StudyError(
+                "dropout may change every pass of the pipeline that was passed in, which is in "
+                f"training mode: first call {calls} on it"
             )
         self.device = str(pipeline._execution_device)
         denoiser_loading.use_torch_attention(self._denoiser)
@@ -214,6 +223,13 @@ class GivenModel(LoadedModel):
     def identity(self, *parts: str) -> str:
         """Return an identity that no other process and no other pipeline has."""
         return f"{self._identity} {' '.join(parts)}"
+
+
+def in_training(part: Module) -> bool:
+    """Return whether `part` is in training mode, or dropout of an adapter in it is."""
+    # the layers of an adapter begin in training mode, whatever they are added to
+    dropouts = (module for module in part.modules() if isinstance(module, torch.nn.Dropout))
+    return part.training or any(layer.training and layer.p > 0 for layer in dropouts)
 
 
 def free_memory() -> None:

@@ -12,6 +12,7 @@ from otherview.disk.progress import Progress, silent
 from otherview.disk.tensor_files import content_key
 from otherview.passes.responses import Responses
 from otherview.study import Study
+from otherview.study.errors import StudyError
 from otherview.study.prompts import TokenPlace, study_prompts
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def measure(
     from otherview.passes.unfinished import Unfinished
 
     session, progress = session or open_session(study, pipeline), progress or silent
+    check_precision(session.model.device)
     prompts, places = session.check(study)
     inputs = session.inputs(study)  # before the image is read, so that no later change is missed
 
@@ -129,6 +131,18 @@ def measure(
         remarks,
         attribution,
     )
+
+
+def check_precision(device: str) -> None:
+    """Raise StudyError where torch would compute in another precision than the study's."""
+    import torch
+
+    if torch.is_autocast_enabled(torch.device(device).type):
+        raise StudyError(
+            "torch.autocast changes the precision that model.dtype sets: run the study outside of "
+            "its block",
+            "model.dtype",
+        )
 
 
 def measurement_key(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
+from peft import LoraConfig
 
 from otherview.models import denoiser_loading
 from otherview.models.any_model import prepare
@@ -118,6 +119,21 @@ def test_how_weights_are_loaded_is_no_setting_of_a_loaded_pipeline(sd3_study: St
     study = replace(sd3_study, model=replace(sd3_study.model, loading=loading))
     with pytest.raises(StudyError, match=r"a loaded pipeline was passed in: load it as you wish"):
         measure(study, pipeline=make("sd3").pipeline)
+
+
+def test_a_pipeline_whose_passes_dropout_would_change_is_refused() -> None:
+    pipeline, model = make("sd3").pipeline, Model("tiny", path="tiny", dtype="float32")
+    pipeline.text_encoder_3.train()
+    with pytest.raises(StudyError, match=r"first call \.text_encoder_3\.eval\(\) on it"):
+        session_of(model, pipeline=pipeline)
+    pipeline.text_encoder_3.eval()
+    # the layers of an adapter begin in training mode, which matters where they have dropout
+    pipeline.transformer.add_adapter(LoraConfig(target_modules=["to_q"]))
+    session_of(model, pipeline=pipeline)
+    pipeline = make("sd3").pipeline
+    pipeline.transformer.add_adapter(LoraConfig(target_modules=["to_q"], lora_dropout=0.5))
+    with pytest.raises(StudyError, match=r"first call \.transformer\.eval\(\) on it"):
+        session_of(model, pipeline=pipeline)
 
 
 def test_a_pipeline_with_another_attention_backend_is_probed_with_that_of_torch() -> None:
