@@ -8,9 +8,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import hydra
 import numpy as np
 import pytest
 import torch
+from hydra.errors import ConfigCompositionException
 
 import otherview
 from otherview.passes.measure import Measurement
@@ -31,6 +33,16 @@ def test_the_api_is_lazy_whole_and_described() -> None:
     assert dir(otherview) == sorted(otherview.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'runn'"):
         attrgetter("runn")(otherview)
+
+
+def test_a_study_is_composed_within_an_app_of_hydra(tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text("lr: 3\n")
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        study = otherview.compose_study(["+experiment=kitchen", "model=pocket"])
+        with pytest.raises(ConfigCompositionException):
+            otherview.compose_study(["+experiment=kitchen", "sed=1"])
+        assert hydra.compose("theirs") == {"lr": 3}
+    assert study == otherview.compose_study(["+experiment=kitchen", "model=pocket"])
 
 
 def test_the_function_run_is_never_replaced_by_the_program_of_its_name() -> None:

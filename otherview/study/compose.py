@@ -10,11 +10,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
@@ -231,8 +233,20 @@ def compose_study(overrides: Sequence[str]) -> Study:
         search = [f"hydra.searchpath=[{own}]"] if own else []
         return study_from(hydra.compose("study", [*search, *settings], return_hydra_config=True))
 
-    with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+    with beside_other_apps():
         return with_all_settings(compose, overrides)
+
+
+@contextmanager
+def beside_other_apps() -> Iterator[None]:
+    """Let Hydra compose otherview's configuration, also in a program that is an app of Hydra."""
+    theirs = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = theirs
 
 
 def with_all_settings(compose: Callable[[list[str]], T], overrides: Sequence[str]) -> T:
