@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An error of the user is one line on stderr, or with HYDRA_FULL_ERROR=1 a traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as by `>&-`: no file takes its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=LACKING)

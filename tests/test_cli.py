@@ -93,6 +93,16 @@ def test_nobody_who_reads_any_more_is_no_error(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (CLOSED_PIPE, ""), words
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed: str, tmp_path: Path) -> None:
+    script = f'"$0" -m otherview new felt_hats {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "studies" / "experiment" / "felt_hats.yaml").is_file()
+
+
 def test_imports_of_a_cold_start_are_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "diffusers", raising=False)
     before = gc.get_freeze_count()
