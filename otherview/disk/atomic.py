@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # on a read-only disk it fails, too, and would hide the first error
             temporary.unlink()
 
 
