@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from polars.exceptions import ComputeError
 
 import otherview
 from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, LACKING, main
@@ -91,6 +92,17 @@ def test_nobody_who_reads_any_more_is_no_error(tmp_path: Path) -> None:
     for words in (["--help"], short, ["plan", "+experiment=kitchen"], ["run", "--help"]):
         done = run(closed, tmp_path, *words)
         assert (done.returncode, done.stderr) == (CLOSED_PIPE, ""), words
+
+
+def test_a_full_disk_is_one_line_whatever_library_met_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compare() -> None:
+        raise ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("otherview.views.result_commands.compare", compare)
+    assert main(["compare"]) == 1
+    assert capsys.readouterr().err.startswith("error: the disk is full: parquet: underlying IO")
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])

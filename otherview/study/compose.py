@@ -233,12 +233,12 @@ def compose_study(overrides: Sequence[str]) -> Study:
         search = [f"hydra.searchpath=[{own}]"] if own else []
         return study_from(hydra.compose("study", [*search, *settings], return_hydra_config=True))
 
-    with beside_other_apps():
+    with apart_from_other_apps():
         return with_all_settings(compose, overrides)
 
 
 @contextmanager
-def beside_other_apps() -> Iterator[None]:
+def apart_from_other_apps() -> Iterator[None]:
     """Let Hydra compose otherview's configuration, also in a program that is an app of Hydra."""
     theirs = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

@@ -40,7 +40,8 @@ USER_ERRORS = (
 
 def one_line(error: BaseException) -> str | None:
     """Return a message for the user, or None if the error is a defect of the program."""
-    if not isinstance(error, USER_ERRORS) and not refused_by_hydra(error):
+    known = isinstance(error, USER_ERRORS) or no_space(error)  # which libraries say in their ways
+    if not known and not refused_by_hydra(error):
         return None
     for cause in causes(error):
         if isinstance(cause, StudyError):
