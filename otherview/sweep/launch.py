@@ -27,6 +27,7 @@ from otherview.sweep.status_tables import point_table, print_warnings
 from otherview.sweep.submissions import Submission, discard, freeze
 from otherview.views.console import PlainConsole
 from otherview.views.making import PAGE
+from otherview.views.numbers import plural, verb
 from otherview.views.progress_bars import progress_bars
 from otherview.views.table_model import print_table
 
@@ -54,7 +55,9 @@ def launch(
     with progress_bars(console) as report:
         points = compose_points(loader, master, job_overrides, report)
         if len(points) < len(job_overrides):
-            console.print(f"{len(job_overrides) - len(points)} of the points repeat another")
+            again = len(job_overrides) - len(points)
+            repeat = verb(again, "repeats", "repeat")
+            console.print(f"{again} of the points {repeat} another")
         check_points(points, report)
     find_existing_folders(points, directory)
     start(look_if_any(directory), directory, points, settings, console)
@@ -97,7 +100,8 @@ def start(
         done = sum(name == "done" for name in names)
         under_way = sum(point.identity in busy for point in points)
         console.print(
-            f"nothing to start: {done} of {len(points)} points are done, {under_way} under way"
+            f"nothing to start: {done} of {plural(len(points), 'point')} {verb(done, 'is', 'are')} "
+            f"done, {under_way} under way"
         )
         if launcher["kind"] == "sequential":
             print_points(directory, points, console)
@@ -129,21 +133,29 @@ def print_kept(
     kept = {name: state for name, state in states.items() if name not in wanted}
     done = [state for state in kept.values() if state.kind is Kind.WHOLE]
     if done:
-        console.print(f"{len(done)} of {len(points)} points are done already")
+        are = verb(len(done), "is", "are")
+        console.print(f"{len(done)} of {plural(len(points), 'point')} {are} done already")
     outdated = sum(state.outdated for state in done)
     if outdated:
         console.print(
-            f"{outdated} of them were made by another version of otherview or of a library and are "
-            "kept; hydra.launcher.rerun=outdated makes them again",
+            f"{outdated} of them {verb(outdated, 'was', 'were')} made by another version of "
+            "otherview or of a library and kept; hydra.launcher.rerun=outdated makes "
+            f"{verb(outdated, 'it', 'them')} again",
             style="yellow",
         )
     failed = sum(state.kind is Kind.FAILED for state in kept.values())
     if failed:
+        left = verb(failed, "is left as it is", "are left as they are")
         console.print(
-            f"{failed} failed points are left as they are; --failed runs them again", style="yellow"
+            f"{plural(failed, 'failed point')} {left}; --failed runs {verb(failed, 'it', 'them')} "
+            "again",
+            style="yellow",
         )
-    for what, count in Counter(busy[p.identity] for p in points if p.identity in busy).items():
-        console.print(f"{count} points are left to {what}, which is at work", style="yellow")
+    for what, number in Counter(busy[p.identity] for p in points if p.identity in busy).items():
+        are = verb(number, "is", "are")
+        console.print(
+            f"{plural(number, 'point')} {are} left to {what}, which is at work", style="yellow"
+        )
 
 
 def run_here(submission: Submission, console: Console) -> None:
@@ -173,17 +185,17 @@ def finish(submission: Submission, console: Console) -> None:
     states, _ = point_states(directory, planned, [])
     names = Counter(state.in_sweep(since.get(name, "")) for name, state in states.items())
     left = len(planned) - names["done"] - names["failed"]
+    total = plural(len(submission.points), "point")
     where = shlex.quote(str(directory))
     if names["failed"]:
         console.print(
-            f"{names['failed']} of {len(submission.points)} points failed; each says why: "
-            f"otherview sweep status {where}",
+            f"{names['failed']} of {total} failed; each says why: otherview sweep status {where}",
             soft_wrap=True,
             style="red",
         )
     if left:
         console.print(
-            f"{left} of {len(submission.points)} points were not done: "
+            f"{left} of {total} {verb(left, 'was', 'were')} not done: "
             f"otherview sweep resume {where}",
             soft_wrap=True,
             style="red",
@@ -211,13 +223,14 @@ def submit_points(submission: Submission, console: Console) -> None:
         discard(submission)
         raise
     write_json(submission.jobs_file, asdict(jobs))
-    what = "Slurm job" if jobs.kind == "slurm" else "processes"
+    what = "Slurm job" if jobs.kind == "slurm" else verb(jobs.tasks, "process", "processes")
     console.print(
-        f"{todo} points in {jobs.tasks} tasks: {what} {', '.join(jobs.ids)}", style="bold"
+        f"{plural(todo, 'point')} in {plural(jobs.tasks, 'task')}: {what} {', '.join(jobs.ids)}",
+        style="bold",
     )
-    for verb in ("status", "resume", "collect", "pages", "cancel"):
+    for command in ("status", "resume", "collect", "pages", "cancel"):
         where = shlex.quote(str(directory))
-        console.print(f"  {verb:<8}otherview sweep {verb} {where}", soft_wrap=True)
+        console.print(f"  {command:<8}otherview sweep {command} {where}", soft_wrap=True)
     console.print(f"  {'logs':<8}{shlex.quote(str(submission.logs))}/*/*_log.out", soft_wrap=True)
     if submission.launcher.get("wait"):
         follow(submission, jobs, console)

@@ -12,7 +12,7 @@ from otherview.results.state import Kind, ResultState, examine, state_of
 from otherview.sweep.following import Standing
 from otherview.sweep.points import Point
 from otherview.sweep.tasks import last_words, lost_devices
-from otherview.views.numbers import DASH
+from otherview.views.numbers import DASH, plural, verb
 from otherview.views.sweep_points import FIGURES, detail_of, point_figures
 from otherview.views.table_model import Table
 
@@ -31,7 +31,7 @@ def point_table(directory: Path, points: Sequence[Point]) -> Table:
         cells = [text for text, _ in point_figures(summary)] if summary else [DASH] * len(FIGURES)
         rows.append([point.folder, *cells])
     more = f"and {len(points) - MAX_ROWS} more" if len(points) > MAX_ROWS else ""
-    return Table(f"{len(points)} points", headings, rows, more)
+    return Table(plural(len(points), "point"), headings, rows, more)
 
 
 def print_standing(standing: Standing, directory: Path, console: Console) -> None:
@@ -41,13 +41,16 @@ def print_standing(standing: Standing, directory: Path, console: Console) -> Non
     waiting = sum(standing.name(identity) != "running" for identity in standing.busy)
     parts = [f"{counts[name]} {name}" for name in ("done", "running", "failed", "missing")]
     parts += [f"{counts[name]} {name}" for name in ("outdated", "damaged") if counts[name]]
-    more = f" ({waiting} of them wait for their turn)" if waiting else ""
-    console.print(f"{len(standing.points)} points: {', '.join(parts)}{more}", style="bold")
+    wait = verb(waiting, "waits for its turn", "wait for their turn")
+    more = f" ({waiting} of them {wait})" if waiting else ""
+    total = plural(len(standing.points), "point")
+    console.print(f"{total}: {', '.join(parts)}{more}", style="bold")
     outdated = sum(state.outdated for state in standing.states.values())
     if outdated:
+        was, them = verb(outdated, "was", "were"), verb(outdated, "it", "them")
         console.print(
-            f"{outdated} were made by another version of otherview or of a library; to make them "
-            "again, resume with rerun=outdated",
+            f"{outdated} {was} made by another version of otherview or of a library; to make "
+            f"{them} again, resume with rerun=outdated",
             style="yellow",
         )
     for name in ("running", "failed", "outdated", "damaged"):

@@ -113,7 +113,8 @@ def stop_processes(submission: Submission) -> str:
     for process in (process for group in found.values() for process in group):
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    return f"told {len(found)} processes to stop after the current batch" if found else ""
+    what = "process" if len(found) == 1 else "processes"
+    return f"told {len(found)} {what} to stop after the current batch" if found else ""
 
 
 def stop_process(number: int) -> bool:

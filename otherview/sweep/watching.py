@@ -153,7 +153,7 @@ def watch_page(standing: Standing, directory: Path) -> str:
     return fill(
         "watch.html.jinja",
         {
-            "title": f"{directory.name}: {counts['done']} of {len(rows)} points",
+            "title": f"{directory.name}: {counts['done']} of {plural(len(rows), 'point')}",
             "question": study.get("question") or study.get("name"),
             "studies": list(dict.fromkeys(point.config["name"] for point in standing.points)),
             "points": points,

@@ -98,6 +98,7 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     with importing():
         from otherview.sweep.running import run_points  # torch, which only a task needs
     from otherview.views.console import PlainConsole
+    from otherview.views.numbers import plural
 
     if not same_version(submission.code, code_version()):
         raise SystemExit(
@@ -108,7 +109,9 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
         )
     points = submission.share(task)
     console = PlainConsole()
-    console.print(f"{socket.gethostname()}: {len(points)} points, task {task} of {submission.file}")
+    console.print(
+        f"{socket.gethostname()}: {plural(len(points), 'point')}, task {task} of {submission.file}"
+    )
     lacking = missing_gpu(submission.launcher, points, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if lacking:
         raise LostDeviceError(lacking)
@@ -122,7 +125,7 @@ def run_share(submission: Submission, task: int, stop: StopRequest) -> None:
     )
     if failures:
         raise PointsFailedError(
-            f"{len(failures)} of {len(points)} points failed: "
+            f"{len(failures)} of {plural(len(points), 'point')} failed: "
             + "; ".join(f"{point.folder}: {reason}" for point, reason in failures)
         )
 

@@ -51,7 +51,7 @@ def test_a_point_that_raises_leaves_its_traceback_and_the_others_are_done_as_fro
     assert "kitchen.png does not exist" in told
     assert str(folder / "traceback.txt") in told
     _, told = sweep.call("resume", "launcher=sequential")
-    assert "1 failed points are left as they are" in told
+    assert "1 failed point is left as it is" in told
     image.write_bytes(shipped.read_bytes())
     sweep.resume("--failed")
     assert not (folder / "traceback.txt").exists()
@@ -128,7 +128,7 @@ def test_ctrl_c_after_the_submission_leaves_the_jobs_to_cancel(
             stderr=subprocess.PIPE,
             text=True,
         )
-    until(lambda: "2 points in 1 tasks" in told.read_text(), "the submission to be told")
+    until(lambda: "2 points in 1 task" in told.read_text(), "the submission to be told")
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=60)
     assert started.returncode == 130, err
@@ -146,7 +146,7 @@ def test_the_same_sweep_twice_at_once_is_harmless_and_said(sweep: Sweep, cluster
     sweep.start(seeds=2)
     told = sweep.start(seeds=3)
     assert "2 points are left to submission" in told
-    assert "1 points in 1 tasks" in told
+    assert "1 point in 1 task" in told
     cluster.release()
     cluster.wait_for_jobs()
     assert len(sweep.look().of("done")) == 3
@@ -260,5 +260,5 @@ def test_hydra_s_own_launcher_still_works_and_its_points_are_taken_over(
     done = process("run", "-m", *point, *stock, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = sweep.directory.glob("pocket-*")
-    assert "1 of 1 points are done already" in sweep.start(seeds=1)
+    assert "1 of 1 point is done already" in sweep.start(seeds=1)
     assert [p.name for p in sweep.directory.glob("pocket-*")] == [folder.name]

@@ -70,7 +70,7 @@ def test_a_point_that_kills_its_process_does_not_keep_the_others_from_being_done
     told = sweep.call("status")[1]
     assert "2 done, 0 running, 1 failed, 0 missing" in told
     assert "given up: 3 starts in a row ended before they kept anything; its worker is" in told
-    assert "1 failed points are left as they are" in sweep.call("resume")[1]
+    assert "1 failed point is left as it is" in sweep.call("resume")[1]
     assert cluster.command("squeue", "--noheader") == ""
     sweep.resume("--failed")
 

@@ -192,7 +192,7 @@ def test_a_damaged_file_of_the_sweep_costs_one_warning_that_names_it(sweep: Swee
         code, told = sweep.call("status")
         assert code == 1
         assert "is not the directory of a sweep" in told
-        assert "1 of 1 points are done already" in sweep.start(seeds=1, kind="sequential")
+        assert "1 of 1 point is done already" in sweep.start(seeds=1, kind="sequential")
 
 
 def test_a_worker_whose_controller_was_killed_is_found_and_cancelled(sweep: Sweep) -> None:
@@ -214,7 +214,7 @@ def test_a_worker_whose_controller_was_killed_is_found_and_cancelled(sweep: Swee
     code, told = sweep.call("cancel")
     os.kill(worker, signal.SIGCONT)
     assert code == 0
-    assert "told 1 processes to stop after the current batch" in told
+    assert "told 1 process to stop after the current batch" in told
     until(lambda: not process_runs(worker), "the worker's end")
     assert "no job of this sweep runs" in sweep.call("cancel")[1]
     assert sweep.look().of("missing")

@@ -80,7 +80,7 @@ def test_the_same_command_again_runs_only_what_is_missing(program: Program, tmp_
     written = (folder / "summary.json").stat().st_mtime_ns
     again = program("run", "-m", *SMALL, "seed=0,1", HERE, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "1 of 2 points are done already" in again.stdout
+    assert "1 of 2 points is done already" in again.stdout
     assert (folder / "summary.json").stat().st_mtime_ns == written
     assert len(list((tmp_path / "sweep").glob("pocket-*"))) == 2
 
