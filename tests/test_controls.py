@@ -110,8 +110,10 @@ def test_an_intervention_takes_the_study_s_own_contrast(folder: Path) -> None:
 def test_a_control_that_is_the_study_s_own_contrast_is_asked_once() -> None:
     study = compose_study([*STUDY, "templates=viewpoint"])
     assert list(study.contrasts) == ["viewpoint", "matched", "placebo_mention", "placebo_viewpoint"]
+    own = ["templates=viewpoint", "templates.test=['seen by {creature}']"]
+    assert "viewpoint" in compose_study([*STUDY, *own]).contrasts  # the control, next to the own
     with pytest.raises(StudyError, match=r"controls\.contrasts\.viewpoint has the name of the"):
-        compose_study([*STUDY, "templates=viewpoint", "templates.test=['seen by {creature}']"])
+        compose_study([*STUDY, *own, "name=viewpoint"])
 
 
 def test_token_shares_split_the_change_of_the_mean_square(folder: Path) -> None:

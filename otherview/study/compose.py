@@ -36,8 +36,8 @@ from otherview.study.command_line import (
 from otherview.study.config_errors import (
     lacking_setting,
     missing_setting,
-    sets,
     unknown_setting,
+    yaml_mapping,
 )
 from otherview.study.configuration import RUN_SETTINGS, RunSettings, configuration_folder
 from otherview.study.errors import StudyError, display_path
@@ -47,7 +47,7 @@ from otherview.study.model import source_name
 T = TypeVar("T")
 Config = DictConfig | Mapping[str, Any]
 """A composed config, or its `plain_config`."""
-OWN_TEXTS = {"creatures": ("items", "table"), "templates": ("test", "control")}
+OWN_TEXTS = {"creatures": ("items",), "templates": ("test", "control")}
 """Settings of a group that make it a study's own, so that it takes the study's name without one."""
 
 
@@ -164,21 +164,24 @@ def yaml_folders(config: DictConfig) -> list[Path]:
 
 
 def lacks_name(group: str, plain: Mapping[str, Any], config: DictConfig) -> bool:
-    """Return whether a study's own items or wordings have the name of those of an option."""
+    """Return whether a study's own items or wordings have the name of an option with others.
+
+    A part of the option's items or wordings keeps its name.
+    """
     runtime, settings = hydra_runtime(config), plain.get(group)
     if runtime is None or not isinstance(settings, dict):
         return False
-    choices = {name.partition("@")[0]: option for name, option in runtime.choices.items()}
-    if settings.get("name") != choices.get(group) or plain.get("name") in (None, "???"):
+    options = {name.partition("@")[0]: option for name, option in runtime.choices.items()}
+    if settings.get("name") != options.get(group) or plain.get("name") in (None, "???"):
         return False
     roots = [Path(each.path) for each in runtime.config_sources if each.schema == "file"]
-    files = (root / "experiment" / f"{choices.get('experiment')}.yaml" for root in roots)
-    return any(
-        any(sets(file, f"{group}.{text}") for text in OWN_TEXTS[group])
-        and not sets(file, f"{group}.name")
-        for file in files
-        if file.is_file() and configuration_folder() not in file.parents
+    files = [root / group / f"{options[group]}.yaml" for root in roots]
+    option = next((yaml_mapping(file) for file in files if file.is_file()), {})
+    own = any(
+        text in option and any(each not in option[text] for each in settings.get(text) or ())
+        for text in OWN_TEXTS[group]
     )
+    return own or ("table" in option and settings.get("table") != option["table"])
 
 
 def check_options(config: DictConfig) -> None:

@@ -149,9 +149,15 @@ def origin(setting: str | None) -> str:
     return ""
 
 
+def yaml_mapping(file: Path) -> dict[str, Any]:
+    """Return the content of a YAML file; empty if that is no mapping."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    return content if isinstance(content, dict) else {}
+
+
 def sets(file: Path, setting: str) -> bool:
     """Return whether a YAML file of the global package gives `setting` a value."""
-    content: Any = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    content: Any = yaml_mapping(file)
     for key in setting.split("."):
         if not isinstance(content, dict) or key not in content:
             return False

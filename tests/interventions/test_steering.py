@@ -73,7 +73,7 @@ def test_items_and_wordings_are_divided_and_the_result_says_how(steered_run: Run
     page = (steered_run.folder / "report.html").read_text()
     said = "The axes were found on 3 items and 3 + 3 wordings, and measured on 3 other items"
     assert said in page
-    assert "random and placebo axes of the same length" in page
+    assert "random axes of the same length at these heads, placebo axes of the same" in page
     listed = json.loads((steered_run.folder / "interventions.json").read_text())["pictures"]
     assert {row["set"] for row in listed} == {"intact", "selected", "random", "placebo"}
 

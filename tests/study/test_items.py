@@ -158,13 +158,15 @@ def test_own_items_without_a_name_do_not_take_the_axis_of_others(tmp_path: Path)
     named = written(tmp_path, "{name: hats, placeholder: viewer, items: [a fez, a cap]}")
     assert named.creatures.name == "hats"
     assert compose("creatures.items=[an adult human,a cat]").creatures.axis is not None
+    assert compose("creatures.items=[a fez,a cat]").creatures.axis is None
 
 
 def test_own_wordings_without_a_name_are_not_called_by_that_of_others(tmp_path: Path) -> None:
     own = "templates: {test: ['as {viewer}'], control: ['with {viewer}']}\n"
     study = written(tmp_path, "{placeholder: viewer, items: [a fez, a cap]}", own)
     assert (study.name, study.templates.name) == ("mine", "mine")
-    assert compose("templates.test=['as {creature}']").templates.name == "viewpoint"
+    assert compose("templates.test=['as {creature}']").templates.name == "kitchen"
+    assert compose("templates=nouns").templates.name == "nouns"
 
 
 def test_blank_lines_of_a_table_are_no_items(tmp_path: Path) -> None:
