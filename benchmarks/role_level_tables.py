@@ -14,11 +14,14 @@ from rich.table import Table
 from role_populations import (
     ALPHA,
     CORRELATIONS,
+    FEW,
+    FEW_ITEMS,
     GROUP,
     HEADS,
     IGNORED,
     ITEMS,
     KINDS,
+    OF_FEW,
     OF_ITEMS,
     OVER_SCENES,
     POPULATIONS,
@@ -40,15 +43,40 @@ def rate(tally: dict[str, Any]) -> tuple[Float[np.ndarray, "r h"], Float[np.ndar
 
 def print_level(tallies: dict[str, Any], console: Console) -> None:
     """One row per kind of effects, wordings and items: the larger rate of both correlations."""
-    tallies = {one.name: tallies[one.name] for one in POPULATIONS}
+    print_rates(
+        tallies,
+        POPULATIONS,
+        WORDINGS,
+        ITEMS,
+        "any head called where no role has an effect",
+        console,
+    )
+
+
+def print_few(tallies: dict[str, Any], console: Console) -> None:
+    """The same with fewer items than a study should have."""
+    print_rates(tallies, FEW, OF_FEW, FEW_ITEMS, "any head called, few items", console)
+
+
+def print_rates(
+    tallies: dict[str, Any],
+    populations: Sequence[Population],
+    wordings: Sequence[tuple[int, int]],
+    numbers: Sequence[int],
+    title: str,
+    console: Console,
+) -> None:
+    """Print the rates of populations of these wordings and numbers of items, then those above
+    alpha."""
+    tallies = {one.name: tallies[one.name] for one in populations}
     sets = min(tally["sets"] for tally in tallies.values())
     table = Table(
-        title=f"any head called where no role has an effect, nominal {ALPHA:g}; {sets:,} sets",
+        title=f"{title}, nominal {ALPHA:g}; {sets:,} sets",
         caption="1 / 48 / 720 heads, the larger of correlation 0 and 0.5, in %; columns: what "
         "items add to the variance of the difference over what wordings add",
     )
     add_headings(table, "effects", "wordings", "items")
-    for kind, (test, control), items in itertools.product(KINDS, WORDINGS, ITEMS):
+    for kind, (test, control), items in itertools.product(KINDS, wordings, numbers):
         names = [Population(kind, one, test, control, items).name for one in CORRELATIONS]
         cells = largest_rates(tallies, names)
         table.add_row(kind, f"{test} + {control}", str(items), *cells)

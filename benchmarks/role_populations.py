@@ -28,6 +28,9 @@ RATIOS = (0.0, 0.1, 0.25, 1.0, 4.0, np.inf)
 of several scenes, what scenes add over what wordings add."""
 WORDINGS = ((4, 4), (6, 6), (8, 8), (4, 8))
 ITEMS = (8, 12, 30)
+FEW_ITEMS = (3, 4, 6)
+OF_FEW = ((8, 8), (6, 12))
+"""Wordings where items are few: so many that not all randomisations are taken, which is slow."""
 KINDS = ("normal", "t, 3 df", "skewed")
 CORRELATIONS = (0.0, 0.5)
 
@@ -65,6 +68,12 @@ POPULATIONS = [
     Population(kind, correlation, *wordings, items)
     for kind, correlation, wordings, items in itertools.product(
         KINDS, CORRELATIONS, WORDINGS, ITEMS
+    )
+]
+FEW = [
+    Population(kind, correlation, *wordings, items)
+    for kind, correlation, wordings, items in itertools.product(
+        KINDS, CORRELATIONS, OF_FEW, FEW_ITEMS
     )
 ]
 UNEQUAL = [

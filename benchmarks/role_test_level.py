@@ -29,9 +29,10 @@ import numpy as np
 from jaxtyping import Bool
 from rich.console import Console
 from rich.table import Table
-from role_level_tables import draw_level, print_level, print_scenes, print_unequal
+from role_level_tables import draw_level, print_few, print_level, print_scenes, print_unequal
 from role_populations import (
     ALPHA,
+    FEW,
     GROUP,
     HEADS,
     IGNORED,
@@ -55,7 +56,7 @@ from otherview.stats.role_null import (
     RoleUnits,
     reach,
     role_units,
-    stretch_of,
+    stretches,
     with_width,
 )
 
@@ -64,8 +65,8 @@ FINISHED = ROOT / "benchmarks" / "role_test_level.json"
 FIGURE = ROOT / "docs" / "figures" / "role_test_level.png"
 DRAWS = 199
 SETS = {"short": 20, "full": 2000}
-SCENE_SETS = 200
-"""Of populations with several scenes, at most."""
+SCENE_SETS, FEW_SETS = 200, 500
+"""Of populations with several scenes, and with few items, at most."""
 BATCH = 20
 
 
@@ -95,11 +96,11 @@ def share_called(means: RoleMeans, plan: Kept, pilot: Kept) -> tuple[float, floa
     """
     scale = max(np.abs(part).max(initial=0.0) for part in means)
     units = role_units(RoleMeans(*(part / scale for part in means)), plan.design)
-    stretch = stretch_of(plan.scenes)
-    units = with_width(replace(units, stretch=stretch.largest), pilot, Running(1))
+    own_null, largest = stretches(plan.items, plan.scenes)
+    units = with_width(replace(units, stretch=largest), pilot, Running(1))
     same, other, *sides, _, own, mirrored = reached(units, plan)
-    if stretch.unit > stretch.largest:
-        same, other, *_ = reached(replace(units, stretch=stretch.unit), plan)
+    if own_null != largest:
+        same, other, *_ = reached(replace(units, stretch=own_null), plan)
     alone = called(np.maximum(same + other, 2 * same), plan.rows)
     # The largest |t| of either sign, of heads called by themselves, decides for a group.
     farthest = [
@@ -142,7 +143,7 @@ def measure_level(state: Path | None, sets: int, console: Console) -> dict[str, 
     Where there are several scenes, also what is called if they are averaged and then ignored.
     """
     tallies = read(state)
-    everything = [*POPULATIONS, *UNEQUAL, *OVER_SCENES]
+    everything = [*POPULATIONS, *UNEQUAL, *OVER_SCENES, *FEW]
     for wanted in range(BATCH, sets + BATCH, BATCH):
         began = time.monotonic()
         for number, population in enumerate(everything):
@@ -153,7 +154,8 @@ def measure_level(state: Path | None, sets: int, console: Console) -> dict[str, 
                 empty = np.zeros((len(RATIOS), 3, 2)).tolist()
                 tallies.setdefault(name, {"sets": 0, "called": empty})
             sums = [np.array(tallies[name]["called"]) for name in names]
-            limit = min(wanted, sets, SCENE_SETS if population.scenes > 1 else sets)
+            most = SCENE_SETS if population.scenes > 1 else sets
+            limit = min(wanted, sets, FEW_SETS if population in FEW else most)
             for index in range(tallies[names[0]]["sets"], limit):
                 draws = np.random.default_rng([number, index])
                 plans = [
@@ -257,6 +259,7 @@ def main() -> None:
     else:
         tallies = measure_level(FINISHED if arguments.full else None, sets, console)
     print_level(tallies, console)
+    print_few(tallies, console)
     print_unequal(tallies, console)
     print_scenes(tallies, console)
     if arguments.full or arguments.show:

@@ -191,13 +191,6 @@ def test_what_three_items_cannot_give_is_absent() -> None:
     assert "differ, family-wise" in printed(content)
 
 
-def test_two_items_are_said_to_be_too_few_for_the_role_test() -> None:
-    for items, told in (("[a,b]", True), ("[a,b,c]", False)):
-        study = kitchen("templates=nouns", f"creatures.items={items}", "creatures.axis=null")
-        text = printed(summary(study, made_up(study)))
-        assert ("With two items the role test does not hold its level" in text) == told
-
-
 def test_a_unit_without_variance_is_named_and_has_no_t() -> None:
     study = kitchen("capture=heads")
     measurement = made_up(study)

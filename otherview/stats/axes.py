@@ -22,6 +22,7 @@ from otherview.stats.chunks import Progress, counted
 from otherview.stats.columns import PROBABILITY, Column, UnitResult
 from otherview.stats.inputs import check_settings
 from otherview.stats.role_draws import Randomisations, drawn_of, randomisations
+from otherview.stats.role_null import stretches
 from otherview.stats.role_p import largest_beyond, weight_from
 from otherview.stats.sign_flip import Flips
 from otherview.stats.wordings import WordingDesign, check_several, own_labels, role_design
@@ -107,7 +108,8 @@ def axis_test(
     channels. The null deals the roles to the wordings again (within frames) and draws the items
     again around their mean. For the family-wise p each unit's F is divided by the 1 - `alpha`
     quantile of its own null, and the largest is taken: units with many channels that vary have a
-    narrower null. With one channel F is t² of the role test.
+    narrower null. With fewer than twenty items these are put farther from their mean, as far as the
+    role test puts them for a unit's own p. With one channel F is t² of the role test.
 
     Decoding and cosine describe (`axis_folds`). Both are NaN where a role has one wording in all,
     F where a unit has no variance.
@@ -201,6 +203,7 @@ def pseudo_f(
     kept = math.sqrt(error_wordings / error)
     centred = design.centred(means) - np.outer(design.contrast, (1 - kept) * axis)
 
+    longer = stretches(len(values), 0)[0].of_items
     contrasts, times = drawn.contrasts / design.information, drawn.items
     of_wordings = centred @ centred.T
     of_items = deviations @ deviations.T
@@ -213,7 +216,7 @@ def pseudo_f(
     slopes = drawn.contrasts
     residual = np.diag(of_wordings) - 2 * slopes * across + slopes**2 * relabelled[:, None]
     of_labels = errors_of_wordings(design, np.maximum(residual, 0), slopes)
-    size_drawn = np.maximum(relabelled + moved + 2 * both, 0)
+    size_drawn = np.maximum(relabelled + longer**2 * moved + 2 * longer * both, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         null = np.nan_to_num(size_drawn / (of_drawn + of_labels), posinf=np.inf)
     return size / error, null.astype(np.float32)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from otherview.stats.inputs import check_settings
 from otherview.stats.paired import noncentrality
 from otherview.stats.role import role_note
+from otherview.stats.role_null import stretches
 from otherview.stats.sign_flip import Flips, flip_note
 from otherview.stats.wordings import check_several, role_design
 
@@ -54,7 +55,8 @@ def role_power(
     0: items respond alike). Normal effects, independent units: correlated units need less. t is
     compared with Student's distribution with Satterthwaite's degrees of freedom, its tail corrected
     for units and for the data's own labels, which relabelling always counts; its power is that of
-    the noncentral t. Within 15% of simulated effects (tests/stats/test_power.py).
+    the noncentral t. Below twenty items t must be as much larger as the null of the test is longer
+    (`stretches`). Within 15% of simulated effects (tests/stats/test_power.py).
 
     Raises ValueError as `role_test` does, and on fewer than two items or one unit.
     """
@@ -66,7 +68,13 @@ def role_power(
     check_several(design)
     smallest = drawn_at_best(design.smallest_p, flips)
     degrees = (1 + ratio) ** 2 / (ratio**2 / (items - 1) + 1 / design.degrees)
-    critical, shift = critical_and_shift(smallest, degrees, units, alpha)
+    longer = (
+        np.sqrt((1 + ratio * stretch.of_items**2) / (1 + ratio)) for stretch in stretches(items, 0)
+    )
+    critical, shift = max(
+        critical_and_shift(smallest, degrees, tested, alpha, by)
+        for tested, by in zip((1, units), longer, strict=True)
+    )
     effect = shift * np.sqrt((1 + ratio) / design.information)
     note = role_note(design, smallest, alpha)
     return Power(smallest, alpha, units, critical, float(effect), "wording SDs", note)
@@ -89,16 +97,19 @@ def sign_flip_power(pairs: int, units: int, *, alpha: float = 0.05, flips: Flips
 
 
 def critical_and_shift(
-    smallest: float, degrees: float, units: int, alpha: float
+    smallest: float, degrees: float, units: int, alpha: float, longer: float = 1.0
 ) -> tuple[float, float]:
-    """|t| of family-wise p = alpha, and the noncentrality that passes it in 80% of studies."""
+    """|t| of family-wise p = alpha, and the noncentrality that passes it in 80% of studies.
+
+    `longer` is how many times as long as Student's t the null is.
+    """
     from scipy import special
 
     if smallest >= alpha:
         return np.inf, np.inf
     left = (alpha - smallest) / (1 - smallest)
     tail = -np.expm1(np.log1p(-left) / units) / 2
-    critical = float(-special.stdtrit(degrees, tail))
+    critical = float(-special.stdtrit(degrees, tail)) * longer
     return critical, float(noncentrality(degrees, 1 - POWER, np.array([critical]))[0])
 
 

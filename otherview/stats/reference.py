@@ -271,16 +271,16 @@ def role_reference(
     D what they explain, √(wordings' error / all). The data's own labelling and its mirror image
     always reach, and so does a |t| that falls short of the data's by less than the share `tie`.
 
-    With scenes, the mean of those drawn again is stretched: for p by the square of what Student's
+    The mean of scenes that are drawn again is stretched: for p by the square of what Student's
     critical t with scenes - 1 degrees of freedom is over the normal one, for family-wise p by that
-    ratio below four scenes; and no family-wise p is below p.
+    ratio below four scenes. So is that of items, where there are fewer than twenty. No family-wise
+    p is below p.
     """
     from scipy import stats
 
     frame = np.zeros(len(is_test), int) if frame is None else frame
     cube = responses if responses.ndim == 4 else responses[:, :, None]
     scenes = cube.shape[2]
-    ratio = stats.t.ppf(0.975, scenes - 1) / stats.norm.ppf(0.975) if scenes > 1 else 1.0
     over_scenes, over_items = cube.mean(axis=2), cube.mean(axis=0)
     means = over_scenes.mean(axis=0)
     difference, of_wordings = role_difference(means, is_test, frame)
@@ -306,9 +306,12 @@ def role_reference(
             else:
                 others.append((sign, *role_difference(means, labels, frame)))
 
-    def null(stretch: float) -> Float[np.ndarray, "randomisations units"]:
+    def longer(size: int) -> float:
+        return float(stats.t.ppf(0.975, size - 1) / stats.norm.ppf(0.975)) if size > 1 else 1.0
+
+    def null(of_items: float, of_scenes: float) -> Float[np.ndarray, "randomisations units"]:
         """Signed t of all randomisations with other labels than the data's own."""
-        mean = items.mean[:, None] + stretch * by_scene.mean
+        mean = of_items * items.mean[:, None] + of_scenes * by_scene.mean
         error = items.error_of_mean[:, None] + by_scene.error_of_mean
         found = []
         for sign, dealt, dealt_error in others:
@@ -326,7 +329,9 @@ def role_reference(
         either = (np.maximum(rising, falling) >= size).sum(axis=0) + own + mirrored
         return np.where(np.isnan(t), 1.0, np.minimum(np.maximum(either, 2 * same) / total, 1.0))
 
-    alone, together = null(ratio**2), null(ratio if scenes < 4 else 1.0)
+    number = len(responses)
+    alone = null(longer(number) ** 2 if number < 20 else 1.0, longer(scenes) ** 2)
+    together = null(*(longer(size) if size < 4 else 1.0 for size in (number, scenes)))
     share_own = (own + mirrored) / (len(together) + own + mirrored)
     every = np.concatenate([np.abs(together), np.tile(np.abs(t), (own + mirrored, 1))])
     width = null_width(every, 0.05 + share_own)

@@ -20,7 +20,7 @@ from otherview.stats.role_null import (
     RoleUnits,
     reach,
     role_units,
-    stretch_of,
+    stretches,
     with_width,
 )
 from otherview.stats.role_p import RoleP, p_values
@@ -54,9 +54,9 @@ def role_test(
     t = D / √(se_items² + se_wordings² + se_scenes²), the root of min F', and its null randomises
     all: roles are dealt again to the wordings, items and scenes are drawn again around their mean,
     the three are added and studentised as the data are, and the largest |t| over units gives the
-    family-wise p. One scene is no sample: then there are items and wordings only. A few scenes say
-    little of how much scenes differ, so the null is stretched for them (`Stretch`), and a
-    family-wise p is never below p.
+    family-wise p. One scene is no sample: then there are items and wordings only. A few scenes, or
+    items, say little of how much these differ, so the null is stretched for them (`stretches`), and
+    a family-wise p is never below p.
 
     It is the relabelling test of wordings where items and scenes respond alike to the role (exact
     if wordings are exchangeable without one), and the studentised bootstrap where wordings of one
@@ -171,20 +171,21 @@ def randomise(
     """t, what was randomised, and p. Without items, wordings alone are relabelled, and the width
     of a unit's null is not looked at.
 
-    With scenes p is that of the unit's own, longer null (`Stretch`), and `p_maxt` at least p.
+    With scenes or few items p is that of the unit's own, longer null (`stretches`), and `p_maxt`
+    at least p.
     """
     samples = len(means.items), len(means.scenes)
-    stretch = stretch_of(len(means.scenes))
-    units = replace(role_units(means, design), stretch=stretch.largest)
+    own, largest = stretches(*samples)
+    units = replace(role_units(means, design), stretch=largest)
     plan = randomisations(design, *samples, flips, seed)
     if any(samples):
         rows = min(plan.rows, PILOT, max(LEAST_PILOT, plan.rows // 4))
         pilot = randomisations(design, *samples, rows, seed, stream=1)
         units = with_width(units, pilot, running)
     found = p_values(units, plan, reach(units, plan, running), alpha)
-    if stretch.unit > stretch.largest:
-        own = replace(units, stretch=stretch.unit)
-        p = p_values(own, plan, reach(own, plan, running), alpha).p
+    if own != largest:
+        longer = replace(units, stretch=own)
+        p = p_values(longer, plan, reach(longer, plan, running), alpha).p
         found = found._replace(p=p, p_maxt=np.maximum(found.p_maxt, p))
     return units, plan, found
 

@@ -24,8 +24,9 @@ WIDE = 1.25
 """A null wider than this times the typical one is wide."""
 BINS_FROM, BINS_TO = (int(np.float32(edge).view(np.int32)) >> 20 for edge in (2.0**-4, 2.0**20))
 """Bins of t² for that, 8 per octave."""
-FEW_SCENES = 4
-"""Below this many the largest |t| needs a longer null, too."""
+FEW, FEW_ITEMS = 4, 20
+"""Below so many items or scenes the largest |t| needs a longer null, too; and below so many items
+a unit's own |t| does."""
 NEAR_SQUARE = 1e-5
 """Share by which t² may differ and tie: above the rounding of 32-bit sums."""
 FAR_SQUARE = 1e6
@@ -33,28 +34,38 @@ FAR_SQUARE = 1e6
 
 
 class Stretch(NamedTuple):
-    """How much longer the null of a difference of scenes is than their deviations say.
+    """How many times as far from their mean what is drawn again is put."""
 
-    A few scenes that happen to be alike say too little of how much scenes differ, and more so
-    where they differ askew: with exponential effects and the null as long as they say, a single
-    unit was called at 11, 9, 7 and 5% (3, 4, 6, 12 scenes), and any of 720 at 25% (3 scenes). So
-    the unit's own p takes a null that is longer by the square of what Student's critical t is over
-    the normal one with scenes - 1 degrees of freedom: 4.8, 2.6, 1.7 and 1.3 times. The largest
-    |t| over units needs that ratio itself below 4 scenes, and nothing above.
+    of_items: float
+    of_scenes: float
+
+
+def stretches(items: int, scenes: int) -> tuple[Stretch, Stretch]:
+    """How much longer the null is than deviations say: a unit's own, and that of the largest |t|.
+
+    A few items or scenes that happen to be alike say too little of how much these differ, and more
+    so where they differ askew: with exponential effects and the null as long as they say, a single
+    unit was called at 11, 9, 7 and 6% (3, 4, 6, 12 of them), and any of 720 at 25% (3). So the
+    unit's own p takes a null that is longer by the square of what Student's critical t is over the
+    normal one with one degree of freedom less than there are: 4.8, 2.6, 1.7 and 1.3 times. The
+    largest |t| over units needs that ratio itself below FEW of them, and nothing above. Of items,
+    FEW_ITEMS are enough. 1 where there is no sample.
     """
+    ratios = student_ratio(items), student_ratio(scenes)
+    of_items = ratios[0] ** 2 if items < FEW_ITEMS else 1.0
+    largest = (
+        ratio if size < FEW else 1.0 for size, ratio in zip((items, scenes), ratios, strict=True)
+    )
+    return Stretch(of_items, ratios[1] ** 2), Stretch(*largest)
 
-    unit: float
-    largest: float
 
-
-def stretch_of(scenes: int) -> Stretch:
-    """What the null is stretched by; 1 where scenes are no sample."""
-    if scenes < 2:
-        return Stretch(1.0, 1.0)
+def student_ratio(sample: int) -> float:
+    """Student's critical t, two-sided 5%, over the normal one; 1 for no sample."""
+    if sample < 2:
+        return 1.0
     from scipy import special
 
-    ratio = float(special.stdtrit(scenes - 1, 0.975) / special.ndtri(0.975))
-    return Stretch(ratio**2, ratio if scenes < FEW_SCENES else 1.0)
+    return float(special.stdtrit(sample - 1, 0.975) / special.ndtri(0.975))
 
 
 class RoleMeans(NamedTuple):
@@ -88,8 +99,8 @@ class RoleUnits:
     """Of t, 1 where that is 0 or NaN, 32-bit."""
     width: Float[np.ndarray, " units"]
     """Of the unit's own null, over 1.25 times that of the typical unit; 1 or more."""
-    stretch: float
-    """How many times as far from their mean scenes that are drawn again are put (`Stretch`)."""
+    stretch: Stretch
+    """How many times as far from their mean what is drawn again is put."""
 
     @property
     def scale(self) -> Float[np.ndarray, " units"]:
@@ -157,7 +168,7 @@ def role_units(means: RoleMeans, design: WordingDesign) -> RoleUnits:
         cutoff=np.where(np.isnan(t), -1.0, cutoff).astype(np.float32),
         sign=np.where(t < 0, -1.0, 1.0).astype(np.float32),
         width=np.ones_like(t),
-        stretch=1.0,
+        stretch=Stretch(1.0, 1.0),
     )
 
 
@@ -284,11 +295,12 @@ def randomised(
         for start in range(0, len(units.t), UNITS):
             part = slice(start, start + UNITS)
             mean, variance = drawn(of_items, units.deviations[:, part])
+            mean *= np.float32(units.stretch.of_items)
             if of_scenes.shape[1]:
                 mean_of_scenes, variance_of_scenes = drawn(
                     of_scenes, units.scene_deviations[:, part]
                 )
-                mean += np.float32(units.stretch) * mean_of_scenes
+                mean += np.float32(units.stretch.of_scenes) * mean_of_scenes
                 variance += variance_of_scenes
             difference, error, shrunk = relabelled(contrasts, units.means[:, part], plan.design)
             same = np.zeros(difference.shape[1], np.int32)

@@ -342,8 +342,7 @@ def what_it_can_find(study: Study, prompts: PromptSet, sites: Sequence[Site]) ->
             f"alike to the role, and of {significant(as_much.effect)} SDs if they add as much "
             "variance as the wordings"
         )
-        few = " With two items the role test does not hold its level: name three or more."
-        more = scenes_clause(study) + (few if items < 3 else "")
+        more = scenes_clause(study)
     else:
         power = sign_flip_power(items, units, alpha=nulls.alpha, flips=flips)
         found = f"a mean difference of {significant(power.effect)} of its SD over items"

@@ -103,10 +103,6 @@ UNEQUAL_TOKENS = (
 UNEQUAL_WORDINGS = 1.5
 """Ratio of the roles' SDs between wordings above which the level of the role test is in doubt: with
 eight wordings per role, 6% instead of 5% for 48 heads (docs/role_test_level.md)."""
-TWO_ITEMS = (
-    "With two items the role test does not hold its level: a unit that does not follow the role is "
-    "called in up to 15% of studies, not 5%. Three items are enough for that."
-)
 CONFOUNDED = "After the first step the trajectories differ by wording, which confounds the role."
 SHARED_ITEMS = "The maps share their items, so agreement says nothing about new items."
 
@@ -132,8 +128,6 @@ def caveats(summary: Mapping[str, Any]) -> list[str]:
     tokens = summary["tokens"]
     if not (tokens.get("equal_count", True) and tokens.get("equal_item_position", True)):
         found.append(UNEQUAL_TOKENS)
-    if summary["items"] < 3 and any("role_test" in each for each in summary["results"].values()):
-        found.append(TWO_ITEMS)
     for result in summary["results"].values():
         ratio = result.get("role_test", {}).get("wording_sd_ratio", 1.0)
         if max(ratio, 1 / ratio) > UNEQUAL_WORDINGS:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from otherview.stats import axis_test, role_test
 from otherview.stats.axes import Drawn, pseudo_f
@@ -62,6 +63,7 @@ def test_the_null_is_that_of_vectors_written_out(tests: int) -> None:
         welch = sum(squares[side].sum() / (n - 1) / n for side, n in sides)
         return float(max(pooled, welch))
 
+    longer = (stats.t.ppf(0.975, 11) / stats.norm.ppf(0.975)) ** 2  # twelve items
     means, by_item = own.mean(0), own[:, is_test].mean(1) - own[:, ~is_test].mean(1)
     axis, deviations = by_item.mean(0), by_item - by_item.mean(0)
     residual = np.concatenate([means[s] - means[s].mean(0) for s in (is_test, ~is_test)])
@@ -86,7 +88,7 @@ def test_the_null_is_that_of_vectors_written_out(tests: int) -> None:
         squares = (residual**2).sum(1)
         pooled = squares.sum() / 6 * (1 / tests + 1 / (8 - tests))
         welch = sum(squares[side].sum() / (side.sum() - 1) / side.sum() for side in (first, ~first))
-        expected = ((moved + mean) ** 2).sum() / (spread + max(pooled, welch))
+        expected = ((moved + longer * mean) ** 2).sum() / (spread + max(pooled, welch))
         assert null[row] == pytest.approx(expected, rel=1e-5)
 
 

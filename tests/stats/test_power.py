@@ -14,12 +14,19 @@ def roles(test: int, control: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("test", "control", "units", "ratio"), [(8, 8, 40, 0.0), (5, 5, 1, 1.0), (4, 8, 40, 0.0)]
+    ("test", "control", "units", "ratio", "items"),
+    [
+        (8, 8, 40, 0.0, 12),
+        (5, 5, 1, 1.0, 12),
+        (4, 8, 40, 0.0, 12),
+        (8, 8, 40, 0.25, 3),
+        (8, 8, 1, 1.0, 6),
+    ],
 )
 def test_the_effect_is_found_in_about_80_of_100_studies(
-    test: int, control: int, units: int, ratio: float
+    test: int, control: int, units: int, ratio: float, items: int
 ) -> None:
-    items, studies, found = 12, 60, 0
+    studies, found = 60, 0
     plan = role_power(items, roles(test, control), units, ratio=ratio)
     slope = np.sqrt(ratio * items * (1 / test + 1 / control))
     is_test = np.arange(test + control) < test

@@ -33,7 +33,13 @@ def level() -> ModuleType:
 
 @pytest.mark.parametrize(
     ("kind", "test", "control", "items"),
-    [("normal", 8, 8, 30), ("skewed", 4, 4, 12), ("t, 3 df", 4, 8, 12)],
+    [
+        ("normal", 8, 8, 30),
+        ("skewed", 4, 4, 12),
+        ("t, 3 df", 4, 8, 12),
+        ("skewed", 8, 8, 3),
+        ("skewed", 8, 8, 5),
+    ],
 )
 def test_it_keeps_its_level_whatever_varies(
     level: ModuleType, kind: str, test: int, control: int, items: int
