@@ -12,7 +12,7 @@ import yaml
 from markupsafe import Markup
 
 from otherview.results.reader import RunResult, SweepResult
-from otherview.views.figures.sweep_figures import main_group
+from otherview.views.figures.sweep_figures import main_answer
 from otherview.views.findings import findings_table
 from otherview.views.methods_text import bibtex, methods_paragraph
 from otherview.views.report.page import templates
@@ -115,15 +115,17 @@ def run_content(result: RunResult) -> dict[str, Any]:
 
 def sweep_content(result: SweepResult) -> dict[str, Any]:
     """Return the variables of card.md.jinja for a combined sweep."""
-    combined, group = result.combined, main_group(result)
+    combined, (group, unit_set) = result.combined, main_answer(result)
     return {
         "title": f"{', '.join(combined['studies'])} on {group['model']}, a sweep",
         "question": combined["question"],
-        "answer": [*answers(group, "heads", listing=False), comparison(combined, group, "heads")],
+        "answer": [
+            *answers(group, unit_set, listing=False), comparison(combined, group, unit_set)
+        ],
         "registered": None,
         "heading": "Over wordings and models",
         "tables": [
-            templates_table(group, ["heads"]), models_table(combined.get("models", []), "heads"),
+            templates_table(group, [unit_set]), models_table(combined.get("models", []), unit_set),
         ],
         "remarks": [],
         "methods": None,

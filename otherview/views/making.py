@@ -58,9 +58,9 @@ def draw_examples(folder: Path, _settings: Settings) -> None:
     from otherview.views.report.sweep_page import first_point
 
     result = read_result(folder)
-    pictured = folder / first_point(result) if isinstance(result, SweepResult) else folder
-    if not (pictured / NAME).is_file():
-        with suppress(NotInResultError):
+    with suppress(NotInResultError):
+        pictured = folder / first_point(result) if isinstance(result, SweepResult) else folder
+        if not (pictured / NAME).is_file():
             write_examples(pictured)
 
 
@@ -92,10 +92,14 @@ def make_views(
 
 def attempt_views(folder: Path, settings: Settings, views: Sequence[View]) -> list[str]:
     """Make the views; return one line per view that fails."""
+    from otherview.results.reader import NotInResultError
+
     warnings = []
     for view in views:
         try:
             view.make(folder, settings)
+        except NotInResultError as error:  # neither now nor later
+            warnings.append(f"no {view.name}: {error}")
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             warnings.append(

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure as Canvas
 
 from otherview.results.reader import Result, ResultError, RunResult, SweepResult
 from otherview.study.errors import display_path
+from otherview.views.comparison_sentences import comparison_answer, labels
 from otherview.views.figures import as_png
 from otherview.views.figures.style import WIDTHS
-from otherview.views.figures.sweep_figures import main_group
+from otherview.views.figures.sweep_figures import main_answer
 from otherview.views.making import PAGE
 from otherview.views.report.page import fill
 from otherview.views.run_sentences import answer, registration_sentence
@@ -70,11 +71,13 @@ def html(result: Result) -> str:
 def content(result: Result) -> tuple[str, Sequence[str], Table | None]:
     """Return the title, the sentences and the table of a result."""
     if isinstance(result, SweepResult):
-        combined, group = result.combined, main_group(result)
-        said = [*answers(group, "heads"), comparison(combined, group, "heads")]
+        combined, (group, unit_set) = result.combined, main_answer(result)
+        said = [*answers(group, unit_set), comparison(combined, group, unit_set)]
         return ", ".join(combined["studies"]), said, None
     if not isinstance(result, RunResult):
-        return "comparison of two results", [], None
+        found = result.comparison
+        a, b = labels(found)
+        return f"{found['study']}: {a} against {b}", comparison_answer(found), None
     summary = result.summary
     said = answer(summary, result.controls, result.interventions)
     if registered := registration_sentence(summary):

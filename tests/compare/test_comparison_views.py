@@ -19,6 +19,7 @@ from otherview.analysis.shared_design import NotComparableError
 from otherview.cli import main
 from otherview.results.compare import Comparison, compare, write_comparison
 from otherview.results.reader import ComparisonResult, ResultError, RunResult, read_result
+from otherview.views.comparison_sentences import comparison_answer
 from otherview.views.comparison_tables import print_comparison
 from otherview.views.figures import draw
 from otherview.views.report import report_html, write_report
@@ -92,6 +93,9 @@ def test_the_console_says_the_finding_and_the_mismatches(
     assert "kitchen  A: tuned, B: pocket; 6 items, RMS over all tokens" in text.getvalue()
     assert "Nothing but the model differs between the results." in text.getvalue()
     assert PLANTED in text.getvalue()
+    shown = unescape(result._repr_html_())
+    assert "kitchen: tuned against pocket" in shown
+    assert all(said in shown for said in comparison_answer(result.comparison))
 
 
 def test_a_closed_pipe_costs_no_page_of_a_comparison(

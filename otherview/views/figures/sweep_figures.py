@@ -33,7 +33,7 @@ from otherview.views.figures.style import (
     share_axis,
 )
 from otherview.views.numbers import decimal, percent, tick
-from otherview.views.vocabulary import COMPONENTS, FOLLOWS, NO_TEST, SHARED_ITEMS
+from otherview.views.vocabulary import COMPONENTS, FOLLOWS, NO_TEST, SHARED_ITEMS, main_unit_set
 
 LOOKS = {
     "item": (BLUE, None),
@@ -71,22 +71,31 @@ SELECTIVITY_CAPTION = (
 )
 
 
-def main_group(result: SweepResult) -> dict[str, Any]:
+def main_group(result: SweepResult, unit_set: str = "heads") -> dict[str, Any]:
     """Return the main group: the first one with a pooled test that is not of a null model.
 
-    Raises NotInResultError if no group has results of heads.
+    Raises NotInResultError if no group has results of the unit set.
     """
-    groups = groups_of_heads(result)
-    groups.sort(key=lambda group: ("null_of" in group, "pooled" not in group["results"]["heads"]))
+    groups = groups_with(result, unit_set)
+    groups.sort(key=lambda group: ("null_of" in group, "pooled" not in group["results"][unit_set]))
     return groups[0]
 
 
-def groups_of_heads(result: SweepResult) -> list[dict[str, Any]]:
+def main_answer(result: SweepResult) -> tuple[dict[str, Any], str]:
+    """Return the group and unit set that an answer is about: slices where no group has heads."""
+    groups = result.combined["groups"]
+    unit_set = main_unit_set({"results": [name for group in groups for name in group["results"]]})
+    return main_group(result, unit_set), unit_set
+
+
+def groups_with(result: SweepResult, unit_set: str = "heads") -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [
-        group for group in result.combined["groups"] if "heads" in group["results"]
+        group for group in result.combined["groups"] if unit_set in group["results"]
     ]
     if not groups:
-        raise NotInResultError("no group of this sweep captured heads")
+        raise NotInResultError(
+            f"no group of this sweep captured {unit_set}: run the sweep with capture=both"
+        )
     return groups
 
 
@@ -179,7 +188,7 @@ def draw_models(result: SweepResult, width: float) -> Drawing:
     Raises NotInResultError if no group has results of heads.
     """
     main = main_group(result)
-    groups = groups_of_heads(result)
+    groups = groups_with(result)
     groups.sort(key=lambda group: (group["id"] != main["id"], "null_of" in group))
     rows = {group["id"]: called_shares(group) for group in groups[:MAX_GROUPS]}
     names = list(dict.fromkeys(name for found in rows.values() for name in found))
