@@ -31,6 +31,7 @@ from otherview.passes.pass_counts import Passes
 from otherview.pocket.rendering import CHECKPOINTS
 from otherview.study.errors import UserError
 from otherview.study.prompts import study_prompts
+from otherview.views.bench_command import only
 
 from .conftest import Program
 
@@ -187,6 +188,15 @@ def test_readings_of_ours_score_every_head(
         found = checked_scores(reading.score(subject), subject.addresses, reading.name)
     assert passes.total > 0
     assert first_rank(found.by_head, ["single.1.2"]) <= 3
+
+
+def test_a_reading_of_ones_own_is_asked_next_to_those_that_are_named(organism: Organism) -> None:
+    gates = all_cases([organism], MIN_SIZE)
+    own = ReadingSource("own-score", Path("own.py"), "score")
+    ours = [ReadingSource("role_test"), ReadingSource("published_t")]
+    assert only(["role_test"], [*ours, own], gates)[0] == [ours[0], own]
+    assert only(["own-score"], [*ours, own], gates)[0] == [own]
+    assert only([organism.name], [*ours, own], gates)[0] == [*ours, own]
 
 
 def test_an_interrupted_bench_continues(

@@ -96,7 +96,8 @@ def only(
 ) -> tuple[Sequence[ReadingSource], Sequence[Case]]:
     """Return the readings and the cases that are named; all of a kind of which none is.
 
-    Raises UserError for an unknown name.
+    A user's own readings are asked whatever is named: they were given by their files. Raises
+    UserError for an unknown name.
     """
     known: list[Any] = [*sources, *cases]
     for name in names:
@@ -104,5 +105,6 @@ def only(
             there = ", ".join(dict.fromkeys(each.name for each in known))
             raise UserError(f"--only {name}: there are {there}")
     some = [source for source in sources if source.name in names]
+    some = [source for source in sources if some and (source in some or source.file)]
     few = [case for case in cases if case.name in names]
     return some or sources, few or cases
