@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from otherview.bench.reading_file import ReadingSource
 from otherview.bench.readings import Reading
 from otherview.bench.scores import checked_scores
 from otherview.bench.subject import Subject, subjects
+from otherview.disk.processes import in_processes
 from otherview.disk.progress import Progress, silent
 from otherview.study.errors import UserError
 
@@ -83,21 +81,14 @@ def run_tasks(
     if processes == 1:
         yield from ((task.case, run_task(task)) for task in tasks)
         return
-    spawn, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    with ProcessPoolExecutor(min(processes, len(tasks)), spawn, prepare_worker) as pool:
-        running = {pool.submit(run_task, task): task for task in tasks}
-        try:
-            for done in as_completed(running):
-                yield running[done].case, done.result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a process of the bench was ended from outside, perhaps for lack of memory: what "
-                "was measured is kept; continue with fewer --processes"
-            ) from error
-        except BaseException:
-            for worker in {*multiprocessing.active_children()} - {*others}:
-                worker.terminate()  # else it would go on with what waits in its queue
-            raise
+    try:
+        for task, done in in_processes(run_task, tasks, min(processes, len(tasks)), prepare):
+            yield task.case, done.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process of the bench was ended from outside, perhaps for lack of memory: what "
+            "was measured is kept; continue with fewer --processes"
+        ) from error
 
 
 def run_task(task: Task) -> dict[str, Cell]:
@@ -139,9 +130,3 @@ def prepare() -> None:
     """Compute on one thread: sums do not depend on how many processes share the machine."""
     os.environ["NUMBA_NUM_THREADS"] = "1"  # read when numba is first imported
     torch.set_num_threads(1)
-
-
-def prepare_worker() -> None:
-    """Prepare a process that leaves Ctrl-C to the one that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otherview.disk.processes import in_processes
 from otherview.study.compose import run_settings
 from otherview.sweep.points import Point
 from otherview.views.making import PAGES, TRACKING, attempt_views, make_views
@@ -55,14 +56,12 @@ def point_views(
 def make_pages(folders: Sequence[Path], report: Progress) -> list[str]:
     """Make the pages of finished points on all cores; return one line for each that failed."""
     workers = min(math.ceil(len(folders) / MIN_PAGES), os.cpu_count() or 1)
-    spawn = multiprocessing.get_context("spawn")
+    work = partial(attempt_views, settings={}, views=PAGES)
     warnings: list[str] = []
-    with ProcessPoolExecutor(workers, spawn) as processes:
-        made = [processes.submit(attempt_views, folder, {}, PAGES) for folder in folders]
-        for done, future in enumerate(as_completed(made)):
-            try:
-                warnings += future.result()
-            except BrokenProcessPool:
-                warnings.append("a process that made pages was killed, perhaps for its memory")
-            report("pages", done + 1, len(made))
+    for done, (_folder, made) in enumerate(in_processes(work, folders, workers)):
+        try:
+            warnings += made.result()
+        except BrokenProcessPool:
+            warnings.append("a process that made pages was killed, perhaps for its memory")
+        report("pages", done + 1, len(folders))
     return list(dict.fromkeys(warnings))

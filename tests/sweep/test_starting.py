@@ -54,7 +54,7 @@ ConfigStore.instance().store(
 """
 
 
-def kill_itself(*_: object) -> list[str]:
+def kill_itself(*_: object, **_settings: object) -> list[str]:
     """What the system does to a process that takes too much memory."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []
