@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from otherview.disk.atomic import replacing
 from otherview.disk.interruption import interruptible
 from otherview.disk.processes import in_processes
 
@@ -17,8 +18,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def hold(fifo: Path) -> None:
-    """Say in `fifo` that this process works, and keep it open for ever."""
-    with fifo.open("w") as stream:
+    """Begin a file, say so in `fifo`, and keep both open for ever."""
+    with fifo.open("w") as stream, replacing(fifo.with_name("file.json")) as temporary:
+        temporary.write_text("{")
         stream.write("x")
         stream.flush()
         signal.pause()
@@ -53,6 +55,7 @@ def test_processes_end_with_the_one_that_started_them(
             process.send_signal(number)
             assert process.wait() == code
             assert stream.read() == b""  # all that had it open are gone, and no other began
+        assert list(tmp_path.iterdir()) == [fifo]
         assert "Traceback" not in process.stderr.read()
 
 

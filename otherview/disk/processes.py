@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from types import FrameType
 from typing import TypeVar
 
 Part = TypeVar("Part")
@@ -28,7 +29,8 @@ def in_processes(
 
     Each process is a fresh one, calls `prepare` first and leaves Ctrl-C to this one. After an
     error, Ctrl-C or SIGTERM here, and where this process is killed, all end at once, whatever they
-    are at. A future raises BrokenProcessPool where a process was ended from outside.
+    are at, and leave no file half-written. A future raises BrokenProcessPool where a process was
+    ended from outside.
     """
     others = multiprocessing.active_children()
     spawn = multiprocessing.get_context("spawn")
@@ -36,7 +38,7 @@ def in_processes(
         try:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:  # they inherit the mask: until they ignore Ctrl-C, they import for seconds
-                running = {pool.submit(work, part): part for part in parts}
+                running = {pool.submit(done_or_ended, work, part): part for part in parts}
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             left = {*running}
@@ -62,4 +64,24 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def done_or_ended(work: Callable[[Part], Result], part: Part) -> Result:
+    """Return `work(part)`; after SIGTERM, clean up as after an error and end the process."""
+    try:
+        signal.signal(signal.SIGTERM, clean_up)
+        try:
+            return work(part)
+        finally:
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # also if a library lost it
+                os._exit(1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        os._exit(1)
+
+
+def clean_up(_number: int, _frame: FrameType | None) -> None:
+    """Handle SIGTERM, once: the pool sends more when its first process has ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
