@@ -20,7 +20,7 @@ from otherview.bench.bench_table import bench_table
 from otherview.bench.cases import MIN_SIZE, Case, all_cases, studies_of
 from otherview.bench.cells import Cell
 from otherview.bench.measuring import measured_cells
-from otherview.bench.organisms import Organism, read_organisms
+from otherview.bench.organisms import WEIGHTS, Organism, read_organisms
 from otherview.bench.reading_file import ReadingSource
 from otherview.bench.readings import READINGS, Reading
 from otherview.bench.scores import checked_scores
@@ -34,6 +34,7 @@ from otherview.study.prompts import study_prompts
 from otherview.views.bench_command import only
 
 from .conftest import Program
+from .damages import cut
 
 OWN = '''\
 """A reading of ten lines."""
@@ -119,6 +120,21 @@ def test_a_card_that_is_wrong_is_refused(
     card = json.loads((folder / "organisms" / "gate" / "card.json").read_text())
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "card.json").write_text(json.dumps(card | change))
+    with pytest.raises(UserError, match=message):
+        read_organisms(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("config.json", "is no config of a transformer"), (WEIGHTS, "is damaged")],
+)
+def test_an_organism_that_is_damaged_is_refused_before_anything_is_measured(
+    file: str, message: str, folder: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "gate"
+    shutil.copytree(folder / "organisms" / "gate", own)
+    shutil.copytree(CHECKPOINTS / "pocket" / "transformer", own / "transformer")
+    cut(own / "transformer" / file)
     with pytest.raises(UserError, match=message):
         read_organisms(tmp_path)
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from otherview.disk.file_content import content_of
 from otherview.models.sites import heads, hook_sites
 from otherview.models.weights import shipped_or_own
@@ -94,7 +96,15 @@ def read_organism(card: Path) -> Organism:
             raise UserError(f"the organism {name} has no {file}")
     if stored is not None and content_of(weights / WEIGHTS) != stored:
         raise UserError(f"{weights / WEIGHTS} is not the file that {card} is about")
-    known = {unit.address for unit in heads(hook_sites(json.loads(config.read_text())))}
+    try:
+        known = {unit.address for unit in heads(hook_sites(json.loads(config.read_text("utf-8"))))}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{config} is no config of a transformer: {error!r}") from error
+    try:
+        with safe_open(weights / WEIGHTS, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise UserError(f"{weights / WEIGHTS} is damaged: {error}") from error
     for head in (*planted, *([] if decoy is None else [decoy])):
         if head not in known:
             raise UserError(f"{card} names the head {head!r}, which its transformer does not have")
