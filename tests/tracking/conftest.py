@@ -25,7 +25,7 @@ def result(program: Program, once: Once) -> Path:
         done = program(
             "run", "+experiment=kitchen", "model=pocket", "tracking=off", "seed=3", SHORT,
             "capture.keep=[energy,mean]", "creatures.items=[a cat,an owl,an ant,a fly]",
-            f"hydra.run.dir={folder}",
+            f"hydra.run.dir={folder}", "templates.name=mine",
             "templates.test=" + str(wordings[:4]), "templates.control=" + str(wordings[4:]),
             cwd=folder,
         )  # fmt: skip

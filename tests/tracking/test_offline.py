@@ -62,7 +62,7 @@ def test_an_offline_run_holds_everything_and_asks_no_server(
     assert [path for path in folder.rglob("*") if path.is_symlink()] == []
     records = inspected(folder)
     (run,) = of_kind(records, "run")
-    assert run["tags"] == ["kitchen", "pocket", "viewpoint"]
+    assert run["tags"] == ["kitchen", "pocket", "mine"]
     assert run["config"]["update"]["seed"] == 3
     *_, history = of_kind(records, "history")
     item = history["item"]

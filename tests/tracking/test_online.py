@@ -108,7 +108,7 @@ def test_the_run_says_what_it_is(sent: tuple[Path, Loopback]) -> None:
     assert known == run
     assert given["groupName"] == "kitchen"
     assert given["jobType"] == "run"
-    assert given["tags"] == ["kitchen", "pocket", "viewpoint", "reviewed"]
+    assert given["tags"] == ["kitchen", "pocket", "mine", "reviewed"]
     assert given["displayName"] == "four creatures"
     assert given["notes"] == json.loads((folder / "summary.json").read_text())["question"]
     config = json.loads(given["config"])
