@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from otherview.stats.role_null import FEW, FEW_ITEMS
 from otherview.views.numbers import count, decimal, percent, plural, significant
 from otherview.views.vocabulary import NOUNS, levels_of, main_result, main_unit_set
 
@@ -110,13 +111,19 @@ def testing(summary: Summary) -> list[str]:
         drawn = "" if role["exact"] else " drawn"
         samples = "items, wordings and scenes" if "scenes" in role else "items and wordings"
         drawn_again = "items and scenes" if "scenes" in role else "items"
+        scenes = len(summary["scenes"]["names"]) if "scenes" in role else FEW_ITEMS
+        is_few = role["items"] < FEW_ITEMS or "scenes" in role
+        is_all = min(role["items"], scenes) < FEW
+        alone = "" if is_all else f"for the p of single {NOUNS[unit_set]} "
+        farther = f", {alone}farther from their mean since they are few" if is_few else ""
         critical = role.get("critical_t")
         reached = "" if critical is None else f", critical value {decimal(critical)}"
         said.append(
             f"The role test takes {samples} as samples: its statistic is the root of min F′ (Clark "
             f"1973). Its null deals the roles to the wordings again and draws the {drawn_again} "
-            f"again (Rao & Wu 1988), in {count(role['randomisations'])}{drawn} randomisations; the "
-            f"largest statistic over the {units} gives the family-wise error of {alpha}{reached}."
+            f"again (Rao & Wu 1988){farther}, in {count(role['randomisations'])}{drawn} "
+            f"randomisations; the largest statistic over the {units} gives the family-wise error "
+            f"of {alpha}{reached}."
         )
     sides = "lists" if "placebo" in summary["contrast"] else "roles"
     patterns = f"{'all' if test['exact'] else 'random'} {count(test['patterns'])} sign patterns"
