@@ -104,7 +104,7 @@ def label_shuffle(
         if over_wordings:
             dealt = shuffled(design, draws)
             means = role_means(array, dealt)
-            found = randomise(means, dealt, alpha=alpha, seed=drawn)[2]
+            found = randomise(means, dealt, alpha=alpha, seed=drawn, calls_only=True)[2]
             shown = means.items
             called[shuffle] = (found.p_maxt <= alpha).sum()
         else:

@@ -167,12 +167,14 @@ def randomise(
     seed: int,
     flips: Flips = DECIDING,
     running: Running = ONE_THREAD,
+    calls_only: bool = False,
 ) -> tuple[RoleUnits, Randomisations, RoleP]:
     """t, what was randomised, and p. Without items, wordings alone are relabelled, and the width
     of a unit's null is not looked at.
 
     With scenes or few items p is that of the unit's own, longer null (`stretches`), and `p_maxt`
-    at least p.
+    at least p. With `calls_only` that null is taken only of units whose call depends on it: whether
+    `p_maxt` is at most alpha is right of all, p only of those.
     """
     samples = len(means.items), len(means.scenes)
     own, largest = stretches(*samples)
@@ -184,9 +186,11 @@ def randomise(
         units = with_width(units, pilot, running)
     found = p_values(units, plan, reach(units, plan, running), alpha)
     if own != largest:
-        longer = replace(units, stretch=own)
-        p = p_values(longer, plan, reach(longer, plan, running), alpha).p
-        found = found._replace(p=p, p_maxt=np.maximum(found.p_maxt, p))
+        some = np.flatnonzero(found.p_maxt <= (alpha if calls_only else 1.0))
+        if len(some):
+            longer = replace(units.some(some), stretch=own)
+            found.p[some] = p_values(longer, plan, reach(longer, plan, running), alpha).p
+        found = found._replace(p_maxt=np.maximum(found.p_maxt, found.p))
     return units, plan, found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -106,6 +106,13 @@ class RoleUnits:
     def scale(self) -> Float[np.ndarray, " units"]:
         """Of t², 32-bit."""
         return np.asarray(1 / self.width**2, dtype=np.float32)
+
+    def some(self, units: Int[np.ndarray, " some"]) -> "RoleUnits":
+        """Some of these units."""
+        arrays: dict[str, Any] = {
+            name: each[..., units] for name, each in vars(self).items() if name != "stretch"
+        }
+        return replace(self, **arrays)
 
     @property
     def scaled_cutoff(self) -> Float[np.ndarray, " units"]:

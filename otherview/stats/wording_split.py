@@ -125,13 +125,15 @@ def wording_split(
             for side in (0, 1)
         ]
         values, half = parts[0]
-        first, _, p = randomise(role_means(values, half), half, alpha=alpha, seed=drawn)
+        first, _, p = randomise(
+            role_means(values, half), half, alpha=alpha, seed=drawn, calls_only=True
+        )
         found = np.flatnonzero(p.p_maxt <= alpha)
         discovered[split, found] = 1
         if len(found):
             values, half = parts[1]
             means = role_means(values[..., found], half)
-            second, _, p = randomise(means, half, alpha=alpha, seed=drawn)
+            second, _, p = randomise(means, half, alpha=alpha, seed=drawn, calls_only=True)
             same_sign = np.sign(second.difference) == np.sign(first.difference[found])
             confirmed[split, found] = (p.p_maxt <= alpha) & same_sign
     return WordingSplitResult(discovered, confirmed, alpha, seed)

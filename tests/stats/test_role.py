@@ -12,6 +12,8 @@ from scipy import stats
 
 from otherview.stats import RoleTestResult, role_test
 from otherview.stats.reference import labellings, role_reference
+from otherview.stats.role import randomise, role_means, scaled
+from otherview.stats.wordings import wording_design
 
 
 def roles(test: int, control: int) -> list[str]:
@@ -360,3 +362,19 @@ def test_a_response_that_is_not_finite_is_named() -> None:
     responses[1, 0, 1] = np.nan
     with pytest.raises(ValueError, match=r"^responses\[1, 0, 1\] is nan"):
         role_test(responses, roles(1, 2))
+
+
+def test_calls_alone_are_those_of_the_whole_test() -> None:
+    draws = np.random.default_rng(0)
+    responses = draws.normal(size=(6, 12, 1, 60)) + draws.normal(size=(1, 12, 1, 60))
+    responses[:, :6] += np.linspace(0, 5, 60)
+    design = wording_design(np.arange(12) < 6, None)
+    means = role_means(scaled(responses)[0], design)
+    whole, calls = (
+        randomise(means, design, alpha=0.05, flips=999, seed=0, calls_only=only)[2]
+        for only in (False, True)
+    )
+    called = whole.p_maxt <= 0.05
+    assert 0 < called.sum() < 60
+    assert_array_equal(calls.p_maxt <= 0.05, called)
+    assert_array_equal(calls.p[called], whole.p[called])
