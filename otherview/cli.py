@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import importlib
 import os
-import re
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 
 import otherview
 from otherview.disk.interruption import interruptible
+from otherview.disk.streams import prepare_streams
 
 COMMANDS = {
     "run": ("otherview.programs", "run", "run a study, or a sweep with -m"),
@@ -32,12 +30,6 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it: 128 + SIGINT."""
 CLOSED_PIPE = 1
 """Exit code if nobody reads the output any more, as in `otherview ... | head`; that of rich."""
-LACKING = "otherview.written_plainly"
-"""Name of `written_plainly` among the error handlers of streams."""
-EXPONENT = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-EXPONENT_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-SIGNS = str.maketrans({"−": "-", "–": "-", "×": "x", "±": "+-", "…": "...", "’": "'", "“": '"',
-                       "”": '"', "\u00a0": " ", "\u202f": " "})  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,12 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An error of the user is one line on stderr, or with HYDRA_FULL_ERROR=1 a traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed, as by `>&-`: no file takes its number
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors=LACKING)
+    prepare_streams()
     wants_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         try:
@@ -73,17 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: {line}\n")
         return 1
-
-
-def written_plainly(error: UnicodeError) -> tuple[str, int]:
-    """Return what a terminal shows in place of letters that it lacks: signs of numbers, or ?."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end]
-    text = EXPONENT.sub(lambda found: f"^{found[0].translate(EXPONENT_DIGITS)}", text)
-    return text.translate(SIGNS).encode("ascii", "replace").decode("ascii"), error.end
-
-
-codecs.register_error(LACKING, written_plainly)
 
 
 def dispatch(words: Sequence[str]) -> int:

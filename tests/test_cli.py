@@ -14,8 +14,9 @@ import pytest
 from polars.exceptions import ComputeError
 
 import otherview
-from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, LACKING, main
+from otherview.cli import CLOSED_PIPE, COMMANDS, INTERRUPTED, main
 from otherview.disk.imports import importing
+from otherview.disk.streams import LACKING, prepare_streams
 
 PACKAGE = Path(otherview.__file__).parent
 
@@ -132,5 +133,6 @@ def test_numbers_keep_their_sign_and_exponent_in_a_terminal_that_lacks_letters(
     encoding: str,
 ) -> None:
     text = "t −1.47, p 1.9\u202f×\u202f10⁻⁹, 10⁵, 視"
+    prepare_streams()
     shown = text.encode(encoding, errors=LACKING).decode(encoding)
     assert shown.replace("×", "x") == "t -1.47, p 1.9 x 10^-9, 10^5, ?"
